@@ -1,0 +1,1 @@
+"""Bank accounts, their statements in every common format, and what the bank says stands on them."""

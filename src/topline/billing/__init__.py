@@ -1,0 +1,1 @@
+"""Invoices and credit notes: drafts, legal documents, totals that always add up."""

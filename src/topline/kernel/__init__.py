@@ -1,0 +1,1 @@
+"""The ground floor: money, clock, errors, the action door, audit record, outbox, series, bulk. Knows no domain."""

@@ -1,0 +1,1 @@
+"""Money that customers owe and pay: payments, allocations, refunds, write-offs, and the figures about them."""

@@ -1,0 +1,1 @@
+"""Is there enough money: planned outflows, the cash forecast, whether each payroll is covered."""

@@ -1,0 +1,1 @@
+"""Pages that draw on many rooms (Today, customer page, search), navigation, health."""

@@ -1,0 +1,101 @@
+"""Tables of the billing room: invoices and credit notes with lines and instalments."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from topline.books.models import Entity
+from topline.market.models import Customer
+
+
+class Invoice(models.Model):
+    """An invoice or credit note (EN 16931). Open is total less allocated; a document is corrected by another, never edited.
+
+    allocated_minor  payments, credit notes, discounts and write-offs applied to it (for a credit note: what it was used for)
+    """
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice"
+        CREDIT_NOTE = "credit_note"
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        OPEN = "open"
+        PAID = "paid"
+        VOID = "void"
+        WRITTEN_OFF = "written_off"
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.INVOICE)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.DRAFT)
+    number = models.CharField(max_length=40, null=True)
+    currency = models.CharField(max_length=3)
+    issued_on = models.DateField(null=True)
+    due_on = models.DateField(null=True)
+    terms = models.CharField(max_length=60, blank=True)
+    purchase_order = models.CharField(max_length=60, blank=True)
+    memo = models.CharField(max_length=300, blank=True)
+    net_minor = models.BigIntegerField(default=0)
+    tax_minor = models.BigIntegerField(default=0)
+    total_minor = models.BigIntegerField(default=0)
+    functional_minor = models.BigIntegerField(default=0, help_text="total in the entity's currency at the rate of issue")
+    allocated_minor = models.BigIntegerField(default=0)
+    closed_on = models.DateField(null=True)
+    corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="corrections")
+    created_at = models.DateTimeField()
+    import_batch_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["customer", "state", "due_on"], name="invoice_customer"),
+            models.Index(fields=["entity", "state", "due_on", "id"], name="invoice_state_due"),
+            models.Index(fields=["entity", "issued_on", "id"], name="invoice_by_day"),
+            models.Index(fields=["import_batch_id"], name="invoice_batch", condition=Q(import_batch_id__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["entity", "number"], name="invoice_number_once"),
+            models.CheckConstraint(condition=Q(total_minor=F("net_minor") + F("tax_minor")), name="invoice_total_adds_up"),
+            models.CheckConstraint(condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("total_minor")), name="invoice_not_over_allocated"),
+            models.CheckConstraint(condition=Q(state="draft") | Q(number__isnull=False, issued_on__isnull=False, due_on__isnull=False), name="invoice_issued_is_complete"),
+            models.CheckConstraint(condition=~Q(state__in=["paid", "written_off"]) | Q(allocated_minor=F("total_minor")), name="invoice_paid_in_full"),
+            models.CheckConstraint(condition=~Q(state="open") | Q(allocated_minor__lt=F("total_minor")), name="invoice_open_has_rest"),
+            models.CheckConstraint(condition=Q(state__in=["draft", "open", "paid", "void", "written_off"]), name="invoice_state_known"),
+        ]
+
+
+class InvoiceLine(models.Model):
+    """A line of an invoice (EN 16931 BG-25): quantity x unit price less discount, rounded once; exact from its integers."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    position = models.IntegerField()
+    description = models.CharField(max_length=300)
+    quantity_micro = models.BigIntegerField(default=1_000_000)
+    unit_price_nano = models.BigIntegerField(help_text="billionths of a minor unit")
+    discount_ppm = models.IntegerField(default=0)
+    net_minor = models.BigIntegerField()
+    tax_category = models.CharField(max_length=3, default="S", help_text="UNCL5305: S, Z, E, AE, G, O")
+    tax_rate_ppm = models.IntegerField(default=0, help_text="millionths: 20 % is 200000")
+    tax_minor = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="line_position_once"),
+            models.CheckConstraint(condition=Q(tax_rate_ppm__gte=0, tax_rate_ppm__lte=1_000_000), name="line_tax_rate_is_a_share"),
+        ]
+
+
+class Instalment(models.Model):
+    """A part of an invoice with a due day of its own; invoices due at once have none."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="instalments")
+    position = models.IntegerField()
+    due_on = models.DateField()
+    amount_minor = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="instalment_position_once"),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="instalment_is_positive"),
+        ]

@@ -1,0 +1,32 @@
+"""The few things in which the two databases differ, said once."""
+
+from __future__ import annotations
+
+import zlib
+
+from django.db import connection
+
+
+def is_postgresql() -> bool:
+    """Whether the present connection speaks to PostgreSQL; otherwise it is SQLite, which has one writer."""
+    return connection.vendor == "postgresql"
+
+
+def lock(name: str, *, shared: bool = False) -> None:
+    """Hold a named lock until the transaction ends: many may share it, one may have it alone.
+
+    SQLite's immediate transactions already exclude each other, so there it costs nothing.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("A named lock lives in a transaction; open one first.")
+    if is_postgresql():
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}(%s)", [zlib.crc32(name.encode())])
+
+
+def analyze(*tables: str) -> None:
+    """Refresh the planner's statistics after a bulk load; stale ones have turned half a second into two minutes."""
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(table)}")

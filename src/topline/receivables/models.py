@@ -1,0 +1,85 @@
+"""Tables of the receivables room: payments, and allocations that link them to what they settle."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from topline.bank.models import BankAccount
+from topline.billing.models import Invoice
+from topline.books.models import Entity
+from topline.market.models import Customer
+
+
+class Payment(models.Model):
+    """Money that came in. What is not allocated is a liability of ours: unapplied customer cash."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received"
+        RETURNED = "returned"
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.RECEIVED)
+    number = models.CharField(max_length=40)
+    currency = models.CharField(max_length=3)
+    amount_minor = models.BigIntegerField()
+    functional_minor = models.BigIntegerField()
+    allocated_minor = models.BigIntegerField(default=0)
+    received_on = models.DateField()
+    method = models.CharField(max_length=30, blank=True)
+    reference = models.CharField(max_length=140, blank=True)
+    payer_name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+    import_batch_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["customer", "received_on"], name="payment_customer"),
+            models.Index(fields=["entity", "received_on", "id"], name="payment_by_day"),
+            models.Index(fields=["import_batch_id"], name="payment_batch", condition=Q(import_batch_id__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["entity", "number"], name="payment_number_once"),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0, functional_minor__gte=0), name="payment_is_positive"),
+            models.CheckConstraint(condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("amount_minor")), name="payment_not_over_allocated"),
+            models.CheckConstraint(condition=Q(state="received") | Q(allocated_minor=0), name="returned_payment_settles_nothing"),
+        ]
+
+
+class Allocation(models.Model):
+    """A link between what settles (payment, credit note, discount, write-off) and what is settled. Append-only.
+
+    An allocation is undone by its mirror row with negative amounts; what was open on a day is read from the rows until then.
+    amount_minor is in the invoice's currency, source_minor in the payment's or credit note's.
+    """
+
+    append_only = True
+
+    class Kind(models.TextChoices):
+        PAYMENT = "payment"
+        CREDIT_NOTE = "credit_note"
+        DISCOUNT = "discount"
+        BANK_FEE = "bank_fee"
+        WRITE_OFF = "write_off"
+        REFUND = "refund"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="+")
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, null=True, related_name="+")
+    credit_note = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="+")
+    amount_minor = models.BigIntegerField()
+    source_minor = models.BigIntegerField()
+    functional_minor = models.BigIntegerField(help_text="part of the invoice's functional amount that this settles")
+    effective_on = models.DateField()
+    recorded_at = models.DateTimeField()
+    reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(invoice__isnull=False) | Q(kind="refund"), name="allocation_settles_something"),
+            models.CheckConstraint(condition=~Q(kind__in=["payment", "refund"]) | Q(payment__isnull=False), name="allocation_from_payment"),
+            models.CheckConstraint(condition=~Q(kind="credit_note") | Q(credit_note__isnull=False), name="allocation_from_credit_note"),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0, reverses__isnull=True) | Q(amount_minor__lt=0, reverses__isnull=False), name="allocation_sign"),
+        ]

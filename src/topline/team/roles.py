@@ -1,0 +1,46 @@
+"""Who may do what: one table. A permission is an action's code, or a right to read (`<room>.view`).
+
+Tests walk every action and every address against this table; an action or a page that nobody is granted fails them.
+"""
+
+from __future__ import annotations
+
+READ = frozenset(
+    {"web.today", "market.view", "billing.view", "receivables.view", "bank.view", "treasury.view", "books.view", "timeline.view", "team.view", "connect.view"}
+)
+OWN_TASKS = frozenset({"team.add_task", "team.finish_task", "team.create_token", "team.revoke_token"})
+CUSTOMERS = frozenset({"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"})
+IMPORT = frozenset({"connect.check_file", "connect.run_import", "connect.undo_import"})
+INVOICES = frozenset({"billing.draft_invoices", "billing.issue_invoices", "billing.void_invoices", "billing.credit_invoice", "billing.import_open_items"})
+CASH_APPLICATION = frozenset(
+    {"receivables.record_payments", "receivables.apply_cash", "receivables.apply_credit_note", "receivables.unapply", "receivables.return_payment"}
+)
+BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
+PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow"})
+BOOKS = frozenset({"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"})
+APPROVALS = frozenset({"receivables.write_off", "receivables.refund"})
+PAY = frozenset({"treasury.view_pay"})
+AUDIT = frozenset({"team.view_audit"})
+PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
+
+ROLES: dict[str, frozenset[str]] = {
+    "Owner": READ | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    | {"books.open_entity", "market.merge_customers"},
+    "RevOps": READ | OWN_TASKS | CUSTOMERS | IMPORT | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
+                                                       "receivables.apply_cash"},
+    "Sales": frozenset({"web.today", "market.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS,
+    "Sales manager": frozenset({"web.today", "market.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS,
+    "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
+    "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | {"market.change_customer", "market.add_contact"},
+    "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | {"books.add_rates", "books.seal"},
+    "Approver": READ | OWN_TASKS | APPROVALS | PAY,
+    "Auditor": READ | PAY | AUDIT,
+    "Customer": frozenset({"web.portal"}),
+}  # fmt: skip
+
+SYSTEM = frozenset().union(*ROLES.values())
+
+
+def permissions_of(roles: frozenset[str]) -> frozenset[str]:
+    """All that a set of roles may do; an unknown role grants nothing."""
+    return frozenset().union(*(ROLES.get(role, frozenset()) for role in roles))

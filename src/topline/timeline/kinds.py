@@ -1,0 +1,43 @@
+"""The milestones that Topline knows: their words, their place in the flow, and whether the customer sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MilestoneKind:
+    """label  what people read; stage  which part of the flow; tone  good, bad or neutral, for the eye."""
+
+    label: str
+    stage: str
+    visible_to_customer: bool = False
+    tone: str = "neutral"
+
+
+KINDS: dict[str, MilestoneKind] = {
+    "customer_added": MilestoneKind("Customer added", "customer"),
+    "customer_merged": MilestoneKind("Customers merged", "customer"),
+    "customer_changed": MilestoneKind("Customer changed", "customer"),
+    "credit_hold_set": MilestoneKind("Put on credit hold", "customer", tone="bad"),
+    "credit_hold_released": MilestoneKind("Credit hold released", "customer", tone="good"),
+    "invoice_issued": MilestoneKind("Invoice issued", "billing", visible_to_customer=True),
+    "invoice_imported": MilestoneKind("Open item taken over", "billing", visible_to_customer=True),
+    "invoice_due": MilestoneKind("Invoice due", "billing", visible_to_customer=True),
+    "invoice_overdue": MilestoneKind("Invoice overdue", "billing", visible_to_customer=True, tone="bad"),
+    "invoice_paid": MilestoneKind("Invoice paid", "cash", visible_to_customer=True, tone="good"),
+    "invoice_reopened": MilestoneKind("Invoice open again", "cash", visible_to_customer=True, tone="bad"),
+    "invoice_voided": MilestoneKind("Invoice voided", "billing", visible_to_customer=True),
+    "invoice_disputed": MilestoneKind("Invoice disputed", "billing", visible_to_customer=True, tone="bad"),
+    "invoice_written_off": MilestoneKind("Invoice written off", "cash", tone="bad"),
+    "credit_note_issued": MilestoneKind("Credit note issued", "billing", visible_to_customer=True),
+    "credit_note_applied": MilestoneKind("Credit note applied", "cash", visible_to_customer=True),
+    "payment_received": MilestoneKind("Payment received", "cash", visible_to_customer=True, tone="good"),
+    "payment_applied": MilestoneKind("Payment applied", "cash", visible_to_customer=True),
+    "payment_unapplied": MilestoneKind("Payment unapplied", "cash"),
+    "payment_returned": MilestoneKind("Payment returned by the bank", "cash", visible_to_customer=True, tone="bad"),
+    "payment_refunded": MilestoneKind("Payment refunded", "cash", visible_to_customer=True),
+    "statement_imported": MilestoneKind("Bank statement taken in", "bank"),
+    "import_finished": MilestoneKind("File imported", "data"),
+    "import_undone": MilestoneKind("Import undone", "data"),
+}

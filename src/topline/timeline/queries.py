@@ -1,0 +1,40 @@
+"""Reads of the timeline: the spine of customer pages and of the portal."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from topline.kernel import bulk
+from topline.timeline.kinds import KINDS
+from topline.timeline.models import Milestone
+
+
+def milestones(
+    *,
+    customer_ids: list[int] | None = None,
+    subject: tuple[str, int] | None = None,
+    stage: str = "",
+    only_visible_to_customer: bool = False,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> pl.DataFrame:
+    """Milestones of customers or of one document, newest first.
+
+    returns  id, kind, label, stage, tone, occurred_on, recorded_at, customer_id, subject_kind, subject_id, actor_key,
+             amount_minor, currency, note, visible_to_customer
+    """
+    rows = Milestone.objects.all()
+    if customer_ids is not None:
+        rows = rows.filter(customer_id__in=customer_ids)
+    if subject is not None:
+        rows = rows.filter(subject_kind=subject[0], subject_id=subject[1])
+    if stage:
+        rows = rows.filter(kind__in=[kind for kind, known in KINDS.items() if known.stage == stage])
+    if only_visible_to_customer:
+        rows = rows.filter(visible_to_customer=True)
+    if before_id is not None:
+        rows = rows.filter(pk__lt=before_id)
+    columns = [f.attname for f in Milestone._meta.concrete_fields]
+    frame = bulk.read(rows.order_by("-occurred_on", "-id").values(*columns)[:limit])
+    words = pl.DataFrame([{"kind": k, "label": m.label, "stage": m.stage, "tone": m.tone} for k, m in KINDS.items()])
+    return frame.join(words, on="kind", how="left", maintain_order="left").with_columns(pl.col("label").fill_null(pl.col("kind")))
