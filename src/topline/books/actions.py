@@ -202,6 +202,22 @@ def reverse_entry(*, actor: Actor, entry_id: int, effective_on: date, reason: st
     return int(reverse(entry_ids=[entry_id], effective_on=effective_on, memo=reason)["entry_id"][0])
 
 
+def entry_id(key: str) -> int:
+    """The id of the entry with this key. Raises: NotFound."""
+    found = entry_ids([key])
+    if not found:
+        raise NotFound(f"There is no entry {key}.", field="key")
+    return found[0]
+
+
+def entry_ids(keys: Sequence[str]) -> list[int]:
+    """Ids of the entries that exist among these keys; keys without an entry (nothing was posted) are left out."""
+    found: list[int] = []
+    for start in range(0, len(keys), 900):
+        found += Entry.objects.filter(key__in=list(keys[start : start + 900])).order_by("id").values_list("id", flat=True)
+    return found
+
+
 def reverse(*, entry_ids: Sequence[int], effective_on: date, memo: str = "") -> pl.DataFrame:
     """Mirror entries for a batch, in one entity: every transfer with debit and credit exchanged; returns key, entry_id.
 

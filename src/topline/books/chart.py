@@ -9,6 +9,7 @@ K = Account.Kind
 # code, name, kind, role
 DEFAULT: list[tuple[str, str, str, str]] = [
     ("1050", "Payments in clearing", K.ASSET, "clearing"),
+    ("1060", "Currency conversion", K.ASSET, "conversion"),
     ("1100", "Trade receivables", K.ASSET, "receivable"),
     ("1400", "Input tax", K.ASSET, "tax_input"),
     ("2000", "Trade payables", K.LIABILITY, "payable"),

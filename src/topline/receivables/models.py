@@ -77,6 +77,7 @@ class Allocation(models.Model):
     reverses = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="reversed_by")
 
     class Meta:
+        indexes = [models.Index(fields=["effective_on", "invoice"], name="allocation_by_day")]
         constraints = [
             models.CheckConstraint(condition=Q(invoice__isnull=False) | Q(kind="refund"), name="allocation_settles_something"),
             models.CheckConstraint(condition=~Q(kind__in=["payment", "refund"]) | Q(payment__isnull=False), name="allocation_from_payment"),

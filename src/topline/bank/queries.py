@@ -1,0 +1,127 @@
+"""Reads of the bank room: accounts with what the bank says stands on them, statements and their gaps, lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+from django.db.models import QuerySet, Sum
+
+from topline.bank.models import BankAccount, BankStatement, StatementLine
+from topline.books.models import Entry, Transfer
+from topline.kernel import bulk
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The ledger entry that holds a bank account's opening balance."""
+
+    entry_id: int
+    effective_on: date
+    amount_minor: int
+
+
+@dataclass(frozen=True)
+class BankBalance:
+    """What the bank says stands on an account at the end of a day. `as_of` is the last day the bank told us about."""
+
+    account: BankAccount
+    balance_minor: int
+    as_of: date | None
+    source: str  # "statement", or "lines" where no statement gives a balance, or "nothing"
+
+
+def accounts(entity_id: int) -> list[BankAccount]:
+    """Our accounts of an entity, open ones first (at most 200)."""
+    return list(BankAccount.objects.filter(entity_id=entity_id).order_by("is_closed", "name")[:200])
+
+
+def bank_balances(*, entity_id: int, as_of: date) -> list[BankBalance]:
+    """Per open account: the last closing balance on or before the day plus booked lines after it until the day.
+
+    Work: three statements per account.
+    """
+    found = []
+    for account in accounts(entity_id):
+        if account.is_closed:
+            continue
+        found.append(_balance(account, as_of))
+    return found
+
+
+def _balance(account: BankAccount, as_of: date) -> BankBalance:
+    final = BankStatement.objects.filter(account=account, kind="statement", is_undone=False)
+    closing = final.filter(closing_minor__isnull=False, last_on__lte=as_of).order_by("-last_on", "-sequence", "-id").first()
+    booked = StatementLine.objects.filter(account=account, status="booked", booked_on__lte=as_of)
+    if closing is None:
+        opening = final.filter(opening_minor__isnull=False).order_by("first_on", "sequence", "id").first()
+        start = opening.opening_minor or 0 if opening and opening.first_on <= as_of else 0
+        last = booked.order_by("-booked_on").values_list("booked_on", flat=True).first()
+        total = booked.aggregate(s=Sum("amount_minor"))["s"] or 0
+        return BankBalance(account, start + total, last, "lines" if last else "nothing")
+    after = booked.filter(booked_on__gt=closing.last_on)
+    last = after.order_by("-booked_on").values_list("booked_on", flat=True).first() or closing.last_on
+    return BankBalance(account, (closing.closing_minor or 0) + (after.aggregate(s=Sum("amount_minor"))["s"] or 0), last, "statement")
+
+
+def statements(*, bank_account_id: int, limit: int = 200) -> list[BankStatement]:
+    """Statements of an account that stand, newest first."""
+    return list(BankStatement.objects.filter(account_id=bank_account_id, is_undone=False).order_by("-last_on", "-id")[:limit])
+
+
+def gaps(*, bank_account_id: int) -> pl.DataFrame:
+    """Where the chain of final statements breaks: the next one does not open where the last one closed.
+
+    returns  one row per gap: after_id, before_id, closed_on, opens_on, closing_minor, opening_minor, missing_minor
+    """
+    rows = BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False, closing_minor__isnull=False)
+    frame = bulk.read(rows.order_by("first_on", "last_on", "sequence", "id").values("id", "first_on", "last_on", "opening_minor", "closing_minor"))
+    chained = frame.with_columns(after_id=pl.col("id").shift(1), closed_on=pl.col("last_on").shift(1), closed_minor=pl.col("closing_minor").shift(1))
+    return chained.filter(pl.col("closed_minor") != pl.col("opening_minor")).select(
+        "after_id", "closed_on", "opening_minor", before_id="id", opens_on="first_on", closing_minor="closed_minor",
+        missing_minor=pl.col("opening_minor") - pl.col("closed_minor"),
+    )  # fmt: skip
+
+
+def lines(*, entity_id: int, filters: dict[str, Any] | None = None) -> QuerySet[StatementLine]:
+    """Statement lines of an entity's accounts; order and slice before use."""
+    return StatementLine.objects.filter(account__entity_id=entity_id, **(filters or {}))
+
+
+def known_fingerprints(bank_account_id: int, fingerprints: pl.Series) -> set[str]:
+    """Which of these movements are on the account already."""
+    found: set[str] = set()
+    for start in range(0, fingerprints.len(), 900):
+        chunk = fingerprints.slice(start, 900).to_list()
+        found |= set(StatementLine.objects.filter(account_id=bank_account_id, fingerprint__in=chunk).values_list("fingerprint", flat=True))
+    return found
+
+
+def first_balanced(bank_account_id: int) -> BankStatement | None:
+    """The earliest final statement that says what stood on the account before it."""
+    rows = BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False)
+    return rows.order_by("first_on", "sequence", "id").first()
+
+
+def opening_entry(bank_account_id: int) -> Opening | None:
+    """The opening entry in force, with the signed amount it put on the account."""
+    entry = Entry.objects.filter(key__startswith=f"bank:{bank_account_id}:opening:", kind="bank_opening", reversed_by__isnull=True).order_by("-id").first()
+    if entry is None:
+        return None
+    transfer = Transfer.objects.select_related("debit_account").get(entry=entry)
+    sign = 1 if transfer.debit_account.role == f"bank:{bank_account_id}" else -1
+    return Opening(entry.pk, entry.effective_on, sign * transfer.amount_minor)
+
+
+def openings_so_far(bank_account_id: int) -> int:
+    """How many opening entries were ever written for the account, for the next one's key."""
+    return Entry.objects.filter(key__startswith=f"bank:{bank_account_id}:opening:", kind="bank_opening").count()
+
+
+def last_statement_day(bank_account_id: int) -> date | None:
+    """The last day that a final statement covers."""
+    return BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False).order_by("-last_on").values_list("last_on", flat=True).first()
+
+

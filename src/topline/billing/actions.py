@@ -1,0 +1,338 @@
+"""Verbs of the billing room: draft, issue, void, credit, and take over open items from elsewhere.
+
+Batch verbs: one invoice is a batch of one. A document that has a number is never edited; another document corrects it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+
+import polars as pl
+
+from topline.billing import queries
+from topline.billing.models import Instalment, Invoice, InvoiceLine
+from topline.books import actions as books
+from topline.books import rates
+from topline.books.actions import leg
+from topline.books.models import Entity
+from topline.engine import documents, terms
+from topline.kernel import bulk, clock, money, series
+from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Conflict, Invalid, ensure
+from topline.timeline import actions as timeline
+
+HEAD = ["kind", "terms", "purchase_order", "memo", "due_on", "corrects_id"]
+LINE = ["position", "description", "quantity_micro", "unit_price_nano", "discount_ppm", "tax_category", "tax_rate_ppm"]
+K, S = Invoice.Kind, Invoice.State
+
+
+class InvoiceNotDraft(Conflict):
+    """Only a draft can be issued."""
+
+    code = "invoice_not_draft"
+
+
+class InvoiceHasNoLines(Invalid):
+    """A document without lines says nothing."""
+
+    code = "invoice_has_no_lines"
+
+
+class InvoiceNotPositive(Invalid):
+    """A document of zero or less: a negative invoice is a credit note."""
+
+    code = "invoice_not_positive"
+
+
+class InvoiceNumberTaken(Conflict):
+    """The entity has a document with this number."""
+
+    code = "invoice_number_taken"
+
+
+class InvoiceHasAllocations(Conflict):
+    """Payments or credit notes rest on the document."""
+
+    code = "invoice_has_allocations"
+
+
+class DueBeforeIssue(Invalid):
+    """A document cannot be due before it exists."""
+
+    code = "due_before_issue"
+
+
+@action("billing.draft_invoices")
+def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Write drafts of invoices or credit notes with their lines; nothing is booked yet.
+
+    invoices  one row per document: ref str (the caller's name for it), customer_id, currency; optional kind, terms,
+              purchase_order, memo, due_on, corrects_id
+    lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
+              optional discount_ppm, tax_category, tax_rate_ppm. Tax is rounded per line
+    returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
+    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency).
+    """
+    for code in invoices["currency"].unique().to_list():
+        money.ensure_currency(code)
+    bare = invoices.join(lines, on="ref", how="anti")
+    ensure(bare.is_empty(), InvoiceHasNoLines(f"Document {_first(bare, 'ref')} has no lines.", field="lines", remedy="Add at least one line."))
+    priced = documents.price_lines(_with_defaults(lines, {"discount_ppm": 0, "tax_category": "S", "tax_rate_ppm": 0}))
+    totals = priced.group_by("ref").agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum()).with_columns(total_minor=pl.col("net_minor") + pl.col("tax_minor"))
+    _ensure_positive(totals, label="ref")
+    head = invoices.join(totals, on="ref", how="left", maintain_order="left")
+    written = bulk.insert(
+        Invoice,
+        head.select(
+            *[c for c in HEAD if c in head.columns],
+            "customer_id", "currency", "net_minor", "tax_minor", "total_minor",
+            entity_id=pl.lit(entity_id, dtype=pl.Int64),
+            created_at=pl.lit(clock.now()),
+        ),
+    )  # fmt: skip
+    refs = invoices.select("ref").with_columns(invoice_id=written["id"])
+    bulk.insert(InvoiceLine, priced.join(refs, on="ref").select("invoice_id", *LINE, "net_minor", "tax_minor"))
+    changed_many("invoice", refs["invoice_id"])
+    return refs.join(totals, on="ref", maintain_order="left")
+
+
+@action("billing.issue_invoices")
+def issue_invoices(*, actor: Actor, invoice_ids: Sequence[int], issue_on: date) -> pl.DataFrame:
+    """Turn drafts into numbered legal documents and open receivables.
+
+    Numbers, due days, instalments, ledger entries and milestones of the batch commit together or not at all. A document
+    that has a number already is left as it is, so that a retried request is harmless.
+
+    invoice_ids  documents of one entity
+    returns      one row per document asked for: invoice_id i64, number str, total_minor i64
+    Sources: EN 16931 BT-1, BT-2, BT-9. Work: O(lines), a fixed number of statements.
+    Raises: InvoiceNotDraft (void or written off), NotFound, DueBeforeIssue, books.PeriodLocked, rates.RateMissing.
+    """
+    asked = queries.for_update(invoice_ids)
+    drafts = asked.filter(pl.col("state") == S.DRAFT)
+    odd = asked.filter(pl.col("state").is_in([S.VOID, S.WRITTEN_OFF]))
+    ensure(odd.is_empty(), InvoiceNotDraft(f"Document {_first(odd, 'id')} is {_first(odd, 'state')}.", field="invoice_ids", remedy="Make a new draft."))
+    if drafts.height:
+        _issue(actor=actor, drafts=drafts, issue_on=issue_on)
+    return bulk.read(Invoice.objects.filter(pk__in=list(invoice_ids)).order_by("id").values("id", "number", "total_minor")).rename({"id": "invoice_id"})
+
+
+@action("billing.void_invoices")
+def void_invoices(*, actor: Actor, invoice_ids: Sequence[int], void_on: date, reason: str = "") -> int:
+    """Take documents back that should never have been: drafts vanish from the work, issued ones are reversed in the books.
+
+    Returns how many were voided; those void already are left alone.
+    Raises: InvoiceHasAllocations, NotFound, books.PeriodLocked.
+    """
+    rows = queries.for_update(invoice_ids).filter(pl.col("state") != S.VOID)
+    used = rows.filter(pl.col("allocated_minor") > 0)
+    ensure(
+        used.is_empty(),
+        InvoiceHasAllocations(f"Payments rest on {_first(used, 'number')}.", field="invoice_ids", remedy="Unapply them first, or issue a credit note."),
+    )
+    issued = rows.filter(pl.col("state") != S.DRAFT)
+    if issued.height:
+        entries = queries.issue_entries(issued["id"].to_list())
+        books.reverse(entry_ids=entries["entry_id"].to_list(), effective_on=void_on, memo=f"Void: {reason}" if reason else "Void")
+        timeline.record("invoice_voided", _subjects(issued), subject="invoice", actor=actor, on=void_on)
+    bulk.update(Invoice, rows.select("id", state=pl.lit(S.VOID.value), closed_on=pl.lit(void_on)))
+    changed_many("invoice", rows["id"], after={"state": "void", "reason": reason})
+    return rows.height
+
+
+@action("billing.credit_invoice")
+def credit_invoice(*, actor: Actor, invoice_id: int, issue_on: date, total_minor: int | None = None, reason: str = "") -> int:
+    """Issue a credit note for an invoice, in whole or for a gross part of it; returns the credit note's id.
+
+    A part is shared over the invoice's lines by largest remainder, so that all credit notes of an invoice together can
+    never differ from it by a cent. Applying it to the invoice is the receivables room's verb.
+    Raises: NotFound, Conflict (not issued, credited more than invoiced), books.PeriodLocked.
+    """
+    invoice = queries.for_update([invoice_id]).row(0, named=True)
+    ensure(
+        invoice["kind"] == K.INVOICE and invoice["state"] in {S.OPEN, S.PAID, S.WRITTEN_OFF},
+        Conflict("Only an issued invoice can be credited.", field="invoice_id", remedy="Void or change the draft instead."),
+    )
+    lines = bulk.read(InvoiceLine.objects.filter(invoice_id=invoice_id).order_by("position").values(*LINE, "net_minor", "tax_minor"))
+    credited = queries.credited_lines(invoice_id)
+    left = invoice["total_minor"] - int(credited["net_minor"].sum() + credited["tax_minor"].sum())
+    amount = left if total_minor is None else total_minor
+    ensure(
+        0 < amount <= left,
+        Conflict(
+            f"{money.Money(amount, invoice['currency'])} cannot be credited: {money.Money(left, invoice['currency'])} of {invoice['number']} is left.",
+            field="total_minor",
+            remedy="Credit at most what is left.",
+        ),
+    )
+    parts = documents.credit_lines(lines, credited, total_minor=amount)
+    head = pl.DataFrame({"ref": ["credit"], "customer_id": [invoice["customer_id"]], "currency": [invoice["currency"]]})
+    note = bulk.insert(
+        Invoice,
+        head.select(
+            "customer_id", "currency",
+            entity_id=pl.lit(invoice["entity_id"]), kind=pl.lit(K.CREDIT_NOTE.value), corrects_id=pl.lit(invoice_id), memo=pl.lit(reason[:300]),
+            net_minor=pl.lit(int(parts["net_minor"].sum())), tax_minor=pl.lit(int(parts["tax_minor"].sum())), total_minor=pl.lit(amount),
+            terms=pl.lit("net 0"), created_at=pl.lit(clock.now()),
+        ),
+    )  # fmt: skip
+    note_id = int(note["id"][0])
+    bulk.insert(InvoiceLine, parts.select(*LINE, "net_minor", "tax_minor", invoice_id=pl.lit(note_id)))
+    _issue(actor=actor, drafts=queries.for_update([note_id]), issue_on=issue_on)
+    changed("invoice", invoice_id, after={"credit_note": note_id, "total_minor": amount, "reason": reason})
+    return note_id
+
+
+@action("billing.import_open_items")
+def import_open_items(
+    *, actor: Actor, entity_id: int, items: pl.DataFrame, against: Literal["opening_balance", "revenue"] = "opening_balance", import_batch_id: int | None = None
+) -> pl.DataFrame:
+    """Take over invoices and credit notes that another system issued, under their own numbers.
+
+    items    one row per document: number, customer_id, currency, issued_on, due_on, total_minor > 0; optional kind,
+             tax_minor, memo, purchase_order, terms
+    against  what the receivable is booked against: opening balances, or revenue where the import is the sale itself
+    returns  one row per document in the same order: number, invoice_id
+    Work: a fixed number of statements per 50,000 rows.
+    Raises: InvoiceNumberTaken, InvoiceNotPositive, DueBeforeIssue, books.PeriodLocked, rates.RateMissing.
+    """
+    frame = _with_defaults(items, {"kind": K.INVOICE.value, "tax_minor": 0, "memo": "", "purchase_order": "", "terms": ""})
+    _ensure_positive(frame, label="number")
+    _ensure_due_after_issue(frame, issued="issued_on", label="number")
+    _ensure_numbers_free(entity_id, frame["number"])
+    frame = _with_functional(entity_id, frame.with_columns(net_minor=pl.col("total_minor") - pl.col("tax_minor")), on="issued_on")
+    ids = bulk.reserve_ids(Invoice, frame.height)
+    frame = frame.with_columns(id=ids, key=pl.format("invoice:{}:issued", ids))
+    _post_issue(entity_id, frame, credit="revenue" if against == "revenue" else "opening_balance", kind="open_item")
+    bulk.insert(
+        Invoice,
+        frame.select(
+            "id", "number", "customer_id", "currency", "kind", "issued_on", "due_on", "net_minor", "tax_minor", "total_minor", "memo", "purchase_order", "terms",
+            functional_minor=pl.col("functional_net") + pl.col("functional_tax"),
+            entity_id=pl.lit(entity_id, dtype=pl.Int64),
+            state=pl.lit(S.OPEN.value),
+            created_at=pl.lit(clock.now()),
+            import_batch_id=pl.lit(import_batch_id, dtype=pl.Int64),
+        ),
+    )  # fmt: skip
+    bulk.insert(
+        InvoiceLine,
+        frame.select(
+            invoice_id="id",
+            position=pl.lit(1),
+            description=pl.when(pl.col("memo") == "").then(pl.lit("Open item taken over")).otherwise(pl.col("memo")),
+            unit_price_nano=pl.col("net_minor") * 10**9,
+            net_minor="net_minor",
+            tax_minor="tax_minor",
+            tax_category=pl.when(pl.col("tax_minor") == 0).then(pl.lit("O")).otherwise(pl.lit("S")),
+        ),
+    )
+    timeline.record("invoice_imported", _subjects(frame), subject="invoice", actor=actor, on=pl.col("issued_on"))
+    changed_many("invoice", ids, after={"import_batch_id": import_batch_id})
+    return frame.select("number", invoice_id="id")
+
+
+def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> None:
+    entity_ids = drafts["entity_id"].unique().to_list()
+    ensure(len(entity_ids) == 1, Invalid("Documents of one company are issued at a time.", field="invoice_ids"))
+    entity_id = entity_ids[0]
+    schedule = _instalments(drafts, issue_on)
+    due = schedule.group_by("id").agg(due_on=pl.col("due_on").max())
+    frame = drafts.drop("due_on").join(due, on="id", maintain_order="left").with_columns(issued_on=pl.lit(issue_on), key=pl.format("invoice:{}:issued", "id"))
+    _ensure_due_after_issue(frame, issued="issued_on", label="id")
+    frame = _with_functional(entity_id, frame, on="issued_on")
+    _post_issue(entity_id, frame, credit="revenue", kind="invoice_issued")
+    several = schedule.filter(pl.len().over("id") > 1)
+    bulk.insert(Instalment, several.select("due_on", "amount_minor", "position", invoice_id="id"))
+    for kind, code, prefix in ((K.INVOICE, "invoice", "INV-"), (K.CREDIT_NOTE, "credit_note", "CN-")):
+        batch = frame.filter(pl.col("kind") == kind)
+        numbers = series.take(entity_id=entity_id, code=code, count=batch.height, prefix=prefix)
+        batch = batch.with_columns(number=numbers)
+        bulk.update(
+            Invoice,
+            batch.select(
+                "id", "number", "issued_on", "due_on", state=pl.lit(S.OPEN.value), functional_minor=pl.col("functional_net") + pl.col("functional_tax")
+            ),
+        )
+        timeline.record("invoice_issued" if kind == K.INVOICE else "credit_note_issued", _subjects(batch), subject="invoice", actor=actor, on=issue_on)
+    changed_many("invoice", frame["id"], after={"state": "open", "issued_on": str(issue_on)})
+
+
+def _post_issue(entity_id: int, frame: pl.DataFrame, *, credit: str, kind: str) -> None:
+    """Receivable against income and tax; a credit note is the same with its sign turned."""
+    sign = pl.when(pl.col("kind") == K.CREDIT_NOTE).then(-1).otherwise(1)
+    money_columns = ["net_minor", "tax_minor", "functional_net", "functional_tax"]
+    signed = frame.with_columns(pl.col(money_columns) * sign, invoice_id="id")
+    books.post(
+        entity_id=entity_id,
+        kind=kind,
+        entries=frame.select("key", effective_on="issued_on", source=pl.format("invoice:{}", "id")),
+        transfers=[
+            leg(signed, debit="receivable", credit=credit, amount="net_minor", functional="functional_net"),
+            leg(signed, debit="receivable", credit="tax_payable", amount="tax_minor", functional="functional_tax"),
+        ],
+    )
+
+
+def _with_functional(entity_id: int, frame: pl.DataFrame, *, on: str) -> pl.DataFrame:
+    """Net and tax in the entity's currency at the rate of the day, each rounded once, so that their sum is the receivable."""
+    home = Entity.objects.get(pk=entity_id).currency
+    for name in ("net", "tax"):
+        worth = rates.convert(frame.select("currency", pl.col(f"{name}_minor").alias("amount_minor"), pl.col(on).alias("on")), to=home)
+        frame = frame.with_columns(worth["converted_minor"].alias(f"functional_{name}"))
+    return frame
+
+
+def _instalments(drafts: pl.DataFrame, issue_on: date) -> pl.DataFrame:
+    """When each document is due: its own due day if the draft names one, else by its terms. One row per part."""
+    fixed = drafts.filter(pl.col("due_on").is_not_null()).select("id", "due_on", amount_minor="total_minor", position=pl.lit(1, dtype=pl.Int64))
+    open_ended = drafts.filter(pl.col("due_on").is_null())
+    parts = [fixed]
+    for text, group in open_ended.partition_by("terms", as_dict=True).items():
+        rows = group.select("id", total_minor="total_minor", issued_on=pl.lit(issue_on))
+        parts.append(terms.schedule(rows, terms.parse_terms(text[0] or "net 30")).select("id", "due_on", "amount_minor", "position"))
+    return pl.concat(parts)
+
+
+def _subjects(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select("customer_id", "currency", "issued_on", invoice_id="id", amount_minor="total_minor", note=pl.col("number").fill_null(""))
+
+
+def _with_defaults(frame: pl.DataFrame, defaults: dict[str, int | str]) -> pl.DataFrame:
+    filled = [pl.col(name).fill_null(value) if name in frame.columns else pl.lit(value).alias(name) for name, value in defaults.items()]
+    return frame.with_columns(filled)
+
+
+def _ensure_positive(frame: pl.DataFrame, *, label: str) -> None:
+    odd = frame.filter(pl.col("total_minor") <= 0)
+    ensure(
+        odd.is_empty(),
+        InvoiceNotPositive(f"Document {_first(odd, label)} comes to {_first(odd, 'total_minor')} minor units.", field="total", remedy="A document needs a positive total; use a credit note to give money back."),
+    )
+
+
+def _ensure_due_after_issue(frame: pl.DataFrame, *, issued: str, label: str) -> None:
+    odd = frame.filter(pl.col("due_on") < pl.col(issued))
+    ensure(
+        odd.is_empty(),
+        DueBeforeIssue(f"Document {_first(odd, label)} would be due on {_first(odd, 'due_on')}, before it is issued.", field="due_on", remedy="Correct one of the two days."),
+    )
+
+
+def _ensure_numbers_free(entity_id: int, numbers: pl.Series) -> None:
+    doubled = numbers.filter(numbers.is_duplicated()).to_list()[:1]
+    for start in range(0, 0 if doubled else numbers.len(), 900):
+        chunk = numbers.slice(start, 900).to_list()
+        doubled = list(Invoice.objects.filter(entity_id=entity_id, number__in=chunk).values_list("number", flat=True)[:1])
+        if doubled:
+            break
+    ensure(not doubled, InvoiceNumberTaken(f"There is a document {doubled[0] if doubled else ''} already.", field="number", remedy="Number every document once."))
+
+
+def _first(frame: pl.DataFrame, column: str) -> object:
+    return frame[column][0] if frame.height else ""
+
+

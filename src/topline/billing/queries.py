@@ -1,0 +1,122 @@
+"""Reads of the billing room: documents for lists and pages, and documents locked for change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+from django.db.models import F, Q, QuerySet
+
+from topline.billing.models import Instalment, Invoice, InvoiceLine
+from topline.books.models import Entry
+from topline.kernel import bulk
+from topline.kernel.errors import NotFound
+
+LOCKED = ["id", "entity_id", "customer_id", "kind", "state", "number", "currency", "issued_on", "due_on", "terms", "net_minor", "tax_minor",
+          "total_minor", "functional_minor", "allocated_minor", "closed_on"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InvoiceDetail:
+    """One document with its lines, instalments, and the documents that correct it or that it corrects."""
+
+    invoice: Invoice
+    lines: list[InvoiceLine]
+    instalments: list[Instalment]
+    corrections: list[Invoice]
+    entries: list[Entry]
+
+    @property
+    def open_minor(self) -> int:
+        """What is still to be settled, 0 for drafts and void documents."""
+        return self.invoice.total_minor - self.invoice.allocated_minor if self.invoice.state == Invoice.State.OPEN else 0
+
+
+def for_update(invoice_ids: Sequence[int]) -> pl.DataFrame:
+    """Documents locked in the order of their ids until the transaction ends.
+
+    Raises: NotFound when one does not exist.
+    """
+    ids = sorted(set(invoice_ids))
+    frame = bulk.read_locked(Invoice, ids, LOCKED)
+    if frame.height != len(ids):
+        missing = sorted(set(ids) - set(frame["id"].to_list()))
+        raise NotFound(f"There is no document {missing[0]}.", field="invoice_ids")
+    return frame
+
+
+def issue_entries(invoice_ids: Sequence[int]) -> pl.DataFrame:
+    """The ledger entries by which documents were booked: invoice_id, entry_id."""
+    keys = [f"invoice:{i}:issued" for i in invoice_ids]
+    frame = bulk.read(Entry.objects.filter(key__in=keys).values("id", "source"))
+    return frame.select(invoice_id=pl.col("source").str.strip_prefix("invoice:").cast(pl.Int64), entry_id="id")
+
+
+def credited_lines(invoice_id: int) -> pl.DataFrame:
+    """What credit notes have taken back so far, one row per line position: position, net_minor, tax_minor."""
+    rows = InvoiceLine.objects.filter(invoice__corrects_id=invoice_id).exclude(invoice__state=Invoice.State.VOID)
+    return bulk.read(rows.values("position", "net_minor", "tax_minor")).group_by("position").agg(pl.col("net_minor", "tax_minor").sum()).sort("position")
+
+
+def open_items(*, entity_id: int, as_of: date | None = None, customer_ids: list[int] | None = None) -> pl.DataFrame:
+    """Issued documents with what they were for and how far they were settled by now, unless closed on or before `as_of`.
+
+    Receivables takes the later allocations back to say what was open on the day.
+    returns  id, customer_id, kind, number, currency, issued_on, due_on, total_minor, functional_minor, allocated_minor, state
+    """
+    rows = Invoice.objects.filter(entity_id=entity_id)
+    if customer_ids is not None:
+        rows = rows.filter(customer_id__in=customer_ids)
+    if as_of is None:
+        rows = rows.filter(state=Invoice.State.OPEN)
+    else:
+        rows = rows.filter(issued_on__lte=as_of).filter(Q(state=Invoice.State.OPEN) | Q(closed_on__gt=as_of))
+    return bulk.read(
+        rows.values("id", "customer_id", "kind", "number", "currency", "issued_on", "due_on", "total_minor", "functional_minor", "allocated_minor", "state")
+    )
+
+
+def instalments_of(invoice_ids: Sequence[int] | None, *, entity_id: int) -> pl.DataFrame:
+    """Instalments of open documents: invoice_id, position, due_on, amount_minor."""
+    rows = Instalment.objects.filter(invoice__entity_id=entity_id)
+    if invoice_ids is not None and len(invoice_ids) <= 900:
+        rows = rows.filter(invoice_id__in=list(invoice_ids))
+    return bulk.read(rows.order_by("invoice_id", "position").values("invoice_id", "position", "due_on", "amount_minor"))
+
+
+def invoices(*, entity_id: int, filters: dict[str, Any] | None = None) -> QuerySet[Invoice]:
+    """Documents of an entity that fit the filters, with open_minor; order and slice before use."""
+    return Invoice.objects.filter(entity_id=entity_id, **(filters or {})).annotate(open_minor=F("total_minor") - F("allocated_minor"))
+
+
+def monthly_sales(*, entity_id: int, until: date, months: int = 24) -> pl.DataFrame:
+    """Gross credit sales per month and currency (credit notes deducted, void left out): month, currency, sales_minor."""
+    from_year, from_month = divmod(until.year * 12 + until.month - 1 - months, 12)
+    rows = Invoice.objects.filter(entity_id=entity_id, issued_on__gte=date(from_year, from_month + 1, 1), issued_on__lte=until).exclude(
+        state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
+    )
+    frame = bulk.read(rows.values("issued_on", "currency", "kind", "total_minor"))
+    sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
+    return (
+        frame.group_by(month=pl.col("issued_on").dt.truncate("1mo"), currency="currency").agg(sales_minor=(pl.col("total_minor") * sign).sum()).sort("currency", "month")
+    )
+
+
+def invoice_detail(invoice_id: int) -> InvoiceDetail:
+    """One document with everything on it.
+
+    Raises: NotFound.
+    """
+    invoice = Invoice.objects.select_related("customer", "entity", "corrects").filter(pk=invoice_id).first()
+    if invoice is None:
+        raise NotFound(f"There is no invoice {invoice_id}.", field="invoice_id", remedy="Search by number with Ctrl-K.")
+    return InvoiceDetail(
+        invoice,
+        list(invoice.lines.order_by("position")[:1000]),
+        list(invoice.instalments.order_by("position")[:100]),
+        list(invoice.corrections.exclude(state=Invoice.State.VOID).order_by("id")[:50]),
+        list(Entry.objects.filter(source=f"invoice:{invoice_id}").order_by("id")[:50]),
+    )

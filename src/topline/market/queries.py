@@ -1,0 +1,157 @@
+"""Reads of the market room: customers, their records, look-up by name or number, likely duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from django.db.models import Q
+from rapidfuzz import fuzz, process
+
+from topline.kernel import bulk
+from topline.kernel.errors import NotFound
+from topline.market.models import Address, Contact, Customer, CustomerAlias
+from topline.market.names import folded
+
+SIMILAR = 88.0  # rapidfuzz ratio above which two folded names are offered as duplicates
+BLOCK = 3  # letters that two names must share at the start to be compared
+
+
+@dataclass(frozen=True)
+class CustomerDetail:
+    """One customer with everything that hangs on it; `ids` are its own and those of records merged into it."""
+
+    customer: Customer
+    ids: list[int]
+    merged: list[Customer]
+    children: list[Customer]
+    aliases: list[CustomerAlias]
+    addresses: list[Address]
+    contacts: list[Contact]
+
+
+def record_ids(customer_id: int) -> list[int]:
+    """The ids under which a customer's documents may stand: its own first, then those merged into it."""
+    return [customer_id, *Customer.objects.filter(merged_into_id=customer_id).order_by("id").values_list("id", flat=True)]
+
+
+def canonical() -> pl.DataFrame:
+    """Merged records and the customer that took each over: record_id, customer_id; empty when nothing was ever merged."""
+    return bulk.read(Customer.objects.filter(merged_into__isnull=False).values("id", "merged_into_id")).rename({"id": "record_id", "merged_into_id": "customer_id"})
+
+
+def resolve(frame: pl.DataFrame, *, column: str = "customer_id") -> pl.DataFrame:
+    """Replace ids of merged records by the customer that took them over."""
+    merged = canonical()
+    if merged.is_empty():
+        return frame
+    return frame.with_columns(pl.col(column).replace(merged["record_id"], merged["customer_id"]))
+
+
+def customer_detail(customer_id: int) -> CustomerDetail:
+    """One customer; a merged record answers with the one that took it over.
+
+    Raises: NotFound.
+    """
+    customer = Customer.objects.select_related("owner", "parent").filter(pk=customer_id).first()
+    if customer is None:
+        raise NotFound(f"There is no customer {customer_id}.", field="customer_id", remedy="Search by name with Ctrl-K.")
+    if customer.merged_into_id is not None:
+        return customer_detail(customer.merged_into_id)
+    ids = record_ids(customer.pk)
+    return CustomerDetail(
+        customer=customer,
+        ids=ids,
+        merged=list(Customer.objects.filter(merged_into_id=customer.pk).order_by("id")[:50]),
+        children=list(Customer.objects.filter(parent_id=customer.pk).order_by("name")[:50]),
+        aliases=list(CustomerAlias.objects.filter(customer_id__in=ids).order_by("kind", "value")[:100]),
+        addresses=list(Address.objects.filter(customer_id__in=ids).order_by("id")[:20]),
+        contacts=list(Contact.objects.filter(customer_id__in=ids).order_by("-is_primary", "name")[:50]),
+    )
+
+
+def customers(*, search: str = "", owner_id: int | None = None, segment: str = "", on_hold: bool | None = None) -> Any:
+    """Live customers that fit the filters, as a queryset for lists: order and slice it before use."""
+    rows = Customer.objects.filter(merged_into__isnull=True)
+    if search:
+        key = pl.select(folded(pl.lit(search))).item()
+        named = CustomerAlias.objects.filter(folded__startswith=key).values("customer_id")[:500] if key else []
+        rows = rows.filter(Q(name__icontains=search) | Q(number__istartswith=search) | Q(pk__in=list(c["customer_id"] for c in named)))
+    if owner_id is not None:
+        rows = rows.filter(owner_id=owner_id)
+    if segment:
+        rows = rows.filter(segment=segment)
+    if on_hold is not None:
+        rows = rows.filter(is_on_hold=on_hold)
+    return rows
+
+
+def names(ids: list[int]) -> dict[int, str]:
+    """Customer names by record id, for labels in lists."""
+    return dict(Customer.objects.filter(pk__in=ids).values_list("id", "name"))
+
+
+def find(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> pl.DataFrame:
+    """Which customer each text names: by number first, then by any alias; ambiguous texts find nobody.
+
+    values   texts from a file, one per row
+    returns  value str, customer_id i64 or null: one row per distinct value
+    Work: one statement per kind.
+    """
+    wanted = pl.DataFrame({"value": values.unique()}).with_columns(folded=folded(pl.col("value")))
+    found = pl.DataFrame(schema={"value": pl.String, "customer_id": pl.Int64})
+    for kind in kinds:
+        rest = wanted.join(found, on="value", how="anti")
+        aliases = resolve(_aliases(kind, rest["folded"]))
+        single = aliases.unique(["folded", "customer_id"]).filter(pl.col("customer_id").n_unique().over("folded") == 1)
+        found = pl.concat([found, rest.join(single, on="folded").select("value", "customer_id")])
+    return wanted.select("value").join(found, on="value", how="left")
+
+
+def duplicates(*, limit: int = 100) -> pl.DataFrame:
+    """Pairs of customers that may be one: same tax id, same folded name, or names that are nearly the same.
+
+    returns  keep_id, keep_name, merge_id, merge_name, score (0-100), reason; best first
+    Work: names are compared only within blocks of equal first letters, O(sum of block sizes squared).
+    """
+    frame = bulk.read(Customer.objects.filter(merged_into__isnull=True).order_by("id").values("id", "name", "tax_id")[:50_000])
+    frame = frame.with_columns(folded=folded(pl.col("name")))
+    pairs = [_equal_pairs(frame.filter(pl.col("tax_id") != ""), "tax_id", "same tax id"), _equal_pairs(frame, "folded", "same name"), _similar_pairs(frame)]
+    named = frame.select("id", "name")
+    return (
+        pl.concat(pairs)
+        .sort("score", descending=True)
+        .unique(["keep_id", "merge_id"], keep="first", maintain_order=True)
+        .join(named.rename({"id": "keep_id", "name": "keep_name"}), on="keep_id", maintain_order="left")
+        .join(named.rename({"id": "merge_id", "name": "merge_name"}), on="merge_id", maintain_order="left")
+        .head(limit)
+    )
+
+
+_PAIR = {"keep_id": pl.Int64, "merge_id": pl.Int64, "score": pl.Float64, "reason": pl.String}
+
+
+def _aliases(kind: str, keys: pl.Series) -> pl.DataFrame:
+    """Aliases of a kind: only the wanted keys when they are few, else all of them at once."""
+    rows = CustomerAlias.objects.filter(kind=kind)
+    if keys.len() <= 900:
+        rows = rows.filter(folded__in=keys.to_list())
+    return bulk.read(rows.values("customer_id", "folded"))
+
+
+def _equal_pairs(frame: pl.DataFrame, column: str, reason: str) -> pl.DataFrame:
+    first = frame.group_by(column).agg(keep_id=pl.col("id").min(), n=pl.len()).filter(pl.col("n") > 1)
+    return frame.join(first, on=column).filter(pl.col("id") != pl.col("keep_id")).select("keep_id", merge_id="id", score=pl.lit(100.0), reason=pl.lit(reason))
+
+
+def _similar_pairs(frame: pl.DataFrame) -> pl.DataFrame:
+    found: list[tuple[int, int, float, str]] = []
+    for block in frame.filter(pl.col("folded") != "").with_columns(block=pl.col("folded").str.slice(0, BLOCK)).partition_by("block"):
+        if block.height < 2:
+            continue
+        texts, ids = block["folded"].to_list(), block["id"].to_list()
+        scores = process.cdist(texts, texts, scorer=fuzz.ratio, score_cutoff=SIMILAR)
+        rows, columns = scores.nonzero()
+        found += [(ids[i], ids[j], float(scores[i, j]), "similar name") for i, j in zip(rows, columns, strict=True) if i < j and texts[i] != texts[j]]
+    return pl.DataFrame(found, schema=_PAIR, orient="row")

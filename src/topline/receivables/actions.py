@@ -1,0 +1,418 @@
+"""Verbs of the receivables room: money comes in, settles documents, is given back, or is given up.
+
+Every verb locks the payments and documents it touches in the order of their ids, so that two clerks can never apply more
+than what is open; CHECK constraints on both sides are the net below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from topline.billing import queries as billing
+from topline.billing.models import Invoice
+from topline.books import actions as books
+from topline.books import rates
+from topline.books.actions import leg
+from topline.books.models import Entity
+from topline.kernel import bulk, clock, money, series
+from topline.kernel.actions import action, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Conflict, Invalid, ensure
+from topline.receivables import posting, queries
+from topline.receivables.models import Allocation, Payment
+from topline.timeline import actions as timeline
+
+K, S = Allocation.Kind, Invoice.State
+_ALLOCATION = {
+    "kind": pl.String, "invoice_id": pl.Int64, "payment_id": pl.Int64, "credit_note_id": pl.Int64, "amount_minor": pl.Int64, "source_minor": pl.Int64,
+}  # fmt: skip
+
+
+class OverApplied(Conflict):
+    """More would be applied than is open on the document or left of the payment."""
+
+    code = "over_applied"
+
+
+class NothingToApply(Invalid):
+    """Amounts of zero or less settle nothing."""
+
+    code = "nothing_to_apply"
+
+
+class DocumentNotOpen(Conflict):
+    """Only an issued document with an open rest can be settled."""
+
+    code = "document_not_open"
+
+
+class PaymentNotUsable(Conflict):
+    """The payment was returned by the bank, or does not exist for this purpose."""
+
+    code = "payment_not_usable"
+
+
+class PaymentNumberTaken(Conflict):
+    """The entity has a payment with this number: the same money is not booked twice."""
+
+    code = "payment_number_taken"
+
+
+class AppliedBeforeReceived(Invalid):
+    """Money cannot settle a document before it came in, or before the document existed."""
+
+    code = "applied_before_received"
+
+
+class AllocationUndone(Conflict):
+    """The allocation was undone before."""
+
+    code = "allocation_undone"
+
+
+@action("receivables.record_payments")
+def record_payments(*, actor: Actor, entity_id: int, payments: pl.DataFrame, import_batch_id: int | None = None) -> pl.DataFrame:
+    """Book money that came in; until it is applied it is a liability of ours to the payer.
+
+    payments  one row per payment: customer_id (null: payer unknown), currency, amount_minor > 0, received_on; optional
+              number (else from the series), bank_account_id, method, reference, payer_name
+    returns   one row per payment in the same order: payment_id i64, number str
+    Work: a fixed number of statements. Posts payments in clearing against unapplied customer cash.
+    Raises: NothingToApply, Invalid (currency), PaymentNumberTaken, books.PeriodLocked, rates.RateMissing.
+    """
+    for code in payments["currency"].unique().to_list():
+        money.ensure_currency(code)
+    odd = payments.filter(pl.col("amount_minor") <= 0)
+    ensure(odd.is_empty(), NothingToApply("A payment must be more than zero.", field="amount", remedy="Book money that leaves as a refund or a vendor payment."))
+    home = Entity.objects.get(pk=entity_id).currency
+    worth = rates.convert(payments.select("currency", "amount_minor", on="received_on"), to=home)
+    frame = payments.with_columns(worth["converted_minor"].alias("functional_minor"), bulk.reserve_ids(Payment, payments.height).alias("id"))
+    if "number" not in frame.columns:
+        frame = frame.with_columns(series.take(entity_id=entity_id, code="payment", count=frame.height, prefix="PAY-").alias("number"))
+    _ensure_numbers_free(entity_id, frame["number"])
+    frame = frame.with_columns(key=pl.format("payment:{}:received", "id"))
+    booked = frame.select(
+        "key", "currency", "amount_minor", "functional_minor", "customer_id", payment_id="id",
+        bank_account_id=pl.col("bank_account_id") if "bank_account_id" in frame.columns else pl.lit(None, dtype=pl.Int64),
+    )  # fmt: skip
+    books.post(
+        entity_id=entity_id,
+        kind="payment_received",
+        entries=frame.select("key", effective_on="received_on", source=pl.format("payment:{}", "id")),
+        transfers=[leg(booked, debit="clearing", credit="unapplied_cash", amount="amount_minor", functional="functional_minor")],
+    )
+    optional = [c for c in ("bank_account_id", "method", "reference", "payer_name") if c in frame.columns]
+    bulk.insert(
+        Payment,
+        frame.select(
+            "id", "number", "customer_id", "currency", "amount_minor", "functional_minor", "received_on", *optional,
+            entity_id=pl.lit(entity_id, dtype=pl.Int64), created_at=pl.lit(clock.now()), import_batch_id=pl.lit(import_batch_id, dtype=pl.Int64),
+        ),
+    )  # fmt: skip
+    timeline.record(
+        "payment_received", frame.select("customer_id", "currency", "amount_minor", payment_id="id", note="number", day="received_on"), subject="payment",
+        actor=actor, on=pl.col("day"),
+    )  # fmt: skip
+    changed_many("payment", frame["id"])
+    return frame.select("number", payment_id="id")
+
+
+@action("receivables.apply_cash")
+def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None) -> pl.DataFrame:
+    """Apply payments to documents: partial, in full, many to many, across currencies.
+
+    links    one row per link: payment_id, invoice_id, amount_minor in the document's currency; optional source_minor (what it
+             takes of the payment, when that is in another currency; else converted at the day's rate), discount_minor and
+             fee_minor (cash discount allowed and bank charges borne: they settle the document without money), effective_on
+    on       the day from which it counts, where the links have none
+    returns  one row per allocation: allocation_id, kind, payment_id, invoice_id, amount_minor
+    Work: a fixed number of statements. A foreign settlement books its realised exchange difference.
+    Raises: OverApplied, DocumentNotOpen, PaymentNotUsable, NothingToApply, AppliedBeforeReceived, NotFound, books.PeriodLocked.
+    """
+    links = links if "effective_on" in links.columns else links.with_columns(effective_on=pl.lit(on))
+    payments, invoices = _locked(links)
+    links = links.join(payments.select(payment_id="id", payment_currency="currency", received_on="received_on"), on="payment_id", how="left", maintain_order="left")
+    links = links.join(invoices.select(invoice_id="id", currency="currency", issued_on="issued_on"), on="invoice_id", how="left", maintain_order="left")
+    early = links.filter((pl.col("effective_on") < pl.col("received_on")) | (pl.col("effective_on") < pl.col("issued_on")))
+    if early.height:
+        row = early.row(0, named=True)
+        raise AppliedBeforeReceived(
+            f"Payment {row['payment_id']} of {row['received_on']} cannot settle a document of {row['issued_on']} on {row['effective_on']}.",
+            field="effective_on",
+            remedy="Use the later of the two days.",
+        )
+    links = _with_source(links)
+    rows = pl.concat(
+        [
+            links.select("effective_on", "invoice_id", "payment_id", "amount_minor", "source_minor", kind=pl.lit(K.PAYMENT.value)),
+            *(
+                links.filter(pl.col(column) > 0).select(
+                    "effective_on", "invoice_id", "payment_id", amount_minor=pl.col(column), source_minor=pl.lit(0, dtype=pl.Int64), kind=pl.lit(kind.value)
+                )
+                for column, kind in (("discount_minor", K.DISCOUNT), ("fee_minor", K.BANK_FEE))
+                if column in links.columns
+            ),
+        ]
+    ).with_columns(credit_note_id=pl.lit(None, dtype=pl.Int64))
+    return _settle(actor=actor, rows=rows, invoices=invoices, payments=payments)
+
+
+@action("receivables.apply_credit_note")
+def apply_credit_note(*, actor: Actor, credit_note_id: int, links: pl.DataFrame, on: date) -> pl.DataFrame:
+    """Use a credit note against documents of its currency: a link, no money moves.
+
+    links    one row per document: invoice_id, amount_minor
+    returns  one row per allocation, as apply_cash
+    Raises: OverApplied, DocumentNotOpen, Invalid (currencies differ), NotFound.
+    """
+    rows = links.select(
+        "invoice_id", "amount_minor", source_minor="amount_minor", kind=pl.lit(K.CREDIT_NOTE.value), credit_note_id=pl.lit(credit_note_id),
+        payment_id=pl.lit(None, dtype=pl.Int64), effective_on=pl.lit(on),
+    )  # fmt: skip
+    invoices = billing.for_update([*links["invoice_id"].to_list(), credit_note_id])
+    kinds = dict(invoices.select("id", "kind").iter_rows())
+    ensure(kinds[credit_note_id] == Invoice.Kind.CREDIT_NOTE, Invalid("That is no credit note.", field="credit_note_id"))
+    ensure(invoices["currency"].n_unique() == 1, Invalid("A credit note settles documents of its own currency.", field="invoice_id"))
+    return _settle(actor=actor, rows=rows, invoices=invoices, payments=_no_payments())
+
+
+@action("receivables.write_off")
+def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str) -> pl.DataFrame:
+    """Give up what is open on documents and book it as bad debt; a later payment can reopen them by `unapply`.
+
+    returns  one row per allocation, as apply_cash
+    Raises: DocumentNotOpen, Invalid (no reason), NotFound, books.PeriodLocked.
+    """
+    ensure(bool(reason.strip()), Invalid("A write-off needs a reason.", field="reason", remedy="Say why the money will not come."))
+    invoices = billing.for_update(invoice_ids)
+    rows = invoices.select(
+        invoice_id="id", amount_minor=pl.col("total_minor") - pl.col("allocated_minor"), source_minor=pl.lit(0, dtype=pl.Int64), kind=pl.lit(K.WRITE_OFF.value),
+        payment_id=pl.lit(None, dtype=pl.Int64), credit_note_id=pl.lit(None, dtype=pl.Int64), effective_on=pl.lit(on),
+    )  # fmt: skip
+    return _settle(actor=actor, rows=rows, invoices=invoices, payments=_no_payments())
+
+
+@action("receivables.refund")
+def refund(*, actor: Actor, payment_id: int, amount_minor: int, on: date, reason: str = "") -> pl.DataFrame:
+    """Give unapplied money back to the payer; returns the allocation, as apply_cash.
+
+    Raises: OverApplied, PaymentNotUsable, NothingToApply, NotFound, books.PeriodLocked.
+    """
+    payments = queries.payments_for_update([payment_id])
+    rows = pl.DataFrame(
+        [{"kind": K.REFUND.value, "invoice_id": None, "payment_id": payment_id, "credit_note_id": None, "amount_minor": amount_minor, "source_minor": amount_minor}],
+        schema=_ALLOCATION,
+    ).with_columns(effective_on=pl.lit(on))
+    return _settle(actor=actor, rows=rows, invoices=_no_invoices(), payments=payments)
+
+
+@action("receivables.unapply")
+def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: str = "") -> pl.DataFrame:
+    """Undo allocations: mirror rows and mirror entries in an open period; documents that are no longer settled open again.
+
+    returns  one row per mirror allocation, as apply_cash
+    Raises: NotFound, AllocationUndone, books.PeriodLocked.
+    """
+    return _unapply(actor=actor, rows=queries.allocations(allocation_ids), on=on, reason=reason)
+
+
+@action("receivables.return_payment")
+def return_payment(*, actor: Actor, payment_id: int, on: date, reason: str = "") -> int:
+    """The bank took a payment back: everything it settled opens again and its booking is reversed; returns the payment's id.
+
+    Raises: NotFound, PaymentNotUsable (returned before), books.PeriodLocked.
+    """
+    payment = queries.payments_for_update([payment_id]).row(0, named=True)
+    ensure(payment["state"] == Payment.State.RECEIVED, PaymentNotUsable(f"Payment {payment['number']} was returned before.", field="payment_id"))
+    standing = queries.standing_allocations(payment_ids=[payment_id])
+    if standing.height:
+        _unapply(actor=actor, rows=standing, on=on, reason=reason)
+    entry = books.entry_id(f"payment:{payment_id}:received")
+    books.reverse(entry_ids=[entry], effective_on=on, memo=f"Returned: {reason}" if reason else "Returned by the bank")
+    Payment.objects.filter(pk=payment_id).update(state=Payment.State.RETURNED)
+    changed_many("payment", [payment_id], after={"state": "returned", "reason": reason})
+    timeline.record_one(
+        "payment_returned", subject="payment", subject_id=payment_id, customer_id=payment["customer_id"], actor=actor, on=on,
+        amount_minor=payment["amount_minor"], currency=payment["currency"], note=reason,
+    )  # fmt: skip
+    return payment_id
+
+
+def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
+    """The one way by which anything is settled: check against what is open, link, post, and set states; all rows or none."""
+    ensure(bool((rows["amount_minor"] > 0).all()), NothingToApply("An amount to apply must be more than zero.", field="amount_minor"))
+    _check_open(rows, invoices)
+    _check_left(rows, payments)
+    rows = posting.with_functional(rows, invoices=invoices, payments=payments).with_columns(id=bulk.reserve_ids(Allocation, rows.height))
+    posting.post_allocations(rows, invoices=invoices, payments=payments)
+    written = bulk.insert(
+        Allocation,
+        rows.select(
+            "id", "kind", "invoice_id", "payment_id", "credit_note_id", "amount_minor", "source_minor", "functional_minor", "effective_on",
+            recorded_at=pl.lit(clock.now()),
+        ),
+    )  # fmt: skip
+    _update_documents(rows, invoices, actor=actor)
+    _update_payments(rows, payments)
+    changed_many("allocation", written["id"])
+    _record_applied(rows, invoices, payments, actor=actor)
+    return rows.select("kind", "payment_id", "invoice_id", "amount_minor", allocation_id="id")
+
+
+def _unapply(*, actor: Actor, rows: pl.DataFrame, on: date, reason: str) -> pl.DataFrame:
+    undone = Allocation.objects.filter(reverses_id__in=rows["id"].to_list()).values_list("reverses_id", flat=True)[:1]
+    ensure(not undone, AllocationUndone(f"Allocation {undone[0] if undone else ''} was undone before.", field="allocation_ids"))
+    documents = [i for i in {*rows["invoice_id"].drop_nulls().to_list(), *rows["credit_note_id"].drop_nulls().to_list()}]
+    payments = queries.payments_for_update(rows["payment_id"].drop_nulls().unique().to_list())
+    invoices = billing.for_update(documents)
+    entries = books.entry_ids([f"allocation:{i}" for i in rows["id"].to_list()])
+    if entries:
+        books.reverse(entry_ids=entries, effective_on=on, memo=reason or "Unapplied")
+    mirror = rows.with_columns(
+        pl.col("amount_minor", "source_minor", "functional_minor").neg(), effective_on=pl.lit(on), reverses_id="id", id=bulk.reserve_ids(Allocation, rows.height)
+    )
+    bulk.insert(
+        Allocation,
+        mirror.select(
+            "id", "kind", "invoice_id", "payment_id", "credit_note_id", "amount_minor", "source_minor", "functional_minor", "effective_on", "reverses_id",
+            recorded_at=pl.lit(clock.now()),
+        ),
+    )  # fmt: skip
+    _update_documents(mirror, invoices, actor=actor)
+    _update_payments(mirror, payments)
+    changed_many("allocation", mirror["id"], after={"reason": reason})
+    customers = payments.select(payment_id="id", customer_id="customer_id", currency="currency")
+    told = mirror.filter(pl.col("payment_id").is_not_null()).join(customers, on="payment_id")
+    timeline.record(
+        "payment_unapplied", told.select("payment_id", "customer_id", "currency", amount_minor=-pl.col("amount_minor"), note=pl.lit(reason)),
+        subject="payment", actor=actor, on=on,
+    )  # fmt: skip
+    return mirror.select("kind", "payment_id", "invoice_id", "amount_minor", allocation_id="id")
+
+
+def _locked(links: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Payments first, then documents, each in the order of ids: every verb takes them in this order, so nobody deadlocks."""
+    payments = queries.payments_for_update(links["payment_id"].unique().to_list())
+    return payments, billing.for_update(links["invoice_id"].unique().to_list())
+
+
+def _with_source(links: pl.DataFrame) -> pl.DataFrame:
+    """What each link takes of its payment: the same amount, or its worth in the payment's currency at the day's rate."""
+    given = pl.col("source_minor") if "source_minor" in links.columns else pl.lit(None, dtype=pl.Int64)
+    links = links.with_columns(source_minor=pl.coalesce(given, pl.when(pl.col("currency") == pl.col("payment_currency")).then("amount_minor")))
+    missing = links["source_minor"].is_null()
+    if not missing.any():
+        return links
+    parts = [links.filter(~missing)]
+    for key, group in links.filter(missing).partition_by("payment_currency", as_dict=True).items():
+        worth = rates.convert(group.select("currency", "amount_minor", on="effective_on"), to=str(key[0]))
+        parts.append(group.with_columns(source_minor=worth["converted_minor"]))
+    return pl.concat(parts)
+
+
+def _check_open(rows: pl.DataFrame, invoices: pl.DataFrame) -> None:
+    wanted = pl.concat(
+        [
+            rows.drop_nulls("invoice_id").select(id="invoice_id", wanted="amount_minor"),
+            rows.drop_nulls("credit_note_id").select(id="credit_note_id", wanted="source_minor"),
+        ]
+    )
+    sums = wanted.group_by("id").agg(pl.col("wanted").sum()).join(invoices, on="id", how="left").sort("id")
+    closed = sums.filter(pl.col("state") != S.OPEN)
+    if closed.height:
+        row = closed.row(0, named=True)
+        raise DocumentNotOpen(f"{row['number'] or 'Draft ' + str(row['id'])} is {row['state']}: nothing is open on it.", field="invoice_id", remedy="Choose an open document.")
+    over = sums.filter(pl.col("wanted") > pl.col("total_minor") - pl.col("allocated_minor"))
+    if over.height:
+        row = over.row(0, named=True)
+        rest = money.Money(row["total_minor"] - row["allocated_minor"], row["currency"])
+        raise OverApplied(
+            f"{money.Money(row['wanted'], row['currency'])} is more than the {rest} open on {row['number']}.",
+            field="amount_minor",
+            remedy="Apply at most what is open; the rest stays unapplied.",
+            open_minor=rest.amount_minor,
+        )
+
+
+def _check_left(rows: pl.DataFrame, payments: pl.DataFrame) -> None:
+    sums = rows.drop_nulls("payment_id").group_by("payment_id").agg(wanted=pl.col("source_minor").sum())
+    frame = sums.join(payments, left_on="payment_id", right_on="id", how="left").sort("payment_id")
+    returned = frame.filter(pl.col("state") != Payment.State.RECEIVED)
+    ensure(returned.is_empty(), PaymentNotUsable("The payment was returned by the bank.", field="payment_id", remedy="Choose another payment."))
+    over = frame.filter(pl.col("wanted") > pl.col("amount_minor") - pl.col("allocated_minor"))
+    if over.height:
+        row = over.row(0, named=True)
+        rest = money.Money(row["amount_minor"] - row["allocated_minor"], row["currency"])
+        raise OverApplied(
+            f"{money.Money(row['wanted'], row['currency'])} is more than the {rest} left of payment {row['number']}.",
+            field="amount_minor",
+            remedy="Apply at most what is left of the payment.",
+            open_minor=rest.amount_minor,
+        )
+
+
+def _update_documents(rows: pl.DataFrame, invoices: pl.DataFrame, *, actor: Actor) -> None:
+    """New allocated amounts and states of documents and credit notes, with their paid, written-off and reopened milestones."""
+    moves = pl.concat(
+        [
+            rows.drop_nulls("invoice_id").select("effective_on", "kind", id="invoice_id", moved="amount_minor"),
+            rows.drop_nulls("credit_note_id").select("effective_on", kind=pl.lit("used"), id="credit_note_id", moved="source_minor"),
+        ]
+    )
+    if moves.is_empty():
+        return
+    sums = moves.group_by("id").agg(pl.col("moved").sum(), day=pl.col("effective_on").max(), lost=(pl.col("kind") == K.WRITE_OFF).any())
+    after = sums.join(invoices, on="id").with_columns(allocated_minor=pl.col("allocated_minor") + pl.col("moved"))
+    full = pl.col("allocated_minor") == pl.col("total_minor")
+    after = after.with_columns(
+        was="state",
+        state=pl.when(full & pl.col("lost")).then(pl.lit(S.WRITTEN_OFF.value)).when(full).then(pl.lit(S.PAID.value)).otherwise(pl.lit(S.OPEN.value)),
+        closed_on=pl.when(full).then(pl.max_horizontal("day", "issued_on")),
+    )
+    bulk.update(Invoice, after.select("id", "allocated_minor", "state", "closed_on"))
+    changed_many("invoice", after["id"], after={"allocated": "changed"})
+    for kind, state in (("invoice_paid", S.PAID), ("invoice_written_off", S.WRITTEN_OFF), ("invoice_reopened", S.OPEN)):
+        now = after.filter((pl.col("state") == state) & (pl.col("was") != state) & (pl.col("kind") == Invoice.Kind.INVOICE))
+        timeline.record(
+            kind, now.select("customer_id", "currency", "day", invoice_id="id", amount_minor="total_minor", note="number"), subject="invoice", actor=actor, on=pl.col("day")
+        )
+
+
+def _update_payments(rows: pl.DataFrame, payments: pl.DataFrame) -> None:
+    sums = rows.drop_nulls("payment_id").group_by("payment_id").agg(moved=pl.col("source_minor").sum())
+    after = sums.join(payments, left_on="payment_id", right_on="id")
+    bulk.update(Payment, after.select(id="payment_id", allocated_minor=pl.col("allocated_minor") + pl.col("moved")))
+
+
+def _record_applied(rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame, *, actor: Actor) -> None:
+    paid = rows.filter(pl.col("kind") == K.PAYMENT).join(invoices.select(invoice_id="id", customer_id="customer_id", currency="currency", note="number"), on="invoice_id")
+    timeline.record("payment_applied", paid.select("payment_id", "customer_id", "currency", "amount_minor", "note", "effective_on"), subject="payment", actor=actor, on=pl.col("effective_on"))
+    noted = rows.filter(pl.col("kind") == K.CREDIT_NOTE).join(invoices.select(invoice_id="id", customer_id="customer_id", currency="currency", note="number"), on="invoice_id")
+    timeline.record(
+        "credit_note_applied", noted.select("customer_id", "currency", "amount_minor", "note", "effective_on", credit_note_id="credit_note_id"),
+        subject="credit_note", actor=actor, on=pl.col("effective_on"),
+    )  # fmt: skip
+    back = rows.filter(pl.col("kind") == K.REFUND).join(payments.select(payment_id="id", customer_id="customer_id", currency="currency", note="number"), on="payment_id")
+    timeline.record("payment_refunded", back.select("payment_id", "customer_id", "currency", "amount_minor", "note", "effective_on"), subject="payment", actor=actor, on=pl.col("effective_on"))
+
+
+def _no_payments() -> pl.DataFrame:
+    return pl.DataFrame(schema=bulk.schema(Payment, queries.LOCKED))
+
+
+def _no_invoices() -> pl.DataFrame:
+    return pl.DataFrame(schema=bulk.schema(Invoice, billing.LOCKED))
+
+
+def _ensure_numbers_free(entity_id: int, numbers: pl.Series) -> None:
+    taken = numbers.filter(numbers.is_duplicated()).to_list()[:1]
+    for start in range(0, 0 if taken else numbers.len(), 900):
+        taken = list(Payment.objects.filter(entity_id=entity_id, number__in=numbers.slice(start, 900).to_list()).values_list("number", flat=True)[:1])
+        if taken:
+            break
+    ensure(not taken, PaymentNumberTaken(f"Payment {taken[0] if taken else ''} is booked already.", field="number", remedy="Number every payment once."))
+
+

@@ -1,0 +1,115 @@
+"""Reads of the receivables room: payments and allocations, what was open on a day, and the figures about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+from django.db.models import F, Q
+
+from topline.billing import queries as billing
+from topline.billing.models import Invoice
+from topline.kernel import bulk
+from topline.kernel.errors import NotFound
+from topline.receivables.models import Allocation, Payment
+
+LOCKED = ["id", "entity_id", "customer_id", "bank_account_id", "state", "number", "currency", "amount_minor", "functional_minor", "allocated_minor", "received_on"]
+ALLOCATION = ["id", "kind", "invoice_id", "payment_id", "credit_note_id", "amount_minor", "source_minor", "functional_minor", "effective_on"]
+
+
+def payments_for_update(payment_ids: Sequence[int]) -> pl.DataFrame:
+    """Payments locked in the order of their ids until the transaction ends.
+
+    Raises: NotFound when one does not exist.
+    """
+    ids = sorted(set(payment_ids))
+    frame = bulk.read_locked(Payment, ids, LOCKED)
+    if frame.height != len(ids):
+        missing = sorted(set(ids) - set(frame["id"].to_list()))
+        raise NotFound(f"There is no payment {missing[0]}.", field="payment_id")
+    return frame
+
+
+def allocations(allocation_ids: Sequence[int]) -> pl.DataFrame:
+    """Allocations by id. Raises: NotFound when one does not exist."""
+    ids = sorted(set(allocation_ids))
+    frame = bulk.read(Allocation.objects.filter(pk__in=ids).order_by("pk").values(*ALLOCATION))
+    if frame.height != len(ids):
+        missing = sorted(set(ids) - set(frame["id"].to_list()))
+        raise NotFound(f"There is no allocation {missing[0]}.", field="allocation_ids")
+    return frame
+
+
+def standing_allocations(*, payment_ids: Sequence[int] = (), invoice_ids: Sequence[int] = ()) -> pl.DataFrame:
+    """Allocations of payments or documents that were not undone, oldest first."""
+    rows = Allocation.objects.filter(Q(payment_id__in=list(payment_ids)) | Q(invoice_id__in=list(invoice_ids)) | Q(credit_note_id__in=list(invoice_ids)))
+    return bulk.read(rows.filter(reverses__isnull=True, reversed_by__isnull=True).order_by("pk").values(*ALLOCATION))
+
+
+def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
+    """Documents with something open at the end of a day, whatever happened later; instalments are rows of their own.
+
+    returns  one row per open document or instalment: invoice_id, customer_id, kind, number, currency, issued_on, due_on,
+             total_minor, open_minor (negative for credit notes)
+    Work: reads what is open now or was closed after the day, and the allocations after it.
+    """
+    items = billing.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)
+    later = _allocated_after(as_of)
+    frame = (
+        items.join(later, left_on="id", right_on="document_id", how="left")
+        .with_columns(
+            open_minor=pl.when(pl.col("state") == Invoice.State.VOID)
+            .then(pl.col("total_minor"))
+            .otherwise(pl.col("total_minor") - pl.col("allocated_minor") + pl.col("later_minor").fill_null(0))
+        )
+        .filter(pl.col("open_minor") > 0)
+        .rename({"id": "invoice_id"})
+    )
+    frame = _by_instalment(frame, entity_id=entity_id)
+    sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
+    return frame.select(
+        "invoice_id", "customer_id", "kind", "number", "currency", "issued_on", "due_on", "total_minor", open_minor=pl.col("open_minor") * sign
+    ).sort("due_on", "invoice_id")
+
+
+def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
+    """Payments with money left at the end of a day: payment_id, customer_id, number, currency, received_on, left_minor."""
+    rows = Payment.objects.filter(entity_id=entity_id, received_on__lte=as_of, state=Payment.State.RECEIVED)
+    if customer_ids is not None:
+        rows = rows.filter(customer_id__in=customer_ids)
+    after = bulk.read(
+        Allocation.objects.filter(effective_on__gt=as_of, payment_id__isnull=False, payment__entity_id=entity_id).values("payment_id", "source_minor")
+    )
+    after = after.group_by("payment_id").agg(later=pl.col("source_minor").sum())
+    touched = Q(pk__in=after["payment_id"].to_list()) if after.height <= 900 else Q()
+    rows = rows.filter(Q(allocated_minor__lt=F("amount_minor")) | touched) if touched else rows
+    frame = bulk.read(rows.values("id", "customer_id", "number", "currency", "received_on", "amount_minor", "allocated_minor"))
+    left = pl.col("amount_minor") - pl.col("allocated_minor") + pl.col("later").fill_null(0)
+    return (
+        frame.rename({"id": "payment_id"})
+        .join(after, on="payment_id", how="left")
+        .with_columns(left_minor=left)
+        .filter(pl.col("left_minor") > 0)
+        .select("payment_id", "customer_id", "number", "currency", "received_on", "left_minor")
+    )
+
+
+def _allocated_after(as_of: date) -> pl.DataFrame:
+    """What later allocations settled, per document: document_id, later_minor."""
+    rows = Allocation.objects.filter(effective_on__gt=as_of)
+    settled = bulk.read(rows.filter(invoice_id__isnull=False).values("invoice_id", "amount_minor")).rename({"invoice_id": "document_id", "amount_minor": "m"})
+    used = bulk.read(rows.filter(credit_note_id__isnull=False).values("credit_note_id", "source_minor")).rename({"credit_note_id": "document_id", "source_minor": "m"})
+    return pl.concat([settled, used]).group_by("document_id").agg(later_minor=pl.col("m").sum())
+
+
+def _by_instalment(frame: pl.DataFrame, *, entity_id: int) -> pl.DataFrame:
+    """Spread the open rest of documents over their instalments: what was settled covered the earliest first."""
+    parts = billing.instalments_of(frame["invoice_id"].to_list(), entity_id=entity_id)
+    if parts.is_empty():
+        return frame
+    rows = parts.join(frame.drop("due_on"), on="invoice_id").sort("invoice_id", "position")
+    settled = pl.col("total_minor") - pl.col("open_minor")
+    upto = pl.col("amount_minor").cum_sum().over("invoice_id")
+    rows = rows.with_columns(open_minor=pl.min_horizontal("amount_minor", (upto - settled).clip(0))).filter(pl.col("open_minor") > 0)
+    return pl.concat([frame.join(parts, on="invoice_id", how="anti"), rows.select(frame.columns)])

@@ -1,0 +1,110 @@
+"""Verbs of the treasury room: say who is paid when, and what else will leave."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from topline.bank.models import BankAccount
+from topline.kernel import bulk, money
+from topline.kernel.actions import action, changed
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Invalid, NotFound, ensure
+from topline.treasury.models import Frequency, PayLine, PayPlan, PlannedOutflow
+
+
+@action("treasury.set_pay_plan")
+def set_pay_plan(
+    *,
+    actor: Actor,
+    entity_id: int,
+    name: str,
+    currency: str,
+    frequency: str,
+    first_payday: date,
+    lines: pl.DataFrame,
+    until: date | None = None,
+    debit_lead_days: int = 2,
+    employer_cost_ppm: int = 0,
+    bank_account_id: int | None = None,
+    import_batch_id: int | None = None,
+) -> int:
+    """Set the payroll of a group of people; a plan of the same name is replaced as a whole. Returns its id.
+
+    lines  one row per person: person str, group str, amount_minor i64 >= 0 per pay period
+    Raises: Invalid (currency, frequency, nobody to pay, negative pay, lead beyond 10 days), NotFound (bank account).
+    """
+    money.ensure_currency(currency)
+    _ensure_frequency(frequency)
+    ensure(lines.height > 0, Invalid("The payroll pays nobody.", field="lines", remedy="Add at least one person."))
+    ensure(bool((lines["amount_minor"] >= 0).all()), Invalid("Pay cannot be negative.", field="amount_minor"))
+    ensure(0 <= debit_lead_days <= 10, Invalid("The bank takes the money 0 to 10 business days before payday.", field="debit_lead_days"))
+    ensure(0 <= employer_cost_ppm <= 1_000_000, Invalid("Employer cost is a share between 0 and 100 %.", field="employer_cost"))
+    ensure(until is None or until >= first_payday, Invalid("The plan ends before it begins.", field="until"))
+    _ensure_account(entity_id, bank_account_id)
+    plan, made = PayPlan.objects.update_or_create(
+        entity_id=entity_id,
+        name=name,
+        defaults={
+            "currency": currency, "frequency": frequency, "first_payday": first_payday, "until": until, "debit_lead_days": debit_lead_days,
+            "employer_cost_ppm": employer_cost_ppm, "bank_account_id": bank_account_id, "import_batch_id": import_batch_id,
+        },
+    )  # fmt: skip
+    PayLine.objects.filter(plan=plan).delete()
+    bulk.insert(PayLine, lines.select("person", "group", "amount_minor", plan_id=pl.lit(plan.pk)))
+    changed("pay_plan", plan.pk, after={"name": name, "people": lines.height, "total_minor": int(lines["amount_minor"].sum()), "new": made})
+    return plan.pk
+
+
+@action("treasury.plan_outflow")
+def plan_outflow(
+    *,
+    actor: Actor,
+    entity_id: int,
+    name: str,
+    currency: str,
+    amount_minor: int,
+    first_on: date,
+    frequency: str = "monthly",
+    kind: str = "other",
+    until: date | None = None,
+    bank_account_id: int | None = None,
+) -> int:
+    """Plan money that leaves once or again and again: rent, tax, a loan; returns its id.
+
+    Raises: Invalid (currency, amount, frequency, kind, end before begin), NotFound (bank account).
+    """
+    money.ensure_currency(currency)
+    _ensure_frequency(frequency)
+    ensure(bool(name.strip()), Invalid("An outflow needs a name.", field="name"))
+    ensure(kind in PlannedOutflow.Kind.values, Invalid(f"{kind!r} is no kind of outflow.", field="kind", remedy=f"Use one of {', '.join(PlannedOutflow.Kind.values)}."))
+    ensure(amount_minor > 0, Invalid("The amount must be more than zero.", field="amount"))
+    ensure(until is None or until >= first_on, Invalid("It ends before it begins.", field="until"))
+    _ensure_account(entity_id, bank_account_id)
+    outflow = PlannedOutflow.objects.create(
+        entity_id=entity_id, kind=kind, name=name, currency=currency, amount_minor=amount_minor, first_on=first_on, frequency=frequency, until=until,
+        bank_account_id=bank_account_id,
+    )  # fmt: skip
+    changed("planned_outflow", outflow.pk, after={"name": name, "amount_minor": amount_minor, "currency": currency, "frequency": frequency})
+    return outflow.pk
+
+
+@action("treasury.drop_outflow")
+def drop_outflow(*, actor: Actor, outflow_id: int) -> int:
+    """Take a planned outflow out of the forecast; it stays in the history. Returns its id. Raises: NotFound."""
+    updated = PlannedOutflow.objects.filter(pk=outflow_id, is_dropped=False).update(is_dropped=True)
+    ensure(updated == 1, NotFound(f"There is no planned outflow {outflow_id}.", field="outflow_id"))
+    changed("planned_outflow", outflow_id, before={"is_dropped": False}, after={"is_dropped": True})
+    return outflow_id
+
+
+def _ensure_frequency(frequency: str) -> None:
+    ensure(frequency in Frequency.values, Invalid(f"{frequency!r} is no frequency.", field="frequency", remedy=f"Use one of {', '.join(Frequency.values)}."))
+
+
+def _ensure_account(entity_id: int, bank_account_id: int | None) -> None:
+    ensure(
+        bank_account_id is None or BankAccount.objects.filter(pk=bank_account_id, entity_id=entity_id, is_closed=False).exists(),
+        NotFound("There is no such bank account.", field="bank_account_id"),
+    )
