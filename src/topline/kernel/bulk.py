@@ -107,7 +107,8 @@ def update(model: type[models.Model], frame: pl.DataFrame, *, key: str = "id") -
                 cursor.execute(sql, [chunk[name].to_list() for name in [*names, key]])
             else:
                 sets = ", ".join(f"{column[name]} = ?" for name in names)
-                _raw_sqlite(cursor).executemany(f"UPDATE {table} SET {sets} WHERE {column[key]} = ?", _sqlite_rows(chunk))
+                with connection.wrap_database_errors:
+                    _raw_sqlite(cursor).executemany(f"UPDATE {table} SET {sets} WHERE {column[key]} = ?", _sqlite_rows(chunk))
 
 
 def read(rows: QuerySet[Any, Any]) -> pl.DataFrame:
@@ -230,11 +231,12 @@ def _insert_chunk(model: type[models.Model], chunk: pl.DataFrame) -> None:
             data = chunk.with_columns(pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f+00")).write_csv(
                 include_header=False, quote_style="non_numeric", null_value=_NULL
             )
-            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')") as copy:
+            with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')") as copy:
                 copy.write(data.encode())
             return
         marks = ", ".join("?" * chunk.width)
-        _raw_sqlite(cursor).executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", _sqlite_rows(chunk))
+        with connection.wrap_database_errors:
+            _raw_sqlite(cursor).executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", _sqlite_rows(chunk))
 
 
 def _sqlite_rows(chunk: pl.DataFrame) -> list[tuple[Any, ...]]:

@@ -1,0 +1,47 @@
+# Topline: `make demo` runs the main job, `make test` passes the tests; each sets up what it needs.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+WORKERS ?= 2
+PURE := tests/engine tests/bank/formats tests/ui tests/oracles
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint bench serve clean
+
+help: ## Show these lines
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/run: pyproject.toml constraints.txt scripts/setup.sh
+	@sh scripts/setup.sh "$(PYTHON)" "$(VENV)" ""
+	@touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt scripts/setup.sh
+	@sh scripts/setup.sh "$(PYTHON)" "$(VENV)" "[dev]"
+	@touch $@ $(VENV)/run
+
+demo: $(VENV)/run ## Build the demo company, print Today, serve it on http://localhost:8000
+	@TOPLINE_HOME=var/demo $(BIN)/topline demo --serve
+
+test: $(VENV)/dev ## Run all tests: on SQLite, and on PostgreSQL where a server is found
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n $(WORKERS) -m "not slow and not journey" $(addprefix --ignore=,$(PURE))
+
+test-slow: $(VENV)/dev ## Run the tests marked slow
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/dev ## Check style, types and the order of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev ## Print speeds as ratios measured in this run, on SQLite and PostgreSQL
+	$(BIN)/python -m bench
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m bench
+
+serve: $(VENV)/run ## Serve your own company on http://localhost:8000
+	@$(BIN)/topline serve
+
+clean: ## Remove the virtual environment and caches; your data in var/ stays
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
