@@ -62,3 +62,56 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     if report.skipped and os.environ.get("TOPLINE_NO_SKIPS") and "shared" in getattr(item, "fixturenames", ()):
         report.outcome = "failed"
         report.longrepr = f"skipped although TOPLINE_NO_SKIPS is set: {report.longrepr}"
+
+
+@pytest.fixture
+def issue(owner, entity):
+    """Issue one-line invoices without tax unless told; returns their ids."""
+    from datetime import date
+
+    import polars as pl
+
+    from topline.billing import actions
+
+    def make(customer_id, *amounts, on=date(2026, 3, 1), currency="EUR", terms="net 30", tax_ppm=0, due_on=None):
+        refs = [str(i) for i in range(len(amounts))]
+        head = pl.DataFrame({"ref": refs, "customer_id": customer_id, "currency": currency, "terms": terms, "due_on": due_on}, schema_overrides={"due_on": pl.Date})
+        lines = pl.DataFrame(
+            {"ref": refs, "position": 1, "description": "Work", "quantity_micro": 10**6, "unit_price_nano": [a * 10**9 for a in amounts], "tax_rate_ppm": tax_ppm}
+        )
+        drafts = actions.draft_invoices(actor=owner, entity_id=entity.pk, invoices=head, lines=lines)
+        return actions.issue_invoices(actor=owner, invoice_ids=drafts["invoice_id"].to_list(), issue_on=on)["invoice_id"].to_list()
+
+    return make
+
+
+@pytest.fixture
+def pay(owner, entity):
+    """Record one payment; returns its id."""
+    from datetime import date
+
+    import polars as pl
+
+    from topline.receivables import actions
+
+    def make(customer_id, amount, on=date(2026, 3, 20), currency="EUR"):
+        frame = pl.DataFrame({"customer_id": [customer_id], "currency": [currency], "amount_minor": [amount], "received_on": [on]})
+        return actions.record_payments(actor=owner, entity_id=entity.pk, payments=frame)["payment_id"][0]
+
+    return make
+
+
+@pytest.fixture
+def apply(owner):
+    """Apply one payment to one document."""
+    from datetime import date
+
+    import polars as pl
+
+    from topline.receivables import actions
+
+    def make(payment_id, invoice_id, amount, on=date(2026, 3, 20), **extra):
+        links = pl.DataFrame({"payment_id": [payment_id], "invoice_id": [invoice_id], "amount_minor": [amount], **{k: [v] for k, v in extra.items()}})
+        return actions.apply_cash(actor=owner, links=links, on=on)
+
+    return make

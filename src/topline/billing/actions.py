@@ -293,7 +293,7 @@ def _instalments(drafts: pl.DataFrame, issue_on: date) -> pl.DataFrame:
     parts = [fixed]
     for text, group in open_ended.partition_by("terms", as_dict=True).items():
         rows = group.select("id", total_minor="total_minor", issued_on=pl.lit(issue_on))
-        parts.append(terms.schedule(rows, terms.parse_terms(text[0] or "net 30")).select("id", "due_on", "amount_minor", "position"))
+        parts.append(terms.schedule(rows, terms.parse_terms(str(text[0] or "net 30"))).select("id", "due_on", "amount_minor", "position"))
     return pl.concat(parts)
 
 

@@ -169,7 +169,7 @@ def apply_credit_note(*, actor: Actor, credit_note_id: int, links: pl.DataFrame,
     Raises: OverApplied, DocumentNotOpen, Invalid (currencies differ), NotFound.
     """
     rows = links.select(
-        "invoice_id", "amount_minor", source_minor="amount_minor", kind=pl.lit(K.CREDIT_NOTE.value), credit_note_id=pl.lit(credit_note_id),
+        "invoice_id", "amount_minor", source_minor="amount_minor", kind=pl.lit(K.CREDIT_NOTE.value), credit_note_id=pl.lit(credit_note_id, dtype=pl.Int64),
         payment_id=pl.lit(None, dtype=pl.Int64), effective_on=pl.lit(on),
     )  # fmt: skip
     invoices = billing.for_update([*links["invoice_id"].to_list(), credit_note_id])
