@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import polars as pl
+import psycopg
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import QuerySet
@@ -146,7 +147,8 @@ def query(sql: str, params: Sequence[Any], types: dict[str, pl.DataType]) -> pl.
     with connection.cursor() as cursor:
         if is_postgresql():
             buffer = io.BytesIO()
-            with cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv, NULL '{_NULL}', FORCE_QUOTE *)", params) as copy:
+            bound = psycopg.ClientCursor(connection.connection).mogrify(sql, params or None)  # COPY takes no parameters
+            with connection.wrap_database_errors, cursor.copy(f"COPY ({bound}) TO STDOUT (FORMAT csv, NULL '{_NULL}', FORCE_QUOTE *)") as copy:
                 for data in copy:
                     buffer.write(data)
             if not buffer.tell():
