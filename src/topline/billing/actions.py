@@ -158,7 +158,7 @@ def credit_invoice(*, actor: Actor, invoice_id: int, issue_on: date, total_minor
     )
     lines = bulk.read(InvoiceLine.objects.filter(invoice_id=invoice_id).order_by("position").values(*LINE, "net_minor", "tax_minor"))
     credited = queries.credited_lines(invoice_id)
-    left = invoice["total_minor"] - int(credited["net_minor"].sum() + credited["tax_minor"].sum())
+    left = invoice["total_minor"] - int(credited["net_minor"].sum()) - int(credited["tax_minor"].sum())
     amount = left if total_minor is None else total_minor
     ensure(
         0 < amount <= left,

@@ -323,14 +323,13 @@ def _check_days(entity: Entity, entries: pl.DataFrame) -> None:
 
 
 def _check_new(keys: pl.Series) -> None:
-    doubled = keys.filter(keys.is_duplicated())
-    found = doubled.to_list()[:1]
+    found: list[str] = keys.filter(keys.is_duplicated()).to_list()[:1]
     for start in range(0, keys.len() if not found else 0, 900):
         found = list(Entry.objects.filter(key__in=keys.slice(start, 900).to_list()).values_list("key", flat=True)[:1])
         if found:
             break
     if found:
-        raise AlreadyPosted(f"{found[0]} is in the books already.", remedy="Nothing to do: it counts once.", key=found[0])
+        raise AlreadyPosted(f"{found[0]!s} is in the books already.", remedy="Nothing to do: it counts once.", key=found[0])
 
 
 def _with_accounts(entity: Entity, legs: pl.DataFrame) -> pl.DataFrame:

@@ -16,17 +16,11 @@ import currency_converter
 import polars as pl
 
 from topline.books.models import ExchangeRate
+from topline.engine.currency import RateMissing
 from topline.kernel import bulk, money
-from topline.kernel.errors import Invalid
 
 
 RATE = pl.Decimal(38, 9)
-
-
-class RateMissing(Invalid):
-    """There is no rate for the currency on or before the day."""
-
-    code = "rate_missing"
 
 
 def with_functional(legs: pl.DataFrame, *, entity_currency: str) -> pl.DataFrame:
