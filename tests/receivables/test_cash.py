@@ -114,11 +114,11 @@ def test_a_returned_payment_reopens_everything_it_settled(owner, entity, custome
     payment = pay(customer, 8000)
     apply(payment, a, 3000)
     apply(payment, b, 5000)
-    actions.return_payment(actor=owner, payment_id=payment, on=date(2026, 4, 2), reason="No funds")
+    actions.return_payments(actor=owner, payment_ids=[payment], on=date(2026, 4, 2), reason="No funds")
     assert (state(a), state(b)) == (("open", 3000), ("open", 5000))
     assert [ledger(entity, r) for r in ("receivable", "unapplied_cash", "clearing")] == [8000, 0, 0]
     with pytest.raises(actions.PaymentNotUsable):
-        actions.return_payment(actor=owner, payment_id=payment, on=date(2026, 4, 2))
+        actions.return_payments(actor=owner, payment_ids=[payment], on=date(2026, 4, 2))
     with pytest.raises(actions.PaymentNotUsable):
         apply(payment, a, 100, on=date(2026, 4, 3))
 

@@ -329,7 +329,8 @@ def _check_new(keys: pl.Series) -> None:
         if found:
             break
     if found:
-        raise AlreadyPosted(f"{found[0]!s} is in the books already.", remedy="Nothing to do: it counts once.", key=found[0])
+        key = str(found[0])
+        raise AlreadyPosted(f"{key} is in the books already.", remedy="Nothing to do: it counts once.", key=key)
 
 
 def _with_accounts(entity: Entity, legs: pl.DataFrame) -> pl.DataFrame:

@@ -220,25 +220,26 @@ def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: st
 
 
 @action("receivables.return_payment")
-def return_payment(*, actor: Actor, payment_id: int, on: date, reason: str = "") -> int:
-    """The bank took a payment back: everything it settled opens again and its booking is reversed; returns the payment's id.
+def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reason: str = "") -> int:
+    """The bank took payments back, or they should never have been booked: all they settled opens again, their booking is reversed.
 
+    Returns how many. Work: a fixed number of statements per batch of one company.
     Raises: NotFound, PaymentNotUsable (returned before), books.PeriodLocked.
     """
-    payment = queries.payments_for_update([payment_id]).row(0, named=True)
-    ensure(payment["state"] == Payment.State.RECEIVED, PaymentNotUsable(f"Payment {payment['number']} was returned before.", field="payment_id"))
-    standing = queries.standing_allocations(payment_ids=[payment_id])
+    payments = queries.payments_for_update(payment_ids)
+    gone = payments.filter(pl.col("state") != Payment.State.RECEIVED)
+    if gone.height:
+        raise PaymentNotUsable(f"Payment {gone['number'][0]} was returned before.", field="payment_ids", remedy="Nothing to do.")
+    standing = queries.standing_allocations(payment_ids=payments["id"].to_list())
     if standing.height:
         _unapply(actor=actor, rows=standing, on=on, reason=reason)
-    entry = books.entry_id(f"payment:{payment_id}:received")
-    books.reverse(entry_ids=[entry], effective_on=on, memo=f"Returned: {reason}" if reason else "Returned by the bank")
-    Payment.objects.filter(pk=payment_id).update(state=Payment.State.RETURNED)
-    changed_many("payment", [payment_id], after={"state": "returned", "reason": reason})
-    timeline.record_one(
-        "payment_returned", subject="payment", subject_id=payment_id, customer_id=payment["customer_id"], actor=actor, on=on,
-        amount_minor=payment["amount_minor"], currency=payment["currency"], note=reason,
-    )  # fmt: skip
-    return payment_id
+    entries = books.entry_ids([f"payment:{i}:received" for i in payments["id"].to_list()])
+    books.reverse(entry_ids=entries, effective_on=on, memo=f"Returned: {reason}" if reason else "Returned by the bank")
+    bulk.update(Payment, payments.select("id", state=pl.lit(Payment.State.RETURNED.value), allocated_minor=pl.lit(0, dtype=pl.Int64)))
+    changed_many("payment", payments["id"], after={"state": "returned", "reason": reason})
+    told = payments.select("customer_id", "currency", "amount_minor", payment_id="id", note=pl.lit(reason))
+    timeline.record("payment_returned", told, subject="payment", actor=actor, on=on)
+    return payments.height
 
 
 def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:

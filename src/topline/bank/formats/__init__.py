@@ -1,0 +1,42 @@
+"""Bank files of every common format, read strictly into `Statement`s; whatever is wrong is told in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from topline.bank.formats import bai2, camt, coda, mt940, norma43, ofx, tabular
+from topline.bank.formats.detect import detect
+from topline.bank.formats.model import NotThisFormat, Statement, StatementEntry, StatementRefused, check_balance
+from topline.kernel.errors import DomainError
+
+__all__ = ["NotThisFormat", "Statement", "StatementEntry", "StatementRefused", "check_balance", "detect", "read_statements"]
+
+MAX_BYTES = 64 * 1024 * 1024
+READERS: dict[str, Callable[[bytes], list[Statement]]] = {
+    "camt": camt.read, "mt940": mt940.read, "ofx": ofx.read, "bai2": bai2.read, "coda": coda.read, "norma43": norma43.read,
+}  # fmt: skip
+_NAMES = {"xml": "XML, but no camt statement", "pdf": "a PDF", "qif": "QIF, which has neither account nor balance", "unknown": "no bank file that we know"}
+
+
+def read_statements(content: bytes, *, name: str = "", currency: str | None = None, profile: str = "") -> list[Statement]:
+    """Read a bank file, whatever its format; what it is is told by its content, not by its name.
+
+    currency, profile  for sheets: the currency where none is named, and the profile (else the best fitting one)
+    Raises: StatementRefused, or another DomainError, with one sentence and its cure; nothing else.
+    """
+    label = name or "The file"
+    if not content.strip():
+        raise StatementRefused(f"{label} is empty.", field="file", remedy="Fetch it from the bank again.")
+    if len(content) > MAX_BYTES:
+        raise StatementRefused(f"{label} has {len(content):,} bytes; at most {MAX_BYTES:,} are read.", field="file", remedy="Ask the bank for a shorter period.")
+    found = detect(content)
+    if found in {"csv", "xlsx"}:
+        return [check_balance(s) for s in tabular.read(content, name=label, profile=profile, currency=currency)]
+    if found not in READERS:
+        raise NotThisFormat(f"{label} looks like {_NAMES.get(found, found)}.", field="file", remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.")
+    try:
+        return [check_balance(statement) for statement in READERS[found](content)]
+    except DomainError:
+        raise
+    except (ValueError, IndexError, KeyError, OverflowError, RecursionError) as error:
+        raise StatementRefused(f"{label} breaks the rules of {found}: {error}.", field="file", remedy="Fetch it from the bank again.") from error

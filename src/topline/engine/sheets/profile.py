@@ -1,0 +1,110 @@
+"""What the columns of a kind of sheet mean: a small language in YAML, read strictly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from topline.kernel.errors import Invalid
+
+ColumnType = Literal["text", "amount", "date", "integer", "currency"]
+DateOrder = Literal["dmy", "mdy", "ymd", "detect"]
+
+
+class ProfileInvalid(Invalid):
+    """A profile says something that is not part of its language."""
+
+    code = "profile_invalid"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One thing to take from a sheet.
+
+    header    the column's name there, or several by which it goes (compared without case and blanks)
+    required  whether an empty cell is a problem; negate: turn the sign of amounts; default: for empty cells
+    """
+
+    header: tuple[str, ...] = ()
+    type: ColumnType = "text"
+    required: bool = False
+    negate: bool = False
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How to read one kind of sheet.
+
+    kind          receivables, payments, customers, payroll, bank, rates
+    constants     facts that the file lacks: currency, entity, bank_account, terms, ...
+    skip_if_empty columns without which a row is no record (blank lines, footers)
+    fold          text columns of rows that lack the `skip_if_empty` columns are appended to the record above
+    """
+
+    id: str
+    kind: str
+    title: str
+    columns: dict[str, Column]
+    decimal_mark: Literal[".", ","] | None = None
+    date_order: DateOrder = "detect"
+    constants: dict[str, Any] = field(default_factory=dict)
+    skip_if_empty: tuple[str, ...] = ()
+    fold: tuple[str, ...] = ()
+    delimiter: str | None = None
+    drop_nul: bool = False
+    notes: str = ""
+
+    @property
+    def currency(self) -> str:
+        """The currency of amounts in rows that do not name one."""
+        return str(self.constants.get("currency", ""))
+
+
+def load_profile(path: Path) -> Profile:
+    """Read one profile.
+
+    Raises: ProfileInvalid with the file, the key and what is allowed.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProfileInvalid(f"{path.name} is not YAML: {error}.", field="profile") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
+        raise ProfileInvalid(f"{path.name} needs a mapping `columns`.", field="profile")
+    _known(raw, {f.name for f in fields(Profile)}, path.name)
+    columns = {name: _column(spec, f"{path.name}: {name}") for name, spec in raw.pop("columns").items()}
+    for key in ("skip_if_empty", "fold"):
+        if key in raw:
+            raw[key] = tuple(raw[key])
+            _known(dict.fromkeys(raw[key]), set(columns), f"{path.name}: {key}")
+    try:
+        return Profile(columns=columns, **raw)
+    except TypeError as error:
+        raise ProfileInvalid(f"{path.name}: {error}.", field="profile", remedy="A profile needs id, kind, title and columns.") from error
+
+
+@cache
+def load_profiles(folder: Path) -> dict[str, Profile]:
+    """All profiles of a folder by id. Raises: ProfileInvalid."""
+    return {profile.id: profile for profile in (load_profile(path) for path in sorted(folder.glob("*.yaml")))}
+
+
+def _column(spec: Any, where: str) -> Column:
+    if isinstance(spec, str):
+        return Column(header=(spec,))
+    if not isinstance(spec, dict):
+        raise ProfileInvalid(f"{where} must name a header.", field="profile")
+    _known(spec, {f.name for f in fields(Column)}, where)
+    header = spec.pop("header", ())
+    return Column(header=(header,) if isinstance(header, str) else tuple(header), **spec)
+
+
+def _known(given: dict[str, Any], allowed: set[str], where: str) -> None:
+    unknown = sorted(set(given) - allowed)
+    if unknown:
+        raise ProfileInvalid(f"{where} does not know {unknown[0]!r}.", field="profile", remedy=f"Use {', '.join(sorted(allowed))}.")
