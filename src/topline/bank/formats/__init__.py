@@ -35,8 +35,11 @@ def read_statements(content: bytes, *, name: str = "", currency: str | None = No
     if found not in READERS:
         raise NotThisFormat(f"{label} looks like {_NAMES.get(found, found)}.", field="file", remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.")
     try:
-        return [check_balance(statement) for statement in READERS[found](content)]
+        statements = [check_balance(statement) for statement in READERS[found](content)]
     except DomainError:
         raise
     except (ValueError, IndexError, KeyError, OverflowError, RecursionError) as error:
         raise StatementRefused(f"{label} breaks the rules of {found}: {error}.", field="file", remedy="Fetch it from the bank again.") from error
+    if not statements:
+        raise StatementRefused(f"{label} looks like {found} but holds no statement.", field="file", remedy="Fetch it from the bank again.")
+    return statements

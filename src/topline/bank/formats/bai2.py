@@ -86,14 +86,14 @@ def _records(content: bytes) -> list[tuple[int, list[str]]]:
         if line.startswith("88,") and joined:
             start, before = joined[-1]
             free_text = before.startswith("16,") and not before.endswith("/")
-            joined[-1] = (start, before.rstrip("/").rstrip(",") + ("\n" if free_text else ",") + line[3:])
+            joined[-1] = (start, before.removesuffix("/") + ("\n" if free_text else ",") + line[3:])
         else:
             joined.append((number, line))
     return [(number, _split(line)) for number, line in joined]
 
 
 def _split(line: str) -> list[str]:
-    return line.rstrip("/").split(",")
+    return line.removesuffix("/").split(",")
 
 
 def _account(cells: list[str], group_currency: str, line: int) -> _Account:

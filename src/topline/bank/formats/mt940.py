@@ -17,7 +17,7 @@ from topline.kernel.errors import Invalid
 _FIELD = re.compile(r"^:(\d{2}[A-Z]?):", re.MULTILINE)
 _BALANCE = re.compile(r"(?P<sign>[CD])(?P<day>\d{6})(?P<currency>[A-Z]{3})(?P<amount>[\d,.]+)")
 _MOVEMENT = re.compile(
-    r"(?P<value>\d{6})(?P<entry>\d{4})?(?P<mark>R?[CD]|E[CD])(?P<funds>[A-Z])?(?P<amount>\d[\d,.]*)(?P<code>[A-Z][A-Z0-9]{3})?(?P<reference>[^\n]*)(?:\n(?P<more>.*))?",
+    r"(?P<value>\d{6}) *(?P<entry>\d{4})? *(?P<mark>R?[CD]|E[CD])(?P<funds>[A-Z])?(?P<amount>\d[\d,.]*)(?P<code>[A-Z][A-Z0-9]{3})?(?P<reference>[^\n]*)(?:\n(?P<more>.*))?",
     re.DOTALL,
 )
 _PART = re.compile(r"\?(\d{2})")

@@ -67,18 +67,18 @@ def _movement(line: str, currency: str, number: int) -> StatementEntry:
 
 
 def _closed(statement: Statement, line: str, number: int) -> Statement:
-    debits = [-e.amount_minor for e in statement.entries if e.amount_minor < 0]
-    credits = [e.amount_minor for e in statement.entries if e.amount_minor >= 0]
-    given = (_integer(line[20:25], number), _integer(line[25:39], number), _integer(line[39:44], number), _integer(line[44:58], number))
-    found = (len(debits), sum(debits), len(credits), sum(credits))
+    # movements of zero stand on either side: only all movements together can be counted
+    amounts = [e.amount_minor for e in statement.entries]
+    given = (_integer(line[20:25], number) + _integer(line[39:44], number), _integer(line[25:39], number), _integer(line[44:58], number))
+    found = (len(amounts), -sum(a for a in amounts if a < 0), sum(a for a in amounts if a > 0))
     if given != found:
-        raise StatementRefused(f"Line {number}: the bank counts {given} debits and credits, the file holds {found}.", remedy=_REMEDY)
+        raise StatementRefused(f"Line {number}: the bank gives movements, debits and credits as {given}, the file holds {found}.", remedy=_REMEDY)
     return replace(statement, closing_minor=_signed(line[58], line[59:73], number))
 
 
 def _signed(sign: str, digits: str, number: int) -> int:
-    """Two decimals; 1 is a debit (money out or a negative balance), 2 a credit."""
-    if sign not in "12":
+    """Two decimals; 1 is a debit (money out or a negative balance), 2 a credit; some banks write 0 for a credit balance."""
+    if sign not in "012":
         raise StatementRefused(f"Line {number}: {sign!r} is neither debit (1) nor credit (2).", remedy=_REMEDY)
     return _integer(digits, number) * (-1 if sign == "1" else 1)
 

@@ -94,9 +94,10 @@ def find_header(sheet: Sheet, profile: Profile) -> tuple[int, dict[str, int]]:
     if best[0] > 0:
         return best[1], best[2]
     first = [c for c in sheet.cells.head(1).drop("row").row(0) if c] if sheet.cells.height else []
-    missing = sorted({profile.columns[name].header[0] for name in required} - {str(c).strip() for c in first})
+    present = {_folded(str(c)) for c in first}
+    missing = [profile.columns[name].header[0] for name in profile.columns if name in required and not present & set(wanted[name])]
     raise SheetRefused(
-        f"{sheet.name} has no column {missing[0] if missing else 'of ' + profile.title!r}; it begins with {', '.join(map(str, first[:12])) or 'nothing'}.",
+        f"{sheet.name} has no column {missing[0] if missing else 'of ' + profile.title}; it begins with {', '.join(map(str, first[:12])) or 'nothing'}.",
         field="file",
         remedy=f"Choose another profile than {profile.id}, or name the columns as it does.",
         missing=missing,

@@ -1,0 +1,159 @@
+"""Files on their way in: checked, written in whole chunks, resumed, taken back."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from topline.billing.models import Invoice
+from topline.books import queries as books
+from topline.connect import actions
+from topline.connect.models import ImportBatch
+from topline.engine import aging
+from topline.market.models import Customer
+from topline.receivables import queries as receivables
+from topline.receivables.models import Payment
+
+HEAD = "number,customer,issued on,due on,amount,paid on\n"
+GOOD = HEAD + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-01-06,2026-02-05,250.50,2026-01-20\nR3,Initech,2026-01-07,2026-02-06,-20.00,\n"
+
+
+@pytest.fixture
+def load(owner, entity):
+    def run(text, kind="receivables", name="file.csv", **options):
+        content = text if isinstance(text, bytes) else text.encode()
+        batch = actions.check_file(actor=owner, entity_id=entity.pk, kind=kind, content=content, file_name=name, profile=options.pop("profile", ""), options=options)
+        while actions.run_import(actor=owner, batch_id=batch):
+            pass
+        return ImportBatch.objects.get(pk=batch)
+
+    return run
+
+
+def problems(batch):
+    return list(batch.problems.order_by("row").values_list("row", "column", "code"))
+
+
+def ledger(entity, role):
+    return books.role_balances(entity_id=entity.pk, role=role).get("EUR", 0)
+
+
+def test_open_items_and_paid_ones_come_in_with_their_customers(entity, load):
+    batch = load(GOOD)
+    assert (batch.state, batch.rows_done, batch.rows_refused) == ("done", 3, 0)
+    assert sorted(Customer.objects.values_list("name", flat=True)) == ["Globex", "Initech"]
+    assert dict(Invoice.objects.values_list("number", "state")) == {"R1": "open", "R2": "paid", "R3": "open"}
+    assert ledger(entity, "receivable") == 10_000 - 2_000
+    assert Payment.objects.get().received_on == date(2026, 1, 20)
+
+
+def test_a_row_that_cannot_be_read_is_told_and_the_others_come_in(load):
+    batch = load(HEAD + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-02-31,2026-03-04,100.00,\nR3,Globex,2026-01-05,2026-02-04,12.345,\n")
+    assert (batch.rows_done, batch.rows_refused) == (1, 2)
+    assert problems(batch) == [(3, "issued on", "no_such_day"), (4, "amount", "too_many_decimals")]
+    told = batch.problems.get(row=3)
+    assert told.message == "Row 3, column issued on: '2026-02-31' is no day of the calendar (read as ymd)."
+    assert told.remedy.startswith("Correct the date")
+
+
+def test_the_same_file_twice_changes_nothing(entity, load):
+    load(GOOD)
+    with pytest.raises(actions.FileImported, match="nothing was changed"):
+        load(GOOD)
+    assert Invoice.objects.count() == 3
+
+
+def test_a_number_that_is_here_already_is_refused_by_row(load):
+    load(GOOD)
+    batch = load(HEAD + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR9,Globex,2026-01-05,2026-02-04,7.00,\nR9,Globex,2026-01-05,2026-02-04,7.00,\n")
+    assert problems(batch) == [(2, "number", "duplicate_number"), (4, "number", "duplicate_number")]
+    assert batch.rows_done == 1
+
+
+def test_an_import_that_was_interrupted_goes_on_where_it_stood(owner, entity, monkeypatch):
+    monkeypatch.setattr(actions, "CHUNK", 2)
+    rows = "".join(f"R{n},Globex,2026-01-05,2026-02-04,{n}.00,\n" for n in range(1, 8))
+    batch = actions.check_file(actor=owner, entity_id=entity.pk, kind="receivables", content=(HEAD + rows).encode(), file_name="f.csv")
+    assert actions.run_import(actor=owner, batch_id=batch)
+    assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
+    with monkeypatch.context() as broken:
+        broken.setattr(actions.billing, "import_open_items", lambda **_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            actions.run_import(actor=owner, batch_id=batch)
+    assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
+    while actions.run_import(actor=owner, batch_id=batch):
+        pass
+    assert sorted(Invoice.objects.values_list("total_minor", flat=True)) == [n * 100 for n in range(1, 8)]
+
+
+def test_undoing_reverses_the_books_and_keeps_customers(owner, entity, load):
+    batch = load(GOOD)
+    actions.undo_import(actor=owner, batch_id=batch.pk, on=date(2026, 3, 1), reason="Wrong company")
+    assert ledger(entity, "receivable") == ledger(entity, "clearing") == ledger(entity, "unapplied_cash") == 0
+    assert set(Invoice.objects.values_list("state", flat=True)) == {"void"}
+    assert Customer.objects.count() == 2
+    with pytest.raises(actions.ImportNotReady):
+        actions.undo_import(actor=owner, batch_id=batch.pk, on=date(2026, 3, 1))
+
+
+def test_undoing_is_refused_when_later_payments_rest_on_it(owner, load, pay, apply):
+    batch = load(GOOD)
+    invoice = Invoice.objects.get(number="R1")
+    apply(pay(invoice.customer_id, 5000), invoice.pk, 5000)
+    with pytest.raises(actions.ImportHasDependants, match="R1"):
+        actions.undo_import(actor=owner, batch_id=batch.pk, on=date(2026, 3, 1))
+    assert Invoice.objects.get(number="R2").state == "paid"
+
+
+def test_payments_find_their_invoice_by_number_and_the_rest_stays_unapplied(entity, load):
+    load(GOOD)
+    load("received on,amount,invoice,payer\n2026-02-01,60.00,R1,Globex\n2026-02-02,55.00,R1,Globex\n2026-02-03,5.00,,Unknown\n", kind="payments")
+    assert Invoice.objects.get(number="R1").state == "paid"
+    assert ledger(entity, "unapplied_cash") == -(1500 + 500)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("number,customer,issued on,amount\nR1,Globex,03/04/2026,100\n", "day first or month first"),
+        ("number,customer,amount\nR1,Globex,100\n", "has no column issued on"),
+        (HEAD + 'R1,"Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-01-05,2026-02-04,1.00,\n', "Line 2 of file.csv opens a quote that is never closed"),
+        (HEAD + "R1,Glo\0bex,2026-01-05,2026-02-04,100.00,\n", "NUL byte in line 2"),
+        (b"%PDF-1.4 blah", "looks like a PDF"),
+        (b"", "is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_is_refused_whole_with_one_sentence(load, text, sentence):
+    with pytest.raises(actions.DomainError, match=sentence):
+        load(text)
+    assert not ImportBatch.objects.exists()
+    assert not Invoice.objects.exists()
+
+
+def test_bom_semicolons_and_decimal_commas_are_detected_and_shown(load):
+    batch = load(b"\xef\xbb\xbf" + "Belegnummer;Kunde;Rechnungsdatum;Betrag\nR1;M\u00fcller;31.01.2026;1.234,50\n".encode())
+    assert Invoice.objects.get().total_minor == 123_450
+    assert batch.detected["encoding"] == "UTF-8 with BOM"
+    assert (batch.detected["delimiter"], batch.detected["decimal mark"]) == (";", ",")
+    assert Invoice.objects.get().due_on == date(2026, 3, 2)
+
+
+@pytest.mark.parametrize("day", ["2012-12-31", "2013-06-30", "2013-12-31"])
+def test_the_real_book_of_receivables_shows_what_its_readme_says(shared, entity, load, day):
+    expected = {"2012-12-31": (86, 493_632, 13, 78_874), "2013-06-30": (72, 428_429, 12, 83_556), "2013-12-31": (3, 20_625, 10, 55_565)}
+    content = (shared / "data/ar_ibm/WA_Fn-UseC_-Accounts-Receivable.csv").read_bytes()
+    batch = load(content, profile="ibm-ar")
+    assert (batch.rows_done, batch.rows_refused, Customer.objects.count()) == (2466, 0, 100)
+    items = aging.age(receivables.open_items(entity_id=entity.pk, as_of=date.fromisoformat(day)), as_of=date.fromisoformat(day))
+    found = {str(b): (n, m) for _, b, n, m in aging.summary(items).iter_rows()}
+    assert found == {"not due": expected[day][:2], "1-30": expected[day][2:]}
+    total = bulk_total()
+    assert total == 14_770_318
+
+
+def bulk_total():
+    from topline.kernel import bulk
+
+    return int(bulk.read(Invoice.objects.values("total_minor")).select(pl.col("total_minor").sum()).item())
