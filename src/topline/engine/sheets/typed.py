@@ -65,7 +65,8 @@ def typed(sheet: Sheet, profile: Profile) -> Typed:
                 picked = _dates(picked, name, order, headers, problems)
             case "amount":
                 mark = profile.decimal_mark or _decimal_mark(picked[name], headers.get(name, name))
-                detected["decimal mark"] = mark
+                if bool((picked[name].fill_null("") != "").any()):
+                    detected["decimal mark"] = mark
                 picked = _amounts(picked, name, column, mark, exponents, headers, problems)
             case "integer":
                 odd = picked.filter((text != "") & ~text.str.contains(r"^-?\d{1,18}$"))
