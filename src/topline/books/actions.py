@@ -347,7 +347,7 @@ def _with_accounts(entity: Entity, legs: pl.DataFrame) -> pl.DataFrame:
         if odd.height:
             row = odd.row(0, named=True)
             raise UnknownAccount(
-                f"{entity.name} has no account {row[f'{side}_role']!r} for {row['currency']} (posting {row['key']}).",
+                f"{entity.name} has no account {row[f'{side}_role']!r} for {row['currency']!s} (posting {row['key']!s}).",
                 field="account",
                 remedy="Add the account, or book in its currency.",
             )

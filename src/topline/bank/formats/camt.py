@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Literal
+from typing import Any, Literal
 
 from lxml import etree
 
@@ -15,6 +15,7 @@ from topline.kernel.errors import Invalid
 
 Kind = Literal["statement", "report", "notification"]
 _KINDS: dict[str, Kind] = {"Stmt": "statement", "Rpt": "report", "Ntfctn": "notification"}
+_STATUS: dict[str, Literal["pending", "info"]] = {"PDNG": "pending", "FUTR": "pending", "INFO": "info"}
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
 
 
@@ -83,7 +84,7 @@ def _entry(node: etree._Element) -> StatementEntry:
         currency=currency,
         booked_on=booked_on,
         value_on=_day(node, "ValDt"),
-        status={"PDNG": "pending", "INFO": "info", "FUTR": "pending"}.get(status, "booked"),  # type: ignore[arg-type]
+        status=_STATUS.get(status, "booked"),
         bank_reference=_text(node, "AcctSvcrRef") or _text(node, "NtryRef"),
         transaction_code=_code(node),
         is_reversal=_text(node, "RvslInd") in {"true", "1"},
@@ -101,7 +102,7 @@ def _detail(node: etree._Element, entry: etree._Element, booked_on: date, curren
     )
 
 
-def _facts(node: etree._Element, entry: etree._Element) -> dict[str, str]:
+def _facts(node: etree._Element, entry: etree._Element) -> dict[str, Any]:
     """Who paid whom and what for; money in names the debtor, money out the creditor."""
     side = "Cdtr" if (_text(node, "CdtDbtInd") or _text(entry, "CdtDbtInd")) == "DBIT" else "Dbtr"
     party = f"RltdPties/{side}"

@@ -120,7 +120,7 @@ def _records(text: str, delimiter: str, name: str) -> list[list[str]]:
 
 def _frame(rows: list[list[str]]) -> pl.DataFrame:
     width = max((len(r) for r in rows), default=0)
-    padded = [r if len(r) == width else r + [None] * (width - len(r)) for r in rows]  # type: ignore[list-item]
+    padded = [r if len(r) == width else r + [None] * (width - len(r)) for r in rows]
     cells = pl.DataFrame(padded, schema={f"c{i}": pl.String for i in range(width)}, orient="row")
     return cells.with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64))
 

@@ -156,10 +156,10 @@ def _date_order(cells: pl.Series, profile: Profile, header: str) -> str:
     parts = cells.drop_nulls().to_frame("v").select(a=pl.col("v").str.extract(_DAY, 1), b=pl.col("v").str.extract(_DAY, 2)).drop_nulls()
     if parts.is_empty() or bool((parts["a"].str.len_chars() == 4).all()):
         return "ymd"
-    first, second = parts["a"].cast(pl.Int64).max(), parts["b"].cast(pl.Int64).max()
-    if int(first or 0) > 12 >= int(second or 0):  # type: ignore[call-overload]
+    first, second = (max(parts[side].cast(pl.Int64).to_list()) for side in "ab")
+    if first > 12 >= second:
         return "dmy"
-    if int(second or 0) > 12 >= int(first or 0):  # type: ignore[call-overload]
+    if second > 12 >= first:
         return "mdy"
     raise SheetRefused(
         f"Is {cells.drop_nulls().to_list()[0]!r} in column {header} day first or month first? No row tells.",

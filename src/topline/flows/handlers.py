@@ -1,0 +1,25 @@
+"""The outbox's handler table: what happens after a commit, by topic. Every handler is idempotent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topline.books import actions as books
+from topline.connect import actions as connect
+from topline.kernel.outbox import Handler
+from topline.team.queries import system_actor
+
+
+def seal_books(payload: dict[str, Any]) -> None:
+    """Seal what was posted since the last seal, range by range."""
+    while books.seal(actor=system_actor("worker")):
+        pass
+
+
+def run_import(payload: dict[str, Any]) -> None:
+    """Write a checked file, chunk by chunk; a chunk that fails leaves the ones before it."""
+    while connect.run_import(actor=system_actor("worker"), batch_id=int(payload["batch_id"])):
+        pass
+
+
+HANDLERS: dict[str, Handler] = {"seal_books": seal_books, "run_import": run_import}

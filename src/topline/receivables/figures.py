@@ -1,0 +1,206 @@
+"""The figures about receivables: who owes what since when, how fast money comes in, what will be lost.
+
+Each is read as of any day and says from which rows it was made.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Literal
+
+import polars as pl
+
+from topline.billing import queries as billing
+from topline.billing.models import Invoice
+from topline.engine import aging, cash
+from topline.engine import receivables as engine
+from topline.kernel import bulk
+from topline.market import queries as market
+from topline.receivables import queries
+from topline.receivables.models import Allocation, Payment
+
+# Loss rates per bucket until a company has derived its own from roll rates, in millionths; IFRS 9 B5.5.35 asks for one's own.
+LOSS_RATES_PPM = (5_000, 15_000, 34_000, 71_000, 108_000)
+
+
+@dataclass(frozen=True)
+class Aging:
+    """Open receivables of one company by age.
+
+    items    one row per open document or instalment, with bucket and age_days
+    buckets  one row per currency and bucket: currency, bucket, items, open_minor
+    customers  the table: customer_id, currency, a column per bucket, credits_minor, unapplied_minor, total_minor
+    """
+
+    as_of: date
+    by: str
+    edges: tuple[int, ...]
+    items: pl.DataFrame
+    unapplied: pl.DataFrame
+    buckets: pl.DataFrame
+    customers: pl.DataFrame
+
+    def total_minor(self, currency: str) -> int:
+        """What is owed in all, less credits and unapplied cash."""
+        return int(self.customers.filter(pl.col("currency") == currency)["total_minor"].sum())
+
+
+def aged(
+    *, entity_id: int, as_of: date, by: Literal["due", "issued"] = "due", edges: Sequence[int] = aging.EDGES, customer_ids: list[int] | None = None
+) -> Aging:
+    """Receivables by age as of any day; records merged into one customer count together.
+
+    Raises: Invalid for bucket edges that do not rise.
+    """
+    items = aging.age(market.resolve(queries.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)), as_of=as_of, by=by, edges=edges)
+    unapplied = market.resolve(queries.unapplied(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids))
+    return Aging(as_of, by, tuple(edges), items, unapplied, aging.summary(items), aging.table(items, unapplied, edges=edges))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How fast money comes in, in one currency over the last three months; None where a figure is undefined."""
+
+    currency: str
+    as_of: date
+    receivables_minor: int
+    current_minor: int
+    sales_minor: int
+    days: int
+    dso_countback: Fraction | None
+    dso_simple: Fraction | None
+    best_possible: Fraction | None
+    average_days_delinquent: Fraction | None
+    cei: Fraction | None
+    at_risk_by_count: float | None
+    at_risk_by_value: float | None
+    expected_loss_minor: int
+
+
+def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
+    """Days sales outstanding in three ways, days lost to lateness, collection effectiveness and expected loss.
+
+    The span is the three calendar months that end with as_of's month; gross figures on both sides; unapplied cash and credits
+    reduce the receivables. Sources: see engine.receivables and engine.aging.
+    """
+    now = aged(entity_id=entity_id, as_of=as_of)
+    months = _months_back(as_of, 24)
+    sold = {m: s for m, c, s in billing.monthly_sales(entity_id=entity_id, until=as_of).iter_rows() if c == currency}
+    owed = now.total_minor(currency)
+    mine = now.items.filter(pl.col("currency") == currency)
+    current = int(mine.filter((pl.col("age_days") <= 0) & (pl.col("open_minor") > 0))["open_minor"].sum())
+    span = months[:3]
+    days = sum(d for _, d in span)
+    sales = sum(sold.get(m, 0) for m, _ in span)
+    opening = aged(entity_id=entity_id, as_of=span[-1][0] - timedelta(days=1)).total_minor(currency)
+    simple = engine.dso_simple(receivables_minor=owed, sales_minor=sales, days=days)
+    best = engine.best_possible_dso(current_minor=current, sales_minor=sales, days=days)
+    by_count, by_value = aging.at_risk(mine)
+    balances = pl.DataFrame({"bucket": aging.labels(), "loss_rate_ppm": LOSS_RATES_PPM}).join(
+        mine.filter(pl.col("open_minor") > 0).group_by(pl.col("bucket").cast(pl.String)).agg(pl.col("open_minor").sum()), on="bucket"
+    )
+    return Collection(
+        currency=currency,
+        as_of=as_of,
+        receivables_minor=owed,
+        current_minor=current,
+        sales_minor=sales,
+        days=days,
+        dso_countback=engine.dso_countback(receivables_minor=owed, sales=[(d, sold.get(m, 0)) for m, d in months]),
+        dso_simple=simple,
+        best_possible=best,
+        average_days_delinquent=engine.average_days_delinquent(dso=simple, best_possible=best),
+        cei=engine.cei(opening_minor=opening, sales_minor=sales, closing_minor=owed, closing_current_minor=current),
+        at_risk_by_count=by_count,
+        at_risk_by_value=by_value,
+        expected_loss_minor=aging.expected_loss(balances.select("open_minor", "loss_rate_ppm")).allowance_minor,
+    )
+
+
+def payment_history(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """Invoices settled in full on or before a day: customer_id, due_on, paid_on (the day of the last allocation)."""
+    paid = Invoice.objects.filter(entity_id=entity_id, kind=Invoice.Kind.INVOICE, state=Invoice.State.PAID, closed_on__lte=as_of)
+    return market.resolve(bulk.read(paid.values("customer_id", "due_on", "closed_on"))).rename({"closed_on": "paid_on"})
+
+
+def delays(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """How late each customer pays on average, shrunk to the company's mean: customer_id, payments, delay_days."""
+    return cash.average_delays(payment_history(entity_id=entity_id, as_of=as_of))
+
+
+def roll_rates(*, entity_id: int, as_of: date, currency: str) -> pl.DataFrame:
+    """What share of each bucket a month ago has moved to the next one: bucket, balance_minor, rolled_minor, rate."""
+    before = aged(entity_id=entity_id, as_of=as_of - timedelta(days=30)).items
+    now = aged(entity_id=entity_id, as_of=as_of).items
+    keep = (pl.col("currency") == currency) & (pl.col("open_minor") > 0)
+    return aging.roll_rates(before.filter(keep), now.filter(keep))
+
+
+def statement_of_account(*, entity_id: int, customer_ids: list[int], since: date, until: date) -> pl.DataFrame:
+    """A customer's account over a span as they would keep it: documents raise it, payments and credits lower it.
+
+    returns  one row per movement, after an opening row: on, kind, number, currency, amount_minor (signed), balance_minor
+             (running, per currency), invoice_id, payment_id
+    """
+    issued = Invoice.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, issued_on__lte=until).exclude(state__in=[Invoice.State.DRAFT])
+    documents = bulk.read(issued.values("id", "kind", "number", "currency", "issued_on", "total_minor", "state", "closed_on"))
+    sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
+    rows = documents.select(
+        on="issued_on", kind="kind", number="number", currency="currency", amount_minor=pl.col("total_minor") * sign, invoice_id="id", payment_id=pl.lit(None, dtype=pl.Int64)
+    )
+    voided = documents.filter((pl.col("state") == Invoice.State.VOID) & (pl.col("closed_on") <= until)).select(
+        on="closed_on", kind=pl.lit("void"), number="number", currency="currency", amount_minor=-pl.col("total_minor") * sign, invoice_id="id",
+        payment_id=pl.lit(None, dtype=pl.Int64),
+    )  # fmt: skip
+    money = _money_rows(entity_id, customer_ids, until)
+    other = _settled_without_money(entity_id, customer_ids, until)
+    frame = pl.concat([rows, voided, money, other]).sort("on", "currency", "number")
+    opening = frame.filter(pl.col("on") < since).group_by("currency").agg(pl.col("amount_minor").sum())
+    first = opening.select(
+        on=pl.lit(since), kind=pl.lit("opening"), number=pl.lit(""), currency="currency", amount_minor="amount_minor",
+        invoice_id=pl.lit(None, dtype=pl.Int64), payment_id=pl.lit(None, dtype=pl.Int64),
+    )  # fmt: skip
+    told = pl.concat([first, frame.filter(pl.col("on") >= since)])
+    return told.with_columns(balance_minor=pl.col("amount_minor").cum_sum().over("currency"))
+
+
+def _money_rows(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
+    """Payments in (lower the account) and their returns (raise it again)."""
+    paid = bulk.read(
+        Payment.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, received_on__lte=until, state=Payment.State.RECEIVED).values(
+            "id", "number", "currency", "received_on", "amount_minor"
+        )
+    )
+    return paid.select(
+        on="received_on", kind=pl.lit("payment"), number="number", currency="currency", amount_minor=-pl.col("amount_minor"), invoice_id=pl.lit(None, dtype=pl.Int64),
+        payment_id="id",
+    )  # fmt: skip
+
+
+def _settled_without_money(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
+    """Discounts, fees and write-offs lower the account, refunds raise it; links of payments and credit notes move nothing here."""
+    base = Allocation.objects.filter(effective_on__lte=until)
+    lowered = base.filter(invoice__entity_id=entity_id, invoice__customer_id__in=customer_ids, kind__in=["discount", "bank_fee", "write_off"])
+    raised = base.filter(payment__entity_id=entity_id, payment__customer_id__in=customer_ids, kind="refund")
+    down = bulk.read(lowered.values("effective_on", "kind", "amount_minor", "invoice_id", "invoice__number", "invoice__currency"))
+    up = bulk.read(raised.values("effective_on", "kind", "source_minor", "payment_id", "payment__number", "payment__currency"))
+    none = pl.lit(None, dtype=pl.Int64)
+    return pl.concat(
+        [
+            down.select(on="effective_on", kind="kind", number="invoice__number", currency="invoice__currency", amount_minor=-pl.col("amount_minor"), invoice_id="invoice_id", payment_id=none),
+            up.select(on="effective_on", kind="kind", number="payment__number", currency="payment__currency", amount_minor="source_minor", invoice_id=none, payment_id="payment_id"),
+        ]
+    )
+
+
+def _months_back(day: date, count: int) -> list[tuple[date, int]]:
+    """The months that end with the day's own, newest first: (first day, days of it that have passed)."""
+    found = [(day.replace(day=1), day.day)]
+    while len(found) < count:
+        last = found[-1][0] - timedelta(days=1)
+        found.append((last.replace(day=1), calendar.monthrange(last.year, last.month)[1]))
+    return found

@@ -1,0 +1,128 @@
+"""Is there enough money: what the bank says, what will come in, what will go out, and whether each payroll is covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+import polars as pl
+from django.db.models import Count, Sum
+
+from topline.bank import queries as bank
+from topline.books import rates
+from topline.books.models import Entity
+from topline.engine import cash
+from topline.kernel import money
+from topline.market import queries as market
+from topline.receivables import figures
+from topline.receivables import queries as receivables
+from topline.treasury.calendar import closed_days, debit_day, occurrences
+from topline.treasury.models import PayPlan, PlannedOutflow
+
+WEEKS = 13
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The cash forecast of one company in its own currency, from the day after `as_of`.
+
+    balances   what the bank says per account; opening_minor is their sum in the company's currency
+    receipts   cash.RECEIPTS in the company's currency, with number and customer_id
+    outflows   name, kind, payday, debit_on, amount_minor in the company's currency
+    daily      cash.project; weekly and monthly add up to it
+    payrolls   one Coverage each, in order of debit day
+    """
+
+    as_of: date
+    currency: str
+    balances: list[bank.BankBalance]
+    opening_minor: int
+    minimum_minor: int
+    receipts: pl.DataFrame
+    outflows: pl.DataFrame
+    daily: pl.DataFrame
+    weekly: pl.DataFrame
+    monthly: pl.DataFrame
+    payrolls: list[cash.Coverage]
+
+    @property
+    def lowest(self) -> tuple[date, int]:
+        """The day on which least stands in the bank, and how much."""
+        row = self.daily.sort("closing_minor", "day").row(0, named=True)
+        return row["day"], row["closing_minor"]
+
+
+def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS) -> Forecast:
+    """Opening bank balance, expected receipts and planned outflows by day, week and month, and each payroll's cover.
+
+    Receipts are open invoices at their due day shifted by the customer's own history; nothing is expected in the past.
+    Everything is told in the company's currency at the last known rate.
+    """
+    start = as_of + timedelta(days=1)
+    end = start + timedelta(days=7 * weeks)
+    balances = bank.bank_balances(entity_id=entity.pk, as_of=as_of)
+    opening = sum(_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, as_of))
+    minimum = sum(_home([(b.account.currency, b.account.minimum_minor) for b in balances], entity.currency, as_of))
+    closed = [day for day in closed_days(entity.country)[start:end]] if entity.country else []  # noqa: C416  (a slice of holidays is a list of days)
+    receipts = _receipts(entity, as_of, closed)
+    outflows = planned(entity=entity, start=start, end=end)
+    daily = cash.project(opening_minor=opening, receipts=receipts, outflows=outflows, start=start, days=7 * weeks)
+    payrolls = outflows.filter(pl.col("kind") == "payroll").select("name", "payday", "debit_on", "amount_minor")
+    return Forecast(
+        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, outflows=outflows, daily=daily,
+        weekly=cash.rolled_up(daily, every="1w"), monthly=cash.rolled_up(daily, every="1mo"),
+        payrolls=cash.coverage(daily, payrolls=payrolls, receipts=receipts, minimum_minor=minimum),
+    )  # fmt: skip
+
+
+def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
+    """What leaves in [start, end), on the day the bank takes it: name, kind, payday, debit_on, amount_minor (home currency)."""
+    rows: list[tuple[str, str, date, date, str, int]] = []
+    for plan in PayPlan.objects.filter(entity=entity).annotate(pay_minor=Sum("lines__amount_minor")).order_by("id")[:100]:
+        pay = plan.pay_minor or 0
+        amount = pay + money.round_minor(Decimal(pay) * plan.employer_cost_ppm / 1_000_000)
+        for payday in occurrences(first_on=plan.first_payday, frequency=plan.frequency, start=start, end=end + timedelta(days=21), until=plan.until):
+            debit = debit_day(payday, lead_days=plan.debit_lead_days, country=entity.country)
+            if start <= debit < end:
+                rows.append((plan.name, "payroll", payday, debit, plan.currency, amount))
+    for outflow in PlannedOutflow.objects.filter(entity=entity, is_dropped=False).order_by("id")[:1000]:
+        for day in occurrences(first_on=outflow.first_on, frequency=outflow.frequency, start=start, end=end, until=outflow.until):
+            rows.append((outflow.name, outflow.kind, day, day, outflow.currency, outflow.amount_minor))
+    home = _home([(currency, amount) for *_, currency, amount in rows], entity.currency, start)
+    return pl.DataFrame(
+        [(name, kind, payday, debit, amount) for (name, kind, payday, debit, _, _), amount in zip(rows, home, strict=True)],
+        schema={"name": pl.String, "kind": pl.String, "payday": pl.Date, "debit_on": pl.Date, "amount_minor": pl.Int64},
+        orient="row",
+    ).sort("debit_on", "name")
+
+
+def pay_plans(entity_id: int) -> list[PayPlan]:
+    """Pay plans with people and total per period: .people, .pay_minor."""
+    return list(PayPlan.objects.filter(entity_id=entity_id).annotate(people=Count("lines"), pay_minor=Sum("lines__amount_minor")).order_by("name")[:100])
+
+
+def planned_outflows(entity_id: int) -> list[PlannedOutflow]:
+    """Planned outflows that stand, by name."""
+    return list(PlannedOutflow.objects.filter(entity_id=entity_id, is_dropped=False).order_by("name", "id")[:1000])
+
+
+def _receipts(entity: Entity, as_of: date, closed: list[date]) -> pl.DataFrame:
+    """Open invoices (credit notes left out: they bring no cash) as expected receipts in the company's currency."""
+    items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of)).filter(pl.col("open_minor") > 0)
+    if items.is_empty():
+        return pl.DataFrame(schema={**cash.RECEIPTS, "number": pl.String})
+    worth = rates.convert(items.select("currency", amount_minor="open_minor", on=pl.lit(as_of)), to=entity.currency)
+    items = items.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency))
+    history = figures.payment_history(entity_id=entity.pk, as_of=as_of)
+    expected = cash.expected_receipts(
+        items.select("customer_id", "currency", "due_on", "amount_minor", item_id="invoice_id"), history, as_of=as_of, closed=closed
+    )
+    return expected.with_columns(items["number"])
+
+
+def _home(amounts: list[tuple[str, int]], home: str, on: date) -> list[int]:
+    if not amounts:
+        return []
+    frame = pl.DataFrame(amounts, schema={"currency": pl.String, "amount_minor": pl.Int64}, orient="row").with_columns(on=pl.lit(on))
+    return rates.convert(frame, to=home)["converted_minor"].to_list()

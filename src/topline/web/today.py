@@ -1,0 +1,98 @@
+"""What the Today page tells, in the browser and in the terminal: one read, no arithmetic anywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from topline.bank.models import BankStatement
+from topline.billing.models import Invoice
+from topline.books.models import Entity
+from topline.engine.cash import Coverage
+from topline.kernel.money import Money
+from topline.market import queries as market
+from topline.receivables import figures
+from topline.treasury import queries as treasury
+from topline.treasury.models import PayPlan, PlannedOutflow
+
+
+@dataclass(frozen=True)
+class PayrollAnswer:
+    """One payroll in words: the verdict, and the invoices it hangs on."""
+
+    coverage: Coverage
+    verdict: str  # "covered", "depends", "short"
+    sentence: str
+    deciding: list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Today:
+    """One company on one day."""
+
+    entity: Entity
+    as_of: date
+    aging: figures.Aging
+    collection: figures.Collection
+    forecast: treasury.Forecast
+    payrolls: list[PayrollAnswer]
+    largest_overdue: list[dict[str, object]]
+    missing: list[tuple[str, str]]
+
+    @property
+    def overdue_minor(self) -> int:
+        """What is past due in the company's currency."""
+        mine = self.aging.items.filter((pl.col("currency") == self.entity.currency) & (pl.col("age_days") > 0) & (pl.col("open_minor") > 0))
+        return int(mine["open_minor"].sum())
+
+
+def today(*, entity: Entity, as_of: date) -> Today:
+    """Who owes us, what is in the bank, is payroll covered: as of the end of a day."""
+    aging = figures.aged(entity_id=entity.pk, as_of=as_of)
+    forecast = treasury.forecast(entity=entity, as_of=as_of)
+    late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
+    return Today(
+        entity=entity,
+        as_of=as_of,
+        aging=aging,
+        collection=figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency),
+        forecast=forecast,
+        payrolls=[answer(coverage, forecast) for coverage in forecast.payrolls[:6]],
+        largest_overdue=_named(late.select("invoice_id", "number", "customer_id", "currency", "open_minor", "due_on", "age_days")),
+        missing=checklist(entity),
+    )
+
+
+def answer(coverage: Coverage, forecast: treasury.Forecast) -> PayrollAnswer:
+    """The verdict on one payroll as a sentence for a person."""
+    money = Money(coverage.amount_minor, forecast.currency)
+    deciding = forecast.receipts.filter(pl.col("item_id").is_in(coverage.deciding)).sort("amount_minor", descending=True)
+    rows = _named(deciding.select("number", "customer_id", "currency", "expected_on", "amount_minor", invoice_id="item_id"))
+    day = f"{coverage.debit_on:%a %d %b}"
+    if coverage.short_minor:
+        verdict, sentence = "short", f"{coverage.name} of {money} on {day} is short by {Money(coverage.short_minor, forecast.currency)}."
+    elif not coverage.deciding:
+        verdict, sentence = "covered", f"{coverage.name} of {money} on {day} is covered by what is in the bank today."
+    else:
+        count = len(coverage.deciding)
+        verdict, sentence = "depends", f"{coverage.name} of {money} on {day} is covered if {count} expected {'payment comes' if count == 1 else 'payments come'} in."
+    return PayrollAnswer(coverage, verdict, sentence, rows)
+
+
+def checklist(entity: Entity) -> list[tuple[str, str]]:
+    """What a new company still lacks: (key of the step, sentence); empty when everything is there."""
+    steps = [
+        ("receivables", "Import your open invoices", Invoice.objects.filter(entity=entity).exists()),
+        ("bank", "Import a bank statement", BankStatement.objects.filter(account__entity=entity).exists()),
+        ("payroll", "Import who is paid, and when", PayPlan.objects.filter(entity=entity).exists()),
+        ("outflows", "Add rent, taxes and other recurring costs", PlannedOutflow.objects.filter(entity=entity).exists()),
+    ]
+    return [(key, sentence) for key, sentence, done in steps if not done]
+
+
+def _named(rows: pl.DataFrame) -> list[dict[str, object]]:
+    """Rows with the customer's name, as plain dictionaries for templates."""
+    names = market.names(rows["customer_id"].unique().to_list())
+    return [{**row, "customer": names.get(row["customer_id"], "")} for row in rows.iter_rows(named=True)]
