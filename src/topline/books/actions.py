@@ -310,7 +310,7 @@ def _check_days(entity: Entity, entries: pl.DataFrame) -> None:
     earliest, latest = entries["effective_on"].min(), entries["effective_on"].max()
     ensure(
         isinstance(earliest, date) and isinstance(latest, date) and earliest >= EARLIEST and latest <= LATEST,
-        Invalid(f"The books hold days from {EARLIEST} to {LATEST}; found {earliest} to {latest}.", field="effective_on", remedy="Correct the date."),
+        Invalid(f"The books hold days from {EARLIEST} to {LATEST}; found {earliest!s} to {latest!s}.", field="effective_on", remedy="Correct the date."),
     )
     locked = queries.locked_through(entity.pk)
     if locked and isinstance(earliest, date) and earliest <= locked:

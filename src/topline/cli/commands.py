@@ -1,0 +1,263 @@
+"""The commands. Each reads the day from the clock or --as-of, calls one action or query, and prints it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+from django.conf import settings
+from django.core.management import call_command
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from topline.books import actions as books
+from topline.books import queries as book_queries
+from topline.books.models import Entity
+from topline.cli import copies, render
+from topline.cli.main import app
+from topline.connect import actions as connect
+from topline.connect.models import ImportBatch
+from topline.flows import proofs
+from topline.flows.handlers import HANDLERS
+from topline.kernel import clock, outbox
+from topline.kernel.errors import Conflict, Invalid
+from topline.receivables import figures
+from topline.team import actions as team
+from topline.team.models import Member
+from topline.team.queries import system_actor
+from topline.treasury import queries as treasury
+from topline.web import today as today_page
+
+console = Console()
+AsOf = Annotated[str, typer.Option("--as-of", help="The day to look at, such as 2026-01-31; default today.")]
+Company = Annotated[str, typer.Option("--company", help="Key of the company; default the first one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of your company, such as 'Acme GmbH'.")],
+    currency: Annotated[str, typer.Option(help="The currency in which it keeps its books.")] = "EUR",
+    time_zone: Annotated[str, typer.Option(help="Its time zone, such as Europe/Berlin.")] = "UTC",
+    country: Annotated[str, typer.Option(help="Its country (two letters), for bank holidays.")] = "",
+    email: Annotated[str, typer.Option(help="E-mail address of the first Owner.")] = "owner@localhost.localdomain",
+) -> None:
+    """Make the database, a company and its first Owner; print the sign-in."""
+    call_command("migrate", verbosity=0)
+    key = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())[:40] or "company"
+    actor = system_actor("command line")
+    books.open_entity(actor=actor, key=key, name=name, currency=currency, time_zone=time_zone, country=country)
+    console.print(f"[bold]{name}[/bold] keeps its books in {currency} ({settings.DATABASES['default']['NAME']}).", highlight=False)
+    if not Member.objects.filter(email__iexact=email).exists():
+        password = secrets.token_urlsafe(12)
+        team.add_member(actor=actor, email=email, name="Owner", roles=["Owner"], password=password)
+        console.print(f"Sign in as [bold]{email}[/bold] with password [bold]{password}[/bold] (change it under Account).", highlight=False)
+    console.print("Next: topline import receivables FILE, topline import bank FILE, topline import payroll FILE, then topline today.", highlight=False)
+
+
+@app.command("import")
+def import_file(
+    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll or bank")],
+    file: Annotated[Path, typer.Argument(help="The file: CSV, XLSX, or a bank statement in any common format.", exists=True, dir_okay=False, readable=True)],
+    profile: Annotated[str, typer.Option(help="How to read it: a profile's name, or your own YAML file.")] = "",
+    company: Company = "",
+    currency: Annotated[str, typer.Option(help="Currency of amounts where the file names none.")] = "",
+    account: Annotated[str, typer.Option(help="Bank account the file belongs to, where it names none.")] = "",
+    date_order: Annotated[str, typer.Option(help="dmy, mdy or ymd, where the file cannot tell.")] = "",
+    decimal_mark: Annotated[str, typer.Option(help="'.' or ',', where the file cannot tell.")] = "",
+    first_payday: Annotated[str, typer.Option(help="For payroll: the first payday, such as 2026-01-09.")] = "",
+    frequency: Annotated[str, typer.Option(help="For payroll: weekly, biweekly, semimonthly or monthly.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import a file: checked first, then written in chunks that are each whole. The same file twice changes nothing."""
+    entity = _entity(company)
+    options = {
+        "currency": currency, "bank_account": account, "date_order": date_order, "decimal_mark": decimal_mark, "first_payday": first_payday, "frequency": frequency,
+    }  # fmt: skip
+    limit = 256 * 1024 * 1024
+    if file.stat().st_size > limit:
+        raise Invalid(f"{file.name} has {file.stat().st_size:,} bytes; at most {limit:,} are read.", field="file", remedy="Split it into smaller files.")
+    actor = system_actor("command line")
+    batch_id = connect.check_file(actor=actor, entity_id=entity.pk, kind=kind, content=file.read_bytes(), file_name=file.name, profile=profile, options=options)
+    batch = ImportBatch.objects.get(pk=batch_id)
+    if not dry_run:
+        _write(batch, quiet=as_json)
+        batch.refresh_from_db()
+    if as_json:
+        _print_json({"batch_id": batch.pk, "state": batch.state, "rows_done": batch.rows_done, "rows_refused": batch.rows_refused, "detected": batch.detected,
+                     "problems": list(batch.problems.values("row", "column", "code", "message", "remedy")[:1000])})  # fmt: skip
+        return
+    render.batch(console, batch)
+
+
+@app.command()
+def today(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Who owes us, what is in the bank, is payroll covered."""
+    entity = _entity(company)
+    found = today_page.today(entity=entity, as_of=_day(as_of, entity))
+    if as_json:
+        _print_json(render.today_as_data(found))
+        return
+    render.today(console, found)
+
+
+@app.command()
+def aging(company: Company = "", as_of: AsOf = "", by: Annotated[str, typer.Option(help="due or issued")] = "due", as_json: AsJson = False) -> None:
+    """Open receivables by age."""
+    entity = _entity(company)
+    if by not in {"due", "issued"}:
+        raise Invalid(f"{by!r} is neither due nor issued.", field="by")
+    found = figures.aged(entity_id=entity.pk, as_of=_day(as_of, entity), by="due" if by == "due" else "issued")
+    if as_json:
+        _print_json({"as_of": found.as_of, "buckets": found.buckets.to_dicts()})
+        return
+    render.aging(console, found)
+
+
+@app.command()
+def forecast(company: Company = "", as_of: AsOf = "", weeks: Annotated[int, typer.Option(min=1, max=52)] = 13, as_json: AsJson = False) -> None:
+    """The cash forecast by week."""
+    entity = _entity(company)
+    found = treasury.forecast(entity=entity, as_of=_day(as_of, entity), weeks=weeks)
+    if as_json:
+        _print_json({"as_of": found.as_of, "currency": found.currency, "opening_minor": found.opening_minor, "weekly": found.weekly.to_dicts(),
+                     "payrolls": [asdict(p) for p in found.payrolls]})  # fmt: skip
+        return
+    render.forecast(console, found)
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Prove that books, documents, seals and guards agree; exit 1 with the offending rows where they do not."""
+    found = proofs.verify()
+    if as_json:
+        _print_json([{"proof": p.name, "holds": p.holds, "offending": p.offending.head(20).to_dicts()} for p in found])
+    else:
+        render.proofs(console, found)
+    if not all(p.holds for p in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def seal() -> None:
+    """Seal what was posted since the last seal."""
+    sealed = 0
+    while count := books.seal(actor=system_actor("command line")):
+        sealed += count
+    console.print(f"Sealed {sealed} entries.")
+
+
+@app.command()
+def backup(target: Annotated[Path, typer.Argument(help="Where to write the copy; it must not exist yet.")]) -> None:
+    """Copy the database and kept files to one archive, consistent while everything runs."""
+    console.print(f"Wrote {copies.backup(target)}.", highlight=False)
+
+
+@app.command()
+def restore(source: Annotated[Path, typer.Argument(help="An archive made by backup.", exists=True, dir_okay=False)]) -> None:
+    """Bring an archive back into an empty home or database, and verify it."""
+    copies.restore(source)
+    verify()
+
+
+@app.command()
+def serve(port: Annotated[int, typer.Option(min=1, max=65535)] = 8000, host: str = "127.0.0.1", workers: Annotated[int, typer.Option(min=1, max=16)] = 1) -> None:
+    """Serve the pages and the API, with a worker inside."""
+    from topline.cli.server import run
+
+    _ensure_port_free(host, port)
+    call_command("migrate", verbosity=0)
+    console.print(f"Topline is at [bold]http://{'localhost' if host == '127.0.0.1' else host}:{port}[/bold]  (stop with Ctrl-C)", highlight=False)
+    run(host=host, port=port, workers=workers)
+
+
+@app.command()
+def worker(once: Annotated[bool, typer.Option("--once", help="Stop when nothing waits.")] = False) -> None:
+    """Handle what waits in the outbox."""
+    from topline.cli.server import work
+
+    if once:
+        while outbox.drain(HANDLERS):
+            pass
+        return
+    work()
+
+
+@app.command()
+def demo(
+    serve_it: Annotated[bool, typer.Option("--serve", help="Serve it afterwards.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    seed: int = 7,
+) -> None:
+    """Build the demo company (once), print Today and how to sign in."""
+    from topline.demo import company
+
+    if serve_it:
+        _ensure_port_free("127.0.0.1", port)
+    call_command("migrate", verbosity=0)
+    if not Entity.objects.filter(key=company.KEY).exists():
+        with Progress(TextColumn("Building the demo company"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as progress:
+            task = progress.add_task("demo", total=company.DAYS)
+            company.build(seed=seed, tick=lambda: progress.advance(task))
+    found = today_page.today(entity=book_queries.entity(company.KEY), as_of=company.last_day())
+    render.today(console, found)
+    console.print(f"Sign in as [bold]{company.EMAIL}[/bold] with password [bold]{company.PASSWORD}[/bold]", highlight=False)
+    if serve_it:
+        serve(port=port, host="127.0.0.1", workers=1)
+
+
+def _write(batch: ImportBatch, *, quiet: bool) -> None:
+    actor = system_actor("command line")
+    with Progress(TextColumn(batch.file_name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=quiet) as progress:
+        task = progress.add_task("import", total=batch.rows_total)
+        more = True
+        while more:
+            more = connect.run_import(actor=actor, batch_id=batch.pk)
+            batch.refresh_from_db()
+            progress.update(task, completed=batch.rows_done)
+
+
+def _entity(key: str) -> Entity:
+    return book_queries.entity(key or None)
+
+
+def _day(text: str, entity: Entity) -> date:
+    if not text:
+        return clock.today(entity.time_zone)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Invalid(f"{text!r} is no day.", field="as_of", remedy="Write it as 2026-01-31.") from error
+
+
+def _ensure_port_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Conflict(f"Port {port} of {host} is taken.", field="port", remedy=f"Stop what uses it, or choose another: --port {port + 1}.") from error
+
+
+def _print_json(value: Any) -> None:
+    def plain(item: Any) -> Any:
+        if isinstance(item, date | datetime):
+            return item.isoformat()
+        if isinstance(item, pl.DataFrame):
+            return item.to_dicts()
+        if is_dataclass(item) and not isinstance(item, type):
+            return asdict(item)
+        return str(item)
+
+    sys.stdout.write(json.dumps(value, default=plain, ensure_ascii=False, indent=2) + "\n")
+
+

@@ -1,0 +1,111 @@
+"""Backup and restore: one archive with the database and the kept files, consistent while everything runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from topline.kernel.database import is_postgresql
+from topline.kernel.errors import Conflict, DomainError, Invalid
+
+SQLITE, DUMP = "topline.sqlite3", "topline.pgdump"
+
+
+def backup(target: Path) -> Path:
+    """Write an archive; it appears under its name only when it is whole.
+
+    Raises: Conflict (target exists), DomainError (disk, pg_dump).
+    """
+    if target.exists():
+        raise Conflict(f"{target} exists already.", field="target", remedy="Choose another name.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder, tarfile.open(part, "w:gz") as archive:
+            path = _dump(Path(folder))
+            archive.add(path, arcname=path.name)
+            files = Path(settings.ENVIRONMENT.home) / "imports"
+            if files.is_dir():
+                archive.add(files, arcname="imports")
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DomainError(f"The backup could not be written: {error}.", remedy="Free some disk space.") from error
+    return target
+
+
+def restore(source: Path) -> None:
+    """Bring an archive into an empty database and home.
+
+    Raises: Invalid (no archive of ours), Conflict (there are books here already).
+    """
+    _ensure_empty()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with tarfile.open(source) as archive:
+                archive.extractall(folder, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise Invalid(f"{source.name} is no backup that can be read: {error}.", field="source") from error
+        dump = Path(folder) / (DUMP if is_postgresql() else SQLITE)
+        if not dump.exists():
+            raise Invalid(f"{source.name} holds no copy for {connection.vendor}.", field="source", remedy="Restore it into the kind of database it came from.")
+        _load(dump)
+        if (Path(folder) / "imports").is_dir():
+            shutil.copytree(Path(folder) / "imports", Path(settings.ENVIRONMENT.home) / "imports", dirs_exist_ok=True)
+    call_command("migrate", verbosity=0)
+
+
+def _dump(folder: Path) -> Path:
+    if is_postgresql():
+        path = folder / DUMP
+        _run("pg_dump", "--format=custom", f"--file={path}")
+        return path
+    path = folder / SQLITE
+    with connection.cursor() as cursor:
+        # a consistent snapshot made by SQLite itself, while others read and write
+        cursor.execute("VACUUM INTO %s", [str(path)])
+    return path
+
+
+def _load(dump: Path) -> None:
+    if is_postgresql():
+        _run("pg_restore", "--no-owner", "--clean", "--if-exists", f"--dbname={connection.settings_dict['NAME']}", str(dump))
+        return
+    connection.close()
+    target = Path(settings.DATABASES["default"]["NAME"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (target, *(target.with_name(target.name + end) for end in ("-wal", "-shm"))):
+        leftover.unlink(missing_ok=True)
+    shutil.copyfile(dump, target)
+
+
+def _ensure_empty() -> None:
+    tables = connection.introspection.table_names()
+    if "books_entity" in tables:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM books_entity")
+            if cursor.fetchone()[0]:
+                raise Conflict("There are books here already; a restore would overwrite them.", remedy="Use an empty TOPLINE_HOME or database.")
+
+
+def _run(program: str, *arguments: str) -> None:
+    given = connection.settings_dict
+    environment = {
+        **os.environ, "PGHOST": given["HOST"], "PGPORT": str(given["PORT"] or ""), "PGUSER": given["USER"], "PGPASSWORD": given["PASSWORD"], "PGDATABASE": given["NAME"],
+    }  # fmt: skip
+    try:
+        subprocess.run([program, *arguments], check=True, capture_output=True, text=True, env={k: v for k, v in environment.items() if v})
+    except FileNotFoundError as error:
+        raise DomainError(f"{program} is not installed.", remedy="Install PostgreSQL's client programs.") from error
+    except subprocess.CalledProcessError as error:
+        raise DomainError(f"{program} failed: {error.stderr.strip()[-300:]}") from error
+
+

@@ -1,0 +1,52 @@
+"""The entry point `topline`. Exit codes: 0 done, 1 failed, 2 refused (a sentence says why and what to do)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import topline.config.sqlite  # isort: skip  # noqa: F401  (before anything imports sqlite3)
+
+import django
+import typer
+from django.core.exceptions import ImproperlyConfigured
+from rich.console import Console
+
+app = typer.Typer(
+    name="topline",
+    help="Revenue operations: from the first lead to the money in the bank and on to the people it pays.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def main() -> None:
+    """Set Django up, run the command, and turn what happened into an exit code."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "topline.config.settings")
+    console = Console(stderr=True)
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        console.print(f"[red]{error}[/red]")
+        sys.exit(2)
+    from django.db.utils import OperationalError, ProgrammingError
+
+    from topline.cli import commands
+    from topline.kernel.errors import DomainError
+
+    assert commands
+    try:
+        app()
+    except DomainError as error:
+        console.print(f"[red]{error.message}[/red]" + (f"\n{error.remedy}" if error.remedy else ""), highlight=False)
+        sys.exit(2)
+    except (OperationalError, ProgrammingError) as error:
+        text = str(error)
+        hint = "Is there a company yet? Make one: topline init NAME." if "no such table" in text or "does not exist" in text else ""
+        console.print(f"[red]The database refused: {text.strip()}[/red]\n{hint}".strip(), highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
