@@ -21,6 +21,12 @@ from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 DIMENSIONS = ["customer_id", "invoice_id", "payment_id", "bank_account_id"]
 EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
 POST_LOCK = "books"
+_NO_LEGS = pl.DataFrame(
+    schema={
+        "key": pl.String, "currency": pl.String, "debit_role": pl.String, "credit_role": pl.String, "amount_minor": pl.Int64, "functional_minor": pl.Int64,
+        **dict.fromkeys(DIMENSIONS, pl.Int64),
+    }
+)  # fmt: skip
 
 
 class AlreadyPosted(Conflict):
@@ -100,6 +106,8 @@ def leg(
     functional  column with the amount in the entity's currency, where it must not be taken from the day's rate
     dimensions  customer_id=..., invoice_id=...: columns to keep on the transfer; same-named columns are taken by themselves
     """
+    if frame.is_empty():
+        return _NO_LEGS
     role = {"debit": pl.lit(debit) if isinstance(debit, str) else debit, "credit": pl.lit(credit) if isinstance(credit, str) else credit}
     value = pl.col(amount).cast(pl.Int64)
     worth = pl.col(functional).cast(pl.Int64) if functional else pl.lit(None, dtype=pl.Int64)
@@ -132,7 +140,7 @@ def post(
     Work: a fixed number of statements; O(rows). Holds the books lock shared until the transaction ends.
     Raises: AlreadyPosted, PeriodLocked, UnknownAccount, Invalid (date outside 1900-2199), rates.RateMissing.
     """
-    legs = pl.concat(transfers, how="vertical")
+    legs = pl.concat([part for part in transfers if part.height] or [_NO_LEGS])
     if legs.is_empty():
         return pl.DataFrame(schema={"key": pl.String, "entry_id": pl.Int64})
     lock(POST_LOCK, shared=True)

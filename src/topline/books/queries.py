@@ -67,6 +67,14 @@ def account_roles(entity_id: int) -> pl.DataFrame:
     return pl.concat([by_role, by_id])
 
 
+def account_code(entity_id: int, role: str) -> str:
+    """The code of the account with a role. Raises: NotFound."""
+    code = Account.objects.filter(entity_id=entity_id, role=role).values_list("code", flat=True).first()
+    if code is None:
+        raise NotFound(f"There is no account for {role!r}.", field="role", remedy="Add it to the chart of accounts.")
+    return code
+
+
 def transfers_of(entry_ids: Sequence[int]) -> pl.DataFrame:
     """All transfers of some entries, in the order of their ids."""
     columns = [f.attname for f in Transfer._meta.concrete_fields]

@@ -31,8 +31,8 @@ def today(console: Console, found: Today) -> None:
     console.print("[bold]In the bank[/bold]")
     table = _table("account", ">balance", "told by the bank until")
     for balance in found.forecast.balances:
-        day = f"{balance.as_of:%d %b %Y}" if balance.as_of else "no statement yet"
-        table.add_row(balance.account.name, f"{format_amount(balance.balance_minor, balance.account.currency)} {balance.account.currency}", day)
+        told = f"{balance.as_of:%d %b %Y}" if balance.as_of else "no statement yet"
+        table.add_row(balance.account.name, f"{format_amount(balance.balance_minor, balance.account.currency)} {balance.account.currency}", told)
     console.print(table)
     console.print("[bold]Can we make payroll?[/bold]")
     if not found.payrolls:

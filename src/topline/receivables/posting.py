@@ -69,6 +69,8 @@ def post_allocations(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl
 
 def _difference(frame: pl.DataFrame, *, against: str, currency: str) -> list[pl.DataFrame]:
     """Realised gain where the payment was worth more than the document, loss where less; no amount, only functional."""
+    if not bool((frame["difference"] != 0).any()):
+        return []
     rows = frame.with_columns(nothing=pl.lit(0, dtype=pl.Int64), currency=pl.col(currency), lost=-pl.col("difference"))
     return [
         leg(rows.filter(pl.col("difference") > 0), debit=against, credit="exchange_gain", amount="nothing", functional="difference"),

@@ -160,7 +160,7 @@ def create_token(*, actor: Actor, name: str, scopes: Sequence[str], expires_at: 
 @action("team.revoke_token")
 def revoke_token(*, actor: Actor, token_id: int) -> int:
     """End one of one's own tokens at once (an Owner may end anybody's); returns its id. Raises: NotFound."""
-    tokens = ApiToken.objects.filter(pk=token_id) if "Owner" in actor.roles else ApiToken.objects.filter(pk=token_id, member_id=actor.member_id)
+    tokens = ApiToken.objects.filter(pk=token_id) if "Owner" in actor.roles else ApiToken.objects.filter(pk=token_id, member_id=actor.member_id or 0)
     ensure(tokens.update(revoked_at=clock.now()) == 1, NotFound(f"There is no token {token_id} of yours.", field="token_id"))
     changed("api_token", token_id, after={"revoked": True})
     return token_id

@@ -1,0 +1,184 @@
+"""Play the script: every day the real actions, the clock standing on that day, one transaction a day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+from django.db import transaction
+
+from topline.bank import actions as bank
+from topline.bank import queries as bank_queries
+from topline.bank.formats.model import Statement, StatementEntry
+from topline.billing import actions as billing
+from topline.books import actions as books
+from topline.books import queries as book_queries
+from topline.books.models import Entity
+from topline.demo import script
+from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
+from topline.kernel import clock
+from topline.kernel.actor import Actor
+from topline.market import actions as market
+from topline.receivables import actions as receivables
+from topline.team import actions as team
+from topline.team.models import Member
+from topline.team.queries import system_actor
+from topline.treasury import actions as treasury
+
+KEY, NAME = "demo", "Meridian Software GmbH"
+EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"  # noqa: S105  (printed for everybody; the demo is bound to this machine)
+DAYS = 730
+TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", ["RevOps"]), ("Bela Billing", "bela@demo.localhost", ["Billing"]),
+        ("Clara Collections", "clara@demo.localhost", ["Collections"]), ("Theo Treasury", "theo@demo.localhost", ["Treasury"]),
+        ("Anton Approver", "anton@demo.localhost", ["Approver"]), ("Audrey Auditor", "audrey@demo.localhost", ["Auditor"]), ("Sam Sales", "sam@demo.localhost", ["Sales"])]  # fmt: skip
+
+
+def last_day() -> date:
+    """The last day that was played: the newest day of a bank statement."""
+    entity = Entity.objects.get(key=KEY)
+    days = [bank_queries.last_statement_day(a.pk) for a in bank_queries.accounts(entity.pk)]
+    return max((d for d in days if d), default=clock.today())
+
+
+def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Callable[[], Any] = lambda: None) -> int:
+    """Make the company and play it until `end` (default yesterday); returns the entity's id. The same seed gives the same company."""
+    end = end or clock.today() - timedelta(days=1)
+    start = end - timedelta(days=days - 1)
+    plan = script.write(seed=seed, start=start, end=end)
+    actor = system_actor("demo")
+    with clock.at(_morning(start)), transaction.atomic():
+        play = _Play(actor, plan, start)
+    for n in range(days):
+        day = start + timedelta(days=n)
+        with clock.at(_morning(day)), transaction.atomic():
+            play.day(day, is_last=n == days - 1)
+        tick()
+    with clock.at(_morning(end)), transaction.atomic():
+        play.finish(end)
+        while books.seal(actor=actor):
+            pass
+    return play.entity_id
+
+
+class _Play:
+    """The company while it is played: ids of what was made, and what waits for its day."""
+
+    def __init__(self, actor: Actor, plan: Script, start: date) -> None:
+        self.actor, self.plan = actor, plan
+        self.entity_id = books.open_entity(actor=actor, key=KEY, name=NAME, currency="EUR", time_zone="Europe/Berlin", country="DE")
+        members = [team.add_member(actor=actor, email=email, name=name, roles=roles, password=PASSWORD) for name, email, roles in TEAM]
+        for key, owner, deputy in (("billing", 2, 1), ("collections", 3, 2), ("treasury", 4, 0), ("books", 4, 2), ("sales", 7, 1)):
+            team.set_area(actor=actor, key=key, owner_id=members[owner], deputy_id=members[deputy])
+        frame = pl.DataFrame(
+            {"name": [c.name for c in plan.customers], "currency": "EUR", "country": [c.country for c in plan.customers], "segment": [c.segment for c in plan.customers],
+             "terms": [f"net {c.terms_days}" for c in plan.customers]}
+        )  # fmt: skip
+        self.customers: list[int] = market.add_customers(actor=actor, customers=frame)["customer_id"].to_list()
+        self.account = bank.add_account(
+            actor=actor, entity_id=self.entity_id, name="Hausbank Giro", currency="EUR", number="DE02120300000000202051", bic="BYLADEM1001", pays_payroll=True,
+            minimum_minor=2_500_000,
+        )  # fmt: skip
+        self.balance = plan.opening_minor
+        self.statement_from = start
+        self.lines: list[StatementEntry] = []
+        self.sales: dict[date, list[script.Sale]] = defaultdict(list)
+        self.payments: dict[date, list[tuple[script.Sale, int, int]]] = defaultdict(list)
+        self.costs: dict[date, list[tuple[str, str, int]]] = defaultdict(list)
+        self.invoice_of: dict[int, int] = {}
+        for sale in plan.sales:
+            self.sales[sale.on].append(sale)
+            for part, (day, amount) in enumerate(sale.paid):
+                self.payments[day].append((sale, part, amount))
+        for day, role, text, amount in plan.costs:
+            self.costs[day].append((role, text, amount))
+        pay = sum(p[2] for p in plan.pay_minor)
+        for day in plan.paydays:
+            self.costs[day] += [("wages", "Salaries", pay), ("payroll_taxes", "Employer contributions", (2 * pay * EMPLOYER_PPM + 10**6) // (2 * 10**6))]
+
+    def day(self, day: date, *, is_last: bool) -> None:
+        """Bill what is due, take in what was paid, pay what must be paid; the bank's statement comes on Fridays."""
+        if todays := self.sales.get(day):
+            self._bill(day, todays)
+        if paid := self.payments.get(day):
+            self._take_in(day, paid)
+        for n, (role, text, amount) in enumerate(self.costs.get(day, [])):
+            account = book_queries.account_code(self.entity_id, role)
+            clearing = book_queries.account_code(self.entity_id, "clearing")
+            books.post_entry(
+                actor=self.actor, entity_id=self.entity_id, key=f"demo:{day}:{n}", effective_on=day, memo=text, debit=account, credit=clearing, amount_minor=amount, currency="EUR"
+            )
+            self.lines.append(StatementEntry(amount_minor=-amount, currency="EUR", booked_on=day, counterparty_name=text, remittance_information=f"{text} {day:%m/%Y}"))
+        if day.weekday() == 4 or is_last:
+            self._statement(day)
+
+    def finish(self, end: date) -> None:
+        """What treasury plans from here on, and a few things that lie on desks."""
+        pay = pl.DataFrame(self.plan.pay_minor, schema={"person": pl.String, "group": pl.String, "amount_minor": pl.Int64}, orient="row")
+        treasury.set_pay_plan(
+            actor=self.actor, entity_id=self.entity_id, name="Salaries", currency="EUR", frequency="biweekly", first_payday=self.plan.paydays[-1] + timedelta(days=14), lines=pay,
+            employer_cost_ppm=EMPLOYER_PPM, debit_lead_days=2, bank_account_id=self.account,
+        )  # fmt: skip
+        month = (end.replace(day=1) + timedelta(days=32)).replace(day=1)
+        for name, kind, amount, day in (("Office rent", "rent", 3_100_000, 2), ("Value added tax", "tax", 5_000_000, 10), ("Cloud hosting", "vendor", 2_700_000, 14),
+                                        ("Contractors", "vendor", 2_600_000, 20)):  # fmt: skip
+            treasury.plan_outflow(actor=self.actor, entity_id=self.entity_id, name=name, kind=kind, currency="EUR", amount_minor=amount, first_on=month.replace(day=day))
+        big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
+        clara = Member.objects.get(email="clara@demo.localhost")
+        market.change_customer(actor=self.actor, customer_id=big, changes={"owner_id": clara.pk, "credit_limit_minor": 100_000_000})
+        market.add_contact(actor=self.actor, customer_id=big, name="Dr. Petra Weiss", email="p.weiss@kolossal.example", phone="+49 30 5550199", role="Head of accounts payable", is_primary=True)
+        market.add_address(actor=self.actor, customer_id=big, line1="Hafenstraße 12", postal_code="20457", city="Hamburg", country="DE")
+        team.add_task(
+            actor=self.actor, title="Call Kolossal about the plant control system invoice", assignee_id=clara.pk, due_on=end + timedelta(days=1), about_kind="customer", about_id=big
+        )
+        market.add_customers(actor=self.actor, customers=pl.DataFrame({"name": [f"{self.plan.customers[3].name.split()[0].upper()} {self.plan.customers[3].name.split()[1]}"], "currency": ["EUR"]}))
+
+    def _bill(self, day: date, sales: list[script.Sale]) -> None:
+        refs = [str(n) for n in range(len(sales))]
+        owners = [self.plan.customers[s.customer] for s in sales]
+        head = pl.DataFrame({"ref": refs, "customer_id": [self.customers[s.customer] for s in sales], "currency": "EUR", "terms": [f"net {c.terms_days}" for c in owners]})
+        lines = pl.DataFrame(
+            {"ref": refs, "position": 1, "description": [s.service for s in sales], "quantity_micro": 10**6, "unit_price_nano": [s.net_minor * 10**9 for s in sales],
+             "tax_rate_ppm": [TAX_PPM if c.country == "DE" else 0 for c in owners], "tax_category": ["S" if c.country == "DE" else "AE" for c in owners]}
+        )  # fmt: skip
+        made = billing.draft_invoices(actor=self.actor, entity_id=self.entity_id, invoices=head, lines=lines)
+        billing.issue_invoices(actor=self.actor, invoice_ids=made["invoice_id"].to_list(), issue_on=day)
+        for sale, invoice_id in zip(sales, made["invoice_id"].to_list(), strict=True):
+            self.invoice_of[id(sale)] = invoice_id
+
+    def _take_in(self, day: date, paid: list[tuple[script.Sale, int, int]]) -> None:
+        for sale, part, _ in paid:
+            if sale.credited_minor and part == 0:
+                invoice = self.invoice_of[id(sale)]
+                note = billing.credit_invoice(actor=self.actor, invoice_id=invoice, issue_on=day, total_minor=sale.credited_minor, reason="Agreed after a dispute")
+                link = pl.DataFrame({"invoice_id": [invoice], "amount_minor": [sale.credited_minor]})
+                receivables.apply_credit_note(actor=self.actor, credit_note_id=note, links=link, on=day)
+        names = [self.plan.customers[s.customer].name for s, _, _ in paid]
+        frame = pl.DataFrame(
+            {"customer_id": [self.customers[s.customer] for s, _, _ in paid], "currency": "EUR", "amount_minor": [a for *_, a in paid], "received_on": day,
+             "payer_name": names, "reference": [f"Invoice {self.invoice_of[id(s)]}" for s, _, _ in paid], "method": "bank transfer", "bank_account_id": self.account}
+        )  # fmt: skip
+        taken = receivables.record_payments(actor=self.actor, entity_id=self.entity_id, payments=frame)["payment_id"].to_list()
+        links = [(p, self.invoice_of[id(s)], a) for p, (s, _, a) in zip(taken, paid, strict=True) if not s.unmatched]
+        if links:
+            receivables.apply_cash(actor=self.actor, links=pl.DataFrame(links, schema=["payment_id", "invoice_id", "amount_minor"], orient="row"), on=day)
+        for name, (sale, _, amount) in zip(names, paid, strict=True):
+            text = f"Rechnung {self.invoice_of[id(sale)]} vom {sale.on:%d.%m.%Y}"
+            self.lines.append(StatementEntry(amount_minor=amount, currency="EUR", booked_on=day, counterparty_name=name, remittance_information=text))
+
+    def _statement(self, day: date) -> None:
+        closing = self.balance + sum(line.amount_minor for line in self.lines)
+        statement = Statement(
+            account="DE02120300000000202051", currency="EUR", entries=tuple(self.lines), opening_minor=self.balance, closing_minor=closing, opening_on=self.statement_from,
+            closing_on=day, statement_id=f"{day:%G-%V}",
+        )  # fmt: skip
+        bank.import_statements(
+            actor=self.actor, entity_id=self.entity_id, statements=[statement], file_name=f"statement-{day}.xml", file_sha256=f"demo-{day}", format="camt", default_account_id=self.account
+        )
+        self.balance, self.lines, self.statement_from = closing, [], day + timedelta(days=1)
+
+
+def _morning(day: date) -> datetime:
+    return datetime.combine(day, time(8), tzinfo=UTC)
