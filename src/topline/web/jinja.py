@@ -7,10 +7,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
+from topline.ui.environment import furnish
+
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def environment(**options: Any) -> Environment:
     """Built once by Django's template backend; a room's templates live in `<room>/templates/<room>/`."""
     options["loader"] = FileSystemLoader([folder for folder in sorted(PACKAGE.glob("*/templates")) if folder.is_dir()])
-    return Environment(**options)  # noqa: S701  (Django's backend sets autoescape)
+    return furnish(Environment(**options))  # noqa: S701  (Django's backend sets autoescape)

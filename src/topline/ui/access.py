@@ -1,0 +1,56 @@
+"""The door of pages: signed in, allowed, and refusals shown as a sentence with what to do next."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from topline.kernel.actor import Actor
+from topline.kernel.errors import DomainError
+
+View = Callable[..., HttpResponse]
+
+
+class Asked(HttpRequest):
+    """A request that has passed the door: it knows who asks, and whether htmx does."""
+
+    actor: Actor
+    htmx: Any
+
+
+def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[View], View]:
+    """Make a function a page that needs a permission; its address appears in the tests' table of who may see what.
+
+    Not signed in: to the sign-in page. Not allowed: 403 with a sentence. A DomainError that the page lets through becomes a
+    page with its sentence and remedy and the error's status.
+    """
+
+    def wrap(view: View) -> View:
+        @functools.wraps(view)
+        def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            actor = cast(Asked, request).actor
+            if actor is None:
+                return redirect_to_login(request.get_full_path())
+            if not actor.may(permission):
+                return refusal(request, 403, "This page is not for your role.", f"Ask an Owner for a role that allows {permission}.")
+            try:
+                return view(request, *args, **kwargs)
+            except DomainError as error:
+                return refusal(request, error.status, error.message, error.remedy)
+
+        checked = require_http_methods(list(methods))(call)
+        checked.permission = permission  # type: ignore[attr-defined]
+        return cast(View, checked)
+
+    return wrap
+
+
+def refusal(request: HttpRequest, status: int, message: str, remedy: str) -> HttpResponse:
+    """A page that says what is wrong and what to do."""
+    return render(request, "ui/refusal.html", {"status": status, "message": message, "remedy": remedy}, status=status)

@@ -1,0 +1,47 @@
+"""How figures look on a page: Jinja filters."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from fractions import Fraction
+from typing import Any
+
+from topline.kernel.money import format_amount
+
+
+def money(amount_minor: int | None, currency: str) -> str:
+    """`1,234.50` in the decimals of the currency; a dash for nothing known."""
+    return "–" if amount_minor is None else format_amount(int(amount_minor), currency).replace("-", "\u2212")
+
+
+def day(value: date | datetime | None) -> str:
+    """`31 Jan 2026`."""
+    return f"{value.day} {value:%b %Y}" if value else "–"
+
+
+def moment(value: datetime | None) -> str:
+    """`31 Jan 2026, 14:05 UTC`."""
+    return f"{value.day} {value:%b %Y, %H:%M} UTC" if value else "–"
+
+
+def number(value: int | None) -> str:
+    """`12,345`."""
+    return "–" if value is None else f"{value:,}"
+
+
+def decimal(value: Fraction | float | None, places: int = 1) -> str:
+    """`26.3`; a dash where the figure is undefined."""
+    return "–" if value is None else f"{float(value):,.{places}f}"
+
+
+def percent(value: float | Fraction | None, places: int = 1) -> str:
+    """A share as `12.3 %`."""
+    return "–" if value is None else f"{100 * float(value):.{places}f} %"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """`1 invoice`, `3 invoices`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+FILTERS: dict[str, Any] = {"money": money, "day": day, "moment": moment, "number": number, "decimal": decimal, "percent": percent, "plural": plural}

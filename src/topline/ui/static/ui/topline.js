@@ -1,0 +1,94 @@
+// Small conveniences; every page works without them. Ctrl-K finds, ? shows keys, g then a letter goes, j and k move.
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const typing = (event) => /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable;
+
+  // Theme: the system's, or what the person chose last.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-theme-switch]")) return;
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax`;
+  });
+
+  // Drawer on narrow screens.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-menu]");
+    if (!button) return;
+    button.setAttribute("aria-expanded", String($(".side").classList.toggle("open")));
+  });
+
+  // Forms are sent once; a button that asks first says what it will do.
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (button?.dataset.confirm && !window.confirm(button.dataset.confirm)) return event.preventDefault();
+    if (event.target.method === "post") setTimeout(() => { if (button) button.disabled = true; }, 0);
+  });
+  document.addEventListener("change", (event) => { if (event.target.closest("[data-autosubmit]")) event.target.form.requestSubmit(); });
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
+
+  // Command palette.
+  const palette = $("#palette");
+  const input = palette && $("input", palette);
+  const results = palette && $("ul", palette);
+  let timer, chosen = 0;
+  const open = () => { if (palette && !palette.open) { palette.showModal(); input.value = ""; find(); input.focus(); } };
+  const choose = (index) => {
+    const links = [...results.querySelectorAll("a")];
+    if (!links.length) return;
+    chosen = (index + links.length) % links.length;
+    links.forEach((link, i) => link.setAttribute("aria-selected", String(i === chosen)));
+    links[chosen].scrollIntoView({ block: "nearest" });
+  };
+  const find = async () => {
+    const answer = await fetch(`${palette.dataset.url}?q=${encodeURIComponent(input.value)}`, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    const found = (await answer.json()).results;
+    results.replaceChildren(...found.map((item) => {
+      const row = document.createElement("li"), link = document.createElement("a"), hint = document.createElement("span");
+      link.href = item.url; link.textContent = item.label; link.setAttribute("role", "option"); hint.className = "hint"; hint.textContent = item.hint; link.append(hint); row.append(link);
+      return row;
+    }));
+    if (!found.length) { const row = document.createElement("li"); row.className = "empty"; row.textContent = "Nothing found."; results.append(row); }
+    choose(0);
+  };
+  if (palette) {
+    input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(find, 90); });
+    palette.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") { event.preventDefault(); choose(chosen + 1); }
+      if (event.key === "ArrowUp") { event.preventDefault(); choose(chosen - 1); }
+      if (event.key === "Enter") { event.preventDefault(); results.querySelectorAll("a")[chosen]?.click(); }
+    });
+    document.addEventListener("click", (event) => { if (event.target.closest("[data-find]")) open(); if (event.target === palette) palette.close(); });
+  }
+
+  // Keys.
+  let going = false;
+  const rows = () => [...document.querySelectorAll("table[data-rows] tbody tr")];
+  const move = (step) => {
+    const all = rows(); if (!all.length) return;
+    const at = all.findIndex((row) => row.classList.contains("here"));
+    all[at]?.classList.remove("here");
+    const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
+    next.classList.add("here"); next.scrollIntoView({ block: "nearest" });
+  };
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); return open(); }
+    if (typing(event) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (going) {
+      going = false;
+      const link = document.querySelector(`.side a[data-key="${CSS.escape(event.key)}"]`);
+      if (link) { event.preventDefault(); link.click(); }
+      return;
+    }
+    if (event.key === "g") { going = true; setTimeout(() => { going = false; }, 1200); }
+    if (event.key === "j") move(1);
+    if (event.key === "k") move(-1);
+    if (event.key === "Enter") $("tr.here a")?.click();
+    if (event.key === "/") { const field = $("form.filters input[type=search]"); if (field) { event.preventDefault(); field.focus(); } }
+    if (event.key === "?") $("#keys")?.showModal();
+  });
+  document.addEventListener("click", (event) => { const name = event.target.closest("[data-dialog]")?.dataset.dialog; if (name) $(`#${name}`)?.showModal(); });
+})();
