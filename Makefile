@@ -1,7 +1,7 @@
 # Topline: `make demo` runs the main job, `make test` passes the tests; each sets up what it needs.
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PYTHON ?=
 WORKERS ?= 2
 PURE := tests/engine tests/bank/formats tests/ui tests/oracles
 export OMP_NUM_THREADS := 1

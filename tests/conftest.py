@@ -37,7 +37,9 @@ def entity(owner):
     from topline.books import actions
     from topline.books.models import Entity
 
-    return Entity.objects.get(pk=actions.open_entity(actor=owner, key="acme", name="Acme GmbH", currency="EUR", time_zone="Europe/Berlin"))
+    return Entity.objects.get(
+        pk=actions.open_entity(actor=owner, key="acme", name="Acme GmbH", currency="EUR", time_zone="Europe/Berlin")
+    )
 
 
 @pytest.fixture
@@ -75,12 +77,24 @@ def issue(owner, entity):
 
     def make(customer_id, *amounts, on=date(2026, 3, 1), currency="EUR", terms="net 30", tax_ppm=0, due_on=None):
         refs = [str(i) for i in range(len(amounts))]
-        head = pl.DataFrame({"ref": refs, "customer_id": customer_id, "currency": currency, "terms": terms, "due_on": due_on}, schema_overrides={"due_on": pl.Date})
+        head = pl.DataFrame(
+            {"ref": refs, "customer_id": customer_id, "currency": currency, "terms": terms, "due_on": due_on},
+            schema_overrides={"due_on": pl.Date},
+        )
         lines = pl.DataFrame(
-            {"ref": refs, "position": 1, "description": "Work", "quantity_micro": 10**6, "unit_price_nano": [a * 10**9 for a in amounts], "tax_rate_ppm": tax_ppm}
+            {
+                "ref": refs,
+                "position": 1,
+                "description": "Work",
+                "quantity_micro": 10**6,
+                "unit_price_nano": [a * 10**9 for a in amounts],
+                "tax_rate_ppm": tax_ppm,
+            }
         )
         drafts = actions.draft_invoices(actor=owner, entity_id=entity.pk, invoices=head, lines=lines)
-        return actions.issue_invoices(actor=owner, invoice_ids=drafts["invoice_id"].to_list(), issue_on=on)["invoice_id"].to_list()
+        return actions.issue_invoices(actor=owner, invoice_ids=drafts["invoice_id"].to_list(), issue_on=on)[
+            "invoice_id"
+        ].to_list()
 
     return make
 
@@ -95,7 +109,9 @@ def pay(owner, entity):
     from topline.receivables import actions
 
     def make(customer_id, amount, on=date(2026, 3, 20), currency="EUR"):
-        frame = pl.DataFrame({"customer_id": [customer_id], "currency": [currency], "amount_minor": [amount], "received_on": [on]})
+        frame = pl.DataFrame(
+            {"customer_id": [customer_id], "currency": [currency], "amount_minor": [amount], "received_on": [on]}
+        )
         return actions.record_payments(actor=owner, entity_id=entity.pk, payments=frame)["payment_id"][0]
 
     return make
@@ -111,7 +127,14 @@ def apply(owner):
     from topline.receivables import actions
 
     def make(payment_id, invoice_id, amount, on=date(2026, 3, 20), **extra):
-        links = pl.DataFrame({"payment_id": [payment_id], "invoice_id": [invoice_id], "amount_minor": [amount], **{k: [v] for k, v in extra.items()}})
+        links = pl.DataFrame(
+            {
+                "payment_id": [payment_id],
+                "invoice_id": [invoice_id],
+                "amount_minor": [amount],
+                **{k: [v] for k, v in extra.items()},
+            }
+        )
         return actions.apply_cash(actor=owner, links=links, on=on)
 
     return make

@@ -38,12 +38,16 @@ def cluster(folder: Path) -> Iterator[str]:
 
     def run(*command: str) -> None:
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        subprocess.run(command, check=True, cwd=home, stdout=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C.UTF-8"}, **as_user)
+        subprocess.run(
+            command, check=True, cwd=home, stdout=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C.UTF-8"}, **as_user
+        )
 
     data = home / "data"
     try:
         run(str(folder / "initdb"), "-D", str(data), "-U", "topline", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=60 -c shared_buffers=256MB -c max_wal_size=2GB"
+        options = (
+            f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=60 -c shared_buffers=256MB -c max_wal_size=2GB"
+        )
         run(str(folder / "pg_ctl"), "-D", str(data), "-w", "-l", str(home / "log"), "-o", options, "start")
         try:
             yield f"postgresql://topline@/postgres?host={home}"

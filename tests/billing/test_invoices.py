@@ -32,7 +32,9 @@ def draft(owner, entity, customer, *lines, **head):
 
 
 def test_a_draft_books_nothing_and_issuing_books_receivable_income_and_tax(owner, entity, customer):
-    made = draft(owner, entity, customer, {"quantity_micro": 3 * 10**6, "unit_price_nano": 33_33 * 10**9, "tax_rate_ppm": 190_000})
+    made = draft(
+        owner, entity, customer, {"quantity_micro": 3 * 10**6, "unit_price_nano": 33_33 * 10**9, "tax_rate_ppm": 190_000}
+    )
     assert made.select("net_minor", "tax_minor", "total_minor").row(0) == (9999, 1900, 11899)
     assert ledger(entity, "receivable") == 0
     issued = actions.issue_invoices(actor=owner, invoice_ids=made["invoice_id"].to_list(), issue_on=date(2026, 3, 1))
@@ -53,7 +55,9 @@ def test_issuing_again_changes_nothing(owner, entity, issue, customer):
 
 def test_a_batch_is_issued_with_a_fixed_number_of_statements(owner, entity, customer, django_assert_max_num_queries):
     head = pl.DataFrame({"ref": [str(i) for i in range(1000)], "customer_id": customer, "currency": "EUR"})
-    lines = head.select("ref", position=pl.lit(1), description=pl.lit("x"), quantity_micro=pl.lit(10**6), unit_price_nano=pl.lit(10**12))
+    lines = head.select(
+        "ref", position=pl.lit(1), description=pl.lit("x"), quantity_micro=pl.lit(10**6), unit_price_nano=pl.lit(10**12)
+    )
     with django_assert_max_num_queries(15):
         made = actions.draft_invoices(actor=owner, entity_id=entity.pk, invoices=head, lines=lines)
     with django_assert_max_num_queries(45):
@@ -65,7 +69,10 @@ def test_a_batch_is_issued_with_a_fixed_number_of_statements(owner, entity, cust
 
 @pytest.mark.parametrize(
     ("line", "error"),
-    [({"unit_price_nano": 0, "quantity_micro": 10**6}, "invoice_not_positive"), ({"unit_price_nano": 10**12, "quantity_micro": -(10**6)}, "invoice_not_positive")],
+    [
+        ({"unit_price_nano": 0, "quantity_micro": 10**6}, "invoice_not_positive"),
+        ({"unit_price_nano": 10**12, "quantity_micro": -(10**6)}, "invoice_not_positive"),
+    ],
 )
 def test_a_document_of_zero_or_less_is_refused_with_what_to_do(owner, entity, customer, line, error):
     with pytest.raises(actions.InvoiceNotPositive, match="use a credit note") as refusal:
@@ -76,7 +83,9 @@ def test_a_document_of_zero_or_less_is_refused_with_what_to_do(owner, entity, cu
 
 def test_a_document_without_lines_is_refused(owner, entity, customer):
     head = pl.DataFrame({"ref": ["a", "b"], "customer_id": [customer] * 2, "currency": ["EUR"] * 2})
-    lines = pl.DataFrame({"ref": ["a"], "position": [1], "description": ["x"], "quantity_micro": [10**6], "unit_price_nano": [10**9]})
+    lines = pl.DataFrame(
+        {"ref": ["a"], "position": [1], "description": ["x"], "quantity_micro": [10**6], "unit_price_nano": [10**9]}
+    )
     with pytest.raises(actions.InvoiceHasNoLines, match="Document b"):
         actions.draft_invoices(actor=owner, entity_id=entity.pk, invoices=head, lines=lines)
 
@@ -115,23 +124,38 @@ def test_credit_notes_in_three_parts_take_back_exactly_the_invoice(owner, entity
     for part in (total // 3, total // 3, None):
         actions.credit_invoice(actor=owner, invoice_id=invoice, issue_on=date(2026, 3, 10), total_minor=part, reason="Returned")
     assert [ledger(entity, r) for r in ("receivable", "revenue", "tax_payable")] == [0, 0, 0]
-    notes = bulk.read(Invoice.objects.filter(kind="credit_note").values("total_minor", "net_minor", "tax_minor", "number").order_by("number"))
-    assert notes.select(pl.col("total_minor", "net_minor", "tax_minor").sum()).row(0) == (total, made["net_minor"][0], made["tax_minor"][0])
+    notes = bulk.read(
+        Invoice.objects.filter(kind="credit_note").values("total_minor", "net_minor", "tax_minor", "number").order_by("number")
+    )
+    assert notes.select(pl.col("total_minor", "net_minor", "tax_minor").sum()).row(0) == (
+        total,
+        made["net_minor"][0],
+        made["tax_minor"][0],
+    )
     assert notes["number"].to_list() == ["CN-000001", "CN-000002", "CN-000003"]
-    with pytest.raises(Conflict, match="0.00 EUR of INV-000001 is left"):
+    with pytest.raises(Conflict, match=r"0\.00 EUR of INV-000001 is left"):
         actions.credit_invoice(actor=owner, invoice_id=invoice, issue_on=date(2026, 3, 10), total_minor=1)
 
 
 def test_open_items_come_in_under_their_own_numbers_against_opening_balances(owner, entity, customer):
     items = pl.DataFrame(
-        {"number": ["R1", "R2"], "customer_id": customer, "currency": "EUR", "issued_on": date(2025, 12, 1), "due_on": date(2025, 12, 31), "total_minor": [100, 250]}
+        {
+            "number": ["R1", "R2"],
+            "customer_id": customer,
+            "currency": "EUR",
+            "issued_on": date(2025, 12, 1),
+            "due_on": date(2025, 12, 31),
+            "total_minor": [100, 250],
+        }
     )
     actions.import_open_items(actor=owner, entity_id=entity.pk, items=items)
     assert [ledger(entity, r) for r in ("receivable", "opening_balance")] == [350, -350]
     with pytest.raises(actions.InvoiceNumberTaken, match="R2"):
         actions.import_open_items(actor=owner, entity_id=entity.pk, items=items.tail(1))
     with pytest.raises(actions.DueBeforeIssue):
-        actions.import_open_items(actor=owner, entity_id=entity.pk, items=items.head(1).with_columns(number=pl.lit("R3"), due_on=date(2025, 11, 30)))
+        actions.import_open_items(
+            actor=owner, entity_id=entity.pk, items=items.head(1).with_columns(number=pl.lit("R3"), due_on=date(2025, 11, 30))
+        )
     assert ledger(entity, "receivable") == 350
 
 

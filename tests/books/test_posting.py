@@ -16,7 +16,9 @@ from topline.team.queries import system_actor
 
 
 def post_sales(entity, amounts, on=date(2026, 3, 10), key="sale"):
-    frame = pl.DataFrame({"key": [f"{key}:{i}" for i in range(len(amounts))], "currency": "EUR", "amount": amounts, "effective_on": on})
+    frame = pl.DataFrame(
+        {"key": [f"{key}:{i}" for i in range(len(amounts))], "currency": "EUR", "amount": amounts, "effective_on": on}
+    )
     return actions.post(
         entity_id=entity.pk,
         kind="test",
@@ -32,7 +34,7 @@ def inside(owner):
 
     def run(work):
         registry.pop("test.work", None)
-        return action("test.work")(lambda *, actor: work())(actor=type(owner)(owner.key, owner.name, owner.permissions | {"test.work"}))
+        return action("test.work")(work)(actor=type(owner)(owner.key, owner.name, owner.permissions | {"test.work"}))
 
     yield run
     registry.pop("test.work", None)
@@ -108,7 +110,14 @@ def test_a_changed_row_breaks_its_seal(entity, owner, inside):
     assert sealing.broken_seals().height == 1
 
 
-@pytest.mark.parametrize("change", [lambda: Entry.objects.update(memo="x"), lambda: Transfer.objects.all().delete(), lambda: Entry.objects.all()._raw_delete("default")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: Entry.objects.update(memo="x"),
+        lambda: Transfer.objects.all().delete(),
+        lambda: Entry.objects.all()._raw_delete("default"),
+    ],
+)
 def test_the_database_itself_refuses_to_change_or_delete_what_is_posted(entity, inside, change):
     inside(lambda: post_sales(entity, [1000]))
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
@@ -128,7 +137,15 @@ def test_nothing_is_posted_into_a_locked_period_and_the_refusal_names_the_day(en
 
 def test_a_reversal_is_the_mirror_image_and_happens_once(entity, owner):
     entry = actions.post_entry(
-        actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 3, 1), memo="Rent", debit="6200", credit="1050", amount_minor=90_000, currency="EUR"
+        actor=owner,
+        entity_id=entity.pk,
+        key="1",
+        effective_on=date(2026, 3, 1),
+        memo="Rent",
+        debit="6200",
+        credit="1050",
+        amount_minor=90_000,
+        currency="EUR",
     )
     actions.reverse_entry(actor=owner, entry_id=entry, effective_on=date(2026, 4, 1), reason="Wrong month")
     assert balance(entity, "operating_expense", as_of=date(2026, 3, 31)) == 90_000
@@ -141,19 +158,45 @@ def test_an_account_of_another_currency_or_an_unknown_one_is_refused(entity, own
     actions.add_account(actor=owner, entity_id=entity.pk, code="1010", name="Dollar bank", kind="asset", currency="USD")
     with pytest.raises(actions.UnknownAccount, match="EUR"):
         actions.post_entry(
-            actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 3, 1), memo="x", debit="1010", credit="1050", amount_minor=1, currency="EUR"
+            actor=owner,
+            entity_id=entity.pk,
+            key="1",
+            effective_on=date(2026, 3, 1),
+            memo="x",
+            debit="1010",
+            credit="1050",
+            amount_minor=1,
+            currency="EUR",
         )
     with pytest.raises(actions.UnknownAccount, match="9999"):
         actions.post_entry(
-            actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 3, 1), memo="x", debit="9999", credit="1050", amount_minor=1, currency="EUR"
+            actor=owner,
+            entity_id=entity.pk,
+            key="1",
+            effective_on=date(2026, 3, 1),
+            memo="x",
+            debit="9999",
+            credit="1050",
+            amount_minor=1,
+            currency="EUR",
         )
 
 
 def test_foreign_amounts_are_booked_at_the_last_rate_on_or_before_the_day(entity, owner):
-    table = pl.DataFrame({"currency": ["USD"], "on": [date(2026, 6, 5)], "per_euro": ["1.25"]}).with_columns(pl.col("per_euro").cast(pl.Decimal(38, 9)))
+    table = pl.DataFrame({"currency": ["USD"], "on": [date(2026, 6, 5)], "per_euro": ["1.25"]}).with_columns(
+        pl.col("per_euro").cast(pl.Decimal(38, 9))
+    )
     actions.add_rates(actor=owner, table=table, source="test")
     entry = actions.post_entry(
-        actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 6, 5), memo="x", debit="1100", credit="4000", amount_minor=10_000, currency="USD"
+        actor=owner,
+        entity_id=entity.pk,
+        key="1",
+        effective_on=date(2026, 6, 5),
+        memo="x",
+        debit="1100",
+        credit="4000",
+        amount_minor=10_000,
+        currency="USD",
     )
     transfer = Transfer.objects.get(entry_id=entry)
     assert (transfer.amount_minor, transfer.functional_minor) == (10_000, 8_000)
@@ -173,4 +216,8 @@ def test_an_action_needs_its_permission_and_leaves_an_audit_record(entity, owner
         actions.lock_period(actor=auditor, entity_id=entity.pk, through=date(2026, 1, 31))
     actions.lock_period(actor=owner, entity_id=entity.pk, through=date(2026, 1, 31), reason="Close")
     newest = history("entity", entity.pk)[0]
-    assert (newest.record.action, newest.record.reason, newest.after) == ("books.lock_period", "Close", {"locked_through": "2026-01-31"})
+    assert (newest.record.action, newest.record.reason, newest.after) == (
+        "books.lock_period",
+        "Close",
+        {"locked_through": "2026-01-31"},
+    )

@@ -17,14 +17,25 @@ from topline.receivables import queries as receivables
 from topline.receivables.models import Payment
 
 HEAD = "number,customer,issued on,due on,amount,paid on\n"
-GOOD = HEAD + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-01-06,2026-02-05,250.50,2026-01-20\nR3,Initech,2026-01-07,2026-02-06,-20.00,\n"
+GOOD = (
+    HEAD
+    + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-01-06,2026-02-05,250.50,2026-01-20\nR3,Initech,2026-01-07,2026-02-06,-20.00,\n"
+)
 
 
 @pytest.fixture
 def load(owner, entity):
     def run(text, kind="receivables", name="file.csv", **options):
         content = text if isinstance(text, bytes) else text.encode()
-        batch = actions.check_file(actor=owner, entity_id=entity.pk, kind=kind, content=content, file_name=name, profile=options.pop("profile", ""), options=options)
+        batch = actions.check_file(
+            actor=owner,
+            entity_id=entity.pk,
+            kind=kind,
+            content=content,
+            file_name=name,
+            profile=options.pop("profile", ""),
+            options=options,
+        )
         while actions.run_import(actor=owner, batch_id=batch):
             pass
         return ImportBatch.objects.get(pk=batch)
@@ -50,7 +61,10 @@ def test_open_items_and_paid_ones_come_in_with_their_customers(entity, load):
 
 
 def test_a_row_that_cannot_be_read_is_told_and_the_others_come_in(load):
-    batch = load(HEAD + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-02-31,2026-03-04,100.00,\nR3,Globex,2026-01-05,2026-02-04,12.345,\n")
+    batch = load(
+        HEAD
+        + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-02-31,2026-03-04,100.00,\nR3,Globex,2026-01-05,2026-02-04,12.345,\n"
+    )
     assert (batch.rows_done, batch.rows_refused) == (1, 2)
     assert problems(batch) == [(3, "issued on", "no_such_day"), (4, "amount", "too_many_decimals")]
     told = batch.problems.get(row=3)
@@ -67,7 +81,10 @@ def test_the_same_file_twice_changes_nothing(entity, load):
 
 def test_a_number_that_is_here_already_is_refused_by_row(load):
     load(GOOD)
-    batch = load(HEAD + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR9,Globex,2026-01-05,2026-02-04,7.00,\nR9,Globex,2026-01-05,2026-02-04,7.00,\n")
+    batch = load(
+        HEAD
+        + "R1,Globex,2026-01-05,2026-02-04,100.00,\nR9,Globex,2026-01-05,2026-02-04,7.00,\nR9,Globex,2026-01-05,2026-02-04,7.00,\n"
+    )
     assert problems(batch) == [(2, "number", "duplicate_number"), (4, "number", "duplicate_number")]
     assert batch.rows_done == 1
 
@@ -75,7 +92,9 @@ def test_a_number_that_is_here_already_is_refused_by_row(load):
 def test_an_import_that_was_interrupted_goes_on_where_it_stood(owner, entity, monkeypatch):
     monkeypatch.setattr(actions, "CHUNK", 2)
     rows = "".join(f"R{n},Globex,2026-01-05,2026-02-04,{n}.00,\n" for n in range(1, 8))
-    batch = actions.check_file(actor=owner, entity_id=entity.pk, kind="receivables", content=(HEAD + rows).encode(), file_name="f.csv")
+    batch = actions.check_file(
+        actor=owner, entity_id=entity.pk, kind="receivables", content=(HEAD + rows).encode(), file_name="f.csv"
+    )
     assert actions.run_import(actor=owner, batch_id=batch)
     assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
     with monkeypatch.context() as broken:
@@ -109,7 +128,10 @@ def test_undoing_is_refused_when_later_payments_rest_on_it(owner, load, pay, app
 
 def test_payments_find_their_invoice_by_number_and_the_rest_stays_unapplied(entity, load):
     load(GOOD)
-    load("received on,amount,invoice,payer\n2026-02-01,60.00,R1,Globex\n2026-02-02,55.00,R1,Globex\n2026-02-03,5.00,,Unknown\n", kind="payments")
+    load(
+        "received on,amount,invoice,payer\n2026-02-01,60.00,R1,Globex\n2026-02-02,55.00,R1,Globex\n2026-02-03,5.00,,Unknown\n",
+        kind="payments",
+    )
     assert Invoice.objects.get(number="R1").state == "paid"
     assert ledger(entity, "unapplied_cash") == -(1500 + 500)
 
@@ -119,7 +141,10 @@ def test_payments_find_their_invoice_by_number_and_the_rest_stays_unapplied(enti
     [
         ("number,customer,issued on,amount\nR1,Globex,03/04/2026,100\n", "day first or month first"),
         ("number,customer,amount\nR1,Globex,100\n", "has no column issued on"),
-        (HEAD + 'R1,"Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-01-05,2026-02-04,1.00,\n', "Line 2 of file.csv opens a quote that is never closed"),
+        (
+            HEAD + 'R1,"Globex,2026-01-05,2026-02-04,100.00,\nR2,Globex,2026-01-05,2026-02-04,1.00,\n',
+            "Line 2 of file.csv opens a quote that is never closed",
+        ),
         (HEAD + "R1,Glo\0bex,2026-01-05,2026-02-04,100.00,\n", "NUL byte in line 2"),
         (b"%PDF-1.4 blah", "looks like a PDF"),
         (b"", "is empty"),
@@ -142,7 +167,11 @@ def test_bom_semicolons_and_decimal_commas_are_detected_and_shown(load):
 
 @pytest.mark.parametrize("day", ["2012-12-31", "2013-06-30", "2013-12-31"])
 def test_the_real_book_of_receivables_shows_what_its_readme_says(shared, entity, load, day):
-    expected = {"2012-12-31": (86, 493_632, 13, 78_874), "2013-06-30": (72, 428_429, 12, 83_556), "2013-12-31": (3, 20_625, 10, 55_565)}
+    expected = {
+        "2012-12-31": (86, 493_632, 13, 78_874),
+        "2013-06-30": (72, 428_429, 12, 83_556),
+        "2013-12-31": (3, 20_625, 10, 55_565),
+    }
     content = (shared / "data/ar_ibm/WA_Fn-UseC_-Accounts-Receivable.csv").read_bytes()
     batch = load(content, profile="ibm-ar")
     assert (batch.rows_done, batch.rows_refused, Customer.objects.count()) == (2466, 0, 100)

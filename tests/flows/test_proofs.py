@@ -43,11 +43,20 @@ def run(sql):
 @pytest.mark.parametrize(
     ("damage", "proof"),
     [
-        ("UPDATE books_transfer SET amount_minor = amount_minor + 1 WHERE id = (SELECT min(id) FROM books_transfer)", "seals hold"),
-        ("UPDATE books_transfer SET amount_minor = amount_minor + 1 WHERE id = (SELECT max(id) FROM books_transfer)", "receivables equal documents"),
+        (
+            "UPDATE books_transfer SET amount_minor = amount_minor + 1 WHERE id = (SELECT min(id) FROM books_transfer)",
+            "seals hold",
+        ),
+        (
+            "UPDATE books_transfer SET amount_minor = amount_minor + 1 WHERE id = (SELECT max(id) FROM books_transfer)",
+            "receivables equal documents",
+        ),
         ("UPDATE books_entry SET memo = 'x' WHERE id = (SELECT min(id) FROM books_entry)", "seals hold"),
         ("UPDATE books_periodbalance SET debit_minor = debit_minor + 1", "period balances agree"),
-        ("UPDATE books_transfer SET entry_id = 999999 WHERE id = (SELECT max(id) FROM books_transfer)", "transfers have their entry and accounts"),
+        (
+            "UPDATE books_transfer SET entry_id = 999999 WHERE id = (SELECT max(id) FROM books_transfer)",
+            "transfers have their entry and accounts",
+        ),
         ("UPDATE books_transfer SET entry_id = 999999 WHERE id = (SELECT max(id) FROM books_transfer)", "entries have transfers"),
         ("UPDATE books_transfer SET customer_id = 999999 WHERE id = (SELECT max(id) FROM books_transfer)", "document keys exist"),
         ("UPDATE billing_invoice SET allocated_minor = 1 WHERE state = 'open'", "allocations add up to documents"),
@@ -70,7 +79,9 @@ def test_a_bank_line_changed_behind_our_back_is_found(owner, entity):
     bank.add_account(actor=owner, entity_id=entity.pk, name="Giro", currency="EUR", number="DE1")
     line = StatementEntry(amount_minor=4_000, currency="EUR", booked_on=date(2026, 2, 27))
     statement = Statement(account="DE1", currency="EUR", entries=(line,), opening_minor=6_000, closing_minor=10_000)
-    bank.import_statements(actor=owner, entity_id=entity.pk, statements=[statement], file_name="s", file_sha256="0", format="test")
+    bank.import_statements(
+        actor=owner, entity_id=entity.pk, statements=[statement], file_name="s", file_sha256="0", format="test"
+    )
     assert broken() == set()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE bank_statementline SET amount_minor = 1")

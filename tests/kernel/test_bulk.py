@@ -45,7 +45,10 @@ def test_reserved_ids_never_collide_with_single_inserts(db):
 def test_an_update_touches_its_rows_and_no_others(db):
     with transaction.atomic():
         ids = [Entity.objects.create(key=k, name=k, currency="EUR").pk for k in "abc"]
-        bulk.update(Entity, pl.DataFrame({"id": ids[:2], "name": ["x", None]}).with_columns(pl.col("name").fill_null("y"), country=pl.lit("DE")))
+        bulk.update(
+            Entity,
+            pl.DataFrame({"id": ids[:2], "name": ["x", None]}).with_columns(pl.col("name").fill_null("y"), country=pl.lit("DE")),
+        )
     assert list(Entity.objects.order_by("id").values_list("name", "country")) == [("x", "DE"), ("y", "DE"), ("c", "")]
 
 
@@ -58,7 +61,16 @@ def test_a_filter_that_matches_nothing_gives_an_empty_typed_frame(db):
 def test_the_database_refuses_what_its_constraints_forbid(db):
     from topline.books.models import Transfer
 
-    row = pl.DataFrame({"entry_id": [1], "debit_account_id": [1], "credit_account_id": [1], "currency": ["EUR"], "amount_minor": [1], "functional_minor": [1]})
+    row = pl.DataFrame(
+        {
+            "entry_id": [1],
+            "debit_account_id": [1],
+            "credit_account_id": [1],
+            "currency": ["EUR"],
+            "amount_minor": [1],
+            "functional_minor": [1],
+        }
+    )
     with pytest.raises(IntegrityError), transaction.atomic():
         bulk.insert(Transfer, row)
 

@@ -17,8 +17,8 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-
 from tests.conftest import SHARED
+
 from topline.engine import aging, currency, documents, receivables, reconcile, terms
 from topline.engine.documents import Tax
 from topline.engine.terms import Part
@@ -64,7 +64,9 @@ def payment_terms(i: dict[str, Any]) -> dict[str, Any]:
 def reschedule(i: dict[str, Any]) -> dict[str, Any]:
     first = date(2026, 1, 31)
     if match := re.fullmatch(r"amount (\S+) every (\d+) months", i["by"]):
-        found = terms.reschedule_by_amount(total_minor=cents(i["total"]), each_minor=cents(match[1]), every_months=int(match[2]), first_on=first)
+        found = terms.reschedule_by_amount(
+            total_minor=cents(i["total"]), each_minor=cents(match[1]), every_months=int(match[2]), first_on=first
+        )
     else:
         count = int(i["by"].split()[0])
         found = terms.reschedule_by_count(total_minor=cents(i["total"]), count=count, every_months=1, first_on=first)
@@ -73,10 +75,21 @@ def reschedule(i: dict[str, Any]) -> dict[str, Any]:
 
 def realised(i: dict[str, Any]) -> dict[str, Any]:
     def home(rate: str) -> int:
-        return currency.convert_minor(cents(i["invoice_foreign"]), from_currency="USD", to_currency="EUR", from_rate=D(rate.split()[0]), to_rate=D(1))
+        return currency.convert_minor(
+            cents(i["invoice_foreign"]),
+            from_currency="USD",
+            to_currency="EUR",
+            from_rate=D(rate.split(maxsplit=1)[0]),
+            to_rate=D(1),
+        )
 
     booked, received = home(i["rate_at_invoice"]), home(i["rate_at_payment"])
-    return {"booked": euros(booked), "received": euros(received), "realised_gain": euros(received - booked), "receivable_after": euros(booked - booked)}
+    return {
+        "booked": euros(booked),
+        "received": euros(received),
+        "realised_gain": euros(received - booked),
+        "receivable_after": euros(booked - booked),
+    }
 
 
 def fx_reconcile(i: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +134,12 @@ def residual(i: dict[str, Any]) -> dict[str, Any]:
 
 def compound(i: dict[str, Any]) -> dict[str, Any]:
     taxes = [
-        Tax(**{"percent" if t["kind"] == "percent" else "fixed": D(t["value"])}, sequence=int(t["sequence"]), raises_base=t["raises_base_of_later"]) for t in i["taxes"]
+        Tax(
+            **{"percent" if t["kind"] == "percent" else "fixed": D(t["value"])},
+            sequence=int(t["sequence"]),
+            raises_base=t["raises_base_of_later"],
+        )
+        for t in i["taxes"]
     ]
     found = documents.stacked_taxes(unit_price=D(i["unit_price"]), quantity=D(i["quantity"]), taxes=taxes)
     return {"base_and_tax": [[t.base, t.tax] for t in found]}
@@ -141,7 +159,13 @@ def cash_basis(i: dict[str, Any]) -> dict[str, Any]:
     cash, accrual = (money.round_minor(D(net) * D(i[k]) / 100) for k in ("cash_basis_rate", "accrual_rate"))
     total = net + cash + accrual
     base, tax = documents.cash_basis(base_minor=net, tax_minor=cash, gross_minor=total, paid_minor=cents(i["paid"]))
-    figures = {"total": total, "cash_base_reported": base, "cash_tax_reported": tax, "accrual_base_reported": net, "accrual_tax_reported": accrual}
+    figures = {
+        "total": total,
+        "cash_base_reported": base,
+        "cash_tax_reported": tax,
+        "accrual_base_reported": net,
+        "accrual_tax_reported": accrual,
+    }
     return {k: euros(v) for k, v in figures.items()}
 
 
@@ -174,7 +198,11 @@ def revaluation(i: dict[str, Any]) -> dict[str, Any]:
 
 
 def dso_simple(i: dict[str, Any]) -> dict[str, Any]:
-    return {"dso": receivables.dso_simple(receivables_minor=cents(i["receivables"]), sales_minor=cents(i["credit_sales"]), days=int(i["days"]))}
+    return {
+        "dso": receivables.dso_simple(
+            receivables_minor=cents(i["receivables"]), sales_minor=cents(i["credit_sales"]), days=int(i["days"])
+        )
+    }
 
 
 def countback(i: dict[str, Any]) -> dict[str, Any]:
@@ -191,7 +219,9 @@ def cei(i: dict[str, Any]) -> dict[str, Any]:
 
 
 def allowance(i: dict[str, Any]) -> dict[str, Any]:
-    frame = pl.DataFrame({"open_minor": [cents(b) for b in i["balances"]], "loss_rate_ppm": [int(D(r) * 10_000) for r in i["loss_rates_percent"]]})
+    frame = pl.DataFrame(
+        {"open_minor": [cents(b) for b in i["balances"]], "loss_rate_ppm": [int(D(r) * 10_000) for r in i["loss_rates_percent"]]}
+    )
     found = aging.expected_loss(frame, opening_minor=cents(i["opening_allowance"]), write_offs_minor=cents(i["write_offs"]))
     return {"allowance": euros(found.allowance_minor), "expense": euros(found.expense_minor)}
 
@@ -206,7 +236,9 @@ def percent_of_sales(i: dict[str, Any]) -> dict[str, Any]:
 
 def bucket(i: dict[str, Any]) -> dict[str, Any]:
     issued = date(2026, 1, 1).toordinal()
-    item = pl.DataFrame({"issued_on": [date.fromordinal(issued)], "due_on": [date.fromordinal(issued + int(i["terms_days"]))], "open_minor": [1]})
+    item = pl.DataFrame(
+        {"issued_on": [date.fromordinal(issued)], "due_on": [date.fromordinal(issued + int(i["terms_days"]))], "open_minor": [1]}
+    )
     return {"bucket": str(aging.age(item, as_of=date.fromordinal(issued + int(i["days_since_invoice"])))["bucket"][0])}
 
 

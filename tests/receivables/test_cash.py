@@ -151,7 +151,12 @@ def test_a_credit_note_settles_by_a_link_and_moves_no_money(owner, entity, custo
     (invoice,) = issue(customer, 10_000)
     note = billing.credit_invoice(actor=owner, invoice_id=invoice, issue_on=date(2026, 3, 5), total_minor=4000, reason="Damaged")
     assert ledger(entity, "receivable") == 6000
-    actions.apply_credit_note(actor=owner, credit_note_id=note, links=pl.DataFrame({"invoice_id": [invoice], "amount_minor": [4000]}), on=date(2026, 3, 6))
+    actions.apply_credit_note(
+        actor=owner,
+        credit_note_id=note,
+        links=pl.DataFrame({"invoice_id": [invoice], "amount_minor": [4000]}),
+        on=date(2026, 3, 6),
+    )
     assert (state(invoice), state(note)) == (("open", 6000), ("paid", 0))
     assert ledger(entity, "receivable") == 6000
 
@@ -163,7 +168,9 @@ def rates(owner, *rows):
     book_actions.add_rates(actor=owner, table=table, source="test")
 
 
-def test_a_foreign_invoice_paid_at_another_rate_realises_the_difference_and_closes_to_zero(owner, entity, customer, issue, pay, apply):
+def test_a_foreign_invoice_paid_at_another_rate_realises_the_difference_and_closes_to_zero(
+    owner, entity, customer, issue, pay, apply
+):
     rates(owner, ("USD", date(2026, 3, 1), "1.20"), ("USD", date(2026, 3, 20), "1.10"))
     (invoice,) = issue(customer, 40_000, currency="USD")
     assert functional(entity, "receivable") == 33_333

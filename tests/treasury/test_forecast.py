@@ -28,7 +28,9 @@ def test_recurring_days_clamp_to_month_ends_and_come_back(first, frequency, expe
 
 
 def test_a_plan_that_ends_is_over_after_its_last_day():
-    days = occurrences(first_on=date(2026, 1, 1), frequency="weekly", start=date(2026, 1, 1), end=date(2026, 3, 1), until=date(2026, 1, 15))
+    days = occurrences(
+        first_on=date(2026, 1, 1), frequency="weekly", start=date(2026, 1, 1), end=date(2026, 3, 1), until=date(2026, 1, 15)
+    )
     assert days == [date(2026, 1, 1), date(2026, 1, 8), date(2026, 1, 15)]
 
 
@@ -52,8 +54,18 @@ def company(owner, entity, make_customers, issue, pay, apply):
 
     account = bank.add_account(actor=owner, entity_id=entity.pk, name="Giro", currency="EUR", number="DE1", pays_payroll=True)
     line = StatementEntry(amount_minor=4_000, currency="EUR", booked_on=date(2026, 2, 27), remittance_information="x")
-    statement = Statement(account="DE1", currency="EUR", entries=(line,), opening_minor=6_000, closing_minor=10_000, opening_on=date(2026, 2, 27), closing_on=date(2026, 2, 28))
-    bank.import_statements(actor=owner, entity_id=entity.pk, statements=[statement], file_name="s", file_sha256="0", format="test")
+    statement = Statement(
+        account="DE1",
+        currency="EUR",
+        entries=(line,),
+        opening_minor=6_000,
+        closing_minor=10_000,
+        opening_on=date(2026, 2, 27),
+        closing_on=date(2026, 2, 28),
+    )
+    bank.import_statements(
+        actor=owner, entity_id=entity.pk, statements=[statement], file_name="s", file_sha256="0", format="test"
+    )
     globex, initech = make_customers("Globex", "Initech")
     for day in range(1, 6):
         (invoice,) = issue(globex, 1_000, on=date(2025, 12, day), due_on=date(2025, 12, day))
@@ -64,7 +76,9 @@ def company(owner, entity, make_customers, issue, pay, apply):
         actor=owner, entity_id=entity.pk, name="Salaries", currency="EUR", frequency="monthly", first_payday=date(2026, 3, 20), debit_lead_days=1,
         employer_cost_ppm=200_000, lines=pl.DataFrame({"person": ["A", "B"], "group": ["", ""], "amount_minor": [6_000, 5_000]}),
     )  # fmt: skip
-    actions.plan_outflow(actor=owner, entity_id=entity.pk, name="Rent", currency="EUR", amount_minor=1_500, first_on=date(2026, 3, 2), kind="rent")
+    actions.plan_outflow(
+        actor=owner, entity_id=entity.pk, name="Rent", currency="EUR", amount_minor=1_500, first_on=date(2026, 3, 2), kind="rent"
+    )
     return {"account": account, "globex": a, "initech": b}
 
 
@@ -84,7 +98,12 @@ def test_the_forecast_is_the_one_worked_out_by_hand(entity, company):
     closing = dict(found.daily.select("day", "closing_minor").iter_rows())
     assert [closing[date(2026, 3, d)] for d in (2, 15, 16, 18, 19, 29)] == [8_500, 8_500, 13_500, 13_500, 2_300, 2_300]
     (salaries,) = found.payrolls
-    assert (salaries.debit_on, salaries.amount_minor, salaries.before_minor, salaries.short_minor) == (date(2026, 3, 19), 13_200, 13_500, 0)
+    assert (salaries.debit_on, salaries.amount_minor, salaries.before_minor, salaries.short_minor) == (
+        date(2026, 3, 19),
+        13_200,
+        13_500,
+        0,
+    )
     assert salaries.deciding == [company["globex"]]
     assert found.weekly.select("period", "opening_minor", "in_minor", "out_minor", "closing_minor").rows()[2:4] == [
         (date(2026, 3, 16), 8_500, 7_000, 13_200, 2_300), (date(2026, 3, 23), 2_300, 0, 0, 2_300)
@@ -95,7 +114,16 @@ def test_the_forecast_is_the_one_worked_out_by_hand(entity, company):
 
 
 def test_a_payroll_that_is_not_covered_says_by_how_much(owner, entity, company):
-    actions.plan_outflow(actor=owner, entity_id=entity.pk, name="Tax", currency="EUR", amount_minor=1_000, first_on=date(2026, 3, 10), frequency="once", kind="tax")
+    actions.plan_outflow(
+        actor=owner,
+        entity_id=entity.pk,
+        name="Tax",
+        currency="EUR",
+        amount_minor=1_000,
+        first_on=date(2026, 3, 10),
+        frequency="once",
+        kind="tax",
+    )
     (salaries,) = queries.forecast(entity=entity, as_of=date(2026, 3, 1), weeks=4).payrolls
     assert (salaries.before_minor, salaries.short_minor) == (12_500, 700)
 
@@ -107,7 +135,14 @@ def test_what_was_expected_and_did_not_come_is_never_expected_in_the_past(entity
 
 
 def test_planning_is_refused_with_a_reason(owner, entity):
-    good = {"actor": owner, "entity_id": entity.pk, "name": "x", "currency": "EUR", "amount_minor": 1, "first_on": date(2026, 1, 1)}
+    good = {
+        "actor": owner,
+        "entity_id": entity.pk,
+        "name": "x",
+        "currency": "EUR",
+        "amount_minor": 1,
+        "first_on": date(2026, 1, 1),
+    }
     for change, sentence in (
         ({"amount_minor": 0}, "more than zero"), ({"frequency": "hourly"}, "no frequency"), ({"until": date(2025, 1, 1)}, "ends before"), ({"currency": "XXX"}, "ISO 4217"),
         ({"kind": "fun"}, "no kind"), ({"bank_account_id": 99}, "no such bank account"),

@@ -23,7 +23,15 @@ from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.timeline import actions as timeline
 
 CHANGEABLE = {"name", "number", "bic", "pays_payroll", "minimum_minor", "is_closed"}
-TEXT = ["counterparty_name", "counterparty_account", "remittance_information", "structured_reference", "end_to_end_id", "bank_reference", "transaction_code"]
+TEXT = [
+    "counterparty_name",
+    "counterparty_account",
+    "remittance_information",
+    "structured_reference",
+    "end_to_end_id",
+    "bank_reference",
+    "transaction_code",
+]
 
 
 class UnknownBankAccount(NotFound):
@@ -40,7 +48,15 @@ class LinesInUse(Conflict):
 
 @action("bank.add_account")
 def add_account(
-    *, actor: Actor, entity_id: int, name: str, currency: str, number: str = "", bic: str = "", pays_payroll: bool = False, minimum_minor: int = 0
+    *,
+    actor: Actor,
+    entity_id: int,
+    name: str,
+    currency: str,
+    number: str = "",
+    bic: str = "",
+    pays_payroll: bool = False,
+    minimum_minor: int = 0,
 ) -> int:
     """Open one of our bank accounts, with a ledger account of its own; returns its id.
 
@@ -52,14 +68,23 @@ def add_account(
     same = BankAccount.objects.filter(entity_id=entity_id)
     ensure(not same.filter(name=name).exists(), Conflict(f"There is a bank account {name!r} already.", field="name"))
     ensure(
-        not number or not same.filter(number=number, currency=currency).exists(), Conflict(f"Account {number} in {currency} is here already.", field="number")
+        not number or not same.filter(number=number, currency=currency).exists(),
+        Conflict(f"Account {number} in {currency} is here already.", field="number"),
     )
     account = BankAccount.objects.create(
-        entity_id=entity_id, name=name, number=number, bic=bic, currency=currency, pays_payroll=pays_payroll, minimum_minor=minimum_minor
+        entity_id=entity_id,
+        name=name,
+        number=number,
+        bic=bic,
+        currency=currency,
+        pays_payroll=pays_payroll,
+        minimum_minor=minimum_minor,
     )
     taken = set(Account.objects.filter(entity_id=entity_id, code__startswith="10").values_list("code", flat=True))
     code = next(c for c in (f"10{n:03d}" for n in range(1, 1000)) if c not in taken)
-    books.create_account(entity_id=entity_id, code=code, name=f"Bank: {name}", kind="asset", currency=currency, role=f"bank:{account.pk}")
+    books.create_account(
+        entity_id=entity_id, code=code, name=f"Bank: {name}", kind="asset", currency=currency, role=f"bank:{account.pk}"
+    )
     changed("bank_account", account.pk, after={"name": name, "number": number, "currency": currency})
     return account.pk
 
@@ -110,9 +135,18 @@ def import_statements(
         check_balance(statement)
         account = _account_of(entity_id, statement, default_account_id)
         results.append(
-            _take_in(actor, account, statement, {"file_name": file_name[:200], "file_sha256": file_sha256, "format": format, "import_batch_id": import_batch_id})
+            _take_in(
+                actor,
+                account,
+                statement,
+                {"file_name": file_name[:200], "file_sha256": file_sha256, "format": format, "import_batch_id": import_batch_id},
+            )
         )
-    return pl.DataFrame(results, schema={"bank_account_id": pl.Int64, "statement_id": pl.Int64, "lines_new": pl.Int64, "lines_known": pl.Int64}, orient="row")
+    return pl.DataFrame(
+        results,
+        schema={"bank_account_id": pl.Int64, "statement_id": pl.Int64, "lines_new": pl.Int64, "lines_known": pl.Int64},
+        orient="row",
+    )
 
 
 @action("bank.undo_statements")
@@ -123,12 +157,18 @@ def undo_statements(*, actor: Actor, statement_ids: Sequence[int], on: date, rea
     """
     rows = BankStatement.objects.select_for_update().filter(pk__in=list(statement_ids), is_undone=False).order_by("pk")
     found = list(rows)
-    ensure(len(found) == len(set(statement_ids)), NotFound("A statement is not there, or was undone before.", field="statement_ids"))
+    ensure(
+        len(found) == len(set(statement_ids)), NotFound("A statement is not there, or was undone before.", field="statement_ids")
+    )
     lines = bulk.read(StatementLine.objects.filter(statement_id__in=list(statement_ids)).values("id", "payment_id", "account_id"))
     used = lines.drop_nulls("payment_id")
     ensure(
         used.is_empty(),
-        LinesInUse(f"{used.height} payments were booked from these lines.", field="statement_ids", remedy="Return or unlink those payments first."),
+        LinesInUse(
+            f"{used.height} payments were booked from these lines.",
+            field="statement_ids",
+            remedy="Return or unlink those payments first.",
+        ),
     )
     entries = books.entry_ids([f"bankline:{i}" for i in lines["id"].to_list()])
     if entries:
@@ -145,19 +185,33 @@ def undo_statements(*, actor: Actor, statement_ids: Sequence[int], on: date, rea
 def _account_of(entity_id: int, statement: Statement, default_account_id: int | None) -> BankAccount:
     rows = BankAccount.objects.select_for_update().filter(entity_id=entity_id)
     account = rows.filter(number=statement.account, currency=statement.currency).first() if statement.account else None
-    if account is None and default_account_id is not None and not (statement.account and rows.filter(number=statement.account).exists()):
+    if (
+        account is None
+        and default_account_id is not None
+        and not (statement.account and rows.filter(number=statement.account).exists())
+    ):
         account = rows.filter(pk=default_account_id).first()
     if account is None:
-        named = f"account {statement.account} in {statement.currency}" if statement.account else f"its account (currency {statement.currency})"
-        raise UnknownBankAccount(f"We have no bank account for {named}.", field="account", remedy="Add it under Bank, or name one with --account.")
+        named = (
+            f"account {statement.account} in {statement.currency}"
+            if statement.account
+            else f"its account (currency {statement.currency})"
+        )
+        raise UnknownBankAccount(
+            f"We have no bank account for {named}.", field="account", remedy="Add it under Bank, or name one with --account."
+        )
     if account.currency != statement.currency:
         raise StatementRefused(
-            f"The statement is in {statement.currency}, account {account.name} in {account.currency}.", field="currency", remedy="Choose another account."
+            f"The statement is in {statement.currency}, account {account.name} in {account.currency}.",
+            field="currency",
+            remedy="Choose another account.",
         )
     odd = next((e for e in statement.entries if e.currency != account.currency and e.status == "booked"), None)
     if odd is not None:
         raise StatementRefused(
-            f"The line of {odd.booked_on} is in {odd.currency}, account {account.name} in {account.currency}.", field="currency", remedy="Ask the bank for it."
+            f"The line of {odd.booked_on} is in {odd.currency}, account {account.name} in {account.currency}.",
+            field="currency",
+            remedy="Ask the bank for it.",
         )
     return account
 
@@ -170,7 +224,11 @@ def _take_in(actor: Actor, account: BankAccount, statement: Statement, facts: di
     ensure(bool(days), StatementRefused("The statement has neither lines nor days.", remedy="Check that it is the right file."))
     kept = BankStatement.objects.filter(account=account, is_undone=False, kind=statement.kind)
     same = kept.filter(file_sha256=facts["file_sha256"]) | kept.filter(
-        first_on=min(days), last_on=max(days), opening_minor=statement.opening_minor, closing_minor=statement.closing_minor, lines=lines.height
+        first_on=min(days),
+        last_on=max(days),
+        opening_minor=statement.opening_minor,
+        closing_minor=statement.closing_minor,
+        lines=lines.height,
     )
     if fresh.is_empty() and same.exists():
         return account.pk, None, 0, lines.height
@@ -184,13 +242,22 @@ def _take_in(actor: Actor, account: BankAccount, statement: Statement, facts: di
         _post_lines(account, written.filter(pl.col("status") == "booked"))
         _book_opening(account, fallback_on=max(days))
     changed("bank_statement", row.pk, after={"lines": fresh.height, "known": len(known), "file": facts["file_name"]})
-    timeline.record_one("statement_imported", subject="bank_statement", subject_id=row.pk, actor=actor, on=max(days), note=f"{account.name}: {fresh.height} lines")
+    timeline.record_one(
+        "statement_imported",
+        subject="bank_statement",
+        subject_id=row.pk,
+        actor=actor,
+        on=max(days),
+        note=f"{account.name}: {fresh.height} lines",
+    )
     return account.pk, row.pk, fresh.height, lines.height - fresh.height
 
 
 def _line_frame(statement: Statement) -> pl.DataFrame:
     """The entries as rows of the line table; intraday and advice files never count as booked."""
-    columns = bulk.schema(StatementLine, ["position", "status", "amount_minor", "currency", "booked_on", "value_on", *TEXT, "is_reversal"])
+    columns = bulk.schema(
+        StatementLine, ["position", "status", "amount_minor", "currency", "booked_on", "value_on", *TEXT, "is_reversal"]
+    )
     rows = [{**asdict(e), "position": i} for i, e in enumerate(statement.entries, 1)]
     frame = pl.DataFrame(rows, schema=columns, strict=False) if rows else pl.DataFrame(schema=columns)
     frame = frame.with_columns(
@@ -198,7 +265,17 @@ def _line_frame(statement: Statement) -> pl.DataFrame:
         status=pl.col("status") if statement.kind == "statement" else pl.lit("info"),
     )
     # The same movement in two overlapping files has the same content and the same place among its equals of that day.
-    content = ["booked_on", "amount_minor", "currency", "status", "counterparty_name", "counterparty_account", "remittance_information", "bank_reference", "end_to_end_id"]
+    content = [
+        "booked_on",
+        "amount_minor",
+        "currency",
+        "status",
+        "counterparty_name",
+        "counterparty_account",
+        "remittance_information",
+        "bank_reference",
+        "end_to_end_id",
+    ]
     text = pl.concat_str([pl.col(c).cast(pl.String).fill_null("") for c in [*content, "_nth"]], separator="\x1f")
     frame = frame.with_columns(_nth=pl.int_range(pl.len()).over(content)).with_columns(_text=text)
     digests = [hashlib.sha256(t.encode()).hexdigest() for t in frame["_text"]]
@@ -207,7 +284,12 @@ def _line_frame(statement: Statement) -> pl.DataFrame:
 
 def _post_lines(account: BankAccount, lines: pl.DataFrame) -> None:
     rows = lines.with_columns(key=pl.format("bankline:{}", "id"), bank_account_id=pl.lit(account.pk))
-    entries = rows.select("key", effective_on="booked_on", source=pl.format("bank_statement:{}", "statement_id"), memo=pl.col("remittance_information"))
+    entries = rows.select(
+        "key",
+        effective_on="booked_on",
+        source=pl.format("bank_statement:{}", "statement_id"),
+        memo=pl.col("remittance_information"),
+    )
     books.post(
         entity_id=account.entity_id,
         kind="bank_line",
@@ -229,5 +311,12 @@ def _book_opening(account: BankAccount, *, fallback_on: date) -> None:
         return
     key = f"bank:{account.pk}:opening:{queries.openings_so_far(account.pk)}"
     row = pl.DataFrame({"key": [key], "currency": [account.currency], "amount": [wanted[0]], "bank_account_id": [account.pk]})
-    entry = pl.DataFrame({"key": [key], "effective_on": [wanted[1]], "source": [f"bank_account:{account.pk}"], "memo": ["Opening balance"]})
-    books.post(entity_id=account.entity_id, kind="bank_opening", entries=entry, transfers=[leg(row, debit=f"bank:{account.pk}", credit="opening_balance", amount="amount")])
+    entry = pl.DataFrame(
+        {"key": [key], "effective_on": [wanted[1]], "source": [f"bank_account:{account.pk}"], "memo": ["Opening balance"]}
+    )
+    books.post(
+        entity_id=account.entity_id,
+        kind="bank_opening",
+        entries=entry,
+        transfers=[leg(row, debit=f"bank:{account.pk}", credit="opening_balance", amount="amount")],
+    )

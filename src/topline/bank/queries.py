@@ -63,7 +63,9 @@ def _balance(account: BankAccount, as_of: date) -> BankBalance:
         return BankBalance(account, start + total, last, "lines" if last else "nothing")
     after = booked.filter(booked_on__gt=closing.last_on)
     last = after.order_by("-booked_on").values_list("booked_on", flat=True).first() or closing.last_on
-    return BankBalance(account, (closing.closing_minor or 0) + (after.aggregate(s=Sum("amount_minor"))["s"] or 0), last, "statement")
+    return BankBalance(
+        account, (closing.closing_minor or 0) + (after.aggregate(s=Sum("amount_minor"))["s"] or 0), last, "statement"
+    )
 
 
 def statements(*, bank_account_id: int, limit: int = 200) -> list[BankStatement]:
@@ -76,9 +78,17 @@ def gaps(*, bank_account_id: int) -> pl.DataFrame:
 
     returns  one row per gap: after_id, before_id, closed_on, opens_on, closing_minor, opening_minor, missing_minor
     """
-    rows = BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False, closing_minor__isnull=False)
-    frame = bulk.read(rows.order_by("first_on", "last_on", "sequence", "id").values("id", "first_on", "last_on", "opening_minor", "closing_minor"))
-    chained = frame.with_columns(after_id=pl.col("id").shift(1), closed_on=pl.col("last_on").shift(1), closed_minor=pl.col("closing_minor").shift(1))
+    rows = BankStatement.objects.filter(
+        account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False, closing_minor__isnull=False
+    )
+    frame = bulk.read(
+        rows.order_by("first_on", "last_on", "sequence", "id").values(
+            "id", "first_on", "last_on", "opening_minor", "closing_minor"
+        )
+    )
+    chained = frame.with_columns(
+        after_id=pl.col("id").shift(1), closed_on=pl.col("last_on").shift(1), closed_minor=pl.col("closing_minor").shift(1)
+    )
     return chained.filter(pl.col("closed_minor") != pl.col("opening_minor")).select(
         "after_id", "closed_on", "opening_minor", before_id="id", opens_on="first_on", closing_minor="closed_minor",
         missing_minor=pl.col("opening_minor") - pl.col("closed_minor"),
@@ -95,19 +105,27 @@ def known_fingerprints(bank_account_id: int, fingerprints: pl.Series) -> set[str
     found: set[str] = set()
     for start in range(0, fingerprints.len(), 900):
         chunk = fingerprints.slice(start, 900).to_list()
-        found |= set(StatementLine.objects.filter(account_id=bank_account_id, fingerprint__in=chunk).values_list("fingerprint", flat=True))
+        found |= set(
+            StatementLine.objects.filter(account_id=bank_account_id, fingerprint__in=chunk).values_list("fingerprint", flat=True)
+        )
     return found
 
 
 def first_balanced(bank_account_id: int) -> BankStatement | None:
     """The earliest final statement that says what stood on the account before it."""
-    rows = BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False)
+    rows = BankStatement.objects.filter(
+        account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False
+    )
     return rows.order_by("first_on", "sequence", "id").first()
 
 
 def opening_entry(bank_account_id: int) -> Opening | None:
     """The opening entry in force, with the signed amount it put on the account."""
-    entry = Entry.objects.filter(key__startswith=f"bank:{bank_account_id}:opening:", kind="bank_opening", reversed_by__isnull=True).order_by("-id").first()
+    entry = (
+        Entry.objects.filter(key__startswith=f"bank:{bank_account_id}:opening:", kind="bank_opening", reversed_by__isnull=True)
+        .order_by("-id")
+        .first()
+    )
     if entry is None:
         return None
     transfer = Transfer.objects.select_related("debit_account").get(entry=entry)
@@ -122,6 +140,9 @@ def openings_so_far(bank_account_id: int) -> int:
 
 def last_statement_day(bank_account_id: int) -> date | None:
     """The last day that a final statement covers."""
-    return BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False).order_by("-last_on").values_list("last_on", flat=True).first()
-
-
+    return (
+        BankStatement.objects.filter(account_id=bank_account_id, kind="statement", is_undone=False)
+        .order_by("-last_on")
+        .values_list("last_on", flat=True)
+        .first()
+    )

@@ -79,9 +79,16 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
     for code in invoices["currency"].unique().to_list():
         money.ensure_currency(code)
     bare = invoices.join(lines, on="ref", how="anti")
-    ensure(bare.is_empty(), InvoiceHasNoLines(f"Document {_first(bare, 'ref')} has no lines.", field="lines", remedy="Add at least one line."))
+    ensure(
+        bare.is_empty(),
+        InvoiceHasNoLines(f"Document {_first(bare, 'ref')} has no lines.", field="lines", remedy="Add at least one line."),
+    )
     priced = documents.price_lines(_with_defaults(lines, {"discount_ppm": 0, "tax_category": "S", "tax_rate_ppm": 0}))
-    totals = priced.group_by("ref").agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum()).with_columns(total_minor=pl.col("net_minor") + pl.col("tax_minor"))
+    totals = (
+        priced.group_by("ref")
+        .agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum())
+        .with_columns(total_minor=pl.col("net_minor") + pl.col("tax_minor"))
+    )
     _ensure_positive(totals, label="ref")
     head = invoices.join(totals, on="ref", how="left", maintain_order="left")
     written = bulk.insert(
@@ -114,10 +121,17 @@ def issue_invoices(*, actor: Actor, invoice_ids: Sequence[int], issue_on: date) 
     asked = queries.for_update(invoice_ids)
     drafts = asked.filter(pl.col("state") == S.DRAFT)
     odd = asked.filter(pl.col("state").is_in([S.VOID, S.WRITTEN_OFF]))
-    ensure(odd.is_empty(), InvoiceNotDraft(f"Document {_first(odd, 'id')} is {_first(odd, 'state')}.", field="invoice_ids", remedy="Make a new draft."))
+    ensure(
+        odd.is_empty(),
+        InvoiceNotDraft(
+            f"Document {_first(odd, 'id')} is {_first(odd, 'state')}.", field="invoice_ids", remedy="Make a new draft."
+        ),
+    )
     if drafts.height:
         _issue(actor=actor, drafts=drafts, issue_on=issue_on)
-    return bulk.read(Invoice.objects.filter(pk__in=list(invoice_ids)).order_by("id").values("id", "number", "total_minor")).rename({"id": "invoice_id"})
+    return bulk.read(
+        Invoice.objects.filter(pk__in=list(invoice_ids)).order_by("id").values("id", "number", "total_minor")
+    ).rename({"id": "invoice_id"})
 
 
 @action("billing.void_invoices")
@@ -131,7 +145,11 @@ def void_invoices(*, actor: Actor, invoice_ids: Sequence[int], void_on: date, re
     used = rows.filter(pl.col("allocated_minor") > 0)
     ensure(
         used.is_empty(),
-        InvoiceHasAllocations(f"Payments rest on {_first(used, 'number')}.", field="invoice_ids", remedy="Unapply them first, or issue a credit note."),
+        InvoiceHasAllocations(
+            f"Payments rest on {_first(used, 'number')}.",
+            field="invoice_ids",
+            remedy="Unapply them first, or issue a credit note.",
+        ),
     )
     issued = rows.filter(pl.col("state") != S.DRAFT)
     if issued.height:
@@ -156,7 +174,9 @@ def credit_invoice(*, actor: Actor, invoice_id: int, issue_on: date, total_minor
         invoice["kind"] == K.INVOICE and invoice["state"] in {S.OPEN, S.PAID, S.WRITTEN_OFF},
         Conflict("Only an issued invoice can be credited.", field="invoice_id", remedy="Void or change the draft instead."),
     )
-    lines = bulk.read(InvoiceLine.objects.filter(invoice_id=invoice_id).order_by("position").values(*LINE, "net_minor", "tax_minor"))
+    lines = bulk.read(
+        InvoiceLine.objects.filter(invoice_id=invoice_id).order_by("position").values(*LINE, "net_minor", "tax_minor")
+    )
     credited = queries.credited_lines(invoice_id)
     left = invoice["total_minor"] - int(credited["net_minor"].sum()) - int(credited["tax_minor"].sum())
     amount = left if total_minor is None else total_minor
@@ -188,7 +208,12 @@ def credit_invoice(*, actor: Actor, invoice_id: int, issue_on: date, total_minor
 
 @action("billing.import_open_items")
 def import_open_items(
-    *, actor: Actor, entity_id: int, items: pl.DataFrame, against: Literal["opening_balance", "revenue"] = "opening_balance", import_batch_id: int | None = None
+    *,
+    actor: Actor,
+    entity_id: int,
+    items: pl.DataFrame,
+    against: Literal["opening_balance", "revenue"] = "opening_balance",
+    import_batch_id: int | None = None,
 ) -> pl.DataFrame:
     """Take over invoices and credit notes that another system issued, under their own numbers.
 
@@ -241,7 +266,11 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> None:
     entity_id = entity_ids[0]
     schedule = _instalments(drafts, issue_on)
     due = schedule.group_by("id").agg(due_on=pl.col("due_on").max())
-    frame = drafts.drop("due_on").join(due, on="id", maintain_order="left").with_columns(issued_on=pl.lit(issue_on), key=pl.format("invoice:{}:issued", "id"))
+    frame = (
+        drafts.drop("due_on")
+        .join(due, on="id", maintain_order="left")
+        .with_columns(issued_on=pl.lit(issue_on), key=pl.format("invoice:{}:issued", "id"))
+    )
     _ensure_due_after_issue(frame, issued="issued_on", label="id")
     frame = _with_functional(entity_id, frame, on="issued_on")
     _post_issue(entity_id, frame, credit="revenue", kind="invoice_issued")
@@ -254,10 +283,21 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> None:
         bulk.update(
             Invoice,
             batch.select(
-                "id", "number", "issued_on", "due_on", state=pl.lit(S.OPEN.value), functional_minor=pl.col("functional_net") + pl.col("functional_tax")
+                "id",
+                "number",
+                "issued_on",
+                "due_on",
+                state=pl.lit(S.OPEN.value),
+                functional_minor=pl.col("functional_net") + pl.col("functional_tax"),
             ),
         )
-        timeline.record("invoice_issued" if kind == K.INVOICE else "credit_note_issued", _subjects(batch), subject="invoice", actor=actor, on=issue_on)
+        timeline.record(
+            "invoice_issued" if kind == K.INVOICE else "credit_note_issued",
+            _subjects(batch),
+            subject="invoice",
+            actor=actor,
+            on=issue_on,
+        )
     changed_many("invoice", frame["id"], after={"state": "open", "issued_on": str(issue_on)})
 
 
@@ -281,28 +321,38 @@ def _with_functional(entity_id: int, frame: pl.DataFrame, *, on: str) -> pl.Data
     """Net and tax in the entity's currency at the rate of the day, each rounded once, so that their sum is the receivable."""
     home = Entity.objects.get(pk=entity_id).currency
     for name in ("net", "tax"):
-        worth = rates.convert(frame.select("currency", pl.col(f"{name}_minor").alias("amount_minor"), pl.col(on).alias("on")), to=home)
+        worth = rates.convert(
+            frame.select("currency", pl.col(f"{name}_minor").alias("amount_minor"), pl.col(on).alias("on")), to=home
+        )
         frame = frame.with_columns(worth["converted_minor"].alias(f"functional_{name}"))
     return frame
 
 
 def _instalments(drafts: pl.DataFrame, issue_on: date) -> pl.DataFrame:
     """When each document is due: its own due day if the draft names one, else by its terms. One row per part."""
-    fixed = drafts.filter(pl.col("due_on").is_not_null()).select("id", "due_on", amount_minor="total_minor", position=pl.lit(1, dtype=pl.Int64))
+    fixed = drafts.filter(pl.col("due_on").is_not_null()).select(
+        "id", "due_on", amount_minor="total_minor", position=pl.lit(1, dtype=pl.Int64)
+    )
     open_ended = drafts.filter(pl.col("due_on").is_null())
     parts = [fixed]
     for text, group in open_ended.partition_by("terms", as_dict=True).items():
         rows = group.select("id", total_minor="total_minor", issued_on=pl.lit(issue_on))
-        parts.append(terms.schedule(rows, terms.parse_terms(str(text[0] or "net 30"))).select("id", "due_on", "amount_minor", "position"))
+        parts.append(
+            terms.schedule(rows, terms.parse_terms(str(text[0] or "net 30"))).select("id", "due_on", "amount_minor", "position")
+        )
     return pl.concat(parts)
 
 
 def _subjects(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select("customer_id", "currency", "issued_on", invoice_id="id", amount_minor="total_minor", note=pl.col("number").fill_null(""))
+    return frame.select(
+        "customer_id", "currency", "issued_on", invoice_id="id", amount_minor="total_minor", note=pl.col("number").fill_null("")
+    )
 
 
 def _with_defaults(frame: pl.DataFrame, defaults: dict[str, int | str]) -> pl.DataFrame:
-    filled = [pl.col(name).fill_null(value) if name in frame.columns else pl.lit(value).alias(name) for name, value in defaults.items()]
+    filled = [
+        pl.col(name).fill_null(value) if name in frame.columns else pl.lit(value).alias(name) for name, value in defaults.items()
+    ]
     return frame.with_columns(filled)
 
 
@@ -310,7 +360,11 @@ def _ensure_positive(frame: pl.DataFrame, *, label: str) -> None:
     odd = frame.filter(pl.col("total_minor") <= 0)
     ensure(
         odd.is_empty(),
-        InvoiceNotPositive(f"Document {_first(odd, label)} comes to {_first(odd, 'total_minor')} minor units.", field="total", remedy="A document needs a positive total; use a credit note to give money back."),
+        InvoiceNotPositive(
+            f"Document {_first(odd, label)} comes to {_first(odd, 'total_minor')} minor units.",
+            field="total",
+            remedy="A document needs a positive total; use a credit note to give money back.",
+        ),
     )
 
 
@@ -318,7 +372,11 @@ def _ensure_due_after_issue(frame: pl.DataFrame, *, issued: str, label: str) -> 
     odd = frame.filter(pl.col("due_on") < pl.col(issued))
     ensure(
         odd.is_empty(),
-        DueBeforeIssue(f"Document {_first(odd, label)} would be due on {_first(odd, 'due_on')}, before it is issued.", field="due_on", remedy="Correct one of the two days."),
+        DueBeforeIssue(
+            f"Document {_first(odd, label)} would be due on {_first(odd, 'due_on')}, before it is issued.",
+            field="due_on",
+            remedy="Correct one of the two days.",
+        ),
     )
 
 
@@ -329,10 +387,13 @@ def _ensure_numbers_free(entity_id: int, numbers: pl.Series) -> None:
         doubled = list(Invoice.objects.filter(entity_id=entity_id, number__in=chunk).values_list("number", flat=True)[:1])
         if doubled:
             break
-    ensure(not doubled, InvoiceNumberTaken(f"There is a document {doubled[0] if doubled else ''} already.", field="number", remedy="Number every document once."))
+    ensure(
+        not doubled,
+        InvoiceNumberTaken(
+            f"There is a document {doubled[0] if doubled else ''} already.", field="number", remedy="Number every document once."
+        ),
+    )
 
 
 def _first(frame: pl.DataFrame, column: str) -> object:
     return frame[column][0] if frame.height else ""
-
-

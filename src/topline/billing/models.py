@@ -57,11 +57,22 @@ class Invoice(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["entity", "number"], name="invoice_number_once"),
             models.CheckConstraint(condition=Q(total_minor=F("net_minor") + F("tax_minor")), name="invoice_total_adds_up"),
-            models.CheckConstraint(condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("total_minor")), name="invoice_not_over_allocated"),
-            models.CheckConstraint(condition=Q(state="draft") | Q(number__isnull=False, issued_on__isnull=False, due_on__isnull=False), name="invoice_issued_is_complete"),
-            models.CheckConstraint(condition=~Q(state__in=["paid", "written_off"]) | Q(allocated_minor=F("total_minor")), name="invoice_paid_in_full"),
-            models.CheckConstraint(condition=~Q(state="open") | Q(allocated_minor__lt=F("total_minor")), name="invoice_open_has_rest"),
-            models.CheckConstraint(condition=Q(state__in=["draft", "open", "paid", "void", "written_off"]), name="invoice_state_known"),
+            models.CheckConstraint(
+                condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("total_minor")), name="invoice_not_over_allocated"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="draft") | Q(number__isnull=False, issued_on__isnull=False, due_on__isnull=False),
+                name="invoice_issued_is_complete",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=["paid", "written_off"]) | Q(allocated_minor=F("total_minor")), name="invoice_paid_in_full"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="open") | Q(allocated_minor__lt=F("total_minor")), name="invoice_open_has_rest"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["draft", "open", "paid", "void", "written_off"]), name="invoice_state_known"
+            ),
         ]
 
 
@@ -82,7 +93,9 @@ class InvoiceLine(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="line_position_once"),
-            models.CheckConstraint(condition=Q(tax_rate_ppm__gte=0, tax_rate_ppm__lte=1_000_000), name="line_tax_rate_is_a_share"),
+            models.CheckConstraint(
+                condition=Q(tax_rate_ppm__gte=0, tax_rate_ppm__lte=1_000_000), name="line_tax_rate_is_a_share"
+            ),
         ]
 
 

@@ -58,7 +58,12 @@ def issue_entries(invoice_ids: Sequence[int]) -> pl.DataFrame:
 def credited_lines(invoice_id: int) -> pl.DataFrame:
     """What credit notes have taken back so far, one row per line position: position, net_minor, tax_minor."""
     rows = InvoiceLine.objects.filter(invoice__corrects_id=invoice_id).exclude(invoice__state=Invoice.State.VOID)
-    return bulk.read(rows.values("position", "net_minor", "tax_minor")).group_by("position").agg(pl.col("net_minor", "tax_minor").sum()).sort("position")
+    return (
+        bulk.read(rows.values("position", "net_minor", "tax_minor"))
+        .group_by("position")
+        .agg(pl.col("net_minor", "tax_minor").sum())
+        .sort("position")
+    )
 
 
 def open_items(*, entity_id: int, as_of: date | None = None, customer_ids: list[int] | None = None) -> pl.DataFrame:
@@ -75,7 +80,19 @@ def open_items(*, entity_id: int, as_of: date | None = None, customer_ids: list[
     else:
         rows = rows.filter(issued_on__lte=as_of).filter(Q(state=Invoice.State.OPEN) | Q(closed_on__gt=as_of))
     return bulk.read(
-        rows.values("id", "customer_id", "kind", "number", "currency", "issued_on", "due_on", "total_minor", "functional_minor", "allocated_minor", "state")
+        rows.values(
+            "id",
+            "customer_id",
+            "kind",
+            "number",
+            "currency",
+            "issued_on",
+            "due_on",
+            "total_minor",
+            "functional_minor",
+            "allocated_minor",
+            "state",
+        )
     )
 
 
@@ -87,21 +104,25 @@ def instalments_of(invoice_ids: Sequence[int] | None, *, entity_id: int) -> pl.D
     return bulk.read(rows.order_by("invoice_id", "position").values("invoice_id", "position", "due_on", "amount_minor"))
 
 
-def invoices(*, entity_id: int, filters: dict[str, Any] | None = None) -> QuerySet[Invoice]:
+def invoices(*, entity_id: int, filters: dict[str, Any] | None = None) -> QuerySet[Any]:
     """Documents of an entity that fit the filters, with open_minor; order and slice before use."""
-    return Invoice.objects.filter(entity_id=entity_id, **(filters or {})).annotate(open_minor=F("total_minor") - F("allocated_minor"))
+    return Invoice.objects.filter(entity_id=entity_id, **(filters or {})).annotate(
+        open_minor=F("total_minor") - F("allocated_minor")
+    )
 
 
 def monthly_sales(*, entity_id: int, until: date, months: int = 24) -> pl.DataFrame:
     """Gross credit sales per month and currency (credit notes deducted, void left out): month, currency, sales_minor."""
     from_year, from_month = divmod(until.year * 12 + until.month - 1 - months, 12)
-    rows = Invoice.objects.filter(entity_id=entity_id, issued_on__gte=date(from_year, from_month + 1, 1), issued_on__lte=until).exclude(
-        state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
-    )
+    rows = Invoice.objects.filter(
+        entity_id=entity_id, issued_on__gte=date(from_year, from_month + 1, 1), issued_on__lte=until
+    ).exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
     frame = bulk.read(rows.values("issued_on", "currency", "kind", "total_minor"))
     sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
     return (
-        frame.group_by(month=pl.col("issued_on").dt.truncate("1mo"), currency="currency").agg(sales_minor=(pl.col("total_minor") * sign).sum()).sort("currency", "month")
+        frame.group_by(month=pl.col("issued_on").dt.truncate("1mo"), currency="currency")
+        .agg(sales_minor=(pl.col("total_minor") * sign).sum())
+        .sort("currency", "month")
     )
 
 

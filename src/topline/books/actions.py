@@ -60,7 +60,10 @@ def open_entity(*, actor: Actor, key: str, name: str, currency: str, time_zone: 
     Raises: Invalid (currency), Conflict (key taken).
     """
     money.ensure_currency(currency)
-    ensure(not Entity.objects.filter(key=key).exists(), Conflict(f"There is a company called {key!r} already.", field="key", remedy="Choose another name."))
+    ensure(
+        not Entity.objects.filter(key=key).exists(),
+        Conflict(f"There is a company called {key!r} already.", field="key", remedy="Choose another name."),
+    )
     entity = Entity.objects.create(key=key, name=name, currency=currency, time_zone=time_zone, country=country)
     Account.objects.bulk_create(
         [Account(entity=entity, code=code, name=title, kind=kind, role=role) for code, title, kind, role in chart.DEFAULT]
@@ -70,7 +73,9 @@ def open_entity(*, actor: Actor, key: str, name: str, currency: str, time_zone: 
 
 
 @action("books.add_account")
-def add_account(*, actor: Actor, entity_id: int, code: str, name: str, kind: str, currency: str = "", role: str | None = None) -> int:
+def add_account(
+    *, actor: Actor, entity_id: int, code: str, name: str, kind: str, currency: str = "", role: str | None = None
+) -> int:
     """Add a ledger account; returns its id.
 
     Raises: Invalid (kind, currency), Conflict (code or role taken).
@@ -82,7 +87,10 @@ def create_account(*, entity_id: int, code: str, name: str, kind: str, currency:
     """The account that a document of another room brings with it, such as a bank account; called inside its action."""
     if currency:
         money.ensure_currency(currency)
-    ensure(kind in Account.Kind.values, Invalid(f"{kind!r} is no kind of account.", field="kind", remedy=f"Use one of {', '.join(Account.Kind.values)}."))
+    ensure(
+        kind in Account.Kind.values,
+        Invalid(f"{kind!r} is no kind of account.", field="kind", remedy=f"Use one of {', '.join(Account.Kind.values)}."),
+    )
     taken = Account.objects.filter(entity_id=entity_id, code=code)
     ensure(not taken.exists(), Conflict(f"Account {code} exists already.", field="code", remedy="Choose a free code."))
     account = Account.objects.create(entity_id=entity_id, code=code, name=name, kind=kind, currency=currency, role=role)
@@ -108,7 +116,10 @@ def leg(
     """
     if frame.is_empty():
         return _NO_LEGS
-    role = {"debit": pl.lit(debit) if isinstance(debit, str) else debit, "credit": pl.lit(credit) if isinstance(credit, str) else credit}
+    role = {
+        "debit": pl.lit(debit) if isinstance(debit, str) else debit,
+        "credit": pl.lit(credit) if isinstance(credit, str) else credit,
+    }
     value = pl.col(amount).cast(pl.Int64)
     worth = pl.col(functional).cast(pl.Int64) if functional else pl.lit(None, dtype=pl.Int64)
     turned = (value < 0) | ((value == 0) & (worth < 0))
@@ -150,7 +161,8 @@ def post(
     _check_new(entries["key"])
     legs = _with_accounts(entity, legs)
     legs = rates.with_functional(
-        legs.join(entries.select("key", "effective_on"), on="key", how="left", maintain_order="left"), entity_currency=entity.currency
+        legs.join(entries.select("key", "effective_on"), on="key", how="left", maintain_order="left"),
+        entity_currency=entity.currency,
     )
     written = bulk.insert(
         Entry,
@@ -178,19 +190,36 @@ def post(
 
 @action("books.post_entry")
 def post_entry(
-    *, actor: Actor, entity_id: int, key: str, effective_on: date, memo: str, debit: str, credit: str, amount_minor: int, currency: str
+    *,
+    actor: Actor,
+    entity_id: int,
+    key: str,
+    effective_on: date,
+    memo: str,
+    debit: str,
+    credit: str,
+    amount_minor: int,
+    currency: str,
 ) -> int:
     """A manual journal entry of one transfer between two accounts, by account code; returns the entry's id.
 
     Raises: Invalid (amount not positive, same account), UnknownAccount, PeriodLocked, AlreadyPosted.
     """
     money.ensure_currency(currency)
-    ensure(amount_minor > 0, Invalid("The amount must be more than zero.", field="amount", remedy="Swap debit and credit instead of a minus sign."))
+    ensure(
+        amount_minor > 0,
+        Invalid("The amount must be more than zero.", field="amount", remedy="Swap debit and credit instead of a minus sign."),
+    )
     ensure(debit != credit, Invalid("Debit and credit are the same account.", field="credit", remedy="Choose two accounts."))
     roles = {code: _role_of(entity_id, code) for code in (debit, credit)}
     line = pl.DataFrame({"key": [f"manual:{key}"], "currency": [currency], "amount": [amount_minor]})
     entry = pl.DataFrame({"key": [f"manual:{key}"], "effective_on": [effective_on], "memo": [memo]})
-    written = post(entity_id=entity_id, kind="manual", entries=entry, transfers=[leg(line, debit=roles[debit], credit=roles[credit], amount="amount")])
+    written = post(
+        entity_id=entity_id,
+        kind="manual",
+        entries=entry,
+        transfers=[leg(line, debit=roles[debit], credit=roles[credit], amount="amount")],
+    )
     return int(written["entry_id"][0])
 
 
@@ -205,7 +234,11 @@ def reverse_entry(*, actor: Actor, entry_id: int, effective_on: date, reason: st
         raise NotFound(f"There is no entry {entry_id}.", field="entry_id")
     ensure(
         entry.kind == "manual",
-        Invalid("This entry belongs to a document.", field="entry_id", remedy="Void, credit or unapply the document; its entry is reversed with it."),
+        Invalid(
+            "This entry belongs to a document.",
+            field="entry_id",
+            remedy="Void, credit or unapply the document; its entry is reversed with it.",
+        ),
     )
     return int(reverse(entry_ids=[entry_id], effective_on=effective_on, memo=reason)["entry_id"][0])
 
@@ -236,7 +269,9 @@ def reverse(*, entry_ids: Sequence[int], effective_on: date, memo: str = "") -> 
     originals = bulk.read(Entry.objects.filter(pk__in=list(entry_ids)).values("id", "entity_id", "key", "source"))
     undone = Entry.objects.filter(reverses_id__in=list(entry_ids)).values_list("reverses_id", flat=True)[:1]
     if undone:
-        raise AlreadyReversed(f"Entry {undone[0]} has been reversed already.", field="entry_id", remedy="Look at the entry's page for its reversal.")
+        raise AlreadyReversed(
+            f"Entry {undone[0]} has been reversed already.", field="entry_id", remedy="Look at the entry's page for its reversal."
+        )
     entity_ids = originals["entity_id"].unique().to_list()
     ensure(len(entity_ids) == 1, Invalid("Entries of one company are reversed at a time.", field="entry_ids"))
     mirrored = frame.join(originals.select(entry_id="id", key="key"), on="entry_id", how="left").select(
@@ -266,7 +301,9 @@ def lock_period(*, actor: Actor, entity_id: int, through: date | None, reason: s
     """
     lock(POST_LOCK)
     before = queries.locked_through(entity_id)
-    row = PeriodLock.objects.create(entity_id=entity_id, locked_through=through, recorded_at=clock.now(), actor_key=actor.key, reason=reason)
+    row = PeriodLock.objects.create(
+        entity_id=entity_id, locked_through=through, recorded_at=clock.now(), actor_key=actor.key, reason=reason
+    )
     changed("entity", entity_id, before={"locked_through": before}, after={"locked_through": through})
     return row.pk
 
@@ -307,7 +344,11 @@ def add_rates(*, actor: Actor, table: pl.DataFrame, source: str) -> int:
         for currency, on, rate in table.select("currency", "on", "per_euro").iter_rows()
     ]
     ExchangeRate.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["currency", "on"], update_fields=["per_euro_nano", "source", "recorded_at"], batch_size=1000
+        rows,
+        update_conflicts=True,
+        unique_fields=["currency", "on"],
+        update_fields=["per_euro_nano", "source", "recorded_at"],
+        batch_size=1000,
     )
     rates.forget()
     changed("exchange_rate", 0, after={"rows": len(rows), "source": source})
@@ -318,7 +359,11 @@ def _check_days(entity: Entity, entries: pl.DataFrame) -> None:
     earliest, latest = entries["effective_on"].min(), entries["effective_on"].max()
     ensure(
         isinstance(earliest, date) and isinstance(latest, date) and earliest >= EARLIEST and latest <= LATEST,
-        Invalid(f"The books hold days from {EARLIEST} to {LATEST}; found {earliest!s} to {latest!s}.", field="effective_on", remedy="Correct the date."),
+        Invalid(
+            f"The books hold days from {EARLIEST} to {LATEST}; found {earliest!s} to {latest!s}.",
+            field="effective_on",
+            remedy="Correct the date.",
+        ),
     )
     locked = queries.locked_through(entity.pk)
     if locked and isinstance(earliest, date) and earliest <= locked:
@@ -346,12 +391,18 @@ def _with_accounts(entity: Entity, legs: pl.DataFrame) -> pl.DataFrame:
     accounts = queries.account_roles(entity.pk)
     for side in ("debit", "credit"):
         legs = legs.join(
-            accounts.select(pl.col("name").alias(f"{side}_role"), pl.col("account_id").alias(f"{side}_account_id"), pl.col("currency").alias("_only")),
+            accounts.select(
+                pl.col("name").alias(f"{side}_role"),
+                pl.col("account_id").alias(f"{side}_account_id"),
+                pl.col("currency").alias("_only"),
+            ),
             on=f"{side}_role",
             how="left",
             maintain_order="left",
         )
-        odd = legs.filter(pl.col(f"{side}_account_id").is_null() | ((pl.col("_only") != "") & (pl.col("_only") != pl.col("currency"))))
+        odd = legs.filter(
+            pl.col(f"{side}_account_id").is_null() | ((pl.col("_only") != "") & (pl.col("_only") != pl.col("currency")))
+        )
         if odd.height:
             row = odd.row(0, named=True)
             raise UnknownAccount(
@@ -368,5 +419,3 @@ def _role_of(entity_id: int, code: str) -> str:
     if account is None:
         raise UnknownAccount(f"There is no account {code}.", field="account", remedy="Look the code up in the trial balance.")
     return str(account.pk)
-
-

@@ -39,7 +39,9 @@ class Account(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["entity", "code"], name="account_code_once"),
             models.UniqueConstraint(fields=["entity", "role"], name="account_role_once"),
-            models.CheckConstraint(condition=Q(kind__in=["asset", "liability", "equity", "income", "expense"]), name="account_kind_known"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["asset", "liability", "equity", "income", "expense"]), name="account_kind_known"
+            ),
         ]
 
 

@@ -48,7 +48,9 @@ def entity(key: str | None = None) -> Entity:
     found = Entity.objects.filter(**({"key": key} if key else {})).order_by("id").first()
     if found is None:
         raise NotFound(
-            f"There is no company {key!r}." if key else "There is no company yet.", field="entity", remedy="Make one: topline init NAME."
+            f"There is no company {key!r}." if key else "There is no company yet.",
+            field="entity",
+            remedy="Make one: topline init NAME.",
         )
     return found
 
@@ -138,7 +140,13 @@ def role_balances(*, entity_id: int, role: str, as_of: date | None = None) -> di
 
 
 def account_statement(
-    *, account_id: int, since: date | None = None, until: date | None = None, dimensions: dict[str, int] | None = None, limit: int = 200, offset: int = 0
+    *,
+    account_id: int,
+    since: date | None = None,
+    until: date | None = None,
+    dimensions: dict[str, int] | None = None,
+    limit: int = 200,
+    offset: int = 0,
 ) -> pl.DataFrame:
     """Movements on an account in the order in which they count, with the balance after each.
 
@@ -157,15 +165,29 @@ def account_statement(
         frame = _page(rows, limit + offset, f"{other}_account_id")
         parts.append(
             frame.with_columns(
-                amount_minor=pl.col("amount_minor") * sign, functional_minor=pl.col("functional_minor") * sign, counter_account_id=pl.col(f"{other}_account_id")
+                amount_minor=pl.col("amount_minor") * sign,
+                functional_minor=pl.col("functional_minor") * sign,
+                counter_account_id=pl.col(f"{other}_account_id"),
             ).drop(f"{other}_account_id")
         )
     return pl.concat(parts).sort("effective_on", "transfer_id").slice(offset, limit)
 
 
 def _page(rows: QuerySet[Transfer], limit: int, other: str) -> pl.DataFrame:
-    columns = ["id", "entry_id", "entry__effective_on", "entry__kind", "entry__memo", "entry__source", "currency", "amount_minor", "functional_minor"]
-    frame = bulk.read(rows.order_by("entry__effective_on", "id").values(*columns, other, "invoice_id", "customer_id", "payment_id")[:limit])
+    columns = [
+        "id",
+        "entry_id",
+        "entry__effective_on",
+        "entry__kind",
+        "entry__memo",
+        "entry__source",
+        "currency",
+        "amount_minor",
+        "functional_minor",
+    ]
+    frame = bulk.read(
+        rows.order_by("entry__effective_on", "id").values(*columns, other, "invoice_id", "customer_id", "payment_id")[:limit]
+    )
     return frame.rename({"id": "transfer_id"} | {c: c.removeprefix("entry__") for c in columns if c.startswith("entry__")})
 
 
@@ -182,14 +204,28 @@ def entry_detail(entry_id: int) -> EntryDetail:
     named = transfers_of([entry_id])
     for side in ("debit", "credit"):
         named = named.join(
-            accounts.select(pl.col("id").alias(f"{side}_account_id"), pl.format("{} {}", "code", "name").alias(side)), on=f"{side}_account_id", how="left"
+            accounts.select(pl.col("id").alias(f"{side}_account_id"), pl.format("{} {}", "code", "name").alias(side)),
+            on=f"{side}_account_id",
+            how="left",
         )
     return EntryDetail(
-        entry.pk, entry.entity_id, entry.key, entry.kind, entry.effective_on, entry.recorded_at, entry.source, entry.memo, entry.reverses_id, reversal, named
+        entry.pk,
+        entry.entity_id,
+        entry.key,
+        entry.kind,
+        entry.effective_on,
+        entry.recorded_at,
+        entry.source,
+        entry.memo,
+        entry.reverses_id,
+        reversal,
+        named,
     )
 
 
-def entry_page(*, entity_id: int, filters: dict[str, Any] | None = None, limit: int = 50, before_id: int | None = None) -> pl.DataFrame:
+def entry_page(
+    *, entity_id: int, filters: dict[str, Any] | None = None, limit: int = 50, before_id: int | None = None
+) -> pl.DataFrame:
     """The newest entries first: id, effective_on, recorded_at, kind, key, source, memo. Keyset by id."""
     rows = Entry.objects.filter(entity_id=entity_id, **(filters or {}))
     if before_id:

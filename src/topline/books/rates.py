@@ -19,7 +19,6 @@ from topline.books.models import ExchangeRate
 from topline.engine.currency import RateMissing
 from topline.kernel import bulk, money
 
-
 RATE = pl.Decimal(38, 9)
 
 
@@ -47,21 +46,40 @@ def convert(amounts: pl.DataFrame, *, to: str) -> pl.DataFrame:
     """
     if bool((amounts["currency"] == to).all()):
         return amounts.with_columns(converted_minor=pl.col("amount_minor"), rate_on=pl.col("on"))
-    euro = pl.DataFrame({"currency": ["EUR"], "on": [date(1900, 1, 1)], "per_euro": ["1"]}).with_columns(pl.col("per_euro").cast(RATE))
+    euro = pl.DataFrame({"currency": ["EUR"], "on": [date(1900, 1, 1)], "per_euro": ["1"]}).with_columns(
+        pl.col("per_euro").cast(RATE)
+    )
     known = pl.concat([table(), euro]).rename({"on": "rate_on"}).sort("rate_on")
     rows = amounts.with_row_index("_row").with_columns(_to=pl.lit(to)).sort("on")
     rows = rows.join_asof(known, left_on="on", right_on="rate_on", by="currency", check_sortedness=False)
     rows = rows.join_asof(
-        known.rename({"rate_on": "_to_on", "per_euro": "_to_rate"}), left_on="on", right_on="_to_on", by_left="_to", by_right="currency", check_sortedness=False
+        known.rename({"rate_on": "_to_on", "per_euro": "_to_rate"}),
+        left_on="on",
+        right_on="_to_on",
+        by_left="_to",
+        by_right="currency",
+        check_sortedness=False,
     ).sort("_row")
     if (odd := rows.filter(pl.col("per_euro").is_null() | pl.col("_to_rate").is_null())).height:
         row = odd.row(0, named=True)
         code = to if row["_to_rate"] is None else row["currency"]
-        raise RateMissing(f"There is no exchange rate for {code} on or before {row['on']}.", field="currency", remedy="Add one: topline import rates FILE.")
+        raise RateMissing(
+            f"There is no exchange rate for {code} on or before {row['on']}.",
+            field="currency",
+            remedy="Add one: topline import rates FILE.",
+        )
     scale = {code: money.exponent(code) for code in rows["currency"].unique().to_list()}
     power = pl.col("currency").replace_strict(scale, return_dtype=pl.Int64)
-    worth = pl.col("amount_minor").cast(RATE) * pl.col("_to_rate") / pl.col("per_euro") * 10 ** money.exponent(to) / (pl.lit(10) ** power).cast(RATE)
-    return rows.with_columns(converted_minor=worth.round(0, mode="half_away_from_zero").cast(pl.Int64)).select(*amounts.columns, "converted_minor", "rate_on")
+    worth = (
+        pl.col("amount_minor").cast(RATE)
+        * pl.col("_to_rate")
+        / pl.col("per_euro")
+        * 10 ** money.exponent(to)
+        / (pl.lit(10) ** power).cast(RATE)
+    )
+    return rows.with_columns(converted_minor=worth.round(0, mode="half_away_from_zero").cast(pl.Int64)).select(
+        *amounts.columns, "converted_minor", "rate_on"
+    )
 
 
 def table() -> pl.DataFrame:

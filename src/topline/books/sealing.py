@@ -40,12 +40,21 @@ def add_to_period_balances(first: int, last: int) -> None:
     """Add a freshly sealed range to the balances per account, currency and month. Work: one aggregate and one upsert."""
     sums = moved(_transfers(first, last))
     PeriodBalance.objects.bulk_create(
-        [PeriodBalance(account_id=a, currency=c, month=m) for a, c, m in sums.select("account_id", "currency", "month").iter_rows()],
+        [
+            PeriodBalance(account_id=a, currency=c, month=m)
+            for a, c, m in sums.select("account_id", "currency", "month").iter_rows()
+        ],
         ignore_conflicts=True,
         batch_size=500,
     )
-    standing = bulk.read(PeriodBalance.objects.filter(account_id__in=sums["account_id"].unique().to_list()).values("id", "account_id", "currency", "month", *_SUMS))
-    after = standing.join(sums, on=["account_id", "currency", "month"], suffix="_new").select("id", *[pl.col(c) + pl.col(f"{c}_new") for c in _SUMS])
+    standing = bulk.read(
+        PeriodBalance.objects.filter(account_id__in=sums["account_id"].unique().to_list()).values(
+            "id", "account_id", "currency", "month", *_SUMS
+        )
+    )
+    after = standing.join(sums, on=["account_id", "currency", "month"], suffix="_new").select(
+        "id", *[pl.col(c) + pl.col(f"{c}_new") for c in _SUMS]
+    )
     bulk.update(PeriodBalance, after)
 
 
@@ -54,7 +63,9 @@ _SUMS = ["debit_minor", "credit_minor", "debit_functional_minor", "credit_functi
 
 def moved(transfers: QuerySet[Transfer]) -> pl.DataFrame:
     """What transfers moved, one row per account, currency and month: debit and credit sums in both currencies."""
-    month = "strftime('%%Y-%%m-01', e.effective_on)" if connection.vendor == "sqlite" else "date_trunc('month', e.effective_on)::date"
+    month = (
+        "strftime('%%Y-%%m-01', e.effective_on)" if connection.vendor == "sqlite" else "date_trunc('month', e.effective_on)::date"
+    )
     ids, params = transfers.order_by().values("id").query.sql_with_params()
     halves = " UNION ALL ".join(
         f"SELECT t.{side}_account_id AS account_id, t.currency, {month} AS month, {columns}"

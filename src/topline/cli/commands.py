@@ -55,18 +55,30 @@ def init(
     key = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())[:40] or "company"
     actor = system_actor("command line")
     books.open_entity(actor=actor, key=key, name=name, currency=currency, time_zone=time_zone, country=country)
-    console.print(f"[bold]{name}[/bold] keeps its books in {currency} ({settings.DATABASES['default']['NAME']}).", highlight=False)
+    console.print(
+        f"[bold]{name}[/bold] keeps its books in {currency} ({settings.DATABASES['default']['NAME']}).", highlight=False
+    )
     if not Member.objects.filter(email__iexact=email).exists():
         password = secrets.token_urlsafe(12)
         team.add_member(actor=actor, email=email, name="Owner", roles=["Owner"], password=password)
-        console.print(f"Sign in as [bold]{email}[/bold] with password [bold]{password}[/bold] (change it under Account).", highlight=False)
-    console.print("Next: topline import receivables FILE, topline import bank FILE, topline import payroll FILE, then topline today.", highlight=False)
+        console.print(
+            f"Sign in as [bold]{email}[/bold] with password [bold]{password}[/bold] (change it under Account).", highlight=False
+        )
+    console.print(
+        "Next: topline import receivables FILE, topline import bank FILE, topline import payroll FILE, then topline today.",
+        highlight=False,
+    )
 
 
 @app.command("import")
 def import_file(
     kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll or bank")],
-    file: Annotated[Path, typer.Argument(help="The file: CSV, XLSX, or a bank statement in any common format.", exists=True, dir_okay=False, readable=True)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The file: CSV, XLSX, or a bank statement in any common format.", exists=True, dir_okay=False, readable=True
+        ),
+    ],
     profile: Annotated[str, typer.Option(help="How to read it: a profile's name, or your own YAML file.")] = "",
     company: Company = "",
     currency: Annotated[str, typer.Option(help="Currency of amounts where the file names none.")] = "",
@@ -85,9 +97,21 @@ def import_file(
     }  # fmt: skip
     limit = 256 * 1024 * 1024
     if file.stat().st_size > limit:
-        raise Invalid(f"{file.name} has {file.stat().st_size:,} bytes; at most {limit:,} are read.", field="file", remedy="Split it into smaller files.")
+        raise Invalid(
+            f"{file.name} has {file.stat().st_size:,} bytes; at most {limit:,} are read.",
+            field="file",
+            remedy="Split it into smaller files.",
+        )
     actor = system_actor("command line")
-    batch_id = connect.check_file(actor=actor, entity_id=entity.pk, kind=kind, content=file.read_bytes(), file_name=file.name, profile=profile, options=options)
+    batch_id = connect.check_file(
+        actor=actor,
+        entity_id=entity.pk,
+        kind=kind,
+        content=file.read_bytes(),
+        file_name=file.name,
+        profile=profile,
+        options=options,
+    )
     batch = ImportBatch.objects.get(pk=batch_id)
     if not dry_run:
         _write(batch, quiet=as_json)
@@ -111,7 +135,12 @@ def today(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> N
 
 
 @app.command()
-def aging(company: Company = "", as_of: AsOf = "", by: Annotated[str, typer.Option(help="due or issued")] = "due", as_json: AsJson = False) -> None:
+def aging(
+    company: Company = "",
+    as_of: AsOf = "",
+    by: Annotated[str, typer.Option(help="due or issued")] = "due",
+    as_json: AsJson = False,
+) -> None:
     """Open receivables by age."""
     entity = _entity(company)
     if by not in {"due", "issued"}:
@@ -124,7 +153,9 @@ def aging(company: Company = "", as_of: AsOf = "", by: Annotated[str, typer.Opti
 
 
 @app.command()
-def forecast(company: Company = "", as_of: AsOf = "", weeks: Annotated[int, typer.Option(min=1, max=52)] = 13, as_json: AsJson = False) -> None:
+def forecast(
+    company: Company = "", as_of: AsOf = "", weeks: Annotated[int, typer.Option(min=1, max=52)] = 13, as_json: AsJson = False
+) -> None:
     """The cash forecast by week."""
     entity = _entity(company)
     found = treasury.forecast(entity=entity, as_of=_day(as_of, entity), weeks=weeks)
@@ -170,13 +201,20 @@ def restore(source: Annotated[Path, typer.Argument(help="An archive made by back
 
 
 @app.command()
-def serve(port: Annotated[int, typer.Option(min=1, max=65535)] = 8000, host: str = "127.0.0.1", workers: Annotated[int, typer.Option(min=1, max=16)] = 1) -> None:
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    host: str = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, max=16)] = 1,
+) -> None:
     """Serve the pages and the API, with a worker inside."""
     from topline.cli.server import run
 
     _ensure_port_free(host, port)
     call_command("migrate", verbosity=0)
-    console.print(f"Topline is at [bold]http://{'localhost' if host == '127.0.0.1' else host}:{port}[/bold]  (stop with Ctrl-C)", highlight=False)
+    console.print(
+        f"Topline is at [bold]http://{'localhost' if host == '127.0.0.1' else host}:{port}[/bold]  (stop with Ctrl-C)",
+        highlight=False,
+    )
     run(host=host, port=port, workers=workers)
 
 
@@ -205,7 +243,9 @@ def demo(
         _ensure_port_free("127.0.0.1", port)
     call_command("migrate", verbosity=0)
     if not Entity.objects.filter(key=company.KEY).exists():
-        with Progress(TextColumn("Building the demo company"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as progress:
+        with Progress(
+            TextColumn("Building the demo company"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        ) as progress:
             task = progress.add_task("demo", total=company.DAYS)
             company.build(seed=seed, tick=lambda: progress.advance(task))
     found = today_page.today(entity=book_queries.entity(company.KEY), as_of=company.last_day())
@@ -217,7 +257,9 @@ def demo(
 
 def _write(batch: ImportBatch, *, quiet: bool) -> None:
     actor = system_actor("command line")
-    with Progress(TextColumn(batch.file_name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=quiet) as progress:
+    with Progress(
+        TextColumn(batch.file_name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=quiet
+    ) as progress:
         task = progress.add_task("import", total=batch.rows_total)
         more = True
         while more:
@@ -245,7 +287,11 @@ def _ensure_port_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Conflict(f"Port {port} of {host} is taken.", field="port", remedy=f"Stop what uses it, or choose another: --port {port + 1}.") from error
+            raise Conflict(
+                f"Port {port} of {host} is taken.",
+                field="port",
+                remedy=f"Stop what uses it, or choose another: --port {port + 1}.",
+            ) from error
 
 
 def _print_json(value: Any) -> None:
@@ -259,5 +305,3 @@ def _print_json(value: Any) -> None:
         return str(item)
 
     sys.stdout.write(json.dumps(value, default=plain, ensure_ascii=False, indent=2) + "\n")
-
-

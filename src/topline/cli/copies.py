@@ -56,7 +56,11 @@ def restore(source: Path) -> None:
             raise Invalid(f"{source.name} is no backup that can be read: {error}.", field="source") from error
         dump = Path(folder) / (DUMP if is_postgresql() else SQLITE)
         if not dump.exists():
-            raise Invalid(f"{source.name} holds no copy for {connection.vendor}.", field="source", remedy="Restore it into the kind of database it came from.")
+            raise Invalid(
+                f"{source.name} holds no copy for {connection.vendor}.",
+                field="source",
+                remedy="Restore it into the kind of database it came from.",
+            )
         _load(dump)
         if (Path(folder) / "imports").is_dir():
             shutil.copytree(Path(folder) / "imports", Path(settings.ENVIRONMENT.home) / "imports", dirs_exist_ok=True)
@@ -93,7 +97,10 @@ def _ensure_empty() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM books_entity")
             if cursor.fetchone()[0]:
-                raise Conflict("There are books here already; a restore would overwrite them.", remedy="Use an empty TOPLINE_HOME or database.")
+                raise Conflict(
+                    "There are books here already; a restore would overwrite them.",
+                    remedy="Use an empty TOPLINE_HOME or database.",
+                )
 
 
 def _run(program: str, *arguments: str) -> None:
@@ -102,10 +109,10 @@ def _run(program: str, *arguments: str) -> None:
         **os.environ, "PGHOST": given["HOST"], "PGPORT": str(given["PORT"] or ""), "PGUSER": given["USER"], "PGPASSWORD": given["PASSWORD"], "PGDATABASE": given["NAME"],
     }  # fmt: skip
     try:
-        subprocess.run([program, *arguments], check=True, capture_output=True, text=True, env={k: v for k, v in environment.items() if v})
+        subprocess.run(
+            [program, *arguments], check=True, capture_output=True, text=True, env={k: v for k, v in environment.items() if v}
+        )
     except FileNotFoundError as error:
         raise DomainError(f"{program} is not installed.", remedy="Install PostgreSQL's client programs.") from error
     except subprocess.CalledProcessError as error:
         raise DomainError(f"{program} failed: {error.stderr.strip()[-300:]}") from error
-
-

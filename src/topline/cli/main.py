@@ -32,10 +32,9 @@ def main() -> None:
         sys.exit(2)
     from django.db.utils import OperationalError, ProgrammingError
 
-    from topline.cli import commands
+    from topline.cli import commands  # noqa: F401  (registers the commands)
     from topline.kernel.errors import DomainError
 
-    assert commands
     try:
         app()
     except DomainError as error:
@@ -43,7 +42,9 @@ def main() -> None:
         sys.exit(2)
     except (OperationalError, ProgrammingError) as error:
         text = str(error)
-        hint = "Is there a company yet? Make one: topline init NAME." if "no such table" in text or "does not exist" in text else ""
+        hint = (
+            "Is there a company yet? Make one: topline init NAME." if "no such table" in text or "does not exist" in text else ""
+        )
         console.print(f"[red]The database refused: {text.strip()}[/red]\n{hint}".strip(), highlight=False)
         sys.exit(1)
 

@@ -32,7 +32,11 @@ def today(console: Console, found: Today) -> None:
     table = _table("account", ">balance", "told by the bank until")
     for balance in found.forecast.balances:
         told = f"{balance.as_of:%d %b %Y}" if balance.as_of else "no statement yet"
-        table.add_row(balance.account.name, f"{format_amount(balance.balance_minor, balance.account.currency)} {balance.account.currency}", told)
+        table.add_row(
+            balance.account.name,
+            f"{format_amount(balance.balance_minor, balance.account.currency)} {balance.account.currency}",
+            told,
+        )
     console.print(table)
     console.print("[bold]Can we make payroll?[/bold]")
     if not found.payrolls:
@@ -41,11 +45,15 @@ def today(console: Console, found: Today) -> None:
         console.print(f"  [{_TONE[answer.verdict]}]{answer.sentence}[/]", highlight=False)
         for row in answer.deciding[:5]:
             amount = format_amount(int(str(row["amount_minor"])), home)
-            console.print(f"      {row['number']}  {row['customer']}  {amount} {home}, expected {row['expected_on']:%d %b}", highlight=False)
+            console.print(
+                f"      {row['number']}  {row['customer']}  {amount} {home}, expected {row['expected_on']:%d %b}", highlight=False
+            )
     console.print()
     if found.forecast.daily.height:
         day, low = found.forecast.lowest
-        console.print(f"Lowest point of the next 13 weeks: {format_amount(low, home)} {home} on {day:%d %b %Y}.\n", highlight=False)
+        console.print(
+            f"Lowest point of the next 13 weeks: {format_amount(low, home)} {home} on {day:%d %b %Y}.\n", highlight=False
+        )
 
 
 def today_as_data(found: Today) -> dict[str, Any]:
@@ -55,9 +63,14 @@ def today_as_data(found: Today) -> dict[str, Any]:
         "as_of": found.as_of,
         "aging": found.aging.buckets.to_dicts(),
         "overdue_minor": found.overdue_minor,
-        "bank": [{"account": b.account.name, "currency": b.account.currency, "balance_minor": b.balance_minor, "as_of": b.as_of} for b in found.forecast.balances],
+        "bank": [
+            {"account": b.account.name, "currency": b.account.currency, "balance_minor": b.balance_minor, "as_of": b.as_of}
+            for b in found.forecast.balances
+        ],
         "payrolls": [{**asdict(a.coverage), "verdict": a.verdict, "sentence": a.sentence} for a in found.payrolls],
-        "lowest": dict(zip(("day", "closing_minor"), found.forecast.lowest, strict=True)) if found.forecast.daily.height else None,
+        "lowest": dict(zip(("day", "closing_minor"), found.forecast.lowest, strict=True))
+        if found.forecast.daily.height
+        else None,
         "missing": [step for step, _ in found.missing],
     }
 
@@ -79,14 +92,22 @@ def aging(console: Console, found: Aging) -> None:
         for name, column in (("credit notes", "credits_minor"), ("unapplied cash", "unapplied_minor")):
             if amount := int(rows[column].sum()):
                 table.add_row(name, "", format_amount(amount, currency), currency)
-        table.add_row("[bold]total[/bold]", "", f"[bold]{format_amount(found.total_minor(currency), currency)}[/bold]", currency, end_section=True)
+        table.add_row(
+            "[bold]total[/bold]",
+            "",
+            f"[bold]{format_amount(found.total_minor(currency), currency)}[/bold]",
+            currency,
+            end_section=True,
+        )
     console.print(table)
 
 
 def forecast(console: Console, found: Forecast) -> None:
     """Weeks in rows."""
     table = _table("week of", ">opening", ">in", ">out", ">closing", ">lowest")
-    for period, *amounts in found.weekly.select("period", "opening_minor", "in_minor", "out_minor", "closing_minor", "lowest_minor").iter_rows():
+    for period, *amounts in found.weekly.select(
+        "period", "opening_minor", "in_minor", "out_minor", "closing_minor", "lowest_minor"
+    ).iter_rows():
         table.add_row(f"{period:%d %b %Y}", *[format_amount(a, found.currency) for a in amounts])
     console.print(f"[bold]Cash in {found.currency}[/bold], from {found.as_of:%d %b %Y}", highlight=False)
     console.print(table)
@@ -96,7 +117,10 @@ def batch(console: Console, found: ImportBatch) -> None:
     """What an import did, and which rows it refused."""
     detected = ", ".join(f"{name} {value!r}" for name, value in found.detected.items())
     verb = "would come in" if found.state == "checked" else "came in"
-    console.print(f"{found.file_name}: {found.rows_total if found.state == 'checked' else found.rows_done} rows {verb}, {found.rows_refused} refused.", highlight=False)
+    console.print(
+        f"{found.file_name}: {found.rows_total if found.state == 'checked' else found.rows_done} rows {verb}, {found.rows_refused} refused.",
+        highlight=False,
+    )
     console.print(f"[dim]Detected: {detected}[/dim]", highlight=False)
     for problem in found.problems.order_by("row")[:50]:
         console.print(f"  [red]{problem.message}[/red] {problem.remedy}", highlight=False)
@@ -105,7 +129,10 @@ def batch(console: Console, found: ImportBatch) -> None:
 def proofs(console: Console, found: list[Proof]) -> None:
     """A light per proof, with the offending rows under a red one."""
     for proof in found:
-        console.print(f"[{'green' if proof.holds else 'red'}]{'ok ' if proof.holds else 'BAD'}[/] {proof.name}: {proof.meaning}", highlight=False)
+        console.print(
+            f"[{'green' if proof.holds else 'red'}]{'ok ' if proof.holds else 'BAD'}[/] {proof.name}: {proof.meaning}",
+            highlight=False,
+        )
         if not proof.holds:
             console.print(str(proof.offending.head(20)), highlight=False)
 

@@ -30,6 +30,14 @@ def run(*, host: str, port: int, workers: int) -> None:
     thread = threading.Thread(target=work, args=(stop,), name="outbox", daemon=True)
     thread.start()
     try:
-        Granian("topline.config.wsgi:application", address=host, port=port, interface=Interfaces.WSGI, workers=workers, blocking_threads=8, log_access=False).serve()
+        Granian(
+            "topline.config.wsgi:application",
+            address=host,
+            port=port,
+            interface=Interfaces.WSGI,
+            workers=workers,
+            blocking_threads=8,
+            log_access=False,
+        ).serve()
     finally:
         stop.set()

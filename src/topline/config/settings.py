@@ -69,7 +69,7 @@ TEMPLATES: list[dict[str, Any]] = [
         "BACKEND": "django.template.backends.jinja2.Jinja2",
         "DIRS": [],
         "APP_DIRS": False,
-        "OPTIONS": {"environment": "topline.web.jinja.environment"},
+        "OPTIONS": {"environment": "topline.web.jinja.environment", "context_processors": ["topline.web.context.page_context"]},
     },
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -146,7 +146,9 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
-EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend" if ENVIRONMENT.email_url else "django.core.mail.backends.console.EmailBackend"
+EMAIL_BACKEND = (
+    "django.core.mail.backends.smtp.EmailBackend" if ENVIRONMENT.email_url else "django.core.mail.backends.console.EmailBackend"
+)
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 2_000}}}
 
@@ -158,7 +160,9 @@ _shared: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
-_renderer: Any = structlog.processors.JSONRenderer() if ENVIRONMENT.log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+_renderer: Any = (
+    structlog.processors.JSONRenderer() if ENVIRONMENT.log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+)
 structlog.configure(
     processors=[*_shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
     logger_factory=structlog.stdlib.LoggerFactory(),

@@ -1,3 +1,16 @@
-from django.urls import URLPattern, URLResolver
+"""Where every room's pages hang."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("topline.web.urls")),
+    path("customers/", include("topline.market.urls")),
+    path("invoices/", include("topline.billing.urls")),
+    path("", include("topline.receivables.urls")),
+    path("bank/", include("topline.bank.urls")),
+    path("cash/", include("topline.treasury.urls")),
+    path("books/", include("topline.books.urls")),
+    path("import/", include("topline.connect.urls")),
+    path("team/", include("topline.team.urls")),
+    path("sign-in/", include("allauth.urls")),
+]

@@ -63,7 +63,14 @@ class ImportNotReady(Conflict):
 
 @action("connect.check_file")
 def check_file(
-    *, actor: Actor, entity_id: int, kind: str, content: bytes, file_name: str, profile: str = "", options: dict[str, Any] | None = None
+    *,
+    actor: Actor,
+    entity_id: int,
+    kind: str,
+    content: bytes,
+    file_name: str,
+    profile: str = "",
+    options: dict[str, Any] | None = None,
 ) -> int:
     """Dry run: read a file, tell what was detected and which rows cannot be taken; nothing is booked. Returns the batch's id.
 
@@ -74,7 +81,11 @@ def check_file(
     sha = hashlib.sha256(content).hexdigest()
     same = ImportBatch.objects.filter(entity_id=entity_id, kind=kind, file_sha256=sha, state__in=[S.RUNNING, S.DONE]).first()
     if same is not None:
-        raise FileImported(f"{file_name} is in already ({same.recorded_at:%d %b %Y}, batch {same.pk}); nothing was changed.", field="file", batch_id=same.pk)
+        raise FileImported(
+            f"{file_name} is in already ({same.recorded_at:%d %b %Y}, batch {same.pk}); nothing was changed.",
+            field="file",
+            batch_id=same.pk,
+        )
     given = {name: value for name, value in (options or {}).items() if value not in (None, "")}
     batch = ImportBatch(
         entity_id=entity_id, kind=kind, profile=profile, file_name=file_name[:200], file_sha256=sha, file_bytes=len(content), settings=given,
@@ -86,7 +97,13 @@ def check_file(
     bulk.insert(
         ImportProblem,
         problems.head(MAX_PROBLEMS).select(
-            "row", pl.col("column").str.slice(0, 100), pl.col("value").str.slice(0, 200), "code", pl.col("message").str.slice(0, 500), "remedy", batch_id=pl.lit(batch.pk)
+            "row",
+            pl.col("column").str.slice(0, 100),
+            pl.col("value").str.slice(0, 200),
+            "code",
+            pl.col("message").str.slice(0, 500),
+            "remedy",
+            batch_id=pl.lit(batch.pk),
         ),
     )
     changed("import_batch", batch.pk, after={"file": file_name, "rows": batch.rows_total, "refused": batch.rows_refused})
@@ -101,9 +118,17 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
     Raises: ImportNotReady, FileImported, and whatever the rooms refuse (the chunk is then not written).
     """
     batch = _locked(batch_id)
-    ensure(batch.state in {S.CHECKED, S.RUNNING}, ImportNotReady(f"Batch {batch_id} is {batch.state}.", field="batch_id", remedy="Import the file again."))
-    rival = ImportBatch.objects.filter(entity_id=batch.entity_id, kind=batch.kind, file_sha256=batch.file_sha256, state__in=[S.RUNNING, S.DONE])
-    ensure(not rival.exclude(pk=batch_id).exists(), FileImported(f"{batch.file_name} is being imported, or is in already.", field="batch_id"))
+    ensure(
+        batch.state in {S.CHECKED, S.RUNNING},
+        ImportNotReady(f"Batch {batch_id} is {batch.state}.", field="batch_id", remedy="Import the file again."),
+    )
+    rival = ImportBatch.objects.filter(
+        entity_id=batch.entity_id, kind=batch.kind, file_sha256=batch.file_sha256, state__in=[S.RUNNING, S.DONE]
+    )
+    ensure(
+        not rival.exclude(pk=batch_id).exists(),
+        FileImported(f"{batch.file_name} is being imported, or is in already.", field="batch_id"),
+    )
     content = kept_file(batch.file_sha256).read_bytes()
     if batch.kind == "bank":
         _write_statements(actor, batch, content)
@@ -116,7 +141,13 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
     batch.state = S.RUNNING if batch.rows_done < batch.rows_total else S.DONE
     if batch.state == S.DONE:
         batch.finished_at = clock.now()
-        timeline.record_one("import_finished", subject="import_batch", subject_id=batch_id, actor=actor, note=f"{batch.file_name}: {batch.rows_done} rows")
+        timeline.record_one(
+            "import_finished",
+            subject="import_batch",
+            subject_id=batch_id,
+            actor=actor,
+            note=f"{batch.file_name}: {batch.rows_done} rows",
+        )
     batch.save()
     changed("import_batch", batch_id, after={"state": batch.state, "rows_done": batch.rows_done})
     return bool(batch.state == S.RUNNING)
@@ -130,7 +161,9 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     """
     batch = _locked(batch_id)
     ensure(batch.state in {S.DONE, S.RUNNING}, ImportNotReady(f"Batch {batch_id} is {batch.state}.", field="batch_id"))
-    invoices = list(Invoice.objects.filter(import_batch_id=batch_id).exclude(state=Invoice.State.VOID).values_list("id", flat=True))
+    invoices = list(
+        Invoice.objects.filter(import_batch_id=batch_id).exclude(state=Invoice.State.VOID).values_list("id", flat=True)
+    )
     payments = list(Payment.objects.filter(import_batch_id=batch_id, state=Payment.State.RECEIVED).values_list("id", flat=True))
     _ensure_free(batch_id, invoices, payments)
     if payments:
@@ -176,7 +209,10 @@ def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
     if batch.kind == "bank":
         statements = read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile)
         batch.rows_total = sum(len(s.entries) for s in statements)
-        batch.detected = {"statements": str(len(statements)), "accounts": ", ".join(sorted({s.account for s in statements if s.account}))}
+        batch.detected = {
+            "statements": str(len(statements)),
+            "accounts": ", ".join(sorted({s.account for s in statements if s.account})),
+        }
         return pl.DataFrame(schema=readers.PROBLEM)
     ready = _ready(batch, content, entity_id=batch.entity_id)
     batch.rows_total = ready.rows.height
@@ -194,7 +230,9 @@ def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
 
 
 def _ready(batch: ImportBatch, content: bytes, *, entity_id: int | None) -> readers.Ready:
-    return readers.read(batch.kind, content, name=batch.file_name, using=profile_of(batch), entity_id=entity_id, currency=_currency(batch))
+    return readers.read(
+        batch.kind, content, name=batch.file_name, using=profile_of(batch), entity_id=entity_id, currency=_currency(batch)
+    )
 
 
 def _currency(batch: ImportBatch) -> str:
@@ -205,8 +243,22 @@ def _write_receivables(actor: Actor, batch: ImportBatch, using: Profile, rows: p
     """Customers that are new, open items, and for paid ones the payment that settled them."""
     rows = _with_customers(actor, rows, names="customer_name", batch_id=batch.pk)
     against = cast(Literal["opening_balance", "revenue"], using.constants.get("against", "opening_balance"))
-    items = rows.select("number", "customer_id", "currency", "issued_on", "due_on", "total_minor", "kind", "tax_minor", "memo", "purchase_order", "terms")
-    made = billing.import_open_items(actor=actor, entity_id=batch.entity_id, items=items, against=against, import_batch_id=batch.pk)
+    items = rows.select(
+        "number",
+        "customer_id",
+        "currency",
+        "issued_on",
+        "due_on",
+        "total_minor",
+        "kind",
+        "tax_minor",
+        "memo",
+        "purchase_order",
+        "terms",
+    )
+    made = billing.import_open_items(
+        actor=actor, entity_id=batch.entity_id, items=items, against=against, import_batch_id=batch.pk
+    )
     paid = rows.join(made, on="number").filter(pl.col("paid_on").is_not_null())
     if paid.is_empty():
         return
@@ -224,27 +276,59 @@ def _write_receivables(actor: Actor, batch: ImportBatch, using: Profile, rows: p
 def _write_payments(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
     """Payments; those that name an invoice are applied to it, at most what is open."""
     invoices = bulk.read(
-        Invoice.objects.filter(entity_id=batch.entity_id, number__in=rows["invoice"].unique().to_list()).values("id", "number", "customer_id", "currency", "total_minor", "allocated_minor")
+        Invoice.objects.filter(entity_id=batch.entity_id, number__in=rows["invoice"].unique().to_list()).values(
+            "id", "number", "customer_id", "currency", "total_minor", "allocated_minor"
+        )
     )
-    rows = rows.join(invoices.select(invoice="number", invoice_id="id", owner_id="customer_id", invoice_currency="currency", rest=pl.col("total_minor") - pl.col("allocated_minor")), on="invoice", how="left", maintain_order="left")
+    rows = rows.join(
+        invoices.select(
+            invoice="number",
+            invoice_id="id",
+            owner_id="customer_id",
+            invoice_currency="currency",
+            rest=pl.col("total_minor") - pl.col("allocated_minor"),
+        ),
+        on="invoice",
+        how="left",
+        maintain_order="left",
+    )
     known = customers.find(rows["customer"].filter(rows["customer"] != ""))
-    rows = rows.join(known.rename({"value": "customer", "customer_id": "named_id"}), on="customer", how="left", maintain_order="left")
+    rows = rows.join(
+        known.rename({"value": "customer", "customer_id": "named_id"}), on="customer", how="left", maintain_order="left"
+    )
     rows = rows.with_columns(customer_id=pl.coalesce("named_id", "owner_id"))
     account = _bank_account(actor, batch, using, str(rows["currency"][0]))
-    payments = rows.select("customer_id", "currency", "reference", "payer_name", amount_minor="amount", received_on="received_on", bank_account_id=pl.lit(account, dtype=pl.Int64))
+    payments = rows.select(
+        "customer_id",
+        "currency",
+        "reference",
+        "payer_name",
+        amount_minor="amount",
+        received_on="received_on",
+        bank_account_id=pl.lit(account, dtype=pl.Int64),
+    )
     if bool((rows["number"] != "").all()):
         payments = payments.with_columns(rows["number"])
     taken = receivables.record_payments(actor=actor, entity_id=batch.entity_id, payments=payments, import_batch_id=batch.pk)
-    linked = rows.with_columns(taken["payment_id"]).filter(pl.col("invoice_id").is_not_null() & (pl.col("invoice_currency") == pl.col("currency")))
+    linked = rows.with_columns(taken["payment_id"]).filter(
+        pl.col("invoice_id").is_not_null() & (pl.col("invoice_currency") == pl.col("currency"))
+    )
     before = pl.col("amount").cum_sum().over("invoice_id") - pl.col("amount")
-    links = linked.with_columns(amount_minor=pl.min_horizontal("amount", (pl.col("rest") - before).clip(0))).filter(pl.col("amount_minor") > 0)
+    links = linked.with_columns(amount_minor=pl.min_horizontal("amount", (pl.col("rest") - before).clip(0))).filter(
+        pl.col("amount_minor") > 0
+    )
     if links.height:
-        receivables.apply_cash(actor=actor, links=links.select("payment_id", "invoice_id", "amount_minor", effective_on="received_on"))
+        receivables.apply_cash(
+            actor=actor, links=links.select("payment_id", "invoice_id", "amount_minor", effective_on="received_on")
+        )
 
 
 def _write_customers(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
     market.add_customers(
-        actor=actor, customers=rows.select("number", "name", "legal_name", "tax_id", "country", "currency", "terms", "segment", import_batch_id=pl.lit(batch.pk))
+        actor=actor,
+        customers=rows.select(
+            "number", "name", "legal_name", "tax_id", "country", "currency", "terms", "segment", import_batch_id=pl.lit(batch.pk)
+        ),
     )
 
 
@@ -254,10 +338,18 @@ def _write_payroll(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Da
     first = constants.get("first_payday")
     ensure(
         first is not None,
-        Invalid("When is the first payday? The file does not say.", field="first_payday", remedy="Say it: --first-payday 2026-01-09 (or in the profile)."),
+        Invalid(
+            "When is the first payday? The file does not say.",
+            field="first_payday",
+            remedy="Say it: --first-payday 2026-01-09 (or in the profile).",
+        ),
     )
     currency = str(constants.get("currency") or _currency(batch))
-    account = BankAccount.objects.filter(entity_id=batch.entity_id, currency=currency, is_closed=False).order_by("-pays_payroll", "id").first()
+    account = (
+        BankAccount.objects.filter(entity_id=batch.entity_id, currency=currency, is_closed=False)
+        .order_by("-pays_payroll", "id")
+        .first()
+    )
     treasury.set_pay_plan(
         actor=actor,
         entity_id=batch.entity_id,
@@ -273,7 +365,12 @@ def _write_payroll(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Da
     )
 
 
-WRITERS = {"receivables": _write_receivables, "payments": _write_payments, "customers": _write_customers, "payroll": _write_payroll}
+WRITERS = {
+    "receivables": _write_receivables,
+    "payments": _write_payments,
+    "customers": _write_customers,
+    "payroll": _write_payroll,
+}
 
 
 def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
@@ -283,12 +380,20 @@ def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
     for statement in statements:
         mine = BankAccount.objects.filter(entity_id=batch.entity_id, currency=statement.currency)
         if statement.account and not named and not mine.filter(number=statement.account).exists():
-            bank.add_account(actor=actor, entity_id=batch.entity_id, name=_free_name(batch.entity_id, statement.account), currency=statement.currency, number=statement.account)
+            bank.add_account(
+                actor=actor,
+                entity_id=batch.entity_id,
+                name=_free_name(batch.entity_id, statement.account),
+                currency=statement.currency,
+                number=statement.account,
+            )
         elif default is None and (named or not statement.account):
             fallback = mine.order_by("id").first() if not named else None
             wanted = named or f"{statement.currency} account"
             default = fallback or BankAccount.objects.get(
-                pk=bank.add_account(actor=actor, entity_id=batch.entity_id, name=wanted, currency=statement.currency, number=statement.account)
+                pk=bank.add_account(
+                    actor=actor, entity_id=batch.entity_id, name=wanted, currency=statement.currency, number=statement.account
+                )
             )
     bank.import_statements(
         actor=actor, entity_id=batch.entity_id, statements=statements, file_name=batch.file_name, file_sha256=batch.file_sha256,
@@ -315,9 +420,15 @@ def _with_customers(actor: Actor, rows: pl.DataFrame, *, names: str, batch_id: i
     found = customers.find(rows["customer"])
     missing = found.filter(pl.col("customer_id").is_null())
     if missing.height:
-        firsts = rows.unique("customer", keep="first", maintain_order=True).join(missing.select(customer="value"), on="customer", how="semi", maintain_order="left")
+        firsts = rows.unique("customer", keep="first", maintain_order=True).join(
+            missing.select(customer="value"), on="customer", how="semi", maintain_order="left"
+        )
         fresh = firsts.select(
-            "currency", "terms", number=pl.col("customer").str.slice(0, 40), name=pl.when(pl.col(names) == "").then("customer").otherwise(names), import_batch_id=pl.lit(batch_id)
+            "currency",
+            "terms",
+            number=pl.col("customer").str.slice(0, 40),
+            name=pl.when(pl.col(names) == "").then("customer").otherwise(names),
+            import_batch_id=pl.lit(batch_id),
         )
         added = market.add_customers(actor=actor, customers=fresh)
         made = firsts.select(value="customer").with_columns(added["customer_id"])
@@ -330,14 +441,20 @@ def _ensure_free(batch_id: int, invoices: list[int], payments: list[int]) -> Non
     standing = cash.standing_allocations(payment_ids=payments, invoice_ids=invoices)
     mine = set(invoices), set(payments)
     odd = standing.filter(
-        (pl.col("invoice_id").is_not_null() & ~pl.col("invoice_id").is_in(list(mine[0]))) | (pl.col("payment_id").is_null()) | ~pl.col("payment_id").is_in(list(mine[1]))
+        (pl.col("invoice_id").is_not_null() & ~pl.col("invoice_id").is_in(list(mine[0])))
+        | (pl.col("payment_id").is_null())
+        | ~pl.col("payment_id").is_in(list(mine[1]))
     )
-    credit = Invoice.objects.filter(corrects_id__in=invoices).exclude(state=Invoice.State.VOID).values_list("number", flat=True)[:5]
+    credit = (
+        Invoice.objects.filter(corrects_id__in=invoices).exclude(state=Invoice.State.VOID).values_list("number", flat=True)[:5]
+    )
     if odd.height or credit:
         numbers = Invoice.objects.filter(pk__in=odd["invoice_id"].drop_nulls().to_list()[:5]).values_list("number", flat=True)
         named = ", ".join(str(n) for n in [*numbers, *credit])
         raise ImportHasDependants(
-            f"{odd.height + len(credit)} later bookings rest on batch {batch_id}, among them on {named}.", field="batch_id", remedy="Unapply or void them first."
+            f"{odd.height + len(credit)} later bookings rest on batch {batch_id}, among them on {named}.",
+            field="batch_id",
+            remedy="Unapply or void them first.",
         )
 
 
@@ -360,4 +477,6 @@ def _keep_file(sha: str, content: bytes) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise DomainError(f"The file could not be kept: {error.strerror}.", remedy="Free some disk space and import it again.") from error
+        raise DomainError(
+            f"The file could not be kept: {error.strerror}.", remedy="Free some disk space and import it again."
+        ) from error

@@ -41,7 +41,9 @@ class ImportBatch(models.Model):
             models.UniqueConstraint(
                 fields=["entity", "kind", "file_sha256"], condition=Q(state__in=["running", "done"]), name="import_file_once"
             ),
-            models.CheckConstraint(condition=Q(state__in=["checked", "running", "done", "failed", "undone"]), name="import_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=["checked", "running", "done", "failed", "undone"]), name="import_state_known"
+            ),
         ]
 
 

@@ -46,7 +46,9 @@ def profile(name: str, kind: str) -> Profile:
     found = load_profiles(FOLDER).get(name or f"topline-{kind}")
     if found is None or found.kind != kind:
         raise NotFound(
-            f"There is no profile {name!r} for {kind}.", field="profile", remedy=f"Use one of: {', '.join(p.id for p in profiles(kind)) or 'your own YAML file'}."
+            f"There is no profile {name!r} for {kind}.",
+            field="profile",
+            remedy=f"Use one of: {', '.join(p.id for p in profiles(kind)) or 'your own YAML file'}.",
         )
     return found
 
@@ -75,7 +77,9 @@ def using_currency(profile: Profile, currency: str) -> Profile:
 def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     """Open items: number, customer, customer_name, currency, issued_on, due_on, kind, total_minor, tax_minor, memo, purchase_order, terms, paid_on."""
     rows = _with_currency(given.rows, using)
-    rows = _optional(rows, {"customer_name": "", "memo": "", "purchase_order": "", "terms": str(using.constants.get("terms", "net 30"))})
+    rows = _optional(
+        rows, {"customer_name": "", "memo": "", "purchase_order": "", "terms": str(using.constants.get("terms", "net 30"))}
+    )
     if "due_on" not in rows.columns:
         rows = rows.with_columns(due_on=pl.lit(None, dtype=pl.Date))
     if "paid_on" not in rows.columns:
@@ -85,44 +89,141 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     rows = _due_by_terms(rows)
     problems = [given.problems]
     rows = _refuse(rows, problems, pl.col("amount") == 0, "amount", "not_positive", "is zero", "Leave the row out.")
-    rows = _refuse(rows, problems, pl.col("due_on") < pl.col("issued_on"), "due_on", "due_before_issue", "is before the day of issue", "Correct one of the two days.")
-    rows = _refuse(rows, problems, pl.col("paid_on") < pl.col("issued_on"), "paid_on", "paid_before_issue", "is before the day of issue", "Correct one of the two days.")
-    rows = _refuse(rows, problems, (pl.col("paid_on").is_not_null()) & (pl.col("amount") < 0), "paid_on", "credit_paid", "is set on a credit note", "Leave it empty.")
-    rows = _refuse(rows, problems, pl.col("tax").fill_null(0).abs() > pl.col("amount").abs(), "tax", "tax_too_large", "is more than the amount", "Correct it.")
-    rows = _refuse(rows, problems, pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), "number", "duplicate_number", "stands twice in the file", "Number every document once.")
+    rows = _refuse(
+        rows,
+        problems,
+        pl.col("due_on") < pl.col("issued_on"),
+        "due_on",
+        "due_before_issue",
+        "is before the day of issue",
+        "Correct one of the two days.",
+    )
+    rows = _refuse(
+        rows,
+        problems,
+        pl.col("paid_on") < pl.col("issued_on"),
+        "paid_on",
+        "paid_before_issue",
+        "is before the day of issue",
+        "Correct one of the two days.",
+    )
+    rows = _refuse(
+        rows,
+        problems,
+        (pl.col("paid_on").is_not_null()) & (pl.col("amount") < 0),
+        "paid_on",
+        "credit_paid",
+        "is set on a credit note",
+        "Leave it empty.",
+    )
+    rows = _refuse(
+        rows,
+        problems,
+        pl.col("tax").fill_null(0).abs() > pl.col("amount").abs(),
+        "tax",
+        "tax_too_large",
+        "is more than the amount",
+        "Correct it.",
+    )
+    rows = _refuse(
+        rows,
+        problems,
+        pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(),
+        "number",
+        "duplicate_number",
+        "stands twice in the file",
+        "Number every document once.",
+    )
     if entity_id is not None:
         known = bulk.read(Invoice.objects.filter(entity_id=entity_id, number__isnull=False).values("number"))
-        rows = _refuse(rows, problems, pl.col("number").is_in(known["number"].implode()), "number", "duplicate_number", "is here already", "Leave the row out, or give it another number.")
+        rows = _refuse(
+            rows,
+            problems,
+            pl.col("number").is_in(known["number"].implode()),
+            "number",
+            "duplicate_number",
+            "is here already",
+            "Leave the row out, or give it another number.",
+        )
     ready = rows.with_columns(
-        kind=pl.when(pl.col("amount") < 0).then(pl.lit("credit_note")).otherwise(pl.lit("invoice")), total_minor=pl.col("amount").abs(), tax_minor=pl.col("tax").fill_null(0).abs()
+        kind=pl.when(pl.col("amount") < 0).then(pl.lit("credit_note")).otherwise(pl.lit("invoice")),
+        total_minor=pl.col("amount").abs(),
+        tax_minor=pl.col("tax").fill_null(0).abs(),
     )
     return Ready(ready, pl.concat(problems), given.detected)
 
 
 def payments(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     """Payments: number, customer, received_on, amount, currency, invoice, reference, payer_name."""
-    rows = _optional(_with_currency(given.rows, using), {"customer": "", "invoice": "", "reference": "", "payer_name": "", "number": ""})
+    rows = _optional(
+        _with_currency(given.rows, using), {"customer": "", "invoice": "", "reference": "", "payer_name": "", "number": ""}
+    )
     problems = [given.problems]
-    rows = _refuse(rows, problems, pl.col("amount") <= 0, "amount", "not_positive", "is zero or less", "Book money that leaves as a refund.")
+    rows = _refuse(
+        rows, problems, pl.col("amount") <= 0, "amount", "not_positive", "is zero or less", "Book money that leaves as a refund."
+    )
     numbered = pl.col("number") != ""
-    rows = _refuse(rows, problems, numbered & pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), "number", "duplicate_number", "stands twice in the file", "Number every payment once.")
+    rows = _refuse(
+        rows,
+        problems,
+        numbered & pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(),
+        "number",
+        "duplicate_number",
+        "stands twice in the file",
+        "Number every payment once.",
+    )
     if entity_id is not None:
         known = bulk.read(Payment.objects.filter(entity_id=entity_id).values("number"))
-        rows = _refuse(rows, problems, pl.col("number").is_in(known["number"].implode()), "number", "duplicate_number", "is booked already", "Leave the row out.")
+        rows = _refuse(
+            rows,
+            problems,
+            pl.col("number").is_in(known["number"].implode()),
+            "number",
+            "duplicate_number",
+            "is booked already",
+            "Leave the row out.",
+        )
         invoices = bulk.read(Invoice.objects.filter(entity_id=entity_id, number__isnull=False).values("number"))
-        rows = _refuse(rows, problems, (pl.col("invoice") != "") & ~pl.col("invoice").is_in(invoices["number"].implode()), "invoice", "unknown_invoice", "is no invoice of ours", "Correct the number, or leave it empty.")
+        rows = _refuse(
+            rows,
+            problems,
+            (pl.col("invoice") != "") & ~pl.col("invoice").is_in(invoices["number"].implode()),
+            "invoice",
+            "unknown_invoice",
+            "is no invoice of ours",
+            "Correct the number, or leave it empty.",
+        )
     return Ready(rows, pl.concat(problems), given.detected)
 
 
 def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     """Customers: number, name, legal_name, tax_id, country, currency, terms, segment; those known already are left out."""
-    rows = _with_currency(_optional(given.rows, {"number": "", "legal_name": "", "tax_id": "", "country": "", "terms": "net 30", "segment": ""}), using)
+    rows = _with_currency(
+        _optional(given.rows, {"number": "", "legal_name": "", "tax_id": "", "country": "", "terms": "net 30", "segment": ""}),
+        using,
+    )
     problems = [given.problems]
     numbered = pl.col("number") != ""
-    rows = _refuse(rows, problems, numbered & pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), "number", "duplicate_number", "stands twice in the file", "Number every customer once.")
+    rows = _refuse(
+        rows,
+        problems,
+        numbered & pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(),
+        "number",
+        "duplicate_number",
+        "stands twice in the file",
+        "Number every customer once.",
+    )
     if entity_id is not None:
         known = market.find(rows["number"].filter(rows["number"] != ""), kinds=("number",)).drop_nulls("customer_id")
-        rows = _refuse(rows, problems, pl.col("number").is_in(known["value"].implode()), "number", "known_customer", "is a customer already", "Leave the row out.")
+        rows = _refuse(
+            rows,
+            problems,
+            pl.col("number").is_in(known["value"].implode()),
+            "number",
+            "known_customer",
+            "is a customer already",
+            "Leave the row out.",
+        )
     return Ready(rows, pl.concat(problems), given.detected)
 
 
@@ -137,13 +238,32 @@ def payroll(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         hourly = pl.col("hourly").cast(exact) * pl.col("hours").cast(exact) / 100 * 52 / periods
         rows = rows.with_columns(amount=pl.coalesce(salary, hourly).round(0, mode="half_away_from_zero").cast(pl.Int64))
     if "person" not in rows.columns:
-        rows = rows.with_columns(person=pl.format("{} {}", pl.col("title") if "title" in rows.columns else pl.lit("person"), "row"))
+        rows = rows.with_columns(
+            person=pl.format("{} {}", pl.col("title") if "title" in rows.columns else pl.lit("person"), "row")
+        )
     problems = [given.problems]
-    rows = _refuse(rows, problems, pl.col("amount").is_null() | (pl.col("amount") < 0), "amount", "no_pay", "is missing or negative", "Say what the person is paid.")
-    return Ready(rows.select("row", pl.col("person").str.slice(0, 100), pl.col("group").str.slice(0, 100), "amount"), pl.concat(problems), given.detected)
+    rows = _refuse(
+        rows,
+        problems,
+        pl.col("amount").is_null() | (pl.col("amount") < 0),
+        "amount",
+        "no_pay",
+        "is missing or negative",
+        "Say what the person is paid.",
+    )
+    return Ready(
+        rows.select("row", pl.col("person").str.slice(0, 100), pl.col("group").str.slice(0, 100), "amount"),
+        pl.concat(problems),
+        given.detected,
+    )
 
 
-READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {"receivables": receivables, "payments": payments, "customers": customers, "payroll": payroll}
+READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
+    "receivables": receivables,
+    "payments": payments,
+    "customers": customers,
+    "payroll": payroll,
+}
 
 
 def _with_currency(rows: pl.DataFrame, using: Profile) -> pl.DataFrame:
@@ -153,7 +273,10 @@ def _with_currency(rows: pl.DataFrame, using: Profile) -> pl.DataFrame:
 
 def _optional(rows: pl.DataFrame, texts: dict[str, str]) -> pl.DataFrame:
     return rows.with_columns(
-        [pl.col(name).replace("", None).fill_null(default) if name in rows.columns else pl.lit(default).alias(name) for name, default in texts.items()]
+        [
+            pl.col(name).replace("", None).fill_null(default) if name in rows.columns else pl.lit(default).alias(name)
+            for name, default in texts.items()
+        ]
     )
 
 
@@ -169,10 +292,16 @@ def _due_by_terms(rows: pl.DataFrame) -> pl.DataFrame:
         except DomainError:
             days.append(None)
     filled = missing.with_columns(_due=pl.Series(days, dtype=pl.Date))
-    return rows.join(filled, on=["terms", "issued_on"], how="left", maintain_order="left").with_columns(pl.coalesce("due_on", "_due").alias("due_on")).drop("_due")
+    return (
+        rows.join(filled, on=["terms", "issued_on"], how="left", maintain_order="left")
+        .with_columns(pl.coalesce("due_on", "_due").alias("due_on"))
+        .drop("_due")
+    )
 
 
-def _refuse(rows: pl.DataFrame, problems: list[pl.DataFrame], odd: pl.Expr, column: str, code: str, what: str, remedy: str) -> pl.DataFrame:
+def _refuse(
+    rows: pl.DataFrame, problems: list[pl.DataFrame], odd: pl.Expr, column: str, code: str, what: str, remedy: str
+) -> pl.DataFrame:
     """Move rows that fit `odd` to the problems, each with its sentence; returns the others."""
     bad = rows.filter(odd.fill_null(False))
     value = pl.col(column).cast(pl.String).fill_null("")

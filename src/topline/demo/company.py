@@ -29,7 +29,7 @@ from topline.team.queries import system_actor
 from topline.treasury import actions as treasury
 
 KEY, NAME = "demo", "Meridian Software GmbH"
-EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"  # noqa: S105  (printed for everybody; the demo is bound to this machine)
+EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
 DAYS = 730
 TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", ["RevOps"]), ("Bela Billing", "bela@demo.localhost", ["Billing"]),
         ("Clara Collections", "clara@demo.localhost", ["Collections"]), ("Theo Treasury", "theo@demo.localhost", ["Treasury"]),
@@ -68,9 +68,19 @@ class _Play:
 
     def __init__(self, actor: Actor, plan: Script, start: date) -> None:
         self.actor, self.plan = actor, plan
-        self.entity_id = books.open_entity(actor=actor, key=KEY, name=NAME, currency="EUR", time_zone="Europe/Berlin", country="DE")
-        members = [team.add_member(actor=actor, email=email, name=name, roles=roles, password=PASSWORD) for name, email, roles in TEAM]
-        for key, owner, deputy in (("billing", 2, 1), ("collections", 3, 2), ("treasury", 4, 0), ("books", 4, 2), ("sales", 7, 1)):
+        self.entity_id = books.open_entity(
+            actor=actor, key=KEY, name=NAME, currency="EUR", time_zone="Europe/Berlin", country="DE"
+        )
+        members = [
+            team.add_member(actor=actor, email=email, name=name, roles=roles, password=PASSWORD) for name, email, roles in TEAM
+        ]
+        for key, owner, deputy in (
+            ("billing", 2, 1),
+            ("collections", 3, 2),
+            ("treasury", 4, 0),
+            ("books", 4, 2),
+            ("sales", 7, 1),
+        ):
             team.set_area(actor=actor, key=key, owner_id=members[owner], deputy_id=members[deputy])
         frame = pl.DataFrame(
             {"name": [c.name for c in plan.customers], "currency": "EUR", "country": [c.country for c in plan.customers], "segment": [c.segment for c in plan.customers],
@@ -96,7 +106,10 @@ class _Play:
             self.costs[day].append((role, text, amount))
         pay = sum(p[2] for p in plan.pay_minor)
         for day in plan.paydays:
-            self.costs[day] += [("wages", "Salaries", pay), ("payroll_taxes", "Employer contributions", (2 * pay * EMPLOYER_PPM + 10**6) // (2 * 10**6))]
+            self.costs[day] += [
+                ("wages", "Salaries", pay),
+                ("payroll_taxes", "Employer contributions", (2 * pay * EMPLOYER_PPM + 10**6) // (2 * 10**6)),
+            ]
 
     def day(self, day: date, *, is_last: bool) -> None:
         """Bill what is due, take in what was paid, pay what must be paid; the bank's statement comes on Fridays."""
@@ -108,15 +121,33 @@ class _Play:
             account = book_queries.account_code(self.entity_id, role)
             clearing = book_queries.account_code(self.entity_id, "clearing")
             books.post_entry(
-                actor=self.actor, entity_id=self.entity_id, key=f"demo:{day}:{n}", effective_on=day, memo=text, debit=account, credit=clearing, amount_minor=amount, currency="EUR"
+                actor=self.actor,
+                entity_id=self.entity_id,
+                key=f"demo:{day}:{n}",
+                effective_on=day,
+                memo=text,
+                debit=account,
+                credit=clearing,
+                amount_minor=amount,
+                currency="EUR",
             )
-            self.lines.append(StatementEntry(amount_minor=-amount, currency="EUR", booked_on=day, counterparty_name=text, remittance_information=f"{text} {day:%m/%Y}"))
+            self.lines.append(
+                StatementEntry(
+                    amount_minor=-amount,
+                    currency="EUR",
+                    booked_on=day,
+                    counterparty_name=text,
+                    remittance_information=f"{text} {day:%m/%Y}",
+                )
+            )
         if day.weekday() == 4 or is_last:
             self._statement(day)
 
     def finish(self, end: date) -> None:
         """What treasury plans from here on, and a few things that lie on desks."""
-        pay = pl.DataFrame(self.plan.pay_minor, schema={"person": pl.String, "group": pl.String, "amount_minor": pl.Int64}, orient="row")
+        pay = pl.DataFrame(
+            self.plan.pay_minor, schema={"person": pl.String, "group": pl.String, "amount_minor": pl.Int64}, orient="row"
+        )
         treasury.set_pay_plan(
             actor=self.actor, entity_id=self.entity_id, name="Salaries", currency="EUR", frequency="biweekly", first_payday=self.plan.paydays[-1] + timedelta(days=14), lines=pay,
             employer_cost_ppm=EMPLOYER_PPM, debit_lead_days=2, bank_account_id=self.account,
@@ -124,21 +155,61 @@ class _Play:
         month = (end.replace(day=1) + timedelta(days=32)).replace(day=1)
         for name, kind, amount, day in (("Office rent", "rent", 3_100_000, 2), ("Value added tax", "tax", 5_000_000, 10), ("Cloud hosting", "vendor", 2_700_000, 14),
                                         ("Contractors", "vendor", 2_600_000, 20)):  # fmt: skip
-            treasury.plan_outflow(actor=self.actor, entity_id=self.entity_id, name=name, kind=kind, currency="EUR", amount_minor=amount, first_on=month.replace(day=day))
+            treasury.plan_outflow(
+                actor=self.actor,
+                entity_id=self.entity_id,
+                name=name,
+                kind=kind,
+                currency="EUR",
+                amount_minor=amount,
+                first_on=month.replace(day=day),
+            )
         big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
         clara = Member.objects.get(email="clara@demo.localhost")
-        market.change_customer(actor=self.actor, customer_id=big, changes={"owner_id": clara.pk, "credit_limit_minor": 100_000_000})
-        market.add_contact(actor=self.actor, customer_id=big, name="Dr. Petra Weiss", email="p.weiss@kolossal.example", phone="+49 30 5550199", role="Head of accounts payable", is_primary=True)
-        market.add_address(actor=self.actor, customer_id=big, line1="Hafenstraße 12", postal_code="20457", city="Hamburg", country="DE")
-        team.add_task(
-            actor=self.actor, title="Call Kolossal about the plant control system invoice", assignee_id=clara.pk, due_on=end + timedelta(days=1), about_kind="customer", about_id=big
+        market.change_customer(
+            actor=self.actor, customer_id=big, changes={"owner_id": clara.pk, "credit_limit_minor": 100_000_000}
         )
-        market.add_customers(actor=self.actor, customers=pl.DataFrame({"name": [f"{self.plan.customers[3].name.split()[0].upper()} {self.plan.customers[3].name.split()[1]}"], "currency": ["EUR"]}))
+        market.add_contact(
+            actor=self.actor,
+            customer_id=big,
+            name="Dr. Petra Weiss",
+            email="p.weiss@kolossal.example",
+            phone="+49 30 5550199",
+            role="Head of accounts payable",
+            is_primary=True,
+        )
+        market.add_address(
+            actor=self.actor, customer_id=big, line1="Hafenstraße 12", postal_code="20457", city="Hamburg", country="DE"
+        )
+        team.add_task(
+            actor=self.actor,
+            title="Call Kolossal about the plant control system invoice",
+            assignee_id=clara.pk,
+            due_on=end + timedelta(days=1),
+            about_kind="customer",
+            about_id=big,
+        )
+        market.add_customers(
+            actor=self.actor,
+            customers=pl.DataFrame(
+                {
+                    "name": [f"{self.plan.customers[3].name.split()[0].upper()} {self.plan.customers[3].name.split()[1]}"],
+                    "currency": ["EUR"],
+                }
+            ),
+        )
 
     def _bill(self, day: date, sales: list[script.Sale]) -> None:
         refs = [str(n) for n in range(len(sales))]
         owners = [self.plan.customers[s.customer] for s in sales]
-        head = pl.DataFrame({"ref": refs, "customer_id": [self.customers[s.customer] for s in sales], "currency": "EUR", "terms": [f"net {c.terms_days}" for c in owners]})
+        head = pl.DataFrame(
+            {
+                "ref": refs,
+                "customer_id": [self.customers[s.customer] for s in sales],
+                "currency": "EUR",
+                "terms": [f"net {c.terms_days}" for c in owners],
+            }
+        )
         lines = pl.DataFrame(
             {"ref": refs, "position": 1, "description": [s.service for s in sales], "quantity_micro": 10**6, "unit_price_nano": [s.net_minor * 10**9 for s in sales],
              "tax_rate_ppm": [TAX_PPM if c.country == "DE" else 0 for c in owners], "tax_category": ["S" if c.country == "DE" else "AE" for c in owners]}
@@ -152,7 +223,13 @@ class _Play:
         for sale, part, _ in paid:
             if sale.credited_minor and part == 0:
                 invoice = self.invoice_of[id(sale)]
-                note = billing.credit_invoice(actor=self.actor, invoice_id=invoice, issue_on=day, total_minor=sale.credited_minor, reason="Agreed after a dispute")
+                note = billing.credit_invoice(
+                    actor=self.actor,
+                    invoice_id=invoice,
+                    issue_on=day,
+                    total_minor=sale.credited_minor,
+                    reason="Agreed after a dispute",
+                )
                 link = pl.DataFrame({"invoice_id": [invoice], "amount_minor": [sale.credited_minor]})
                 receivables.apply_credit_note(actor=self.actor, credit_note_id=note, links=link, on=day)
         names = [self.plan.customers[s.customer].name for s, _, _ in paid]
@@ -163,10 +240,18 @@ class _Play:
         taken = receivables.record_payments(actor=self.actor, entity_id=self.entity_id, payments=frame)["payment_id"].to_list()
         links = [(p, self.invoice_of[id(s)], a) for p, (s, _, a) in zip(taken, paid, strict=True) if not s.unmatched]
         if links:
-            receivables.apply_cash(actor=self.actor, links=pl.DataFrame(links, schema=["payment_id", "invoice_id", "amount_minor"], orient="row"), on=day)
+            receivables.apply_cash(
+                actor=self.actor,
+                links=pl.DataFrame(links, schema=["payment_id", "invoice_id", "amount_minor"], orient="row"),
+                on=day,
+            )
         for name, (sale, _, amount) in zip(names, paid, strict=True):
             text = f"Rechnung {self.invoice_of[id(sale)]} vom {sale.on:%d.%m.%Y}"
-            self.lines.append(StatementEntry(amount_minor=amount, currency="EUR", booked_on=day, counterparty_name=name, remittance_information=text))
+            self.lines.append(
+                StatementEntry(
+                    amount_minor=amount, currency="EUR", booked_on=day, counterparty_name=name, remittance_information=text
+                )
+            )
 
     def _statement(self, day: date) -> None:
         closing = self.balance + sum(line.amount_minor for line in self.lines)
@@ -175,7 +260,13 @@ class _Play:
             closing_on=day, statement_id=f"{day:%G-%V}",
         )  # fmt: skip
         bank.import_statements(
-            actor=self.actor, entity_id=self.entity_id, statements=[statement], file_name=f"statement-{day}.xml", file_sha256=f"demo-{day}", format="camt", default_account_id=self.account
+            actor=self.actor,
+            entity_id=self.entity_id,
+            statements=[statement],
+            file_name=f"statement-{day}.xml",
+            file_sha256=f"demo-{day}",
+            format="camt",
+            default_account_id=self.account,
         )
         self.balance, self.lines, self.statement_from = closing, [], day + timedelta(days=1)
 

@@ -8,10 +8,34 @@ from datetime import date, timedelta
 
 FIRST = ["Alpen", "Nord", "Rhein", "Isar", "Hansa", "Baltic", "Delta", "Nova", "Terra", "Orion", "Vega", "Helio", "Kranich", "Falken", "Silber", "Eisen", "Linden", "Berg",
          "Fluss", "Stern", "Atlas", "Zenit", "Polar", "Merkur", "Sonnen"]  # fmt: skip
-SECOND = ["Werk", "Tech", "Logistik", "Medien", "Energie", "Bau", "Pharma", "Handel", "Systeme", "Optik", "Chemie", "Textil", "Motoren", "Daten", "Robotik"]
+SECOND = [
+    "Werk",
+    "Tech",
+    "Logistik",
+    "Medien",
+    "Energie",
+    "Bau",
+    "Pharma",
+    "Handel",
+    "Systeme",
+    "Optik",
+    "Chemie",
+    "Textil",
+    "Motoren",
+    "Daten",
+    "Robotik",
+]
 FORMS = ["GmbH", "AG", "GmbH & Co. KG", "SE", "UG"]
 SEGMENTS = ["Enterprise", "Mid-market", "Small business"]
-SERVICES = ["Platform licence", "Support plan", "Implementation", "Data migration", "Training days", "Analytics module", "Additional seats"]
+SERVICES = [
+    "Platform licence",
+    "Support plan",
+    "Implementation",
+    "Data migration",
+    "Training days",
+    "Analytics module",
+    "Additional seats",
+]
 BIG = "Kolossal Anlagenbau AG"
 
 
@@ -69,7 +93,9 @@ def write(*, seed: int, start: date, end: date) -> Script:
     sales.sort(key=lambda s: (s.on, s.customer))
     people = _people(dice)
     payroll = sum(p[2] for p in people)
-    paydays = [day for n in range(60) if start <= (day := _last_friday(end) - timedelta(days=14 * n) + timedelta(days=14)) <= end][::-1]
+    paydays = [
+        day for n in range(60) if start <= (day := _last_friday(end) - timedelta(days=14 * n) + timedelta(days=14)) <= end
+    ][::-1]
     costs = _costs(dice, start, end)
     taken = sum(a for s in sales for day, a in s.paid if day <= end)
     spent = sum(c[3] for c in costs) + len(paydays) * _with_employer(payroll)
@@ -108,7 +134,12 @@ def _sales(dice: random.Random, index: int, customer: Customer, end: date) -> li
         issued = _business_day(day)
         if issued > end:
             break
-        season = 1.0 + 0.25 * (issued.month in (11, 12)) - 0.2 * (issued.month in (7, 8)) + 0.12 * ((issued - customer.since).days / 365)
+        season = (
+            1.0
+            + 0.25 * (issued.month in (11, 12))
+            - 0.2 * (issued.month in (7, 8))
+            + 0.12 * ((issued - customer.since).days / 365)
+        )
         net = int(customer.size * season * dice.lognormvariate(0, 0.25)) * 100
         found.append(_paid(dice, Sale(index, issued, dice.choice(SERVICES), max(net, 5_000)), customer))
         day += timedelta(days=customer.every_days)
@@ -140,8 +171,18 @@ def gross(sale: Sale, customer: Customer) -> int:
 
 
 def _people(dice: random.Random) -> list[tuple[str, str, int]]:
-    groups = [("Engineering", 30, 3_100), ("Sales", 14, 2_700), ("Support", 12, 2_000), ("Operations", 8, 2_200), ("Management", 4, 4_800)]
-    return [(f"{group} {n + 1:02d}", group, int(base * dice.uniform(0.85, 1.25)) * 100) for group, count, base in groups for n in range(count)]
+    groups = [
+        ("Engineering", 30, 3_100),
+        ("Sales", 14, 2_700),
+        ("Support", 12, 2_000),
+        ("Operations", 8, 2_200),
+        ("Management", 4, 4_800),
+    ]
+    return [
+        (f"{group} {n + 1:02d}", group, int(base * dice.uniform(0.85, 1.25)) * 100)
+        for group, count, base in groups
+        for n in range(count)
+    ]
 
 
 def _costs(dice: random.Random, start: date, end: date) -> list[tuple[date, str, str, int]]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Literal
 
 import polars as pl
@@ -24,7 +25,7 @@ NOT_DUE = "not due"
 def labels(edges: Sequence[int] = EDGES) -> list[str]:
     """Names of the buckets, in order: `not due`, `1-30`, ..., `over 90`. Raises: Invalid unless edges rise from above zero."""
     ensure(
-        len(edges) > 0 and edges[0] > 0 and all(a < b for a, b in zip(edges, edges[1:], strict=False)),
+        len(edges) > 0 and edges[0] > 0 and all(a < b for a, b in pairwise(edges)),
         Invalid("Bucket edges must rise, such as 30, 60, 90.", field="edges"),
     )
     return [NOT_DUE, *(f"{low + 1}-{high}" for low, high in zip((0, *edges), edges, strict=False)), f"over {edges[-1]}"]
@@ -63,13 +64,19 @@ def table(aged: pl.DataFrame, unapplied: pl.DataFrame, *, by: str = "customer_id
     returns    by, currency, one i64 column per bucket, credits_minor (negative), unapplied_minor (negative), total_minor
     """
     names = labels(edges)
-    buckets = [pl.col("open_minor").filter((pl.col("bucket") == name) & (pl.col("open_minor") > 0)).sum().alias(name) for name in names]
-    grouped = aged.group_by(by, "currency").agg(*buckets, credits_minor=pl.col("open_minor").filter(pl.col("open_minor") < 0).sum())
+    buckets = [
+        pl.col("open_minor").filter((pl.col("bucket") == name) & (pl.col("open_minor") > 0)).sum().alias(name) for name in names
+    ]
+    grouped = aged.group_by(by, "currency").agg(
+        *buckets, credits_minor=pl.col("open_minor").filter(pl.col("open_minor") < 0).sum()
+    )
     cash = unapplied.group_by(by, "currency").agg(unapplied_minor=-pl.col("left_minor").sum())
     joined = grouped.join(cash, on=[by, "currency"], how="full", coalesce=True, nulls_equal=True).with_columns(
         pl.col([*names, "credits_minor", "unapplied_minor"]).fill_null(0)
     )
-    return joined.with_columns(total_minor=pl.sum_horizontal(*names, "credits_minor", "unapplied_minor")).sort("currency", "total_minor", descending=[False, True])
+    return joined.with_columns(total_minor=pl.sum_horizontal(*names, "credits_minor", "unapplied_minor")).sort(
+        "currency", "total_minor", descending=[False, True]
+    )
 
 
 def roll_rates(before: pl.DataFrame, after: pl.DataFrame, *, edges: Sequence[int] = EDGES) -> pl.DataFrame:
@@ -82,7 +89,7 @@ def roll_rates(before: pl.DataFrame, after: pl.DataFrame, *, edges: Sequence[int
     names = labels(edges)
     held = {str(b): v for b, v in before.group_by("bucket").agg(pl.col("open_minor").sum()).iter_rows()}
     later = {str(b): v for b, v in after.group_by("bucket").agg(pl.col("open_minor").sum()).iter_rows()}
-    rows = [(name, held.get(name, 0), later.get(following, 0)) for name, following in zip(names, names[1:], strict=False)]
+    rows = [(name, held.get(name, 0), later.get(following, 0)) for name, following in pairwise(names)]
     frame = pl.DataFrame(rows, schema={"bucket": pl.String, "balance_minor": pl.Int64, "rolled_minor": pl.Int64}, orient="row")
     return frame.with_columns(rate=pl.when(pl.col("balance_minor") > 0).then(pl.col("rolled_minor") / pl.col("balance_minor")))
 

@@ -13,7 +13,14 @@ from datetime import date, timedelta
 import polars as pl
 
 PRIOR_PAYMENTS = 5  # a customer's own average counts in full only with many payments beside these
-RECEIPTS = {"item_id": pl.Int64, "customer_id": pl.Int64, "currency": pl.String, "expected_on": pl.Date, "amount_minor": pl.Int64, "probability": pl.Float64}
+RECEIPTS = {
+    "item_id": pl.Int64,
+    "customer_id": pl.Int64,
+    "currency": pl.String,
+    "expected_on": pl.Date,
+    "amount_minor": pl.Int64,
+    "probability": pl.Float64,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,9 @@ def average_delays(history: pl.DataFrame) -> pl.DataFrame:
     days = history.with_columns(delay=(pl.col("paid_on") - pl.col("due_on")).dt.total_days().cast(pl.Float64))
     mean = float(days["delay"].mean() or 0.0)  # type: ignore[arg-type]
     own = days.group_by("customer_id").agg(payments=pl.len(), total=pl.col("delay").sum())
-    shrunk = own.select("customer_id", "payments", delay_days=(pl.col("total") + PRIOR_PAYMENTS * mean) / (pl.col("payments") + PRIOR_PAYMENTS))
+    shrunk = own.select(
+        "customer_id", "payments", delay_days=(pl.col("total") + PRIOR_PAYMENTS * mean) / (pl.col("payments") + PRIOR_PAYMENTS)
+    )
     company = pl.DataFrame({"customer_id": [None], "payments": [days.height], "delay_days": [mean]}, schema=shrunk.schema)
     return pl.concat([shrunk, company])
 
@@ -66,7 +75,12 @@ def expected_receipts(items: pl.DataFrame, history: pl.DataFrame, *, as_of: date
     overdue = (pl.lit(as_of) - expected).dt.total_days()
     moved = pl.lit(as_of) + pl.duration(days=(overdue // 2).clip(1, 28))
     return usual.with_columns(expected_on=pl.when(expected >= tomorrow).then(expected).otherwise(moved)).select(
-        "item_id", "customer_id", "currency", pl.col("expected_on").dt.add_business_days(0, holidays=sorted(closed), roll="forward"), "amount_minor", probability=pl.lit(1.0)
+        "item_id",
+        "customer_id",
+        "currency",
+        pl.col("expected_on").dt.add_business_days(0, holidays=sorted(closed), roll="forward"),
+        "amount_minor",
+        probability=pl.lit(1.0),
     )
 
 
@@ -80,10 +94,19 @@ def project(*, opening_minor: int, receipts: pl.DataFrame, outflows: pl.DataFram
     weighted = (pl.col("amount_minor") * pl.col("probability")).round(0).cast(pl.Int64)
     coming = receipts.group_by(day="expected_on").agg(in_minor=weighted.sum())
     going = outflows.group_by(day="debit_on").agg(out_minor=pl.col("amount_minor").sum())
-    frame = calendar.join(coming, on="day", how="left").join(going, on="day", how="left").sort("day").with_columns(pl.col("in_minor", "out_minor").fill_null(0))
+    frame = (
+        calendar.join(coming, on="day", how="left")
+        .join(going, on="day", how="left")
+        .sort("day")
+        .with_columns(pl.col("in_minor", "out_minor").fill_null(0))
+    )
     closing = opening_minor + (pl.col("in_minor") - pl.col("out_minor")).cum_sum()
     return frame.with_columns(closing_minor=closing).select(
-        "day", pl.col("closing_minor").shift(1, fill_value=opening_minor).alias("opening_minor"), "in_minor", "out_minor", "closing_minor"
+        "day",
+        pl.col("closing_minor").shift(1, fill_value=opening_minor).alias("opening_minor"),
+        "in_minor",
+        "out_minor",
+        "closing_minor",
     )
 
 
@@ -96,7 +119,11 @@ def rolled_up(daily: pl.DataFrame, *, every: str) -> pl.DataFrame:
         daily.sort("day")
         .group_by_dynamic("day", every=every)
         .agg(
-            pl.col("opening_minor").first(), pl.col("in_minor").sum(), pl.col("out_minor").sum(), pl.col("closing_minor").last(), lowest_minor=pl.col("closing_minor").min()
+            pl.col("opening_minor").first(),
+            pl.col("in_minor").sum(),
+            pl.col("out_minor").sum(),
+            pl.col("closing_minor").last(),
+            lowest_minor=pl.col("closing_minor").min(),
         )
         .rename({"day": "period"})
     )
@@ -114,7 +141,9 @@ def coverage(daily: pl.DataFrame, *, payrolls: pl.DataFrame, receipts: pl.DataFr
     """
     balance = {day: (opening, out) for day, opening, out in daily.select("day", "opening_minor", "out_minor").iter_rows()}
     found = []
-    for name, payday, debit_on, amount in payrolls.sort("debit_on", "name").select("name", "payday", "debit_on", "amount_minor").iter_rows():
+    for name, payday, debit_on, amount in (
+        payrolls.sort("debit_on", "name").select("name", "payday", "debit_on", "amount_minor").iter_rows()
+    ):
         if debit_on not in balance:
             continue
         opening, out = balance[debit_on]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 from topline.kernel import money
 from topline.kernel.errors import Invalid
@@ -17,7 +18,9 @@ class RateMissing(Invalid):
     code = "rate_missing"
 
 
-def convert_minor(amount_minor: int, *, from_currency: str, to_currency: str, from_rate: Decimal | None, to_rate: Decimal | None) -> int:
+def convert_minor(
+    amount_minor: int, *, from_currency: str, to_currency: str, from_rate: Decimal | None, to_rate: Decimal | None
+) -> int:
     """An amount in another currency, rounded once to its minor unit (half away from zero).
 
     from_rate, to_rate  units of each currency for one unit of the base
@@ -26,7 +29,12 @@ def convert_minor(amount_minor: int, *, from_currency: str, to_currency: str, fr
     if from_rate is None or to_rate is None:
         missing = from_currency if from_rate is None else to_currency
         raise RateMissing(f"There is no exchange rate for {missing}.", field="currency", remedy="Add a rate for the day.")
-    exact = Fraction(amount_minor) * Fraction(to_rate) / Fraction(from_rate) * Fraction(10) ** (money.exponent(to_currency) - money.exponent(from_currency))
+    exact = (
+        Fraction(amount_minor)
+        * Fraction(to_rate)
+        / Fraction(from_rate)
+        * Fraction(10) ** (money.exponent(to_currency) - money.exponent(from_currency))
+    )
     whole, rest = divmod(abs(exact.numerator), exact.denominator)
     rounded = whole + (2 * rest >= exact.denominator)
     return -rounded if exact < 0 else rounded
@@ -40,7 +48,9 @@ class Settlement:
     exchange_gain_minor: int
 
 
-def settle_payable(*, booked_home_minor: int, booked_foreign_minor: int, paid_home_minor: int, paid_foreign_minor: int, rate: Decimal) -> Settlement:
+def settle_payable(
+    *, booked_home_minor: int, booked_foreign_minor: int, paid_home_minor: int, paid_foreign_minor: int, rate: Decimal
+) -> Settlement:
     """Close a foreign payable that was paid short: the foreign rest is written off at the day's rate, what is left is exchange result.
 
     rate  foreign units for one home unit on the day of settlement. Source: IAS 21.28.
@@ -60,7 +70,9 @@ def inferred_rate(postings: Sequence[tuple[str, Decimal]]) -> Fraction:
         totals[currency] = totals.get(currency, Fraction(0)) + Fraction(amount)
     if len(totals) != 2:
         raise Invalid(
-            f"{len(totals)} currencies cannot balance each other.", field="currency", remedy="Give each amount its worth in the home currency."
+            f"{len(totals)} currencies cannot balance each other.",
+            field="currency",
+            remedy="Give each amount its worth in the home currency.",
         )
     first, second = totals.values()
     if first * second >= 0:
@@ -71,4 +83,4 @@ def inferred_rate(postings: Sequence[tuple[str, Decimal]]) -> Fraction:
 def value_changes(quantities: Sequence[Decimal], prices: Sequence[Decimal]) -> tuple[list[Decimal], list[Decimal]]:
     """Value at each period's end, and what changed since the one before: price moves and quantity added together."""
     values = [quantity * price for quantity, price in zip(quantities, prices, strict=True)]
-    return values, [after - before for before, after in zip(values, values[1:], strict=False)]
+    return values, [after - before for before, after in pairwise(values)]

@@ -61,7 +61,9 @@ def price_lines(lines: pl.DataFrame, *, tax_rounding: TaxRounding = "line", docu
     """
     # millionths x billionths: the product has 15 decimals and is exact
     gross = (pl.col("quantity_micro").cast(EXACT) / 10**6) * (pl.col("unit_price_nano").cast(EXACT) / 10**9)
-    rows = lines.with_columns(net_exact=gross * ((PPM - pl.col("discount_ppm")).cast(EXACT) / PPM)).with_columns(net_minor=round_half_away(pl.col("net_exact")))
+    rows = lines.with_columns(net_exact=gross * ((PPM - pl.col("discount_ppm")).cast(EXACT) / PPM)).with_columns(
+        net_minor=round_half_away(pl.col("net_exact"))
+    )
     tax_exact = pl.col("net_minor").cast(EXACT) * (pl.col("tax_rate_ppm").cast(EXACT) / PPM)
     if tax_rounding == "line":
         return rows.with_columns(tax_minor=round_half_away(tax_exact))
@@ -95,17 +97,23 @@ def credit_lines(lines: pl.DataFrame, credited: pl.DataFrame, *, total_minor: in
     Raises: Invalid when more is asked than is left.
     """
     rest = lines.join(credited, on="position", how="left", suffix="_gone", maintain_order="left").with_columns(
-        net=pl.col("net_minor") - pl.col("net_minor_gone").fill_null(0), tax=pl.col("tax_minor") - pl.col("tax_minor_gone").fill_null(0)
+        net=pl.col("net_minor") - pl.col("net_minor_gone").fill_null(0),
+        tax=pl.col("tax_minor") - pl.col("tax_minor_gone").fill_null(0),
     )
     left = [*rest["net"].to_list(), *rest["tax"].to_list()]
-    ensure(0 < total_minor <= sum(left), Invalid(f"{total_minor} minor units cannot be credited: {sum(left)} are left.", field="total_minor"))
+    ensure(
+        0 < total_minor <= sum(left),
+        Invalid(f"{total_minor} minor units cannot be credited: {sum(left)} are left.", field="total_minor"),
+    )
     parts = _shares_within(total_minor, left)
     half = len(parts) // 2
     return (
         rest.with_columns(net_minor=pl.Series(parts[:half], dtype=pl.Int64), tax_minor=pl.Series(parts[half:], dtype=pl.Int64))
         .filter((pl.col("net_minor") != 0) | (pl.col("tax_minor") != 0))
         .with_columns(
-            quantity_micro=pl.lit(PPM, dtype=pl.Int64), unit_price_nano=pl.col("net_minor") * 10**9, discount_ppm=pl.lit(0, dtype=pl.Int64)
+            quantity_micro=pl.lit(PPM, dtype=pl.Int64),
+            unit_price_nano=pl.col("net_minor") * 10**9,
+            discount_ppm=pl.lit(0, dtype=pl.Int64),
         )
         .drop("net", "tax", "net_minor_gone", "tax_minor_gone")
     )
@@ -149,7 +157,9 @@ def share_residual(*, amount: Decimal, rates_percent: Sequence[Decimal], step: D
     """Taxes of one base rounded so that together they are the rounded sum; a tax of zero rate never takes the odd cent."""
     exact = [amount * rate / 100 for rate in rates_percent]
     total = money.round_to_step(sum(exact, Decimal(0)), step, "half_away")
-    parts = _shares_within(int(total / step), [int((e / step).to_integral_value(rounding="ROUND_CEILING")) for e in exact], weights=exact)
+    parts = _shares_within(
+        int(total / step), [int((e / step).to_integral_value(rounding="ROUND_CEILING")) for e in exact], weights=exact
+    )
     return [part * step for part in parts]
 
 

@@ -51,7 +51,9 @@ class UnknownTerms(Invalid):
     code = "unknown_terms"
 
 
-_NET = re.compile(r"(?:(?P<percent>\d+(?:\.\d+)?)\s*/\s*(?P<within>\d+)\s*,?\s*)?(?:net|n/?)\s*(?P<days>\d+)(?P<eom>\s*(?:eom|days?\s+end\s+of\s+month|end\s+of\s+month))?")
+_NET = re.compile(
+    r"(?:(?P<percent>\d+(?:\.\d+)?)\s*/\s*(?P<within>\d+)\s*,?\s*)?(?:net|n/?)\s*(?P<days>\d+)(?P<eom>\s*(?:eom|days?\s+end\s+of\s+month|end\s+of\s+month))?"
+)
 _PARTS = re.compile(r"(?P<percent>\d+(?:\.\d+)?)\s*%\s*(?:in|after|net)?\s*(?P<days>\d+)")
 
 
@@ -73,7 +75,11 @@ def parse_terms(text: str) -> Terms:
         if sum(p for p, _ in shares) == 100:
             parts = [Part(percent=p, percent_of="total", days=d) for p, d in shares[:-1]]
             return Terms((*parts, Part(days=shares[-1][1])))
-    raise UnknownTerms(f"{text!r} are no payment terms that Topline can read.", field="terms", remedy="Write net 30, 2/10 net 30, net 30 eom or 50% 0, 50% 30.")
+    raise UnknownTerms(
+        f"{text!r} are no payment terms that Topline can read.",
+        field="terms",
+        remedy="Write net 30, 2/10 net 30, net 30 eom or 50% 0, 50% 30.",
+    )
 
 
 def due_day(issued_on: date, part: Part) -> date:
@@ -101,7 +107,11 @@ def instalments(*, total_minor: int, issued_on: date, parts: Sequence[Part]) -> 
         found.append((due_day(issued_on, part), amount))
         rest -= amount
     if rest:
-        raise Invalid(f"The plan leaves {rest} minor units without a due day.", field="parts", remedy="End it with a part for the remainder.")
+        raise Invalid(
+            f"The plan leaves {rest} minor units without a due day.",
+            field="parts",
+            remedy="End it with a part for the remainder.",
+        )
     return found
 
 
@@ -123,12 +133,18 @@ def schedule(invoices: pl.DataFrame, terms: Terms) -> pl.DataFrame:
             amount = pl.when(pl.col("total_minor") >= 0).then(part.fixed_minor).otherwise(-part.fixed_minor).cast(pl.Int64)
         elif part.percent is not None:
             of = pl.col("total_minor") if part.percent_of == "total" else pl.col("_rest")
-            exact = of.cast(pl.Decimal(38, 6)) * pl.lit(part.percent).cast(pl.Decimal(38, 6)) / pl.lit(100).cast(pl.Decimal(38, 6))
+            exact = (
+                of.cast(pl.Decimal(38, 6)) * pl.lit(part.percent).cast(pl.Decimal(38, 6)) / pl.lit(100).cast(pl.Decimal(38, 6))
+            )
             amount = exact.round(0, mode="half_away_from_zero").cast(pl.Int64)
         else:
             amount = pl.col("_rest")
         frame = frame.with_columns(_amount=amount)
-        parts.append(frame.join(due, on="issued_on", maintain_order="left").select("id", "due_on", amount_minor="_amount", position=pl.lit(position, dtype=pl.Int64)))
+        parts.append(
+            frame.join(due, on="issued_on", maintain_order="left").select(
+                "id", "due_on", amount_minor="_amount", position=pl.lit(position, dtype=pl.Int64)
+            )
+        )
         frame = frame.with_columns(_rest=pl.col("_rest") - pl.col("_amount"))
     if not bool((frame["_rest"] == 0).all()):
         raise Invalid("The plan does not cover the total.", field="parts", remedy="End it with a part for the remainder.")

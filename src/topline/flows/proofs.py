@@ -67,7 +67,9 @@ def transfers_have_their_entry_and_accounts() -> pl.DataFrame:
 def entries_have_transfers() -> pl.DataFrame:
     """No entry is empty."""
     return bulk.query(
-        "SELECT e.id, e.key FROM books_entry e WHERE NOT EXISTS (SELECT 1 FROM books_transfer t WHERE t.entry_id = e.id) LIMIT 100", (), {"entry_id": INT, "key": TEXT}
+        "SELECT e.id, e.key FROM books_entry e WHERE NOT EXISTS (SELECT 1 FROM books_transfer t WHERE t.entry_id = e.id) LIMIT 100",
+        (),
+        {"entry_id": INT, "key": TEXT},
     )
 
 
@@ -164,8 +166,14 @@ def bank_accounts_equal_statements() -> pl.DataFrame:
         (),
         {"bank_account_id": INT, "opening_minor": INT},
     )
-    ledger = _ledger().filter(pl.col("role").str.starts_with("bank:")).with_columns(bank_account_id=pl.col("role").str.strip_prefix("bank:").cast(pl.Int64))
-    joined = lines.join(opened, on="bank_account_id", how="left").join(ledger.select("bank_account_id", "balance_minor"), on="bank_account_id", how="left")
+    ledger = (
+        _ledger()
+        .filter(pl.col("role").str.starts_with("bank:"))
+        .with_columns(bank_account_id=pl.col("role").str.strip_prefix("bank:").cast(pl.Int64))
+    )
+    joined = lines.join(opened, on="bank_account_id", how="left").join(
+        ledger.select("bank_account_id", "balance_minor"), on="bank_account_id", how="left"
+    )
     joined = joined.with_columns(pl.col("opening_minor", "balance_minor").fill_null(0))
     return joined.filter(pl.col("balance_minor") != pl.col("lines_minor") + pl.col("opening_minor"))
 
@@ -192,7 +200,7 @@ def _ledger() -> pl.DataFrame:
 
 def _against_ledger(documents: pl.DataFrame, role: str, *, sign: int) -> pl.DataFrame:
     ledger = _ledger().filter(pl.col("role") == role).select("entity_id", "currency", ledger_minor=pl.col("balance_minor") * sign)
-    both = documents.join(ledger, on=["entity_id", "currency"], how="full", coalesce=True).with_columns(pl.col("documents_minor", "ledger_minor").fill_null(0))
+    both = documents.join(ledger, on=["entity_id", "currency"], how="full", coalesce=True).with_columns(
+        pl.col("documents_minor", "ledger_minor").fill_null(0)
+    )
     return both.filter(pl.col("documents_minor") != pl.col("ledger_minor"))
-
-

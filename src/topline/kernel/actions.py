@@ -89,7 +89,9 @@ def action(code: str, *, replayable: bool = True) -> Callable[[Callable[P, R]], 
             reason = given.get("reason", "") if takes_reason else given.pop("reason", "")
             if not actor.may(code):
                 raise PermissionMissing(
-                    f"{actor.name or actor.key} may not do this ({code}).", remedy="Ask an Owner for the role that allows it.", permission=code
+                    f"{actor.name or actor.key} may not do this ({code}).",
+                    remedy="Ask an Owner for the role that allows it.",
+                    permission=code,
                 )
             shown = {name: _summary(name, value) for name, value in given.items() if name != "actor"}
             with transaction.atomic():
@@ -120,7 +122,12 @@ def changed_many(kind: str, ids: Iterable[int] | pl.Series, *, after: dict[str, 
     series = pl.Series("id", ids, dtype=pl.Int64).unique().sort()
     if series.is_empty():
         return
-    runs = series.to_frame().group_by((pl.col("id") - pl.int_range(pl.len())).alias("run")).agg(first=pl.col("id").min(), last=pl.col("id").max()).sort("first")
+    runs = (
+        series.to_frame()
+        .group_by((pl.col("id") - pl.int_range(pl.len())).alias("run"))
+        .agg(first=pl.col("id").min(), last=pl.col("id").max())
+        .sort("first")
+    )
     _current().subjects.extend((kind, first, last, None, after) for first, last in runs.select("first", "last").iter_rows())
 
 

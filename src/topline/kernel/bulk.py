@@ -138,7 +138,10 @@ def read_locked(model: type[models.Model], ids: Sequence[int], columns: Sequence
         with connection.cursor() as cursor:
             table = connection.ops.quote_name(model._meta.db_table)
             cursor.execute(f"SELECT id FROM {table} WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [ordered])
-    parts = [read(manager.filter(pk__in=ordered[start : start + 30_000]).order_by("pk").values(*columns)) for start in range(0, len(ordered), 30_000)]
+    parts = [
+        read(manager.filter(pk__in=ordered[start : start + 30_000]).order_by("pk").values(*columns))
+        for start in range(0, len(ordered), 30_000)
+    ]
     return pl.concat(parts) if parts else pl.DataFrame(schema=types)
 
 
@@ -148,7 +151,10 @@ def query(sql: str, params: Sequence[Any], types: dict[str, pl.DataType]) -> pl.
         if is_postgresql():
             buffer = io.BytesIO()
             bound = psycopg.ClientCursor(connection.connection).mogrify(sql, params or None)  # COPY takes no parameters
-            with connection.wrap_database_errors, cursor.copy(f"COPY ({bound}) TO STDOUT (FORMAT csv, NULL '{_NULL}', FORCE_QUOTE *)") as copy:
+            with (
+                connection.wrap_database_errors,
+                cursor.copy(f"COPY ({bound}) TO STDOUT (FORMAT csv, NULL '{_NULL}', FORCE_QUOTE *)") as copy,
+            ):
                 for data in copy:
                     buffer.write(data)
             if not buffer.tell():
@@ -181,7 +187,9 @@ def _parse(name: str, kind: pl.DataType, wire: pl.DataType) -> pl.Expr:
             return column.str.slice(0, 10).str.to_date("%Y-%m-%d")
         case pl.Datetime():
             # "2026-01-31 10:00:00[.123456][+00]": both databases write UTC
-            return column.str.strip_suffix("+00").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us").dt.replace_time_zone("UTC")
+            return (
+                column.str.strip_suffix("+00").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us").dt.replace_time_zone("UTC")
+            )
         case pl.Boolean():
             return column == "t" if isinstance(wire, pl.String) else column.cast(pl.Boolean)
         case _:
@@ -206,8 +214,7 @@ def _default(field: models.Field[Any, Any]) -> Any:
     """The value to fill in for a column that the frame leaves out; None where the field allows none."""
     if field.primary_key or not field.has_default():
         return "" if isinstance(field, models.CharField | models.TextField) and not field.null and field.blank else None
-    value = field.get_default()
-    return value
+    return field.get_default()
 
 
 def _typed(model: type[models.Model], frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
@@ -219,7 +226,9 @@ def _typed(model: type[models.Model], frame: pl.DataFrame, columns: list[str]) -
             expressions.append(pl.col(name).cast(dtype(field)))
         else:
             value = _default(field)
-            expressions.append(pl.lit(json.dumps(value) if isinstance(field, models.JSONField) else value, dtype=dtype(field)).alias(name))
+            expressions.append(
+                pl.lit(json.dumps(value) if isinstance(field, models.JSONField) else value, dtype=dtype(field)).alias(name)
+            )
     return frame.select(expressions)
 
 
@@ -233,7 +242,10 @@ def _insert_chunk(model: type[models.Model], chunk: pl.DataFrame) -> None:
             data = chunk.with_columns(pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f+00")).write_csv(
                 include_header=False, quote_style="non_numeric", null_value=_NULL
             )
-            with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')") as copy:
+            with (
+                connection.wrap_database_errors,
+                cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv, NULL '{_NULL}')") as copy,
+            ):
                 copy.write(data.encode())
             return
         marks = ", ".join("?" * chunk.width)

@@ -30,7 +30,9 @@ def install_guards() -> None:
             for name, when in _triggers(table):
                 if is_postgresql():
                     scope = "STATEMENT" if when == "TRUNCATE" else "ROW"
-                    cursor.execute(f'CREATE OR REPLACE TRIGGER "{name}" BEFORE {when} ON "{table}" FOR EACH {scope} EXECUTE FUNCTION topline_refuse()')
+                    cursor.execute(
+                        f'CREATE OR REPLACE TRIGGER "{name}" BEFORE {when} ON "{table}" FOR EACH {scope} EXECUTE FUNCTION topline_refuse()'
+                    )
                 else:
                     cursor.execute(
                         f'CREATE TRIGGER IF NOT EXISTS "{name}" BEFORE {when} ON "{table}"'

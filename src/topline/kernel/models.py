@@ -18,7 +18,10 @@ class AuditRecord(models.Model):
     reason = models.CharField(max_length=500, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["actor_key", "-id"], name="audit_actor"), models.Index(fields=["action", "-id"], name="audit_action")]
+        indexes = [
+            models.Index(fields=["actor_key", "-id"], name="audit_actor"),
+            models.Index(fields=["action", "-id"], name="audit_action"),
+        ]
 
 
 class AuditSubject(models.Model):
@@ -35,7 +38,9 @@ class AuditSubject(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["kind", "last_id", "first_id"], name="audit_subject_ids")]
-        constraints = [models.CheckConstraint(condition=models.Q(first_id__lte=models.F("last_id")), name="audit_subject_run_is_ordered")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(first_id__lte=models.F("last_id")), name="audit_subject_run_is_ordered")
+        ]
 
 
 class IdempotencyKey(models.Model):
@@ -88,4 +93,6 @@ class OutboxMessage(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["available_at", "id"], condition=models.Q(state="waiting"), name="outbox_waiting")]
-        constraints = [models.CheckConstraint(condition=models.Q(state__in=["waiting", "done", "failed"]), name="outbox_state_known")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=["waiting", "done", "failed"]), name="outbox_state_known")
+        ]

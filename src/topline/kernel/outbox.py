@@ -26,7 +26,8 @@ def enqueue(topic: str, payload: dict[str, Any], *, key: str | None = None) -> N
     """Have `topic` handled once this transaction commits; a second message with the same key is dropped."""
     now = clock.now()
     OutboxMessage.objects.bulk_create(
-        [OutboxMessage(topic=topic, key=key, payload=payload, available_at=now, recorded_at=now)], ignore_conflicts=key is not None
+        [OutboxMessage(topic=topic, key=key, payload=payload, available_at=now, recorded_at=now)],
+        ignore_conflicts=key is not None,
     )
 
 
@@ -44,7 +45,9 @@ def drain(handlers: Mapping[str, Handler], *, limit: int = 100) -> int:
 
 def _handle_next(handlers: Mapping[str, Handler]) -> bool:
     with transaction.atomic():
-        waiting = OutboxMessage.objects.select_for_update(skip_locked=True).filter(state=OutboxMessage.State.WAITING, available_at__lte=clock.now())
+        waiting = OutboxMessage.objects.select_for_update(skip_locked=True).filter(
+            state=OutboxMessage.State.WAITING, available_at__lte=clock.now()
+        )
         message = waiting.order_by("available_at", "id").first()
         if message is None:
             return False
@@ -73,4 +76,6 @@ def _failed(message: OutboxMessage, error: Exception) -> None:
     message.available_at = clock.now() + timedelta(minutes=2**message.attempts)
     if message.attempts >= MAX_ATTEMPTS:
         message.state = OutboxMessage.State.FAILED
-    log.warning("outbox_message_failed", topic=message.topic, message_id=message.pk, attempts=message.attempts, error=message.last_error)
+    log.warning(
+        "outbox_message_failed", topic=message.topic, message_id=message.pk, attempts=message.attempts, error=message.last_error
+    )

@@ -18,7 +18,9 @@ def take(*, entity_id: int, code: str, count: int, prefix: str = "", width: int 
         raise RuntimeError("Numbers are taken inside the transaction that uses them.")
     if count == 0:
         return pl.Series("number", [], dtype=pl.String)
-    DocumentSeries.objects.bulk_create([DocumentSeries(entity_id=entity_id, code=code, prefix=prefix, width=width)], ignore_conflicts=True)
+    DocumentSeries.objects.bulk_create(
+        [DocumentSeries(entity_id=entity_id, code=code, prefix=prefix, width=width)], ignore_conflicts=True
+    )
     row = DocumentSeries.objects.select_for_update().get(entity_id=entity_id, code=code)
     first = row.next_number
     row.next_number = first + count

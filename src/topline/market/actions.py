@@ -17,7 +17,17 @@ from topline.market.names import folded
 from topline.team.models import Member
 from topline.timeline import actions as timeline
 
-OPTIONAL = ["legal_name", "tax_id", "country", "language", "terms", "segment", "credit_limit_minor", "attributes", "import_batch_id"]
+OPTIONAL = [
+    "legal_name",
+    "tax_id",
+    "country",
+    "language",
+    "terms",
+    "segment",
+    "credit_limit_minor",
+    "attributes",
+    "import_batch_id",
+]
 CHANGEABLE = {
     "name", "legal_name", "tax_id", "country", "language", "currency", "terms", "segment", "owner_id", "parent_id", "credit_limit_minor", "is_on_hold",
 }  # fmt: skip
@@ -58,14 +68,22 @@ def add_customers(*, actor: Actor, customers: pl.DataFrame) -> pl.DataFrame:
     for code in customers["currency"].unique().to_list():
         money.ensure_currency(code)
     if "tax_id" in customers.columns:
-        pairs = customers.select("tax_id", pl.col("country") if "country" in customers.columns else pl.lit("").alias("country")).unique()
+        pairs = customers.select(
+            "tax_id", pl.col("country") if "country" in customers.columns else pl.lit("").alias("country")
+        ).unique()
         for tax_id, country in pairs.iter_rows():
             check_tax_id(tax_id or "", country or "")
     frame = _numbered(customers)
-    taken = Customer.objects.filter(number__in=frame["number"].to_list()).values_list("number", flat=True)[:1] if frame.height <= 900 else []
+    taken = (
+        Customer.objects.filter(number__in=frame["number"].to_list()).values_list("number", flat=True)[:1]
+        if frame.height <= 900
+        else []
+    )
     doubled = frame.filter(pl.col("number").is_duplicated())["number"].to_list()
     if found := [*taken, *doubled][:1]:
-        raise CustomerNumberTaken(f"There is a customer {found[0]} already.", field="number", remedy="Use the existing customer or another number.")
+        raise CustomerNumberTaken(
+            f"There is a customer {found[0]} already.", field="number", remedy="Use the existing customer or another number."
+        )
     present = [name for name in OPTIONAL if name in frame.columns]
     written = bulk.insert(Customer, frame.select("number", "name", "currency", *present, created_at=pl.lit(clock.now())))
     _add_aliases(written.select(customer_id="id", kind=pl.lit("name"), value="name"), source="customer")
@@ -94,7 +112,10 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any]) 
     if changes.get("parent_id"):
         _check_parent(customer_id, int(changes["parent_id"]))
     if changes.get("owner_id"):
-        ensure(Member.objects.filter(pk=changes["owner_id"], is_active=True).exists(), Invalid("There is no such member.", field="owner_id"))
+        ensure(
+            Member.objects.filter(pk=changes["owner_id"], is_active=True).exists(),
+            Invalid("There is no such member.", field="owner_id"),
+        )
     before = {name: getattr(customer, name) for name in changes}
     for name, value in changes.items():
         setattr(customer, name, value)
@@ -110,14 +131,18 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any]) 
 
 
 @action("market.add_contact")
-def add_contact(*, actor: Actor, customer_id: int, name: str, email: str = "", phone: str = "", role: str = "", is_primary: bool = False) -> int:
+def add_contact(
+    *, actor: Actor, customer_id: int, name: str, email: str = "", phone: str = "", role: str = "", is_primary: bool = False
+) -> int:
     """Someone to talk to at a customer; returns the contact's id.
 
     Raises: NotFound, Invalid (name missing).
     """
     _customer(customer_id)
     ensure(bool(name.strip()), Invalid("A contact needs a name.", field="name", remedy="Fill in the name."))
-    contact = Contact.objects.create(customer_id=customer_id, name=name, email=email, phone=phone, role=role, is_primary=is_primary)
+    contact = Contact.objects.create(
+        customer_id=customer_id, name=name, email=email, phone=phone, role=role, is_primary=is_primary
+    )
     changed("customer", customer_id, after={"contact": name, "email": email})
     return contact.pk
 
@@ -131,7 +156,14 @@ def add_address(
     _customer(customer_id)
     ensure(bool(line1.strip()), Invalid("An address needs its first line.", field="line1"))
     address = Address.objects.create(
-        customer_id=customer_id, kind=kind, line1=line1, line2=line2, city=city, postal_code=postal_code, region=region, country=country
+        customer_id=customer_id,
+        kind=kind,
+        line1=line1,
+        line2=line2,
+        city=city,
+        postal_code=postal_code,
+        region=region,
+        country=country,
     )
     changed("customer", customer_id, after={"address": line1, "city": city})
     return address.pk
@@ -144,7 +176,10 @@ def add_alias(*, actor: Actor, customer_id: int, value: str, kind: str = "name",
     Raises: NotFound, Invalid (empty, unknown kind).
     """
     _customer(customer_id)
-    ensure(kind in {"name", "number", "iban", "tax_id"}, Invalid(f"{kind!r} is no kind of alias.", field="kind", remedy="Use name, number, iban or tax_id."))
+    ensure(
+        kind in {"name", "number", "iban", "tax_id"},
+        Invalid(f"{kind!r} is no kind of alias.", field="kind", remedy="Use name, number, iban or tax_id."),
+    )
     ensure(bool(value.strip()), Invalid("An alias needs a value.", field="value"))
     _add_aliases(pl.DataFrame({"customer_id": [customer_id], "kind": [kind], "value": [value.strip()]}), source=source)
     changed("customer", customer_id, after={"alias": value, "kind": kind})
@@ -160,8 +195,14 @@ def merge_customers(*, actor: Actor, keep_id: int, merge_id: int) -> int:
     Raises: NotFound, CannotMerge (same record, one of them merged already, parent and child).
     """
     keep, merge = _customer(keep_id), _customer(merge_id)
-    ensure(keep_id != merge_id, CannotMerge("A customer cannot be merged into itself.", field="merge_id", remedy="Choose two customers."))
-    ensure(keep.parent_id != merge_id, CannotMerge(f"{merge.name} is the parent of {keep.name}.", field="merge_id", remedy="Keep the parent instead."))
+    ensure(
+        keep_id != merge_id,
+        CannotMerge("A customer cannot be merged into itself.", field="merge_id", remedy="Choose two customers."),
+    )
+    ensure(
+        keep.parent_id != merge_id,
+        CannotMerge(f"{merge.name} is the parent of {keep.name}.", field="merge_id", remedy="Keep the parent instead."),
+    )
     before = {"merged_into_id": None, "parent_id": merge.parent_id}
     Customer.objects.filter(merged_into_id=merge_id).update(merged_into_id=keep_id)
     Customer.objects.filter(parent_id=merge_id).update(parent_id=keep_id)
@@ -170,7 +211,14 @@ def merge_customers(*, actor: Actor, keep_id: int, merge_id: int) -> int:
     merge.save(update_fields=["merged_into_id", "parent_id"])
     changed("customer", merge_id, before=before, after={"merged_into_id": keep_id})
     changed("customer", keep_id, after={"took_over": merge_id})
-    timeline.record_one("customer_merged", subject="customer", subject_id=keep_id, customer_id=keep_id, actor=actor, note=f"{merge.name} ({merge.number})")
+    timeline.record_one(
+        "customer_merged",
+        subject="customer",
+        subject_id=keep_id,
+        customer_id=keep_id,
+        actor=actor,
+        note=f"{merge.name} ({merge.number})",
+    )
     return keep_id
 
 
@@ -188,7 +236,9 @@ def check_tax_id(tax_id: str, country: str) -> None:
     try:
         module.validate(tax_id)
     except TaxIdError as error:
-        raise TaxIdInvalid(f"{tax_id} is no valid tax id of {prefix}: {error}.", field="tax_id", remedy="Ask the customer for the number again.") from error
+        raise TaxIdInvalid(
+            f"{tax_id} is no valid tax id of {prefix}: {error}.", field="tax_id", remedy="Ask the customer for the number again."
+        ) from error
 
 
 def _customer(customer_id: int) -> Customer:
@@ -197,7 +247,9 @@ def _customer(customer_id: int) -> Customer:
         raise NotFound(f"There is no customer {customer_id}.", field="customer_id")
     if customer.merged_into_id is not None:
         raise CannotMerge(
-            f"{customer.name} was merged into customer {customer.merged_into_id}.", field="customer_id", remedy="Use the customer that took it over."
+            f"{customer.name} was merged into customer {customer.merged_into_id}.",
+            field="customer_id",
+            remedy="Use the customer that took it over.",
         )
     return customer
 
@@ -208,7 +260,10 @@ def _check_parent(customer_id: int, parent_id: int) -> None:
     for _ in range(20):
         if above is None:
             return
-        ensure(above != customer_id, Invalid("A customer cannot stand below itself.", field="parent_id", remedy="Choose another parent."))
+        ensure(
+            above != customer_id,
+            Invalid("A customer cannot stand below itself.", field="parent_id", remedy="Choose another parent."),
+        )
         row = Customer.objects.filter(pk=above).values_list("parent_id", flat=True)
         ensure(len(row) == 1, Invalid(f"There is no customer {above}.", field="parent_id"))
         above = row[0]
@@ -224,15 +279,25 @@ def _numbered(customers: pl.DataFrame) -> pl.DataFrame:
         return customers
     fresh = series.take(entity_id=0, code="customer", count=count, prefix="C-", width=5)
     return customers.with_columns(
-        number=pl.when(missing).then(pl.lit(fresh).gather(missing.cum_sum().cast(pl.Int64).clip(1) - 1)).otherwise(pl.col("number"))
+        number=pl.when(missing)
+        .then(pl.lit(fresh).gather(missing.cum_sum().cast(pl.Int64).clip(1) - 1))
+        .otherwise(pl.col("number"))
     )
 
 
 def _add_aliases(rows: pl.DataFrame, *, source: str) -> None:
     """Names and numbers to find customers by; those already known are left as they are."""
-    frame = rows.with_columns(folded=folded(pl.col("value"))).filter(pl.col("folded") != "").unique(["customer_id", "kind", "folded"], maintain_order=True)
-    known = bulk.read(CustomerAlias.objects.filter(customer_id__in=frame["customer_id"].to_list()).values("customer_id", "kind", "folded")) if (
-        frame.height <= 900
-    ) else pl.DataFrame(schema={"customer_id": pl.Int64, "kind": pl.String, "folded": pl.String})
+    frame = (
+        rows.with_columns(folded=folded(pl.col("value")))
+        .filter(pl.col("folded") != "")
+        .unique(["customer_id", "kind", "folded"], maintain_order=True)
+    )
+    known = (
+        bulk.read(
+            CustomerAlias.objects.filter(customer_id__in=frame["customer_id"].to_list()).values("customer_id", "kind", "folded")
+        )
+        if (frame.height <= 900)
+        else pl.DataFrame(schema={"customer_id": pl.Int64, "kind": pl.String, "folded": pl.String})
+    )
     fresh = frame.join(known, on=["customer_id", "kind", "folded"], how="anti")
     bulk.insert(CustomerAlias, fresh.select("customer_id", "kind", "value", "folded", source=pl.lit(source)))

@@ -30,11 +30,16 @@ class Customer(models.Model):
     import_batch_id = models.BigIntegerField(null=True, db_index=True)
 
     class Meta:
-        indexes = [models.Index(fields=["name", "id"], name="customer_by_name"), models.Index(fields=["tax_id"], name="customer_tax_id", condition=~Q(tax_id=""))]
+        indexes = [
+            models.Index(fields=["name", "id"], name="customer_by_name"),
+            models.Index(fields=["tax_id"], name="customer_tax_id", condition=~Q(tax_id="")),
+        ]
         constraints = [
             models.CheckConstraint(condition=~Q(parent=F("id")), name="customer_is_not_its_own_parent"),
             models.CheckConstraint(condition=~Q(merged_into=F("id")), name="customer_is_not_merged_into_itself"),
-            models.CheckConstraint(condition=Q(credit_limit_minor__gte=0) | Q(credit_limit_minor__isnull=True), name="credit_limit_is_not_negative"),
+            models.CheckConstraint(
+                condition=Q(credit_limit_minor__gte=0) | Q(credit_limit_minor__isnull=True), name="credit_limit_is_not_negative"
+            ),
         ]
 
 

@@ -14,7 +14,15 @@ _LETTERS = {"ß": "ss", "ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe",
 
 def folded(column: pl.Expr) -> pl.Expr:
     """Text folded for comparison: lower case, no accents (ä, ö, ü as in ae, oe, ue), letters and digits only, no legal form."""
-    text = column.str.to_lowercase().str.replace_many(["ä", "ö", "ü"], ["ae", "oe", "ue"]).str.replace_many(list(_LETTERS), list(_LETTERS.values()))
+    text = (
+        column.str.to_lowercase()
+        .str.replace_many(["ä", "ö", "ü"], ["ae", "oe", "ue"])
+        .str.replace_many(list(_LETTERS), list(_LETTERS.values()))
+    )
     words = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars()
-    bare = words.str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ").str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ").str.replace_all(" ", "")
+    bare = (
+        words.str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")
+        .str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")
+        .str.replace_all(" ", "")
+    )
     return pl.when(bare == "").then(words.str.replace_all(" ", "")).otherwise(bare)

@@ -38,7 +38,9 @@ def record_ids(customer_id: int) -> list[int]:
 
 def canonical() -> pl.DataFrame:
     """Merged records and the customer that took each over: record_id, customer_id; empty when nothing was ever merged."""
-    return bulk.read(Customer.objects.filter(merged_into__isnull=False).values("id", "merged_into_id")).rename({"id": "record_id", "merged_into_id": "customer_id"})
+    return bulk.read(Customer.objects.filter(merged_into__isnull=False).values("id", "merged_into_id")).rename(
+        {"id": "record_id", "merged_into_id": "customer_id"}
+    )
 
 
 def resolve(frame: pl.DataFrame, *, column: str = "customer_id") -> pl.DataFrame:
@@ -77,7 +79,9 @@ def customers(*, search: str = "", owner_id: int | None = None, segment: str = "
     if search:
         key = pl.select(folded(pl.lit(search))).item()
         named = CustomerAlias.objects.filter(folded__startswith=key).values("customer_id")[:500] if key else []
-        rows = rows.filter(Q(name__icontains=search) | Q(number__istartswith=search) | Q(pk__in=list(c["customer_id"] for c in named)))
+        rows = rows.filter(
+            Q(name__icontains=search) | Q(number__istartswith=search) | Q(pk__in=[c["customer_id"] for c in named])
+        )
     if owner_id is not None:
         rows = rows.filter(owner_id=owner_id)
     if segment:
@@ -117,7 +121,11 @@ def duplicates(*, limit: int = 100) -> pl.DataFrame:
     """
     frame = bulk.read(Customer.objects.filter(merged_into__isnull=True).order_by("id").values("id", "name", "tax_id")[:50_000])
     frame = frame.with_columns(folded=folded(pl.col("name")))
-    pairs = [_equal_pairs(frame.filter(pl.col("tax_id") != ""), "tax_id", "same tax id"), _equal_pairs(frame, "folded", "same name"), _similar_pairs(frame)]
+    pairs = [
+        _equal_pairs(frame.filter(pl.col("tax_id") != ""), "tax_id", "same tax id"),
+        _equal_pairs(frame, "folded", "same name"),
+        _similar_pairs(frame),
+    ]
     named = frame.select("id", "name")
     return (
         pl.concat(pairs)
@@ -142,16 +150,26 @@ def _aliases(kind: str, keys: pl.Series) -> pl.DataFrame:
 
 def _equal_pairs(frame: pl.DataFrame, column: str, reason: str) -> pl.DataFrame:
     first = frame.group_by(column).agg(keep_id=pl.col("id").min(), n=pl.len()).filter(pl.col("n") > 1)
-    return frame.join(first, on=column).filter(pl.col("id") != pl.col("keep_id")).select("keep_id", merge_id="id", score=pl.lit(100.0), reason=pl.lit(reason))
+    return (
+        frame.join(first, on=column)
+        .filter(pl.col("id") != pl.col("keep_id"))
+        .select("keep_id", merge_id="id", score=pl.lit(100.0), reason=pl.lit(reason))
+    )
 
 
 def _similar_pairs(frame: pl.DataFrame) -> pl.DataFrame:
     found: list[tuple[int, int, float, str]] = []
-    for block in frame.filter(pl.col("folded") != "").with_columns(block=pl.col("folded").str.slice(0, BLOCK)).partition_by("block"):
+    for block in (
+        frame.filter(pl.col("folded") != "").with_columns(block=pl.col("folded").str.slice(0, BLOCK)).partition_by("block")
+    ):
         if block.height < 2:
             continue
         texts, ids = block["folded"].to_list(), block["id"].to_list()
         scores = process.cdist(texts, texts, scorer=fuzz.ratio, score_cutoff=SIMILAR)
         rows, columns = scores.nonzero()
-        found += [(ids[i], ids[j], float(scores[i, j]), "similar name") for i, j in zip(rows, columns, strict=True) if i < j and texts[i] != texts[j]]
+        found += [
+            (ids[i], ids[j], float(scores[i, j]), "similar name")
+            for i, j in zip(rows, columns, strict=True)
+            if i < j and texts[i] != texts[j]
+        ]
     return pl.DataFrame(found, schema=_PAIR, orient="row")

@@ -86,12 +86,21 @@ def record_payments(*, actor: Actor, entity_id: int, payments: pl.DataFrame, imp
     for code in payments["currency"].unique().to_list():
         money.ensure_currency(code)
     odd = payments.filter(pl.col("amount_minor") <= 0)
-    ensure(odd.is_empty(), NothingToApply("A payment must be more than zero.", field="amount", remedy="Book money that leaves as a refund or a vendor payment."))
+    ensure(
+        odd.is_empty(),
+        NothingToApply(
+            "A payment must be more than zero.", field="amount", remedy="Book money that leaves as a refund or a vendor payment."
+        ),
+    )
     home = Entity.objects.get(pk=entity_id).currency
     worth = rates.convert(payments.select("currency", "amount_minor", on="received_on"), to=home)
-    frame = payments.with_columns(worth["converted_minor"].alias("functional_minor"), bulk.reserve_ids(Payment, payments.height).alias("id"))
+    frame = payments.with_columns(
+        worth["converted_minor"].alias("functional_minor"), bulk.reserve_ids(Payment, payments.height).alias("id")
+    )
     if "number" not in frame.columns:
-        frame = frame.with_columns(series.take(entity_id=entity_id, code="payment", count=frame.height, prefix="PAY-").alias("number"))
+        frame = frame.with_columns(
+            series.take(entity_id=entity_id, code="payment", count=frame.height, prefix="PAY-").alias("number")
+        )
     _ensure_numbers_free(entity_id, frame["number"])
     frame = frame.with_columns(key=pl.format("payment:{}:received", "id"))
     booked = frame.select(
@@ -134,8 +143,18 @@ def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None) -> 
     """
     links = links if "effective_on" in links.columns else links.with_columns(effective_on=pl.lit(on))
     payments, invoices = _locked(links)
-    links = links.join(payments.select(payment_id="id", payment_currency="currency", received_on="received_on"), on="payment_id", how="left", maintain_order="left")
-    links = links.join(invoices.select(invoice_id="id", currency="currency", issued_on="issued_on"), on="invoice_id", how="left", maintain_order="left")
+    links = links.join(
+        payments.select(payment_id="id", payment_currency="currency", received_on="received_on"),
+        on="payment_id",
+        how="left",
+        maintain_order="left",
+    )
+    links = links.join(
+        invoices.select(invoice_id="id", currency="currency", issued_on="issued_on"),
+        on="invoice_id",
+        how="left",
+        maintain_order="left",
+    )
     early = links.filter((pl.col("effective_on") < pl.col("received_on")) | (pl.col("effective_on") < pl.col("issued_on")))
     if early.height:
         row = early.row(0, named=True)
@@ -147,10 +166,17 @@ def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None) -> 
     links = _with_source(links)
     rows = pl.concat(
         [
-            links.select("effective_on", "invoice_id", "payment_id", "amount_minor", "source_minor", kind=pl.lit(K.PAYMENT.value)),
+            links.select(
+                "effective_on", "invoice_id", "payment_id", "amount_minor", "source_minor", kind=pl.lit(K.PAYMENT.value)
+            ),
             *(
                 links.filter(pl.col(column) > 0).select(
-                    "effective_on", "invoice_id", "payment_id", amount_minor=pl.col(column), source_minor=pl.lit(0, dtype=pl.Int64), kind=pl.lit(kind.value)
+                    "effective_on",
+                    "invoice_id",
+                    "payment_id",
+                    amount_minor=pl.col(column),
+                    source_minor=pl.lit(0, dtype=pl.Int64),
+                    kind=pl.lit(kind.value),
                 )
                 for column, kind in (("discount_minor", K.DISCOUNT), ("fee_minor", K.BANK_FEE))
                 if column in links.columns
@@ -175,7 +201,9 @@ def apply_credit_note(*, actor: Actor, credit_note_id: int, links: pl.DataFrame,
     invoices = billing.for_update([*links["invoice_id"].to_list(), credit_note_id])
     kinds = dict(invoices.select("id", "kind").iter_rows())
     ensure(kinds[credit_note_id] == Invoice.Kind.CREDIT_NOTE, Invalid("That is no credit note.", field="credit_note_id"))
-    ensure(invoices["currency"].n_unique() == 1, Invalid("A credit note settles documents of its own currency.", field="invoice_id"))
+    ensure(
+        invoices["currency"].n_unique() == 1, Invalid("A credit note settles documents of its own currency.", field="invoice_id")
+    )
     return _settle(actor=actor, rows=rows, invoices=invoices, payments=_no_payments())
 
 
@@ -186,7 +214,9 @@ def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str
     returns  one row per allocation, as apply_cash
     Raises: DocumentNotOpen, Invalid (no reason), NotFound, books.PeriodLocked.
     """
-    ensure(bool(reason.strip()), Invalid("A write-off needs a reason.", field="reason", remedy="Say why the money will not come."))
+    ensure(
+        bool(reason.strip()), Invalid("A write-off needs a reason.", field="reason", remedy="Say why the money will not come.")
+    )
     invoices = billing.for_update(invoice_ids)
     rows = invoices.select(
         invoice_id="id", amount_minor=pl.col("total_minor") - pl.col("allocated_minor"), source_minor=pl.lit(0, dtype=pl.Int64), kind=pl.lit(K.WRITE_OFF.value),
@@ -203,7 +233,16 @@ def refund(*, actor: Actor, payment_id: int, amount_minor: int, on: date, reason
     """
     payments = queries.payments_for_update([payment_id])
     rows = pl.DataFrame(
-        [{"kind": K.REFUND.value, "invoice_id": None, "payment_id": payment_id, "credit_note_id": None, "amount_minor": amount_minor, "source_minor": amount_minor}],
+        [
+            {
+                "kind": K.REFUND.value,
+                "invoice_id": None,
+                "payment_id": payment_id,
+                "credit_note_id": None,
+                "amount_minor": amount_minor,
+                "source_minor": amount_minor,
+            }
+        ],
         schema=_ALLOCATION,
     ).with_columns(effective_on=pl.lit(on))
     return _settle(actor=actor, rows=rows, invoices=_no_invoices(), payments=payments)
@@ -235,7 +274,9 @@ def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reaso
         _unapply(actor=actor, rows=standing, on=on, reason=reason)
     entries = books.entry_ids([f"payment:{i}:received" for i in payments["id"].to_list()])
     books.reverse(entry_ids=entries, effective_on=on, memo=f"Returned: {reason}" if reason else "Returned by the bank")
-    bulk.update(Payment, payments.select("id", state=pl.lit(Payment.State.RETURNED.value), allocated_minor=pl.lit(0, dtype=pl.Int64)))
+    bulk.update(
+        Payment, payments.select("id", state=pl.lit(Payment.State.RETURNED.value), allocated_minor=pl.lit(0, dtype=pl.Int64))
+    )
     changed_many("payment", payments["id"], after={"state": "returned", "reason": reason})
     told = payments.select("customer_id", "currency", "amount_minor", payment_id="id", note=pl.lit(reason))
     timeline.record("payment_returned", told, subject="payment", actor=actor, on=on)
@@ -244,10 +285,14 @@ def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reaso
 
 def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
     """The one way by which anything is settled: check against what is open, link, post, and set states; all rows or none."""
-    ensure(bool((rows["amount_minor"] > 0).all()), NothingToApply("An amount to apply must be more than zero.", field="amount_minor"))
+    ensure(
+        bool((rows["amount_minor"] > 0).all()), NothingToApply("An amount to apply must be more than zero.", field="amount_minor")
+    )
     _check_open(rows, invoices)
     _check_left(rows, payments)
-    rows = posting.with_functional(rows, invoices=invoices, payments=payments).with_columns(id=bulk.reserve_ids(Allocation, rows.height))
+    rows = posting.with_functional(rows, invoices=invoices, payments=payments).with_columns(
+        id=bulk.reserve_ids(Allocation, rows.height)
+    )
     posting.post_allocations(rows, invoices=invoices, payments=payments)
     written = bulk.insert(
         Allocation,
@@ -266,14 +311,17 @@ def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payment
 def _unapply(*, actor: Actor, rows: pl.DataFrame, on: date, reason: str) -> pl.DataFrame:
     undone = Allocation.objects.filter(reverses_id__in=rows["id"].to_list()).values_list("reverses_id", flat=True)[:1]
     ensure(not undone, AllocationUndone(f"Allocation {undone[0] if undone else ''} was undone before.", field="allocation_ids"))
-    documents = [i for i in {*rows["invoice_id"].drop_nulls().to_list(), *rows["credit_note_id"].drop_nulls().to_list()}]
+    documents = list({*rows["invoice_id"].drop_nulls().to_list(), *rows["credit_note_id"].drop_nulls().to_list()})
     payments = queries.payments_for_update(rows["payment_id"].drop_nulls().unique().to_list())
     invoices = billing.for_update(documents)
     entries = books.entry_ids([f"allocation:{i}" for i in rows["id"].to_list()])
     if entries:
         books.reverse(entry_ids=entries, effective_on=on, memo=reason or "Unapplied")
     mirror = rows.with_columns(
-        pl.col("amount_minor", "source_minor", "functional_minor").neg(), effective_on=pl.lit(on), reverses_id="id", id=bulk.reserve_ids(Allocation, rows.height)
+        pl.col("amount_minor", "source_minor", "functional_minor").neg(),
+        effective_on=pl.lit(on),
+        reverses_id="id",
+        id=bulk.reserve_ids(Allocation, rows.height),
     )
     bulk.insert(
         Allocation,
@@ -303,7 +351,9 @@ def _locked(links: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _with_source(links: pl.DataFrame) -> pl.DataFrame:
     """What each link takes of its payment: the same amount, or its worth in the payment's currency at the day's rate."""
     given = pl.col("source_minor") if "source_minor" in links.columns else pl.lit(None, dtype=pl.Int64)
-    links = links.with_columns(source_minor=pl.coalesce(given, pl.when(pl.col("currency") == pl.col("payment_currency")).then("amount_minor")))
+    links = links.with_columns(
+        source_minor=pl.coalesce(given, pl.when(pl.col("currency") == pl.col("payment_currency")).then("amount_minor"))
+    )
     missing = links["source_minor"].is_null()
     if not missing.any():
         return links
@@ -325,7 +375,11 @@ def _check_open(rows: pl.DataFrame, invoices: pl.DataFrame) -> None:
     closed = sums.filter(pl.col("state") != S.OPEN)
     if closed.height:
         row = closed.row(0, named=True)
-        raise DocumentNotOpen(f"{row['number'] or 'Draft ' + str(row['id'])} is {row['state']}: nothing is open on it.", field="invoice_id", remedy="Choose an open document.")
+        raise DocumentNotOpen(
+            f"{row['number'] or 'Draft ' + str(row['id'])} is {row['state']}: nothing is open on it.",
+            field="invoice_id",
+            remedy="Choose an open document.",
+        )
     over = sums.filter(pl.col("wanted") > pl.col("total_minor") - pl.col("allocated_minor"))
     if over.height:
         row = over.row(0, named=True)
@@ -342,7 +396,10 @@ def _check_left(rows: pl.DataFrame, payments: pl.DataFrame) -> None:
     sums = rows.drop_nulls("payment_id").group_by("payment_id").agg(wanted=pl.col("source_minor").sum())
     frame = sums.join(payments, left_on="payment_id", right_on="id", how="left").sort("payment_id")
     returned = frame.filter(pl.col("state") != Payment.State.RECEIVED)
-    ensure(returned.is_empty(), PaymentNotUsable("The payment was returned by the bank.", field="payment_id", remedy="Choose another payment."))
+    ensure(
+        returned.is_empty(),
+        PaymentNotUsable("The payment was returned by the bank.", field="payment_id", remedy="Choose another payment."),
+    )
     over = frame.filter(pl.col("wanted") > pl.col("amount_minor") - pl.col("allocated_minor"))
     if over.height:
         row = over.row(0, named=True)
@@ -360,17 +417,25 @@ def _update_documents(rows: pl.DataFrame, invoices: pl.DataFrame, *, actor: Acto
     moves = pl.concat(
         [
             rows.drop_nulls("invoice_id").select("effective_on", "kind", id="invoice_id", moved="amount_minor"),
-            rows.drop_nulls("credit_note_id").select("effective_on", kind=pl.lit("used"), id="credit_note_id", moved="source_minor"),
+            rows.drop_nulls("credit_note_id").select(
+                "effective_on", kind=pl.lit("used"), id="credit_note_id", moved="source_minor"
+            ),
         ]
     )
     if moves.is_empty():
         return
-    sums = moves.group_by("id").agg(pl.col("moved").sum(), day=pl.col("effective_on").max(), lost=(pl.col("kind") == K.WRITE_OFF).any())
+    sums = moves.group_by("id").agg(
+        pl.col("moved").sum(), day=pl.col("effective_on").max(), lost=(pl.col("kind") == K.WRITE_OFF).any()
+    )
     after = sums.join(invoices, on="id").with_columns(allocated_minor=pl.col("allocated_minor") + pl.col("moved"))
     full = pl.col("allocated_minor") == pl.col("total_minor")
     after = after.with_columns(
         was="state",
-        state=pl.when(full & pl.col("lost")).then(pl.lit(S.WRITTEN_OFF.value)).when(full).then(pl.lit(S.PAID.value)).otherwise(pl.lit(S.OPEN.value)),
+        state=pl.when(full & pl.col("lost"))
+        .then(pl.lit(S.WRITTEN_OFF.value))
+        .when(full)
+        .then(pl.lit(S.PAID.value))
+        .otherwise(pl.lit(S.OPEN.value)),
         closed_on=pl.when(full).then(pl.max_horizontal("day", "issued_on")),
     )
     bulk.update(Invoice, after.select("id", "allocated_minor", "state", "closed_on"))
@@ -378,7 +443,11 @@ def _update_documents(rows: pl.DataFrame, invoices: pl.DataFrame, *, actor: Acto
     for kind, state in (("invoice_paid", S.PAID), ("invoice_written_off", S.WRITTEN_OFF), ("invoice_reopened", S.OPEN)):
         now = after.filter((pl.col("state") == state) & (pl.col("was") != state) & (pl.col("kind") == Invoice.Kind.INVOICE))
         timeline.record(
-            kind, now.select("customer_id", "currency", "day", invoice_id="id", amount_minor="total_minor", note="number"), subject="invoice", actor=actor, on=pl.col("day")
+            kind,
+            now.select("customer_id", "currency", "day", invoice_id="id", amount_minor="total_minor", note="number"),
+            subject="invoice",
+            actor=actor,
+            on=pl.col("day"),
         )
 
 
@@ -389,15 +458,33 @@ def _update_payments(rows: pl.DataFrame, payments: pl.DataFrame) -> None:
 
 
 def _record_applied(rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame, *, actor: Actor) -> None:
-    paid = rows.filter(pl.col("kind") == K.PAYMENT).join(invoices.select(invoice_id="id", customer_id="customer_id", currency="currency", note="number"), on="invoice_id")
-    timeline.record("payment_applied", paid.select("payment_id", "customer_id", "currency", "amount_minor", "note", "effective_on"), subject="payment", actor=actor, on=pl.col("effective_on"))
-    noted = rows.filter(pl.col("kind") == K.CREDIT_NOTE).join(invoices.select(invoice_id="id", customer_id="customer_id", currency="currency", note="number"), on="invoice_id")
+    paid = rows.filter(pl.col("kind") == K.PAYMENT).join(
+        invoices.select(invoice_id="id", customer_id="customer_id", currency="currency", note="number"), on="invoice_id"
+    )
+    timeline.record(
+        "payment_applied",
+        paid.select("payment_id", "customer_id", "currency", "amount_minor", "note", "effective_on"),
+        subject="payment",
+        actor=actor,
+        on=pl.col("effective_on"),
+    )
+    noted = rows.filter(pl.col("kind") == K.CREDIT_NOTE).join(
+        invoices.select(invoice_id="id", customer_id="customer_id", currency="currency", note="number"), on="invoice_id"
+    )
     timeline.record(
         "credit_note_applied", noted.select("customer_id", "currency", "amount_minor", "note", "effective_on", credit_note_id="credit_note_id"),
         subject="credit_note", actor=actor, on=pl.col("effective_on"),
     )  # fmt: skip
-    back = rows.filter(pl.col("kind") == K.REFUND).join(payments.select(payment_id="id", customer_id="customer_id", currency="currency", note="number"), on="payment_id")
-    timeline.record("payment_refunded", back.select("payment_id", "customer_id", "currency", "amount_minor", "note", "effective_on"), subject="payment", actor=actor, on=pl.col("effective_on"))
+    back = rows.filter(pl.col("kind") == K.REFUND).join(
+        payments.select(payment_id="id", customer_id="customer_id", currency="currency", note="number"), on="payment_id"
+    )
+    timeline.record(
+        "payment_refunded",
+        back.select("payment_id", "customer_id", "currency", "amount_minor", "note", "effective_on"),
+        subject="payment",
+        actor=actor,
+        on=pl.col("effective_on"),
+    )
 
 
 def _no_payments() -> pl.DataFrame:
@@ -411,9 +498,16 @@ def _no_invoices() -> pl.DataFrame:
 def _ensure_numbers_free(entity_id: int, numbers: pl.Series) -> None:
     taken = numbers.filter(numbers.is_duplicated()).to_list()[:1]
     for start in range(0, 0 if taken else numbers.len(), 900):
-        taken = list(Payment.objects.filter(entity_id=entity_id, number__in=numbers.slice(start, 900).to_list()).values_list("number", flat=True)[:1])
+        taken = list(
+            Payment.objects.filter(entity_id=entity_id, number__in=numbers.slice(start, 900).to_list()).values_list(
+                "number", flat=True
+            )[:1]
+        )
         if taken:
             break
-    ensure(not taken, PaymentNumberTaken(f"Payment {taken[0] if taken else ''} is booked already.", field="number", remedy="Number every payment once."))
-
-
+    ensure(
+        not taken,
+        PaymentNumberTaken(
+            f"Payment {taken[0] if taken else ''} is booked already.", field="number", remedy="Number every payment once."
+        ),
+    )

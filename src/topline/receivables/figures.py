@@ -50,13 +50,23 @@ class Aging:
 
 
 def aged(
-    *, entity_id: int, as_of: date, by: Literal["due", "issued"] = "due", edges: Sequence[int] = aging.EDGES, customer_ids: list[int] | None = None
+    *,
+    entity_id: int,
+    as_of: date,
+    by: Literal["due", "issued"] = "due",
+    edges: Sequence[int] = aging.EDGES,
+    customer_ids: list[int] | None = None,
 ) -> Aging:
     """Receivables by age as of any day; records merged into one customer count together.
 
     Raises: Invalid for bucket edges that do not rise.
     """
-    items = aging.age(market.resolve(queries.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)), as_of=as_of, by=by, edges=edges)
+    items = aging.age(
+        market.resolve(queries.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)),
+        as_of=as_of,
+        by=by,
+        edges=edges,
+    )
     unapplied = market.resolve(queries.unapplied(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids))
     return Aging(as_of, by, tuple(edges), items, unapplied, aging.summary(items), aging.table(items, unapplied, edges=edges))
 
@@ -101,7 +111,8 @@ def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
     best = engine.best_possible_dso(current_minor=current, sales_minor=sales, days=days)
     by_count, by_value = aging.at_risk(mine)
     balances = pl.DataFrame({"bucket": aging.labels(), "loss_rate_ppm": LOSS_RATES_PPM}).join(
-        mine.filter(pl.col("open_minor") > 0).group_by(pl.col("bucket").cast(pl.String)).agg(pl.col("open_minor").sum()), on="bucket"
+        mine.filter(pl.col("open_minor") > 0).group_by(pl.col("bucket").cast(pl.String)).agg(pl.col("open_minor").sum()),
+        on="bucket",
     )
     return Collection(
         currency=currency,
@@ -146,11 +157,19 @@ def statement_of_account(*, entity_id: int, customer_ids: list[int], since: date
     returns  one row per movement, after an opening row: on, kind, number, currency, amount_minor (signed), balance_minor
              (running, per currency), invoice_id, payment_id
     """
-    issued = Invoice.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, issued_on__lte=until).exclude(state__in=[Invoice.State.DRAFT])
+    issued = Invoice.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, issued_on__lte=until).exclude(
+        state__in=[Invoice.State.DRAFT]
+    )
     documents = bulk.read(issued.values("id", "kind", "number", "currency", "issued_on", "total_minor", "state", "closed_on"))
     sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
     rows = documents.select(
-        on="issued_on", kind="kind", number="number", currency="currency", amount_minor=pl.col("total_minor") * sign, invoice_id="id", payment_id=pl.lit(None, dtype=pl.Int64)
+        on="issued_on",
+        kind="kind",
+        number="number",
+        currency="currency",
+        amount_minor=pl.col("total_minor") * sign,
+        invoice_id="id",
+        payment_id=pl.lit(None, dtype=pl.Int64),
     )
     voided = documents.filter((pl.col("state") == Invoice.State.VOID) & (pl.col("closed_on") <= until)).select(
         on="closed_on", kind=pl.lit("void"), number="number", currency="currency", amount_minor=-pl.col("total_minor") * sign, invoice_id="id",
@@ -171,9 +190,9 @@ def statement_of_account(*, entity_id: int, customer_ids: list[int], since: date
 def _money_rows(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
     """Payments in (lower the account) and their returns (raise it again)."""
     paid = bulk.read(
-        Payment.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, received_on__lte=until, state=Payment.State.RECEIVED).values(
-            "id", "number", "currency", "received_on", "amount_minor"
-        )
+        Payment.objects.filter(
+            entity_id=entity_id, customer_id__in=customer_ids, received_on__lte=until, state=Payment.State.RECEIVED
+        ).values("id", "number", "currency", "received_on", "amount_minor")
     )
     return paid.select(
         on="received_on", kind=pl.lit("payment"), number="number", currency="currency", amount_minor=-pl.col("amount_minor"), invoice_id=pl.lit(None, dtype=pl.Int64),
@@ -184,15 +203,33 @@ def _money_rows(entity_id: int, customer_ids: list[int], until: date) -> pl.Data
 def _settled_without_money(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
     """Discounts, fees and write-offs lower the account, refunds raise it; links of payments and credit notes move nothing here."""
     base = Allocation.objects.filter(effective_on__lte=until)
-    lowered = base.filter(invoice__entity_id=entity_id, invoice__customer_id__in=customer_ids, kind__in=["discount", "bank_fee", "write_off"])
+    lowered = base.filter(
+        invoice__entity_id=entity_id, invoice__customer_id__in=customer_ids, kind__in=["discount", "bank_fee", "write_off"]
+    )
     raised = base.filter(payment__entity_id=entity_id, payment__customer_id__in=customer_ids, kind="refund")
     down = bulk.read(lowered.values("effective_on", "kind", "amount_minor", "invoice_id", "invoice__number", "invoice__currency"))
     up = bulk.read(raised.values("effective_on", "kind", "source_minor", "payment_id", "payment__number", "payment__currency"))
     none = pl.lit(None, dtype=pl.Int64)
     return pl.concat(
         [
-            down.select(on="effective_on", kind="kind", number="invoice__number", currency="invoice__currency", amount_minor=-pl.col("amount_minor"), invoice_id="invoice_id", payment_id=none),
-            up.select(on="effective_on", kind="kind", number="payment__number", currency="payment__currency", amount_minor="source_minor", invoice_id=none, payment_id="payment_id"),
+            down.select(
+                on="effective_on",
+                kind="kind",
+                number="invoice__number",
+                currency="invoice__currency",
+                amount_minor=-pl.col("amount_minor"),
+                invoice_id="invoice_id",
+                payment_id=none,
+            ),
+            up.select(
+                on="effective_on",
+                kind="kind",
+                number="payment__number",
+                currency="payment__currency",
+                amount_minor="source_minor",
+                invoice_id=none,
+                payment_id="payment_id",
+            ),
         ]
     )
 

@@ -43,7 +43,9 @@ class Payment(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["entity", "number"], name="payment_number_once"),
             models.CheckConstraint(condition=Q(amount_minor__gt=0, functional_minor__gte=0), name="payment_is_positive"),
-            models.CheckConstraint(condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("amount_minor")), name="payment_not_over_allocated"),
+            models.CheckConstraint(
+                condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("amount_minor")), name="payment_not_over_allocated"
+            ),
             models.CheckConstraint(condition=Q(state="received") | Q(allocated_minor=0), name="returned_payment_settles_nothing"),
         ]
 
@@ -80,7 +82,14 @@ class Allocation(models.Model):
         indexes = [models.Index(fields=["effective_on", "invoice"], name="allocation_by_day")]
         constraints = [
             models.CheckConstraint(condition=Q(invoice__isnull=False) | Q(kind="refund"), name="allocation_settles_something"),
-            models.CheckConstraint(condition=~Q(kind__in=["payment", "refund"]) | Q(payment__isnull=False), name="allocation_from_payment"),
-            models.CheckConstraint(condition=~Q(kind="credit_note") | Q(credit_note__isnull=False), name="allocation_from_credit_note"),
-            models.CheckConstraint(condition=Q(amount_minor__gt=0, reverses__isnull=True) | Q(amount_minor__lt=0, reverses__isnull=False), name="allocation_sign"),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["payment", "refund"]) | Q(payment__isnull=False), name="allocation_from_payment"
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="credit_note") | Q(credit_note__isnull=False), name="allocation_from_credit_note"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount_minor__gt=0, reverses__isnull=True) | Q(amount_minor__lt=0, reverses__isnull=False),
+                name="allocation_sign",
+            ),
         ]

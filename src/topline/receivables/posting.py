@@ -22,8 +22,24 @@ def with_functional(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl.
     Rows must be in the order in which they are written. Work: one statement where a foreign currency is involved.
     """
     rows = rows.with_row_index("_row")
-    rows = _share(rows, invoices, key="invoice_id", amount="amount_minor", whole="total_minor", settled=_settled(invoices, "invoice_id"), out="functional_minor")
-    rows = _share(rows, payments, key="payment_id", amount="source_minor", whole="amount_minor", settled=_settled_of_payments(payments), out="source_functional")
+    rows = _share(
+        rows,
+        invoices,
+        key="invoice_id",
+        amount="amount_minor",
+        whole="total_minor",
+        settled=_settled(invoices, "invoice_id"),
+        out="functional_minor",
+    )
+    rows = _share(
+        rows,
+        payments,
+        key="payment_id",
+        amount="source_minor",
+        whole="amount_minor",
+        settled=_settled_of_payments(payments),
+        out="source_functional",
+    )
     return rows.with_columns(functional_minor=pl.coalesce("functional_minor", "source_functional")).drop("_row")
 
 
@@ -35,7 +51,13 @@ def post_allocations(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl
     Source: IAS 21.28 (exchange differences on settlement are recognised in profit or loss).
     """
     known = invoices.select(invoice_id="id", entity_id="entity_id", customer_id="customer_id", currency="currency")
-    paid = payments.select(payment_id="id", payment_entity="entity_id", payer_id="customer_id", payment_currency="currency", bank_account_id="bank_account_id")
+    paid = payments.select(
+        payment_id="id",
+        payment_entity="entity_id",
+        payer_id="customer_id",
+        payment_currency="currency",
+        bank_account_id="bank_account_id",
+    )
     frame = (
         rows.filter(pl.col("kind") != Allocation.Kind.CREDIT_NOTE)
         .join(known, on="invoice_id", how="left", maintain_order="left")
@@ -57,12 +79,26 @@ def post_allocations(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl
             leg(same, debit="unapplied_cash", credit="receivable", amount="amount_minor", functional="functional_minor"),
             *_difference(same, against="unapplied_cash", currency="currency"),
             leg(cross, debit="conversion", credit="receivable", amount="amount_minor", functional="functional_minor"),
-            leg(cross.with_columns(currency="payment_currency"), debit="unapplied_cash", credit="conversion", amount="source_minor", functional="source_functional"),
+            leg(
+                cross.with_columns(currency="payment_currency"),
+                debit="unapplied_cash",
+                credit="conversion",
+                amount="source_minor",
+                functional="source_functional",
+            ),
             *_difference(cross, against="conversion", currency="payment_currency"),
             leg(back, debit="unapplied_cash", credit="clearing", amount="source_minor", functional="source_functional"),
         ]
         for kind, account in BORNE_BY.items():
-            legs.append(leg(group.filter(pl.col("kind") == kind), debit=account, credit="receivable", amount="amount_minor", functional="functional_minor"))
+            legs.append(
+                leg(
+                    group.filter(pl.col("kind") == kind),
+                    debit=account,
+                    credit="receivable",
+                    amount="amount_minor",
+                    functional="functional_minor",
+                )
+            )
         entries = group.select("key", "effective_on", source=pl.format("allocation:{}", "id"))
         books.post(entity_id=entity_id, kind="allocation", entries=entries, transfers=legs)
 
@@ -73,18 +109,33 @@ def _difference(frame: pl.DataFrame, *, against: str, currency: str) -> list[pl.
         return []
     rows = frame.with_columns(nothing=pl.lit(0, dtype=pl.Int64), currency=pl.col(currency), lost=-pl.col("difference"))
     return [
-        leg(rows.filter(pl.col("difference") > 0), debit=against, credit="exchange_gain", amount="nothing", functional="difference"),
+        leg(
+            rows.filter(pl.col("difference") > 0),
+            debit=against,
+            credit="exchange_gain",
+            amount="nothing",
+            functional="difference",
+        ),
         leg(rows.filter(pl.col("difference") < 0), debit="exchange_loss", credit=against, amount="nothing", functional="lost"),
     ]
 
 
-def _share(rows: pl.DataFrame, documents: pl.DataFrame, *, key: str, amount: str, whole: str, settled: pl.DataFrame, out: str) -> pl.DataFrame:
-    facts = documents.select(pl.col("id").alias(key), pl.col(whole).alias("_whole"), pl.col("functional_minor").alias("_functional"), pl.col("allocated_minor").alias("_before"))
+def _share(
+    rows: pl.DataFrame, documents: pl.DataFrame, *, key: str, amount: str, whole: str, settled: pl.DataFrame, out: str
+) -> pl.DataFrame:
+    facts = documents.select(
+        pl.col("id").alias(key),
+        pl.col(whole).alias("_whole"),
+        pl.col("functional_minor").alias("_functional"),
+        pl.col("allocated_minor").alias("_before"),
+    )
     frame = rows.join(facts, on=key, how="left").join(settled, on=key, how="left").sort("_row")
     reached = pl.col("_before") + pl.col(amount).cum_sum().over(key)
     frame = frame.with_columns(_upto=_rounded_share(pl.col("_functional"), reached, pl.col("_whole")))
     earlier = pl.col("_upto").shift(1).over(key).fill_null(pl.col("_settled").fill_null(0))
-    return frame.with_columns((pl.col("_upto") - earlier).alias(out)).drop("_whole", "_functional", "_before", "_settled", "_upto")
+    return frame.with_columns((pl.col("_upto") - earlier).alias(out)).drop(
+        "_whole", "_functional", "_before", "_settled", "_upto"
+    )
 
 
 def _rounded_share(total: pl.Expr, part: pl.Expr, whole: pl.Expr) -> pl.Expr:
@@ -92,7 +143,9 @@ def _rounded_share(total: pl.Expr, part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     return (
         pl.when(part == whole)
         .then(total)
-        .otherwise(((total.cast(EXACT) * part.cast(EXACT) * 2 + whole.cast(EXACT)) / (whole.cast(EXACT) * 2)).floor().cast(pl.Int64))
+        .otherwise(
+            ((total.cast(EXACT) * part.cast(EXACT) * 2 + whole.cast(EXACT)) / (whole.cast(EXACT) * 2)).floor().cast(pl.Int64)
+        )
         .cast(pl.Int64)
     )
 

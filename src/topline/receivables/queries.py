@@ -14,8 +14,30 @@ from topline.kernel import bulk
 from topline.kernel.errors import NotFound
 from topline.receivables.models import Allocation, Payment
 
-LOCKED = ["id", "entity_id", "customer_id", "bank_account_id", "state", "number", "currency", "amount_minor", "functional_minor", "allocated_minor", "received_on"]
-ALLOCATION = ["id", "kind", "invoice_id", "payment_id", "credit_note_id", "amount_minor", "source_minor", "functional_minor", "effective_on"]
+LOCKED = [
+    "id",
+    "entity_id",
+    "customer_id",
+    "bank_account_id",
+    "state",
+    "number",
+    "currency",
+    "amount_minor",
+    "functional_minor",
+    "allocated_minor",
+    "received_on",
+]
+ALLOCATION = [
+    "id",
+    "kind",
+    "invoice_id",
+    "payment_id",
+    "credit_note_id",
+    "amount_minor",
+    "source_minor",
+    "functional_minor",
+    "effective_on",
+]
 
 
 def payments_for_update(payment_ids: Sequence[int]) -> pl.DataFrame:
@@ -43,7 +65,9 @@ def allocations(allocation_ids: Sequence[int]) -> pl.DataFrame:
 
 def standing_allocations(*, payment_ids: Sequence[int] = (), invoice_ids: Sequence[int] = ()) -> pl.DataFrame:
     """Allocations of payments or documents that were not undone, oldest first."""
-    rows = Allocation.objects.filter(Q(payment_id__in=list(payment_ids)) | Q(invoice_id__in=list(invoice_ids)) | Q(credit_note_id__in=list(invoice_ids)))
+    rows = Allocation.objects.filter(
+        Q(payment_id__in=list(payment_ids)) | Q(invoice_id__in=list(invoice_ids)) | Q(credit_note_id__in=list(invoice_ids))
+    )
     return bulk.read(rows.filter(reverses__isnull=True, reversed_by__isnull=True).order_by("pk").values(*ALLOCATION))
 
 
@@ -69,7 +93,15 @@ def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = 
     frame = _by_instalment(frame, entity_id=entity_id)
     sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
     return frame.select(
-        "invoice_id", "customer_id", "kind", "number", "currency", "issued_on", "due_on", "total_minor", open_minor=pl.col("open_minor") * sign
+        "invoice_id",
+        "customer_id",
+        "kind",
+        "number",
+        "currency",
+        "issued_on",
+        "due_on",
+        "total_minor",
+        open_minor=pl.col("open_minor") * sign,
     ).sort("due_on", "invoice_id")
 
 
@@ -79,7 +111,9 @@ def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     if customer_ids is not None:
         rows = rows.filter(customer_id__in=customer_ids)
     after = bulk.read(
-        Allocation.objects.filter(effective_on__gt=as_of, payment_id__isnull=False, payment__entity_id=entity_id).values("payment_id", "source_minor")
+        Allocation.objects.filter(effective_on__gt=as_of, payment_id__isnull=False, payment__entity_id=entity_id).values(
+            "payment_id", "source_minor"
+        )
     )
     after = after.group_by("payment_id").agg(later=pl.col("source_minor").sum())
     touched = Q(pk__in=after["payment_id"].to_list()) if after.height <= 900 else Q()
@@ -98,8 +132,12 @@ def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
 def _allocated_after(as_of: date) -> pl.DataFrame:
     """What later allocations settled, per document: document_id, later_minor."""
     rows = Allocation.objects.filter(effective_on__gt=as_of)
-    settled = bulk.read(rows.filter(invoice_id__isnull=False).values("invoice_id", "amount_minor")).rename({"invoice_id": "document_id", "amount_minor": "m"})
-    used = bulk.read(rows.filter(credit_note_id__isnull=False).values("credit_note_id", "source_minor")).rename({"credit_note_id": "document_id", "source_minor": "m"})
+    settled = bulk.read(rows.filter(invoice_id__isnull=False).values("invoice_id", "amount_minor")).rename(
+        {"invoice_id": "document_id", "amount_minor": "m"}
+    )
+    used = bulk.read(rows.filter(credit_note_id__isnull=False).values("credit_note_id", "source_minor")).rename(
+        {"credit_note_id": "document_id", "source_minor": "m"}
+    )
     return pl.concat([settled, used]).group_by("document_id").agg(later_minor=pl.col("m").sum())
 
 
@@ -111,5 +149,7 @@ def _by_instalment(frame: pl.DataFrame, *, entity_id: int) -> pl.DataFrame:
     rows = parts.join(frame.drop("due_on"), on="invoice_id").sort("invoice_id", "position")
     settled = pl.col("total_minor") - pl.col("open_minor")
     upto = pl.col("amount_minor").cum_sum().over("invoice_id")
-    rows = rows.with_columns(open_minor=pl.min_horizontal("amount_minor", (upto - settled).clip(0))).filter(pl.col("open_minor") > 0)
+    rows = rows.with_columns(open_minor=pl.min_horizontal("amount_minor", (upto - settled).clip(0))).filter(
+        pl.col("open_minor") > 0
+    )
     return pl.concat([frame.join(parts, on="invoice_id", how="anti"), rows.select(frame.columns)])

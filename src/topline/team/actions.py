@@ -29,7 +29,9 @@ class LastOwner(Conflict):
 
 
 @action("team.add_member", replayable=False)
-def add_member(*, actor: Actor, email: str, name: str, roles: Sequence[str], password: str, customer_id: int | None = None) -> int:
+def add_member(
+    *, actor: Actor, email: str, name: str, roles: Sequence[str], password: str, customer_id: int | None = None
+) -> int:
     """Let somebody sign in with some roles; returns the member's id.
 
     Raises: Invalid (address, unknown role, weak password), Conflict (address taken).
@@ -106,7 +108,14 @@ def set_area(*, actor: Actor, key: str, owner_id: int | None, deputy_id: int | N
 
 @action("team.add_task")
 def add_task(
-    *, actor: Actor, title: str, assignee_id: int, due_on: date | None = None, note: str = "", about_kind: str = "", about_id: int | None = None
+    *,
+    actor: Actor,
+    title: str,
+    assignee_id: int,
+    due_on: date | None = None,
+    note: str = "",
+    about_kind: str = "",
+    about_id: int | None = None,
 ) -> int:
     """Give somebody something to do, about a document if one is named; returns the task's id.
 
@@ -160,7 +169,11 @@ def create_token(*, actor: Actor, name: str, scopes: Sequence[str], expires_at: 
 @action("team.revoke_token")
 def revoke_token(*, actor: Actor, token_id: int) -> int:
     """End one of one's own tokens at once (an Owner may end anybody's); returns its id. Raises: NotFound."""
-    tokens = ApiToken.objects.filter(pk=token_id) if "Owner" in actor.roles else ApiToken.objects.filter(pk=token_id, member_id=actor.member_id or 0)
+    tokens = (
+        ApiToken.objects.filter(pk=token_id)
+        if "Owner" in actor.roles
+        else ApiToken.objects.filter(pk=token_id, member_id=actor.member_id or 0)
+    )
     ensure(tokens.update(revoked_at=clock.now()) == 1, NotFound(f"There is no token {token_id} of yours.", field="token_id"))
     changed("api_token", token_id, after={"revoked": True})
     return token_id
@@ -175,7 +188,9 @@ def _member(member_id: int) -> Member:
 
 def _ensure_roles(roles: Sequence[str]) -> None:
     unknown = sorted(set(roles) - set(ROLES))
-    ensure(not unknown, Invalid(f"{unknown[0] if unknown else ''!r} is no role.", field="roles", remedy=f"Use {', '.join(ROLES)}."))
+    ensure(
+        not unknown, Invalid(f"{unknown[0] if unknown else ''!r} is no role.", field="roles", remedy=f"Use {', '.join(ROLES)}.")
+    )
     ensure(bool(roles), Invalid("A member needs at least one role.", field="roles"))
 
 

@@ -51,7 +51,9 @@ class Area(models.Model):
     deputy = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=~Q(owner=models.F("deputy")) | Q(owner__isnull=True), name="deputy_is_someone_else")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(owner=models.F("deputy")) | Q(owner__isnull=True), name="deputy_is_someone_else")
+        ]
 
 
 class Task(models.Model):

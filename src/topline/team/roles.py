@@ -6,24 +6,54 @@ Tests walk every action and every address against this table; an action or a pag
 from __future__ import annotations
 
 READ = frozenset(
-    {"web.today", "market.view", "billing.view", "receivables.view", "bank.view", "treasury.view", "books.view", "timeline.view", "team.view", "connect.view"}
+    {
+        "web.today",
+        "market.view",
+        "billing.view",
+        "receivables.view",
+        "bank.view",
+        "treasury.view",
+        "books.view",
+        "timeline.view",
+        "team.view",
+        "connect.view",
+    }
 )
+SELF = frozenset({"team.account"})
 OWN_TASKS = frozenset({"team.add_task", "team.finish_task", "team.create_token", "team.revoke_token"})
-CUSTOMERS = frozenset({"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"})
+CUSTOMERS = frozenset(
+    {"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"}
+)
 IMPORT = frozenset({"connect.check_file", "connect.run_import", "connect.undo_import"})
-INVOICES = frozenset({"billing.draft_invoices", "billing.issue_invoices", "billing.void_invoices", "billing.credit_invoice", "billing.import_open_items"})
+INVOICES = frozenset(
+    {
+        "billing.draft_invoices",
+        "billing.issue_invoices",
+        "billing.void_invoices",
+        "billing.credit_invoice",
+        "billing.import_open_items",
+    }
+)
 CASH_APPLICATION = frozenset(
-    {"receivables.record_payments", "receivables.apply_cash", "receivables.apply_credit_note", "receivables.unapply", "receivables.return_payment"}
+    {
+        "receivables.record_payments",
+        "receivables.apply_cash",
+        "receivables.apply_credit_note",
+        "receivables.unapply",
+        "receivables.return_payment",
+    }
 )
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
 PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow"})
-BOOKS = frozenset({"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"})
+BOOKS = frozenset(
+    {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
+)
 APPROVALS = frozenset({"receivables.write_off", "receivables.refund"})
 PAY = frozenset({"treasury.view_pay"})
 AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
-ROLES: dict[str, frozenset[str]] = {
+_ROLES: dict[str, frozenset[str]] = {
     "Owner": READ | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | IMPORT | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
@@ -38,6 +68,7 @@ ROLES: dict[str, frozenset[str]] = {
     "Customer": frozenset({"web.portal"}),
 }  # fmt: skip
 
+ROLES: dict[str, frozenset[str]] = {role: granted | SELF for role, granted in _ROLES.items()}
 SYSTEM = frozenset().union(*ROLES.values())
 
 

@@ -57,6 +57,18 @@ def record_one(
     note: str = "",
 ) -> None:
     """Write a single milestone; see `record`."""
-    row = {f"{subject}_id": subject_id, "customer_id": customer_id, "amount_minor": amount_minor, "currency": currency, "note": note}
-    types = {f"{subject}_id": pl.Int64, "customer_id": pl.Int64, "amount_minor": pl.Int64, "currency": pl.String, "note": pl.String}
+    row = {
+        f"{subject}_id": subject_id,
+        "customer_id": customer_id,
+        "amount_minor": amount_minor,
+        "currency": currency,
+        "note": note,
+    }
+    types = {
+        f"{subject}_id": pl.Int64,
+        "customer_id": pl.Int64,
+        "amount_minor": pl.Int64,
+        "currency": pl.String,
+        "note": pl.String,
+    }
     record(kind, pl.DataFrame([row], schema=types), subject=subject, actor=actor, on=on)

@@ -39,7 +39,10 @@ def set_pay_plan(
     _ensure_frequency(frequency)
     ensure(lines.height > 0, Invalid("The payroll pays nobody.", field="lines", remedy="Add at least one person."))
     ensure(bool((lines["amount_minor"] >= 0).all()), Invalid("Pay cannot be negative.", field="amount_minor"))
-    ensure(0 <= debit_lead_days <= 10, Invalid("The bank takes the money 0 to 10 business days before payday.", field="debit_lead_days"))
+    ensure(
+        0 <= debit_lead_days <= 10,
+        Invalid("The bank takes the money 0 to 10 business days before payday.", field="debit_lead_days"),
+    )
     ensure(0 <= employer_cost_ppm <= 1_000_000, Invalid("Employer cost is a share between 0 and 100 %.", field="employer_cost"))
     ensure(until is None or until >= first_payday, Invalid("The plan ends before it begins.", field="until"))
     _ensure_account(entity_id, bank_account_id)
@@ -53,7 +56,11 @@ def set_pay_plan(
     )  # fmt: skip
     PayLine.objects.filter(plan=plan).delete()
     bulk.insert(PayLine, lines.select("person", "group", "amount_minor", plan_id=pl.lit(plan.pk)))
-    changed("pay_plan", plan.pk, after={"name": name, "people": lines.height, "total_minor": int(lines["amount_minor"].sum()), "new": made})
+    changed(
+        "pay_plan",
+        plan.pk,
+        after={"name": name, "people": lines.height, "total_minor": int(lines["amount_minor"].sum()), "new": made},
+    )
     return plan.pk
 
 
@@ -78,7 +85,10 @@ def plan_outflow(
     money.ensure_currency(currency)
     _ensure_frequency(frequency)
     ensure(bool(name.strip()), Invalid("An outflow needs a name.", field="name"))
-    ensure(kind in PlannedOutflow.Kind.values, Invalid(f"{kind!r} is no kind of outflow.", field="kind", remedy=f"Use one of {', '.join(PlannedOutflow.Kind.values)}."))
+    ensure(
+        kind in PlannedOutflow.Kind.values,
+        Invalid(f"{kind!r} is no kind of outflow.", field="kind", remedy=f"Use one of {', '.join(PlannedOutflow.Kind.values)}."),
+    )
     ensure(amount_minor > 0, Invalid("The amount must be more than zero.", field="amount"))
     ensure(until is None or until >= first_on, Invalid("It ends before it begins.", field="until"))
     _ensure_account(entity_id, bank_account_id)
@@ -86,7 +96,11 @@ def plan_outflow(
         entity_id=entity_id, kind=kind, name=name, currency=currency, amount_minor=amount_minor, first_on=first_on, frequency=frequency, until=until,
         bank_account_id=bank_account_id,
     )  # fmt: skip
-    changed("planned_outflow", outflow.pk, after={"name": name, "amount_minor": amount_minor, "currency": currency, "frequency": frequency})
+    changed(
+        "planned_outflow",
+        outflow.pk,
+        after={"name": name, "amount_minor": amount_minor, "currency": currency, "frequency": frequency},
+    )
     return outflow.pk
 
 
@@ -100,7 +114,10 @@ def drop_outflow(*, actor: Actor, outflow_id: int) -> int:
 
 
 def _ensure_frequency(frequency: str) -> None:
-    ensure(frequency in Frequency.values, Invalid(f"{frequency!r} is no frequency.", field="frequency", remedy=f"Use one of {', '.join(Frequency.values)}."))
+    ensure(
+        frequency in Frequency.values,
+        Invalid(f"{frequency!r} is no frequency.", field="frequency", remedy=f"Use one of {', '.join(Frequency.values)}."),
+    )
 
 
 def _ensure_account(entity_id: int, bank_account_id: int | None) -> None:

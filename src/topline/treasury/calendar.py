@@ -25,10 +25,18 @@ def occurrences(*, first_on: date, frequency: str, start: date, end: date, until
         return [first_on] if start <= first_on < last else []
     if step := _STEP_DAYS.get(Frequency(frequency)):
         skipped = max(0, -(-(start - first_on).days // step))
-        return [day for day in (first_on + timedelta(days=step * n) for n in range(skipped, skipped + (end - start).days // step + 2)) if day < last]
+        return [
+            day
+            for day in (first_on + timedelta(days=step * n) for n in range(skipped, skipped + (end - start).days // step + 2))
+            if day < last
+        ]
     if frequency == Frequency.SEMIMONTHLY:
         months = [_month(start, n) for n in range((end.year - start.year) * 12 + end.month - start.month + 1)]
-        days = [d for first in months for d in (first.replace(day=15), first.replace(day=calendar.monthrange(first.year, first.month)[1]))]
+        days = [
+            d
+            for first in months
+            for d in (first.replace(day=15), first.replace(day=calendar.monthrange(first.year, first.month)[1]))
+        ]
         return [d for d in days if max(start, first_on) <= d < last]
     step = _STEP_MONTHS[Frequency(frequency)]
     passed = max(0, ((start.year - first_on.year) * 12 + start.month - first_on.month) // step)

@@ -28,7 +28,9 @@ class PayPlan(models.Model):
     frequency = models.CharField(max_length=12, choices=Frequency.choices, default=Frequency.BIWEEKLY)
     first_payday = models.DateField()
     until = models.DateField(null=True)
-    debit_lead_days = models.PositiveSmallIntegerField(default=2, help_text="business days before payday on which the money is taken")
+    debit_lead_days = models.PositiveSmallIntegerField(
+        default=2, help_text="business days before payday on which the money is taken"
+    )
     employer_cost_ppm = models.IntegerField(default=0, help_text="employer taxes and fees on top of pay, in millionths")
     bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, null=True, related_name="+")
     import_batch_id = models.BigIntegerField(null=True, db_index=True)

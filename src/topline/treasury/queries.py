@@ -13,12 +13,13 @@ from topline.bank import queries as bank
 from topline.books import rates
 from topline.books.models import Entity
 from topline.engine import cash
-from topline.kernel import money
+from topline.kernel import bulk, money
+from topline.kernel.errors import NotFound
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.receivables import queries as receivables
 from topline.treasury.calendar import closed_days, debit_day, occurrences
-from topline.treasury.models import PayPlan, PlannedOutflow
+from topline.treasury.models import PayLine, PayPlan, PlannedOutflow
 
 WEEKS = 13
 
@@ -82,13 +83,15 @@ def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
     for plan in PayPlan.objects.filter(entity=entity).annotate(pay_minor=Sum("lines__amount_minor")).order_by("id")[:100]:
         pay = plan.pay_minor or 0
         amount = pay + money.round_minor(Decimal(pay) * plan.employer_cost_ppm / 1_000_000)
-        for payday in occurrences(first_on=plan.first_payday, frequency=plan.frequency, start=start, end=end + timedelta(days=21), until=plan.until):
+        for payday in occurrences(
+            first_on=plan.first_payday, frequency=plan.frequency, start=start, end=end + timedelta(days=21), until=plan.until
+        ):
             debit = debit_day(payday, lead_days=plan.debit_lead_days, country=entity.country)
             if start <= debit < end:
                 rows.append((plan.name, "payroll", payday, debit, plan.currency, amount))
     for outflow in PlannedOutflow.objects.filter(entity=entity, is_dropped=False).order_by("id")[:1000]:
-        for day in occurrences(first_on=outflow.first_on, frequency=outflow.frequency, start=start, end=end, until=outflow.until):
-            rows.append((outflow.name, outflow.kind, day, day, outflow.currency, outflow.amount_minor))
+        days = occurrences(first_on=outflow.first_on, frequency=outflow.frequency, start=start, end=end, until=outflow.until)
+        rows += [(outflow.name, outflow.kind, day, day, outflow.currency, outflow.amount_minor) for day in days]
     home = _home([(currency, amount) for *_, currency, amount in rows], entity.currency, start)
     return pl.DataFrame(
         [(name, kind, payday, debit, amount) for (name, kind, payday, debit, _, _), amount in zip(rows, home, strict=True)],
@@ -99,7 +102,21 @@ def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
 
 def pay_plans(entity_id: int) -> list[PayPlan]:
     """Pay plans with people and total per period: .people, .pay_minor."""
-    return list(PayPlan.objects.filter(entity_id=entity_id).annotate(people=Count("lines"), pay_minor=Sum("lines__amount_minor")).order_by("name")[:100])
+    return list(
+        PayPlan.objects.filter(entity_id=entity_id)
+        .annotate(people=Count("lines"), pay_minor=Sum("lines__amount_minor"))
+        .order_by("name")[:100]
+    )
+
+
+def pay_plan(plan_id: int) -> tuple[PayPlan, pl.DataFrame]:
+    """A pay plan and what each person gets per period: person, group, amount_minor. Raises: NotFound."""
+    plan = PayPlan.objects.filter(pk=plan_id).first()
+    if plan is None:
+        raise NotFound(f"There is no pay plan {plan_id}.", field="plan_id")
+    return plan, bulk.read(
+        PayLine.objects.filter(plan_id=plan_id).order_by("group", "person", "id").values("person", "group", "amount_minor")
+    )
 
 
 def planned_outflows(entity_id: int) -> list[PlannedOutflow]:
@@ -116,7 +133,10 @@ def _receipts(entity: Entity, as_of: date, closed: list[date]) -> pl.DataFrame:
     items = items.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency))
     history = figures.payment_history(entity_id=entity.pk, as_of=as_of)
     expected = cash.expected_receipts(
-        items.select("customer_id", "currency", "due_on", "amount_minor", item_id="invoice_id"), history, as_of=as_of, closed=closed
+        items.select("customer_id", "currency", "due_on", "amount_minor", item_id="invoice_id"),
+        history,
+        as_of=as_of,
+        closed=closed,
     )
     return expected.with_columns(items["number"])
 
@@ -124,5 +144,7 @@ def _receipts(entity: Entity, as_of: date, closed: list[date]) -> pl.DataFrame:
 def _home(amounts: list[tuple[str, int]], home: str, on: date) -> list[int]:
     if not amounts:
         return []
-    frame = pl.DataFrame(amounts, schema={"currency": pl.String, "amount_minor": pl.Int64}, orient="row").with_columns(on=pl.lit(on))
+    frame = pl.DataFrame(amounts, schema={"currency": pl.String, "amount_minor": pl.Int64}, orient="row").with_columns(
+        on=pl.lit(on)
+    )
     return rates.convert(frame, to=home)["converted_minor"].to_list()

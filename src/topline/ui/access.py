@@ -38,7 +38,9 @@ def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Call
             if actor is None:
                 return redirect_to_login(request.get_full_path())
             if not actor.may(permission):
-                return refusal(request, 403, "This page is not for your role.", f"Ask an Owner for a role that allows {permission}.")
+                return refusal(
+                    request, 403, "This page is not for your role.", f"Ask an Owner for a role that allows {permission}."
+                )
             try:
                 return view(request, *args, **kwargs)
             except DomainError as error:

@@ -19,7 +19,16 @@ import vl_convert as vlc
 from markupsafe import Markup
 
 # placeholder colours and the classes that take their place
-PALETTE = {"#100001": "c1", "#100002": "c2", "#100003": "c3", "#100004": "c4", "#100005": "c5", "#100009": "ink", "#10000a": "line", "#10000b": "bad"}
+PALETTE = {
+    "#100001": "c1",
+    "#100002": "c2",
+    "#100003": "c3",
+    "#100004": "c4",
+    "#100005": "c5",
+    "#100009": "ink",
+    "#10000a": "line",
+    "#10000b": "bad",
+}
 SERIES = ["#100001", "#100002", "#100003", "#100004", "#100005"]
 INK, LINE, BAD = "#100009", "#10000a", "#10000b"
 
@@ -34,7 +43,17 @@ class Chart:
     rows: list[list[str]]
 
 
-def bar_chart(rows: Sequence[dict[str, Any]], *, x: str, y: str, title: str, y_title: str = "", color: str = "", height: int = 180, shown: str = "") -> Chart | None:
+def bar_chart(
+    rows: Sequence[dict[str, Any]],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    y_title: str = "",
+    color: str = "",
+    height: int = 180,
+    shown: str = "",
+) -> Chart | None:
     """One bar per row, in the order given; `shown` is the key with the amount as text for the table. None when there is nothing."""
     if not rows:
         return None
@@ -44,23 +63,45 @@ def bar_chart(rows: Sequence[dict[str, Any]], *, x: str, y: str, title: str, y_t
         y=alt.Y(f"{y}:Q", title=y_title or None, axis=alt.Axis(format="~s", tickCount=4)),
         **({"color": alt.Color(f"{color}:N", scale=alt.Scale(range=SERIES), legend=None)} if color else {}),
     )
-    return _draw(encoded, title=title, height=height, head=[x, y_title or y], rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows])
+    return _draw(
+        encoded, title=title, height=height, head=[x, y_title or y], rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows]
+    )
 
 
-def balance_chart(rows: Sequence[dict[str, Any]], *, x: str, y: str, title: str, y_title: str, marks: Sequence[dict[str, Any]] = (), shown: str = "", height: int = 220) -> Chart | None:
+def balance_chart(
+    rows: Sequence[dict[str, Any]],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    y_title: str,
+    marks: Sequence[dict[str, Any]] = (),
+    shown: str = "",
+    height: int = 220,
+) -> Chart | None:
     """A balance over time as a stepped line with its zero line; `marks` are days with a label (payrolls)."""
     if not rows:
         return None
     data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
     scale_x = alt.X(f"{x}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
-    line = data.mark_area(interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12).encode(
-        x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5))
-    )
+    line = data.mark_area(
+        interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12
+    ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)))
     zero = alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
     layers = [line, zero]
     if marks:
-        layers.append(alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks])).mark_rule(color=SERIES[1], strokeDash=[3, 3]).encode(x=f"{x}:T"))
-    return _draw(alt.layer(*layers), title=title, height=height, head=[x, y_title], rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows])
+        layers.append(
+            alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks]))
+            .mark_rule(color=SERIES[1], strokeDash=[3, 3])
+            .encode(x=f"{x}:T")
+        )
+    return _draw(
+        alt.layer(*layers),
+        title=title,
+        height=height,
+        head=[x, y_title],
+        rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows],
+    )
 
 
 def _draw(chart: Any, *, title: str, height: int, head: list[str], rows: list[list[str]]) -> Chart:
@@ -81,4 +122,8 @@ def _svg(spec: str, title: str) -> Markup:
     svg = re.sub(r'<svg ([^>]*?)width="[\d.]+" height="[\d.]+"', r"<svg \1", svg, count=1)
     svg = svg.replace(' class="marks"', "", 1)
     named = escape(title)
-    return Markup(re.sub(r"<svg ([^>]*)>", rf'<svg \1 role="img" class="chart-svg" aria-label="{named}"><title>{named}</title>', svg, count=1))  # noqa: S704  (our own drawing)
+    return Markup(
+        re.sub(
+            r"<svg ([^>]*)>", rf'<svg \1 role="img" class="chart-svg" aria-label="{named}"><title>{named}</title>', svg, count=1
+        )
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -22,7 +22,7 @@ def harmless(text: str) -> str:
     return "'" + text if text.startswith(_DANGEROUS) else text
 
 
-def export(rows: Sequence[dict[str, Any]], columns: Sequence[Column], *, name: str, form: str) -> HttpResponse:
+def export(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, name: str, form: str) -> HttpResponse:
     """A list as a download; amounts are plain decimals in their currency, days ISO.
 
     rows  at most MAX_ROWS dictionaries with the columns' keys
@@ -38,14 +38,18 @@ def export(rows: Sequence[dict[str, Any]], columns: Sequence[Column], *, name: s
         book.save(buffer)
         content, kind = buffer.getvalue(), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     else:
-        frame = pl.DataFrame([[None if v is None else str(v) for v in line] for line in body] or [], schema={h: pl.String for h in head}, orient="row")
+        frame = pl.DataFrame(
+            [[None if v is None else str(v) for v in line] for line in body] or [],
+            schema=dict.fromkeys(head, pl.String),
+            orient="row",
+        )
         content, kind = frame.write_csv().encode("utf-8-sig"), "text/csv; charset=utf-8"
     response = HttpResponse(content, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
     return response
 
 
-def _cell(row: dict[str, Any], column: Column) -> Any:
+def _cell(row: Mapping[str, Any], column: Column) -> Any:
     value = row.get(column.key)
     match column.kind:
         case "money":

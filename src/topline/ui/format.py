@@ -44,4 +44,12 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-FILTERS: dict[str, Any] = {"money": money, "day": day, "moment": moment, "number": number, "decimal": decimal, "percent": percent, "plural": plural}
+FILTERS: dict[str, Any] = {
+    "money": money,
+    "day": day,
+    "moment": moment,
+    "number": number,
+    "decimal": decimal,
+    "percent": percent,
+    "plural": plural,
+}

@@ -71,7 +71,9 @@ class Listing:
         return "descending" if self.sort.startswith("-") else "ascending"
 
 
-def listing(path: str, params: Mapping[str, str], *, columns: Sequence[Column], default_sort: str, filters: Sequence[str] = ()) -> Listing:
+def listing(
+    path: str, params: Mapping[str, str], *, columns: Sequence[Column], default_sort: str, filters: Sequence[str] = ()
+) -> Listing:
     """Read a list's state from the address.
 
     Raises: Invalid for a column that cannot be sorted or a page that is no number: addresses are shared, so they must not lie.
@@ -89,4 +91,13 @@ def listing(path: str, params: Mapping[str, str], *, columns: Sequence[Column], 
     if export not in ("", "csv", "xlsx"):
         raise Invalid(f"{export!r} is no format for export.", field="export", remedy="Use csv or xlsx.")
     kept = {k: v for k, v in params.items() if k not in ("page", "export") and v != ""}
-    return Listing(path, {k: v for k, v in params.items() if k != "export"}, columns, sort, int(page), int(size), export, {k: kept[k] for k in filters if k in kept})
+    return Listing(
+        path,
+        {k: v for k, v in params.items() if k != "export"},
+        columns,
+        sort,
+        int(page),
+        int(size),
+        export,
+        {k: kept[k] for k in filters if k in kept},
+    )

@@ -44,7 +44,9 @@ class Today:
     @property
     def overdue_minor(self) -> int:
         """What is past due in the company's currency."""
-        mine = self.aging.items.filter((pl.col("currency") == self.entity.currency) & (pl.col("age_days") > 0) & (pl.col("open_minor") > 0))
+        mine = self.aging.items.filter(
+            (pl.col("currency") == self.entity.currency) & (pl.col("age_days") > 0) & (pl.col("open_minor") > 0)
+        )
         return int(mine["open_minor"].sum())
 
 
@@ -60,7 +62,9 @@ def today(*, entity: Entity, as_of: date) -> Today:
         collection=figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency),
         forecast=forecast,
         payrolls=[answer(coverage, forecast) for coverage in forecast.payrolls[:6]],
-        largest_overdue=_named(late.select("invoice_id", "number", "customer_id", "currency", "open_minor", "due_on", "age_days")),
+        largest_overdue=_named(
+            late.select("invoice_id", "number", "customer_id", "currency", "open_minor", "due_on", "age_days")
+        ),
         missing=checklist(entity),
     )
 
@@ -72,12 +76,18 @@ def answer(coverage: Coverage, forecast: treasury.Forecast) -> PayrollAnswer:
     rows = _named(deciding.select("number", "customer_id", "currency", "expected_on", "amount_minor", invoice_id="item_id"))
     day = f"{coverage.debit_on:%a %d %b}"
     if coverage.short_minor:
-        verdict, sentence = "short", f"{coverage.name} of {money} on {day} is short by {Money(coverage.short_minor, forecast.currency)}."
+        verdict, sentence = (
+            "short",
+            f"{coverage.name} of {money} on {day} is short by {Money(coverage.short_minor, forecast.currency)}.",
+        )
     elif not coverage.deciding:
         verdict, sentence = "covered", f"{coverage.name} of {money} on {day} is covered by what is in the bank today."
     else:
         count = len(coverage.deciding)
-        verdict, sentence = "depends", f"{coverage.name} of {money} on {day} is covered if {count} expected {'payment comes' if count == 1 else 'payments come'} in."
+        verdict, sentence = (
+            "depends",
+            f"{coverage.name} of {money} on {day} is covered if {count} expected {'payment comes' if count == 1 else 'payments come'} in.",
+        )
     return PayrollAnswer(coverage, verdict, sentence, rows)
 
 

@@ -15,7 +15,12 @@ MAX_BYTES = 64 * 1024 * 1024
 READERS: dict[str, Callable[[bytes], list[Statement]]] = {
     "camt": camt.read, "mt940": mt940.read, "ofx": ofx.read, "bai2": bai2.read, "coda": coda.read, "norma43": norma43.read,
 }  # fmt: skip
-_NAMES = {"xml": "XML, but no camt statement", "pdf": "a PDF", "qif": "QIF, which has neither account nor balance", "unknown": "no bank file that we know"}
+_NAMES = {
+    "xml": "XML, but no camt statement",
+    "pdf": "a PDF",
+    "qif": "QIF, which has neither account nor balance",
+    "unknown": "no bank file that we know",
+}
 
 
 def read_statements(content: bytes, *, name: str = "", currency: str | None = None, profile: str = "") -> list[Statement]:
@@ -28,18 +33,30 @@ def read_statements(content: bytes, *, name: str = "", currency: str | None = No
     if not content.strip():
         raise StatementRefused(f"{label} is empty.", field="file", remedy="Fetch it from the bank again.")
     if len(content) > MAX_BYTES:
-        raise StatementRefused(f"{label} has {len(content):,} bytes; at most {MAX_BYTES:,} are read.", field="file", remedy="Ask the bank for a shorter period.")
+        raise StatementRefused(
+            f"{label} has {len(content):,} bytes; at most {MAX_BYTES:,} are read.",
+            field="file",
+            remedy="Ask the bank for a shorter period.",
+        )
     found = detect(content)
     if found in {"csv", "xlsx"}:
         return [check_balance(s) for s in tabular.read(content, name=label, profile=profile, currency=currency)]
     if found not in READERS:
-        raise NotThisFormat(f"{label} looks like {_NAMES.get(found, found)}.", field="file", remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.")
+        raise NotThisFormat(
+            f"{label} looks like {_NAMES.get(found, found)}.",
+            field="file",
+            remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.",
+        )
     try:
         statements = [check_balance(statement) for statement in READERS[found](content)]
     except DomainError:
         raise
     except (ValueError, IndexError, KeyError, OverflowError, RecursionError) as error:
-        raise StatementRefused(f"{label} breaks the rules of {found}: {error}.", field="file", remedy="Fetch it from the bank again.") from error
+        raise StatementRefused(
+            f"{label} breaks the rules of {found}: {error}.", field="file", remedy="Fetch it from the bank again."
+        ) from error
     if not statements:
-        raise StatementRefused(f"{label} looks like {found} but holds no statement.", field="file", remedy="Fetch it from the bank again.")
+        raise StatementRefused(
+            f"{label} looks like {found} but holds no statement.", field="file", remedy="Fetch it from the bank again."
+        )
     return statements

@@ -104,7 +104,11 @@ def _account(cells: list[str], group_currency: str, line: int) -> _Account:
     while rest:
         code, amount = rest[0], rest[1] if len(rest) > 1 else ""
         funds = rest[3] if len(rest) > 3 else ""
-        skip = 4 + {"S": 3, "V": 2}.get(funds, 0) + (1 + 2 * int(rest[4]) if funds == "D" and len(rest) > 4 and rest[4].isdigit() else 0)
+        skip = (
+            4
+            + {"S": 3, "V": 2}.get(funds, 0)
+            + (1 + 2 * int(rest[4]) if funds == "D" and len(rest) > 4 and rest[4].isdigit() else 0)
+        )
         if code and amount:
             value = _integer(amount, line)
             balances.setdefault(code, value)
@@ -140,7 +144,9 @@ def _statement(account: _Account, as_of: date) -> Statement:
 
 def _check(given: str, found: int, what: str, line: int) -> None:
     if given and _integer(given, line) != found:
-        raise StatementRefused(f"Record {line}: the control total of {what} is {given}, its records add up to {found}.", remedy=_REMEDY)
+        raise StatementRefused(
+            f"Record {line}: the control total of {what} is {given}, its records add up to {found}.", remedy=_REMEDY
+        )
 
 
 def _integer(text: str, line: int) -> int:

@@ -26,24 +26,41 @@ def read(content: bytes) -> list[Statement]:
     Raises: NotThisFormat, StatementRefused naming the element and its line.
     """
     root = xml.parse(content)
-    found = [(node, _KINDS[_name(node)]) for node in root.iter(etree.Element) if _name(node) in _KINDS and _name(node.getparent()).startswith("BkToCstmr")]
+    found = [
+        (node, _KINDS[_name(node)])
+        for node in root.iter(etree.Element)
+        if _name(node) in _KINDS and _name(node.getparent()).startswith("BkToCstmr")
+    ]
     if not found:
         raise NotThisFormat(f"The XML holds {_name(root)}, not a camt statement.")
     return [_statement(node, kind) for node, kind in found]
 
 
 def _statement(node: etree._Element, kind: Kind) -> Statement:
-    account = _text(node, "Acct/Id/IBAN") or _text(node, "Acct/Id/Othr/Id") or _text(node, "Acct/Id/PrtryAcct/Id") or _text(node, "Acct/Id/BBAN")
+    account = (
+        _text(node, "Acct/Id/IBAN")
+        or _text(node, "Acct/Id/Othr/Id")
+        or _text(node, "Acct/Id/PrtryAcct/Id")
+        or _text(node, "Acct/Id/BBAN")
+    )
     balances = {code: balance for balance in _all(node, "Bal") if (code := _text(balance, "Tp/CdOrPrtry/Cd"))}
     notes: list[str] = []
     entries = tuple(_entry(entry) for entry in _all(node, "Ntry"))
-    currency = _text(node, "Acct/Ccy") or next((_attribute(b, "Amt") for b in balances.values()), "") or next((e.currency for e in entries), "")
+    currency = (
+        _text(node, "Acct/Ccy")
+        or next((_attribute(b, "Amt") for b in balances.values()), "")
+        or next((e.currency for e in entries), "")
+    )
     if not currency:
-        raise StatementRefused(f"Statement {_text(node, 'Id') or '?'} names no currency (line {node.sourceline}).", remedy="Fetch it from the bank again.")
+        raise StatementRefused(
+            f"Statement {_text(node, 'Id') or '?'} names no currency (line {node.sourceline}).",
+            remedy="Fetch it from the bank again.",
+        )
     for entry in entries:
         if entry.currency != currency and entry.status == "booked":
             raise StatementRefused(
-                f"Statement {_text(node, 'Id')} is in {currency} but its entry of {entry.booked_on} is in {entry.currency}.", remedy="Fetch it from the bank again."
+                f"Statement {_text(node, 'Id')} is in {currency} but its entry of {entry.booked_on} is in {entry.currency}.",
+                remedy="Fetch it from the bank again.",
             )
     opening = next((balances[code] for code in _OPENING if code in balances), None)
     closing = next((balances[code] for code in _CLOSING if code in balances), None)
@@ -62,7 +79,9 @@ def _statement(node: etree._Element, kind: Kind) -> Statement:
         opening_on=_day(opening, "Dt") if opening is not None else _day(node, "FrToDt/FrDtTm", bare=True),
         closing_on=_day(closing, "Dt") if closing is not None else _day(node, "FrToDt/ToDtTm", bare=True),
         account_name=_text(node, "Acct/Nm") or _text(node, "Acct/Ownr/Nm"),
-        bank=_text(node, "Acct/Svcr/FinInstnId/BIC") or _text(node, "Acct/Svcr/FinInstnId/BICFI") or _text(node, "Acct/Svcr/FinInstnId/Nm"),
+        bank=_text(node, "Acct/Svcr/FinInstnId/BIC")
+        or _text(node, "Acct/Svcr/FinInstnId/BICFI")
+        or _text(node, "Acct/Svcr/FinInstnId/Nm"),
         notes=tuple(notes),
     )
 
@@ -72,7 +91,9 @@ def _entry(node: etree._Element) -> StatementEntry:
     status = _text(node, "Sts/Cd") or _text(node, "Sts/Prtry") or _text(node, "Sts")
     booked_on = _day(node, "BookgDt") or _day(node, "ValDt")
     if booked_on is None:
-        raise StatementRefused(f"The entry in line {node.sourceline} has neither booking nor value date.", remedy="Fetch it from the bank again.")
+        raise StatementRefused(
+            f"The entry in line {node.sourceline} has neither booking nor value date.", remedy="Fetch it from the bank again."
+        )
     transactions = _all(node, "NtryDtls/TxDtls")
     details = tuple(_detail(t, node, booked_on, currency) for t in transactions) if len(transactions) > 1 else ()
     inner = transactions[0] if len(transactions) == 1 else None
@@ -98,7 +119,11 @@ def _detail(node: etree._Element, entry: etree._Element, booked_on: date, curren
     amount, own = _money(given) if given is not None else (0, currency)
     direction = _text(node, "CdtDbtInd") or _text(entry, "CdtDbtInd")
     return StatementEntry(
-        amount_minor=-amount if direction == "DBIT" else amount, currency=own, booked_on=booked_on, bank_reference=_text(node, "Refs/AcctSvcrRef"), **_facts(node, entry)
+        amount_minor=-amount if direction == "DBIT" else amount,
+        currency=own,
+        booked_on=booked_on,
+        bank_reference=_text(node, "Refs/AcctSvcrRef"),
+        **_facts(node, entry),
     )
 
 
@@ -106,7 +131,12 @@ def _facts(node: etree._Element, entry: etree._Element) -> dict[str, Any]:
     """Who paid whom and what for; money in names the debtor, money out the creditor."""
     side = "Cdtr" if (_text(node, "CdtDbtInd") or _text(entry, "CdtDbtInd")) == "DBIT" else "Dbtr"
     party = f"RltdPties/{side}"
-    name = _text(node, f"RltdPties/Ultmt{side}/Nm") or _text(node, f"RltdPties/Ultmt{side}/Pty/Nm") or _text(node, f"{party}/Nm") or _text(node, f"{party}/Pty/Nm")
+    name = (
+        _text(node, f"RltdPties/Ultmt{side}/Nm")
+        or _text(node, f"RltdPties/Ultmt{side}/Pty/Nm")
+        or _text(node, f"{party}/Nm")
+        or _text(node, f"{party}/Pty/Nm")
+    )
     number = _text(node, f"RltdPties/{side}Acct/Id/IBAN") or _text(node, f"RltdPties/{side}Acct/Id/Othr/Id")
     text = " ".join(t.strip() for n in _all(node, "RmtInf/Ustrd") if (t := n.text or ""))
     return {
@@ -131,11 +161,15 @@ def _amount(node: etree._Element) -> tuple[int, str]:
     """Signed minor units and currency of an element with Amt and CdtDbtInd."""
     given = node.find("{*}Amt")
     if given is None:
-        raise StatementRefused(f"{_name(node)} in line {node.sourceline} has no amount.", remedy="Fetch the file from the bank again.")
+        raise StatementRefused(
+            f"{_name(node)} in line {node.sourceline} has no amount.", remedy="Fetch the file from the bank again."
+        )
     minor, currency = _money(given)
     direction = _text(node, "CdtDbtInd")
     if direction not in {"CRDT", "DBIT"} and minor:
-        raise StatementRefused(f"{_name(node)} in line {node.sourceline} is neither credit nor debit.", remedy="Fetch the file from the bank again.")
+        raise StatementRefused(
+            f"{_name(node)} in line {node.sourceline} is neither credit nor debit.", remedy="Fetch the file from the bank again."
+        )
     return (-minor if direction == "DBIT" else minor), currency
 
 
@@ -144,14 +178,21 @@ def _money(node: etree._Element) -> tuple[int, str]:
     try:
         value = Decimal(text)
         if value < 0:
-            raise StatementRefused(f"The amount {text} in line {node.sourceline} is negative; its sign belongs in CdtDbtInd.", remedy="Fetch it again.")
+            raise StatementRefused(
+                f"The amount {text} in line {node.sourceline} is negative; its sign belongs in CdtDbtInd.",
+                remedy="Fetch it again.",
+            )
         return money.to_minor(value, currency), currency
     except InvalidOperation as error:
-        raise StatementRefused(f"{text!r} in line {node.sourceline} is not an amount.", remedy="Fetch the file from the bank again.") from error
+        raise StatementRefused(
+            f"{text!r} in line {node.sourceline} is not an amount.", remedy="Fetch the file from the bank again."
+        ) from error
     except StatementRefused:
         raise
     except Invalid as error:
-        raise StatementRefused(f"Line {node.sourceline}: {error.message}", remedy="Fetch the file from the bank again.") from error
+        raise StatementRefused(
+            f"Line {node.sourceline}: {error.message}", remedy="Fetch the file from the bank again."
+        ) from error
 
 
 def _day(node: etree._Element, path: str, *, bare: bool = False) -> date | None:
@@ -161,7 +202,9 @@ def _day(node: etree._Element, path: str, *, bare: bool = False) -> date | None:
     try:
         return date.fromisoformat(text[:10])
     except ValueError as error:
-        raise StatementRefused(f"{text!r} below line {node.sourceline} is no day.", remedy="Fetch the file from the bank again.") from error
+        raise StatementRefused(
+            f"{text!r} below line {node.sourceline} is no day.", remedy="Fetch the file from the bank again."
+        ) from error
 
 
 def _text(node: etree._Element, path: str) -> str:
@@ -180,4 +223,3 @@ def _all(node: etree._Element, path: str) -> list[etree._Element]:
 
 def _name(node: etree._Element | None) -> str:
     return etree.QName(node).localname if node is not None and isinstance(node.tag, str) else ""
-

@@ -18,7 +18,9 @@ def read(content: bytes) -> list[Statement]:
 
     Raises: NotThisFormat, StatementRefused naming the line.
     """
-    lines = [(n, line.ljust(128)) for n, line in enumerate(content.decode("cp1252", errors="replace").splitlines(), 1) if line.strip()]
+    lines = [
+        (n, line.ljust(128)) for n, line in enumerate(content.decode("cp1252", errors="replace").splitlines(), 1) if line.strip()
+    ]
     if not lines or lines[0][1][0] != "0" or lines[0][1][5:11].strip().isdigit() is False:
         raise NotThisFormat("The file does not begin with a CODA header.")
     statements: list[Statement] = []
@@ -36,7 +38,9 @@ def read(content: bytes) -> list[Statement]:
 def _statement(lines: list[tuple[int, str]]) -> Statement:
     header = lines[0][1]
     if header[0] != "0" or header[127] != "2":
-        raise StatementRefused(f"Line {lines[0][0]}: version {header[127]!r} of CODA is not read; only 2 is.", remedy="Ask the bank for version 2.")
+        raise StatementRefused(
+            f"Line {lines[0][0]}: version {header[127]!r} of CODA is not read; only 2 is.", remedy="Ask the bank for version 2."
+        )
     old = next((line for _, line in lines if line[0] == "1"), None)
     new = next((line for _, line in lines if line[0] == "8"), None)
     if old is None or new is None:
@@ -105,7 +109,9 @@ def _more(entry: StatementEntry, line: str) -> StatementEntry:
     target = entry.details[-1] if entry.details else entry
     if line[:2] == "22":
         target = replace(
-            target, remittance_information=(target.remittance_information + " " + line[10:63].strip()).strip(), end_to_end_id=line[63:98].strip()
+            target,
+            remittance_information=(target.remittance_information + " " + line[10:63].strip()).strip(),
+            end_to_end_id=line[63:98].strip(),
         )
     else:
         target = replace(

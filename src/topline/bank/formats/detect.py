@@ -23,7 +23,7 @@ def detect(content: bytes) -> Format:
         return "camt" if re.search(rb"BkToCstmr|camt\.05[234]", content[:65_536]) else "xml"
     if re.search(r"^:(20|25|28C?|60[FM]):", text, re.MULTILINE) or "{4:" in text:
         return "mt940"
-    if text.startswith("!Type:") or text.startswith("!Account"):
+    if text.startswith(("!Type:", "!Account")):
         return "qif"
     if re.match(r"01,[^,]*,[^,]*,\d{6},", first):
         return "bai2"

@@ -41,7 +41,9 @@ class StatementEntry:
     bank_reference: str = ""  # the servicer's own id of the movement, if it gives one
     transaction_code: str = ""  # bank transaction code as found (PMNT-RCDT-ESCT, MT940 NTRF, BAI2 195 ...)
     is_reversal: bool = False
-    details: tuple[StatementEntry, ...] = ()  # the transactions inside a batch booking; they sum to the entry when amounts are given
+    details: tuple[
+        StatementEntry, ...
+    ] = ()  # the transactions inside a batch booking; they sum to the entry when amounts are given
 
 
 @dataclass(frozen=True, slots=True)

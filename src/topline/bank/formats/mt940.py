@@ -59,13 +59,20 @@ def _statement(fields: list[tuple[str, str]]) -> tuple[Statement, bool, bool]:
     opening = next((_balance(found[t]) for t in ("60F", "60M") if t in found), None)
     closing = next((_balance(found[t]) for t in ("62F", "62M") if t in found), None)
     if not interim and closing is None:
-        raise StatementRefused(f"Statement {reference or '?'} has no closing balance (:62F:): the file is cut off.", remedy="Fetch it from the bank again.")
+        raise StatementRefused(
+            f"Statement {reference or '?'} has no closing balance (:62F:): the file is cut off.",
+            remedy="Fetch it from the bank again.",
+        )
     if not interim and opening is None:
-        raise StatementRefused(f"Statement {reference or '?'} has no opening balance (:60F:).", remedy="Fetch it from the bank again.")
+        raise StatementRefused(
+            f"Statement {reference or '?'} has no opening balance (:60F:).", remedy="Fetch it from the bank again."
+        )
     account, _, _ = found.get("25", found.get("25P", "")).strip().partition("\n")
     number = re.match(r"/?(\d+)", found.get("28C", found.get("28", "")).strip())
     statement = Statement(
-        account=re.sub(r"[\s]", "", account.rpartition("/")[2] if re.match(r"[A-Z0-9]{8,11}/", account) else account).removesuffix(currency if len(account) > 18 else "\0"),
+        account=re.sub(
+            r"[\s]", "", account.rpartition("/")[2] if re.match(r"[A-Z0-9]{8,11}/", account) else account
+        ).removesuffix(currency if len(account) > 18 else "\0"),
         currency=currency,
         entries=tuple(movements),
         kind="report" if interim else "statement",
@@ -85,8 +92,16 @@ def _joined(pages: list[tuple[Statement, bool, bool]]) -> list[Statement]:
     open_page = False
     for page, continues, goes_on in pages:
         last = statements[-1] if statements else None
-        if continues and open_page and last is not None and last.account == page.account and last.closing_minor == page.opening_minor:
-            statements[-1] = replace(last, entries=last.entries + page.entries, closing_minor=page.closing_minor, closing_on=page.closing_on)
+        if (
+            continues
+            and open_page
+            and last is not None
+            and last.account == page.account
+            and last.closing_minor == page.opening_minor
+        ):
+            statements[-1] = replace(
+                last, entries=last.entries + page.entries, closing_minor=page.closing_minor, closing_on=page.closing_on
+            )
         else:
             statements.append(page)
         open_page = goes_on
@@ -99,13 +114,17 @@ def _currency(fields: list[tuple[str, str]]) -> str:
             return match["currency"]
         if tag == "34F" and re.match(r"[A-Z]{3}", value):
             return value[:3]
-    raise StatementRefused("The statement names no currency: it has neither opening nor closing balance.", remedy="Fetch it from the bank again.")
+    raise StatementRefused(
+        "The statement names no currency: it has neither opening nor closing balance.", remedy="Fetch it from the bank again."
+    )
 
 
 def _balance(value: str) -> tuple[int, date]:
     match = _BALANCE.match(value.strip())
     if match is None:
-        raise StatementRefused(f"{value.strip()[:40]!r} is not a balance (field 60 or 62).", remedy="Fetch the file from the bank again.")
+        raise StatementRefused(
+            f"{value.strip()[:40]!r} is not a balance (field 60 or 62).", remedy="Fetch the file from the bank again."
+        )
     minor = _money(match["amount"], match["currency"])
     return (-minor if match["sign"] == "D" else minor), _day(match["day"])
 
@@ -113,7 +132,9 @@ def _balance(value: str) -> tuple[int, date]:
 def _movement(value: str, currency: str, near: date | None) -> StatementEntry:
     match = _MOVEMENT.match(value.strip())
     if match is None:
-        raise StatementRefused(f"{value.strip()[:40]!r} is not a movement (field 61).", remedy="Fetch the file from the bank again.")
+        raise StatementRefused(
+            f"{value.strip()[:40]!r} is not a movement (field 61).", remedy="Fetch the file from the bank again."
+        )
     minor = _money(match["amount"], currency)
     mark = match["mark"]
     value_on = _day(match["value"])
@@ -158,7 +179,10 @@ def _described(entry: StatementEntry, value: str) -> StatementEntry:
 
 def _fields(text: str) -> list[tuple[str, str]]:
     marks = list(_FIELD.finditer(text))
-    return [(m[1], text[m.end() : (n.start() if n else len(text))].strip("\n").removesuffix("\n-").rstrip("\n")) for m, n in zip(marks, [*marks[1:], None], strict=True)]
+    return [
+        (m[1], text[m.end() : (n.start() if n else len(text))].strip("\n").removesuffix("\n-").rstrip("\n"))
+        for m, n in zip(marks, [*marks[1:], None], strict=True)
+    ]
 
 
 def _text(content: bytes) -> str:
@@ -178,7 +202,9 @@ def _money(text: str, currency: str) -> int:
     try:
         return money.to_minor(Decimal(plain.rstrip(".") or "0"), currency)
     except (Invalid, ArithmeticError) as error:
-        raise StatementRefused(f"{text!r} is not an amount in {currency}.", remedy="Fetch the file from the bank again.") from error
+        raise StatementRefused(
+            f"{text!r} is not an amount in {currency}.", remedy="Fetch the file from the bank again."
+        ) from error
 
 
 def _day(text: str) -> date:
@@ -189,13 +215,18 @@ def _day(text: str) -> date:
         # banks that count 30 days a month write 30 February: it means the last day
         if text[2:] in {"0229", "0230"}:
             return date(2000 + year if year < 80 else 1900 + year, 2, 28)
-        raise StatementRefused(f"{text!r} is no day (written year, month, day).", remedy="Fetch the file from the bank again.") from error
+        raise StatementRefused(
+            f"{text!r} is no day (written year, month, day).", remedy="Fetch the file from the bank again."
+        ) from error
 
 
 def _entry_day(text: str, value_on: date) -> date:
     """The booking day has no year: it is the one nearest to the value date."""
     month, day = int(text[:2]), int(text[2:])
-    for year in sorted((value_on.year - 1, value_on.year, value_on.year + 1), key=lambda y: abs(12 * y + month - 12 * value_on.year - value_on.month)):
+    for year in sorted(
+        (value_on.year - 1, value_on.year, value_on.year + 1),
+        key=lambda y: abs(12 * y + month - 12 * value_on.year - value_on.month),
+    ):
         try:
             return date(year, month, day)
         except ValueError:

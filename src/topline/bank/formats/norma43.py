@@ -30,7 +30,9 @@ def read(content: bytes) -> list[Statement]:
             current = _account(line, number)
         elif code == "88":
             if int(line[20:26].strip() or 0) not in {number - 1, len(lines) - 1}:
-                raise StatementRefused(f"Line {number}: the file says {line[20:26]} records, it has {len(lines) - 1}.", remedy=_REMEDY)
+                raise StatementRefused(
+                    f"Line {number}: the file says {line[20:26]} records, it has {len(lines) - 1}.", remedy=_REMEDY
+                )
         elif current is None:
             raise StatementRefused(f"Line {number}: a record {code} stands outside an account.", remedy=_REMEDY)
         elif code == "22":
@@ -69,10 +71,16 @@ def _movement(line: str, currency: str, number: int) -> StatementEntry:
 def _closed(statement: Statement, line: str, number: int) -> Statement:
     # movements of zero stand on either side: only all movements together can be counted
     amounts = [e.amount_minor for e in statement.entries]
-    given = (_integer(line[20:25], number) + _integer(line[39:44], number), _integer(line[25:39], number), _integer(line[44:58], number))
+    given = (
+        _integer(line[20:25], number) + _integer(line[39:44], number),
+        _integer(line[25:39], number),
+        _integer(line[44:58], number),
+    )
     found = (len(amounts), -sum(a for a in amounts if a < 0), sum(a for a in amounts if a > 0))
     if given != found:
-        raise StatementRefused(f"Line {number}: the bank gives movements, debits and credits as {given}, the file holds {found}.", remedy=_REMEDY)
+        raise StatementRefused(
+            f"Line {number}: the bank gives movements, debits and credits as {given}, the file holds {found}.", remedy=_REMEDY
+        )
     return replace(statement, closing_minor=_signed(line[58], line[59:73], number))
 
 

@@ -20,11 +20,18 @@ def read(content: bytes) -> list[Statement]:
     Raises: NotThisFormat, StatementRefused naming the transaction.
     """
     text = _text(content)
-    blocks = [m for name in ("STMTRS", "CCSTMTRS") for m in re.finditer(rf"<{name}>(.*?)(?=</{name}>|<{name}>|\Z)", text, re.IGNORECASE | re.DOTALL)]
+    blocks = [
+        m
+        for name in ("STMTRS", "CCSTMTRS")
+        for m in re.finditer(rf"<{name}>(.*?)(?=</{name}>|<{name}>|\Z)", text, re.IGNORECASE | re.DOTALL)
+    ]
     if not re.search(r"<OFX>", text, re.IGNORECASE):
         raise NotThisFormat("The file holds no <OFX> element.")
     if not blocks:
-        raise StatementRefused("The OFX file holds no bank or card statement.", remedy="Export the account's transactions, not its list or investments.")
+        raise StatementRefused(
+            "The OFX file holds no bank or card statement.",
+            remedy="Export the account's transactions, not its list or investments.",
+        )
     return [_statement(block[1]) for block in blocks]
 
 
@@ -35,8 +42,12 @@ def _statement(block: str) -> Statement:
     try:
         money.ensure_currency(currency)
     except Invalid as error:
-        raise StatementRefused(f"The statement's currency {currency!r} (CURDEF) is not known.", remedy="Export it again.") from error
-    transactions = [m[1] for m in re.finditer(r"<STMTTRN>(.*?)(?=</STMTTRN>|<STMTTRN>|</BANKTRANLIST>|\Z)", rest, re.IGNORECASE | re.DOTALL)]
+        raise StatementRefused(
+            f"The statement's currency {currency!r} (CURDEF) is not known.", remedy="Export it again."
+        ) from error
+    transactions = [
+        m[1] for m in re.finditer(r"<STMTTRN>(.*?)(?=</STMTTRN>|<STMTTRN>|</BANKTRANLIST>|\Z)", rest, re.IGNORECASE | re.DOTALL)
+    ]
     entries = tuple(_entry(_values(t), currency, n) for n, t in enumerate(transactions, 1))
     listed = _values(rest.partition("<STMTTRN>")[0])
     ledger = re.search(r"<LEDGERBAL>(.*?)(?=</LEDGERBAL>|<AVAILBAL>|\Z)", block, re.IGNORECASE | re.DOTALL)
@@ -111,7 +122,9 @@ def _day(text: str, what: str) -> date | None:
             raise ValueError(text)
         return date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError as error:
-        raise StatementRefused(f"{text.strip()!r} of {what} is no day (written year, month, day).", remedy="Export the file again.") from error
+        raise StatementRefused(
+            f"{text.strip()!r} of {what} is no day (written year, month, day).", remedy="Export the file again."
+        ) from error
 
 
 def _text(content: bytes) -> str:

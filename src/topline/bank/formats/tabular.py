@@ -37,7 +37,10 @@ def read(content: bytes, *, name: str = "", profile: str = "", currency: str | N
     if result.problems.height:
         first = result.problems.row(0, named=True)
         raise StatementRefused(
-            f"{result.problems.height} cells cannot be read; the first: {first['message']}", field="file", remedy=first["remedy"], row=first["row"]
+            f"{result.problems.height} cells cannot be read; the first: {first['message']}",
+            field="file",
+            remedy=first["remedy"],
+            row=first["row"],
         )
     return _statements(result, using)
 
@@ -57,11 +60,17 @@ def _statements(result: Typed, using: Profile) -> list[Statement]:
 
 
 def _statement(rows: pl.DataFrame, using: Profile) -> Statement:
-    newest_first = rows["booked_on"][0] > rows["booked_on"][-1] or (rows["booked_on"][0] == rows["booked_on"][-1] and _falls(rows))
+    newest_first = rows["booked_on"][0] > rows["booked_on"][-1] or (
+        rows["booked_on"][0] == rows["booked_on"][-1] and _falls(rows)
+    )
     ordered = rows.reverse() if newest_first else rows
     entries = tuple(
-        StatementEntry(amount_minor=amount, currency=code, booked_on=booked, value_on=value, **dict(zip(TEXTS, texts, strict=True)))
-        for amount, code, booked, value, *texts in ordered.select("amount", "currency", "booked_on", "value_on", *TEXTS).iter_rows()
+        StatementEntry(
+            amount_minor=amount, currency=code, booked_on=booked, value_on=value, **dict(zip(TEXTS, texts, strict=True))
+        )
+        for amount, code, booked, value, *texts in ordered.select(
+            "amount", "currency", "booked_on", "value_on", *TEXTS
+        ).iter_rows()
     )
     opening = closing = None
     notes = ["The sheet gives no running balance, so the sum could not be checked."]
@@ -102,7 +111,9 @@ def _chosen(profile: str) -> Profile:
         return load_profile(Path(profile))
     found = load_profiles(FOLDER).get(profile)
     if found is None:
-        raise StatementRefused(f"There is no bank profile {profile!r}.", field="profile", remedy=f"Use one of: {', '.join(load_profiles(FOLDER))}.")
+        raise StatementRefused(
+            f"There is no bank profile {profile!r}.", field="profile", remedy=f"Use one of: {', '.join(load_profiles(FOLDER))}."
+        )
     return found
 
 
@@ -116,5 +127,9 @@ def _recognised(sheet: object) -> Profile:
             continue
         scores.append((len(places), -len(profile.columns), profile))
     if not scores:
-        raise StatementRefused("No bank profile recognises the columns of this sheet.", field="file", remedy="Name one with --profile, or write your own YAML file.")
+        raise StatementRefused(
+            "No bank profile recognises the columns of this sheet.",
+            field="file",
+            remedy="Name one with --profile, or write your own YAML file.",
+        )
     return max(scores, key=lambda s: s[:2])[2]

@@ -18,12 +18,19 @@ def parse(content: bytes) -> etree._Element:
     if not start.startswith(b"<"):
         raise NotThisFormat("The file is not XML.")
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise StatementRefused("The XML carries a document type or entities, which statements never do.", remedy="Fetch the file from the bank again.")
+        raise StatementRefused(
+            "The XML carries a document type or entities, which statements never do.",
+            remedy="Fetch the file from the bank again.",
+        )
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True)
     try:
         root = etree.fromstring(start, parser)
     except etree.XMLSyntaxError as error:
-        raise StatementRefused(f"The XML breaks in line {error.lineno}: {error.msg}.", remedy="Fetch the file from the bank again.", line=error.lineno) from error
+        raise StatementRefused(
+            f"The XML breaks in line {error.lineno}: {error.msg}.",
+            remedy="Fetch the file from the bank again.",
+            line=error.lineno,
+        ) from error
     _check(root)
     return root
 
@@ -35,7 +42,9 @@ def _check(root: etree._Element) -> None:
             parent = node.getparent()
             if parent is not None and not any(isinstance(child.tag, str) for child in parent):
                 raise StatementRefused(
-                    f"Line {node.sourceline} hides a comment inside a value.", remedy="Fetch the file from the bank again.", line=node.sourceline
+                    f"Line {node.sourceline} hides a comment inside a value.",
+                    remedy="Fetch the file from the bank again.",
+                    line=node.sourceline,
                 )
             continue
         depth += 1 if event == "start" else -1

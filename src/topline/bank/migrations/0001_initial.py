@@ -5,97 +5,123 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('books', '0001_initial'),
+        ("books", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BankAccount',
+            name="BankAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('number', models.CharField(blank=True, help_text="IBAN or the bank's own number, without blanks", max_length=40)),
-                ('bic', models.CharField(blank=True, max_length=11)),
-                ('currency', models.CharField(max_length=3)),
-                ('pays_payroll', models.BooleanField(default=False)),
-                ('minimum_minor', models.BigIntegerField(default=0)),
-                ('is_closed', models.BooleanField(default=False)),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "number",
+                    models.CharField(blank=True, help_text="IBAN or the bank's own number, without blanks", max_length=40),
+                ),
+                ("bic", models.CharField(blank=True, max_length=11)),
+                ("currency", models.CharField(max_length=3)),
+                ("pays_payroll", models.BooleanField(default=False)),
+                ("minimum_minor", models.BigIntegerField(default=0)),
+                ("is_closed", models.BooleanField(default=False)),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='BankStatement',
+            name="BankStatement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=12)),
-                ('statement_id', models.CharField(blank=True, max_length=80)),
-                ('sequence', models.BigIntegerField(null=True)),
-                ('opening_minor', models.BigIntegerField(null=True)),
-                ('closing_minor', models.BigIntegerField(null=True)),
-                ('first_on', models.DateField()),
-                ('last_on', models.DateField()),
-                ('lines', models.BigIntegerField()),
-                ('file_name', models.CharField(max_length=200)),
-                ('file_sha256', models.CharField(max_length=64)),
-                ('format', models.CharField(max_length=20)),
-                ('notes', models.JSONField(default=list)),
-                ('recorded_at', models.DateTimeField()),
-                ('import_batch_id', models.BigIntegerField(db_index=True, null=True)),
-                ('is_undone', models.BooleanField(default=False)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='statements', to='bank.bankaccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=12)),
+                ("statement_id", models.CharField(blank=True, max_length=80)),
+                ("sequence", models.BigIntegerField(null=True)),
+                ("opening_minor", models.BigIntegerField(null=True)),
+                ("closing_minor", models.BigIntegerField(null=True)),
+                ("first_on", models.DateField()),
+                ("last_on", models.DateField()),
+                ("lines", models.BigIntegerField()),
+                ("file_name", models.CharField(max_length=200)),
+                ("file_sha256", models.CharField(max_length=64)),
+                ("format", models.CharField(max_length=20)),
+                ("notes", models.JSONField(default=list)),
+                ("recorded_at", models.DateTimeField()),
+                ("import_batch_id", models.BigIntegerField(db_index=True, null=True)),
+                ("is_undone", models.BooleanField(default=False)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="statements", to="bank.bankaccount"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='StatementLine',
+            name="StatementLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.IntegerField()),
-                ('status', models.CharField(max_length=10)),
-                ('amount_minor', models.BigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('booked_on', models.DateField()),
-                ('value_on', models.DateField(null=True)),
-                ('counterparty_name', models.CharField(blank=True, max_length=200)),
-                ('counterparty_account', models.CharField(blank=True, max_length=60)),
-                ('remittance_information', models.TextField(blank=True)),
-                ('structured_reference', models.CharField(blank=True, max_length=60)),
-                ('end_to_end_id', models.CharField(blank=True, max_length=60)),
-                ('bank_reference', models.CharField(blank=True, max_length=80)),
-                ('transaction_code', models.CharField(blank=True, max_length=60)),
-                ('is_reversal', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('matched', 'Matched'), ('ignored', 'Ignored')], default='open', max_length=10)),
-                ('payment_id', models.BigIntegerField(db_index=True, null=True)),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='bank.bankaccount')),
-                ('statement', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='bank.bankstatement')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.IntegerField()),
+                ("status", models.CharField(max_length=10)),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("booked_on", models.DateField()),
+                ("value_on", models.DateField(null=True)),
+                ("counterparty_name", models.CharField(blank=True, max_length=200)),
+                ("counterparty_account", models.CharField(blank=True, max_length=60)),
+                ("remittance_information", models.TextField(blank=True)),
+                ("structured_reference", models.CharField(blank=True, max_length=60)),
+                ("end_to_end_id", models.CharField(blank=True, max_length=60)),
+                ("bank_reference", models.CharField(blank=True, max_length=80)),
+                ("transaction_code", models.CharField(blank=True, max_length=60)),
+                ("is_reversal", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("matched", "Matched"), ("ignored", "Ignored")], default="open", max_length=10
+                    ),
+                ),
+                ("payment_id", models.BigIntegerField(db_index=True, null=True)),
+                ("fingerprint", models.CharField(max_length=64)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="bank.bankaccount"
+                    ),
+                ),
+                (
+                    "statement",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="bank.bankstatement"),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.UniqueConstraint(condition=models.Q(('number', ''), _negated=True), fields=('entity', 'number', 'currency'), name='bank_account_once'),
+            model_name="bankaccount",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("number", ""), _negated=True),
+                fields=("entity", "number", "currency"),
+                name="bank_account_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bankaccount',
-            constraint=models.UniqueConstraint(fields=('entity', 'name'), name='bank_account_name_once'),
+            model_name="bankaccount",
+            constraint=models.UniqueConstraint(fields=("entity", "name"), name="bank_account_name_once"),
         ),
         migrations.AddIndex(
-            model_name='bankstatement',
-            index=models.Index(fields=['account', 'last_on', 'id'], name='statement_by_day'),
+            model_name="bankstatement",
+            index=models.Index(fields=["account", "last_on", "id"], name="statement_by_day"),
         ),
         migrations.AddConstraint(
-            model_name='bankstatement',
-            constraint=models.CheckConstraint(condition=models.Q(('first_on__lte', models.F('last_on'))), name='statement_days_in_order'),
+            model_name="bankstatement",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("first_on__lte", models.F("last_on"))), name="statement_days_in_order"
+            ),
         ),
         migrations.AddIndex(
-            model_name='statementline',
-            index=models.Index(fields=['account', 'booked_on', 'id'], name='statement_line_by_day'),
+            model_name="statementline",
+            index=models.Index(fields=["account", "booked_on", "id"], name="statement_line_by_day"),
         ),
         migrations.AddConstraint(
-            model_name='statementline',
-            constraint=models.UniqueConstraint(fields=('account', 'fingerprint'), name='statement_line_once'),
+            model_name="statementline",
+            constraint=models.UniqueConstraint(fields=("account", "fingerprint"), name="statement_line_once"),
         ),
     ]

@@ -6,125 +6,204 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('books', '0001_initial'),
-        ('market', '0001_initial'),
+        ("books", "0001_initial"),
+        ("market", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Invoice',
+            name="Invoice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('invoice', 'Invoice'), ('credit_note', 'Credit Note')], default='invoice', max_length=12)),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('open', 'Open'), ('paid', 'Paid'), ('void', 'Void'), ('written_off', 'Written Off')], default='draft', max_length=12)),
-                ('number', models.CharField(max_length=40, null=True)),
-                ('currency', models.CharField(max_length=3)),
-                ('issued_on', models.DateField(null=True)),
-                ('due_on', models.DateField(null=True)),
-                ('terms', models.CharField(blank=True, max_length=60)),
-                ('purchase_order', models.CharField(blank=True, max_length=60)),
-                ('memo', models.CharField(blank=True, max_length=300)),
-                ('net_minor', models.BigIntegerField(default=0)),
-                ('tax_minor', models.BigIntegerField(default=0)),
-                ('total_minor', models.BigIntegerField(default=0)),
-                ('functional_minor', models.BigIntegerField(default=0, help_text="total in the entity's currency at the rate of issue")),
-                ('allocated_minor', models.BigIntegerField(default=0)),
-                ('closed_on', models.DateField(null=True)),
-                ('created_at', models.DateTimeField()),
-                ('import_batch_id', models.BigIntegerField(null=True)),
-                ('corrects', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='corrections', to='billing.invoice')),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("invoice", "Invoice"), ("credit_note", "Credit Note")], default="invoice", max_length=12
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("open", "Open"),
+                            ("paid", "Paid"),
+                            ("void", "Void"),
+                            ("written_off", "Written Off"),
+                        ],
+                        default="draft",
+                        max_length=12,
+                    ),
+                ),
+                ("number", models.CharField(max_length=40, null=True)),
+                ("currency", models.CharField(max_length=3)),
+                ("issued_on", models.DateField(null=True)),
+                ("due_on", models.DateField(null=True)),
+                ("terms", models.CharField(blank=True, max_length=60)),
+                ("purchase_order", models.CharField(blank=True, max_length=60)),
+                ("memo", models.CharField(blank=True, max_length=300)),
+                ("net_minor", models.BigIntegerField(default=0)),
+                ("tax_minor", models.BigIntegerField(default=0)),
+                ("total_minor", models.BigIntegerField(default=0)),
+                (
+                    "functional_minor",
+                    models.BigIntegerField(default=0, help_text="total in the entity's currency at the rate of issue"),
+                ),
+                ("allocated_minor", models.BigIntegerField(default=0)),
+                ("closed_on", models.DateField(null=True)),
+                ("created_at", models.DateTimeField()),
+                ("import_batch_id", models.BigIntegerField(null=True)),
+                (
+                    "corrects",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="corrections", to="billing.invoice"
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"
+                    ),
+                ),
+                (
+                    "entity",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Instalment',
+            name="Instalment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.IntegerField()),
-                ('due_on', models.DateField()),
-                ('amount_minor', models.BigIntegerField()),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='instalments', to='billing.invoice')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.IntegerField()),
+                ("due_on", models.DateField()),
+                ("amount_minor", models.BigIntegerField()),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="instalments", to="billing.invoice"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='InvoiceLine',
+            name="InvoiceLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.IntegerField()),
-                ('description', models.CharField(max_length=300)),
-                ('quantity_micro', models.BigIntegerField(default=1000000)),
-                ('unit_price_nano', models.BigIntegerField(help_text='billionths of a minor unit')),
-                ('discount_ppm', models.IntegerField(default=0)),
-                ('net_minor', models.BigIntegerField()),
-                ('tax_category', models.CharField(default='S', help_text='UNCL5305: S, Z, E, AE, G, O', max_length=3)),
-                ('tax_rate_ppm', models.IntegerField(default=0, help_text='millionths: 20 % is 200000')),
-                ('tax_minor', models.BigIntegerField(default=0)),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='billing.invoice')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.IntegerField()),
+                ("description", models.CharField(max_length=300)),
+                ("quantity_micro", models.BigIntegerField(default=1000000)),
+                ("unit_price_nano", models.BigIntegerField(help_text="billionths of a minor unit")),
+                ("discount_ppm", models.IntegerField(default=0)),
+                ("net_minor", models.BigIntegerField()),
+                ("tax_category", models.CharField(default="S", help_text="UNCL5305: S, Z, E, AE, G, O", max_length=3)),
+                ("tax_rate_ppm", models.IntegerField(default=0, help_text="millionths: 20 % is 200000")),
+                ("tax_minor", models.BigIntegerField(default=0)),
+                (
+                    "invoice",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="billing.invoice"),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(fields=['customer', 'state', 'due_on'], name='invoice_customer'),
+            model_name="invoice",
+            index=models.Index(fields=["customer", "state", "due_on"], name="invoice_customer"),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(fields=['entity', 'state', 'due_on', 'id'], name='invoice_state_due'),
+            model_name="invoice",
+            index=models.Index(fields=["entity", "state", "due_on", "id"], name="invoice_state_due"),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(fields=['entity', 'issued_on', 'id'], name='invoice_by_day'),
+            model_name="invoice",
+            index=models.Index(fields=["entity", "issued_on", "id"], name="invoice_by_day"),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(condition=models.Q(('import_batch_id__isnull', False)), fields=['import_batch_id'], name='invoice_batch'),
+            model_name="invoice",
+            index=models.Index(
+                condition=models.Q(("import_batch_id__isnull", False)), fields=["import_batch_id"], name="invoice_batch"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.UniqueConstraint(fields=('entity', 'number'), name='invoice_number_once'),
+            model_name="invoice",
+            constraint=models.UniqueConstraint(fields=("entity", "number"), name="invoice_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.CheckConstraint(condition=models.Q(('total_minor', django.db.models.expressions.CombinedExpression(models.F('net_minor'), '+', models.F('tax_minor')))), name='invoice_total_adds_up'),
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "total_minor",
+                        django.db.models.expressions.CombinedExpression(models.F("net_minor"), "+", models.F("tax_minor")),
+                    )
+                ),
+                name="invoice_total_adds_up",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_minor__gte', 0), ('allocated_minor__lte', models.F('total_minor'))), name='invoice_not_over_allocated'),
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("allocated_minor__gte", 0), ("allocated_minor__lte", models.F("total_minor"))),
+                name="invoice_not_over_allocated",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'draft'), models.Q(('due_on__isnull', False), ('issued_on__isnull', False), ('number__isnull', False)), _connector='OR'), name='invoice_issued_is_complete'),
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state", "draft"),
+                    models.Q(("due_on__isnull", False), ("issued_on__isnull", False), ("number__isnull", False)),
+                    _connector="OR",
+                ),
+                name="invoice_issued_is_complete",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['paid', 'written_off']), _negated=True), ('allocated_minor', models.F('total_minor')), _connector='OR'), name='invoice_paid_in_full'),
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["paid", "written_off"]), _negated=True),
+                    ("allocated_minor", models.F("total_minor")),
+                    _connector="OR",
+                ),
+                name="invoice_paid_in_full",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'open'), _negated=True), ('allocated_minor__lt', models.F('total_minor')), _connector='OR'), name='invoice_open_has_rest'),
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "open"), _negated=True), ("allocated_minor__lt", models.F("total_minor")), _connector="OR"
+                ),
+                name="invoice_open_has_rest",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='invoice',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'open', 'paid', 'void', 'written_off'])), name='invoice_state_known'),
+            model_name="invoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["draft", "open", "paid", "void", "written_off"])), name="invoice_state_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instalment',
-            constraint=models.UniqueConstraint(fields=('invoice', 'position'), name='instalment_position_once'),
+            model_name="instalment",
+            constraint=models.UniqueConstraint(fields=("invoice", "position"), name="instalment_position_once"),
         ),
         migrations.AddConstraint(
-            model_name='instalment',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='instalment_is_positive'),
+            model_name="instalment",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gt", 0)), name="instalment_is_positive"),
         ),
         migrations.AddConstraint(
-            model_name='invoiceline',
-            constraint=models.UniqueConstraint(fields=('invoice', 'position'), name='line_position_once'),
+            model_name="invoiceline",
+            constraint=models.UniqueConstraint(fields=("invoice", "position"), name="line_position_once"),
         ),
         migrations.AddConstraint(
-            model_name='invoiceline',
-            constraint=models.CheckConstraint(condition=models.Q(('tax_rate_ppm__gte', 0), ('tax_rate_ppm__lte', 1000000)), name='line_tax_rate_is_a_share'),
+            model_name="invoiceline",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("tax_rate_ppm__gte", 0), ("tax_rate_ppm__lte", 1000000)), name="line_tax_rate_is_a_share"
+            ),
         ),
     ]

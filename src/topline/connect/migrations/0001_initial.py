@@ -5,59 +5,82 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('books', '0001_initial'),
+        ("books", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ImportBatch',
+            name="ImportBatch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=20)),
-                ('profile', models.CharField(max_length=60)),
-                ('file_name', models.CharField(max_length=200)),
-                ('file_sha256', models.CharField(max_length=64)),
-                ('file_bytes', models.BigIntegerField()),
-                ('state', models.CharField(choices=[('checked', 'Checked'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('undone', 'Undone')], default='checked', max_length=10)),
-                ('rows_total', models.BigIntegerField(default=0)),
-                ('rows_done', models.BigIntegerField(default=0)),
-                ('rows_refused', models.BigIntegerField(default=0)),
-                ('detected', models.JSONField(default=dict)),
-                ('settings', models.JSONField(default=dict)),
-                ('error', models.TextField(blank=True)),
-                ('actor_key', models.CharField(max_length=60)),
-                ('recorded_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=20)),
+                ("profile", models.CharField(max_length=60)),
+                ("file_name", models.CharField(max_length=200)),
+                ("file_sha256", models.CharField(max_length=64)),
+                ("file_bytes", models.BigIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("checked", "Checked"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("undone", "Undone"),
+                        ],
+                        default="checked",
+                        max_length=10,
+                    ),
+                ),
+                ("rows_total", models.BigIntegerField(default=0)),
+                ("rows_done", models.BigIntegerField(default=0)),
+                ("rows_refused", models.BigIntegerField(default=0)),
+                ("detected", models.JSONField(default=dict)),
+                ("settings", models.JSONField(default=dict)),
+                ("error", models.TextField(blank=True)),
+                ("actor_key", models.CharField(max_length=60)),
+                ("recorded_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='ImportProblem',
+            name="ImportProblem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('row', models.BigIntegerField()),
-                ('column', models.CharField(blank=True, max_length=100)),
-                ('value', models.CharField(blank=True, max_length=200)),
-                ('code', models.CharField(max_length=40)),
-                ('message', models.CharField(max_length=500)),
-                ('remedy', models.CharField(blank=True, max_length=500)),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='problems', to='connect.importbatch')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("row", models.BigIntegerField()),
+                ("column", models.CharField(blank=True, max_length=100)),
+                ("value", models.CharField(blank=True, max_length=200)),
+                ("code", models.CharField(max_length=40)),
+                ("message", models.CharField(max_length=500)),
+                ("remedy", models.CharField(blank=True, max_length=500)),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="problems", to="connect.importbatch"
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='importbatch',
-            index=models.Index(fields=['entity', '-id'], name='import_newest'),
+            model_name="importbatch",
+            index=models.Index(fields=["entity", "-id"], name="import_newest"),
         ),
         migrations.AddConstraint(
-            model_name='importbatch',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['running', 'done'])), fields=('entity', 'kind', 'file_sha256'), name='import_file_once'),
+            model_name="importbatch",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["running", "done"])),
+                fields=("entity", "kind", "file_sha256"),
+                name="import_file_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='importbatch',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['checked', 'running', 'done', 'failed', 'undone'])), name='import_state_known'),
+            model_name="importbatch",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["checked", "running", "done", "failed", "undone"])), name="import_state_known"
+            ),
         ),
     ]

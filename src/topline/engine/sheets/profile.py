@@ -85,7 +85,9 @@ def load_profile(path: Path) -> Profile:
     try:
         return Profile(columns=columns, **raw)
     except TypeError as error:
-        raise ProfileInvalid(f"{path.name}: {error}.", field="profile", remedy="A profile needs id, kind, title and columns.") from error
+        raise ProfileInvalid(
+            f"{path.name}: {error}.", field="profile", remedy="A profile needs id, kind, title and columns."
+        ) from error
 
 
 @cache
@@ -107,4 +109,6 @@ def _column(spec: Any, where: str) -> Column:
 def _known(given: dict[str, Any], allowed: set[str], where: str) -> None:
     unknown = sorted(set(given) - allowed)
     if unknown:
-        raise ProfileInvalid(f"{where} does not know {unknown[0]!r}.", field="profile", remedy=f"Use {', '.join(sorted(allowed))}.")
+        raise ProfileInvalid(
+            f"{where} does not know {unknown[0]!r}.", field="profile", remedy=f"Use {', '.join(sorted(allowed))}."
+        )

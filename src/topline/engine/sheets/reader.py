@@ -44,7 +44,9 @@ class Sheet:
         return self.cells.width - 1
 
 
-def read_sheet(source: bytes | Path, *, name: str = "", delimiter: str | None = None, max_bytes: int = MAX_BYTES, drop_nul: bool = False) -> Sheet:
+def read_sheet(
+    source: bytes | Path, *, name: str = "", delimiter: str | None = None, max_bytes: int = MAX_BYTES, drop_nul: bool = False
+) -> Sheet:
     """Read a CSV, TSV or XLSX file into text cells.
 
     A file above `max_bytes` is refused by its size on disk, before a byte is read.
@@ -53,7 +55,9 @@ def read_sheet(source: bytes | Path, *, name: str = "", delimiter: str | None = 
     name = name or (source.name if isinstance(source, Path) else "the file")
     size = source.stat().st_size if isinstance(source, Path) else len(source)
     if size > max_bytes:
-        raise SheetRefused(f"{name} has {size:,} bytes; at most {max_bytes:,} are read.", field="file", remedy="Split it into smaller files.")
+        raise SheetRefused(
+            f"{name} has {size:,} bytes; at most {max_bytes:,} are read.", field="file", remedy="Split it into smaller files."
+        )
     if size == 0:
         raise SheetRefused(f"{name} is empty.", field="file", remedy="Export it again.")
     content = source.read_bytes() if isinstance(source, Path) else source
@@ -77,7 +81,9 @@ def decode(content: bytes, name: str, *, drop_nul: bool = False) -> tuple[str, s
         try:
             return content.decode("utf-16"), "UTF-16"
         except UnicodeDecodeError as error:
-            raise SheetRefused(f"{name} begins like UTF-16 but breaks at byte {error.start}.", field="file", remedy="Export it again as UTF-8.") from error
+            raise SheetRefused(
+                f"{name} begins like UTF-16 but breaks at byte {error.start}.", field="file", remedy="Export it again as UTF-8."
+            ) from error
     if (at := content.find(b"\0")) >= 0:
         if not drop_nul:
             row = content.count(b"\n", 0, at) + 1
@@ -95,7 +101,9 @@ def _delimiter(text: str) -> str:
     best, score = ",", (0, 0)
     for mark in DELIMITERS:
         counts = Counter(len(next(csv.reader([line], delimiter=mark))) for line in sample)
-        cells, lines = max(((n, c) for n, c in counts.items() if n > 1), key=lambda x: (x[1] * min(x[0], 4), x[0]), default=(1, 0))
+        cells, lines = max(
+            ((n, c) for n, c in counts.items() if n > 1), key=lambda x: (x[1] * min(x[0], 4), x[0]), default=(1, 0)
+        )
         if (lines * min(cells, 4), cells) > score:
             best, score = mark, (lines * min(cells, 4), cells)
     return best
@@ -111,10 +119,24 @@ def _records(text: str, delimiter: str, name: str) -> list[list[str]]:
         except StopIteration:
             return rows
         except csv.Error as error:
-            what = "opens a quote that is never closed" if "end of data" in str(error) or "field larger" in str(error) else f"cannot be read ({error})"
-            raise SheetRefused(f"Line {begun} of {name} {what}.", field="file", remedy="Close the quote, or double quotes inside text.", row=begun) from error
+            what = (
+                "opens a quote that is never closed"
+                if "end of data" in str(error) or "field larger" in str(error)
+                else f"cannot be read ({error})"
+            )
+            raise SheetRefused(
+                f"Line {begun} of {name} {what}.",
+                field="file",
+                remedy="Close the quote, or double quotes inside text.",
+                row=begun,
+            ) from error
         if len(row) > MAX_COLUMNS:
-            raise SheetRefused(f"Line {begun} of {name} has {len(row)} columns; at most {MAX_COLUMNS} are read.", field="file", remedy="Check the delimiter.", row=begun)
+            raise SheetRefused(
+                f"Line {begun} of {name} has {len(row)} columns; at most {MAX_COLUMNS} are read.",
+                field="file",
+                remedy="Check the delimiter.",
+                row=begun,
+            )
         rows.append(row)
 
 
@@ -133,7 +155,11 @@ def _is_workbook(content: bytes, name: str) -> bool:
     except zipfile.BadZipFile as error:
         raise SheetRefused(f"{name} is a damaged workbook.", field="file", remedy="Export it again.") from error
     if unpacked > MAX_UNPACKED:
-        raise SheetRefused(f"{name} unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED:,} are read.", field="file", remedy="Split it into smaller files.")
+        raise SheetRefused(
+            f"{name} unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED:,} are read.",
+            field="file",
+            remedy="Split it into smaller files.",
+        )
     return "xl/workbook.xml" in names
 
 
@@ -142,8 +168,14 @@ def _workbook(content: bytes, name: str) -> Sheet:
         book = fastexcel.read_excel(content)
         frame = book.load_sheet(0, header_row=None, dtypes="string").to_polars()
     except Exception as error:  # the library's errors are of many kinds; all mean the same to a person
-        raise SheetRefused(f"{name} cannot be read as a workbook: {error}.", field="file", remedy="Save it again as XLSX or CSV.") from error
+        raise SheetRefused(
+            f"{name} cannot be read as a workbook: {error}.", field="file", remedy="Save it again as XLSX or CSV."
+        ) from error
     cells = frame.rename({old: f"c{i}" for i, old in enumerate(frame.columns)}).cast(pl.String)
     # a whole day arrives as a moment at midnight
     cells = cells.with_columns(pl.all().str.replace(r"^(\d{4}-\d{2}-\d{2})[ T]00:00:00(\.0+)?$", "${1}"))
-    return Sheet(name, cells.with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64)), {"format": "XLSX", "rows": str(cells.height)})
+    return Sheet(
+        name,
+        cells.with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64)),
+        {"format": "XLSX", "rows": str(cells.height)},
+    )

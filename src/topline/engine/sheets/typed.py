@@ -89,14 +89,20 @@ def find_header(sheet: Sheet, profile: Profile) -> tuple[int, dict[str, int]]:
     best: tuple[int, int, dict[str, int]] = (-1, 0, {})
     for position, record in enumerate(sheet.cells.head(60).drop("row").iter_rows()):
         cells = [_folded(cell or "") for cell in record]
-        places = {name: place for name, headers in wanted.items() if (place := next((cells.index(h) for h in headers if h in cells), None)) is not None}
+        places = {
+            name: place
+            for name, headers in wanted.items()
+            if (place := next((cells.index(h) for h in headers if h in cells), None)) is not None
+        }
         if len(places) > best[0] and required <= set(places) and places:
             best = (len(places), position, places)
     if best[0] > 0:
         return best[1], best[2]
     first = [c for c in sheet.cells.head(1).drop("row").row(0) if c] if sheet.cells.height else []
     present = {_folded(str(c)) for c in first}
-    missing = [profile.columns[name].header[0] for name in profile.columns if name in required and not present & set(wanted[name])]
+    missing = [
+        profile.columns[name].header[0] for name in profile.columns if name in required and not present & set(wanted[name])
+    ]
     raise SheetRefused(
         f"{sheet.name} has no column {missing[0] if missing else 'of ' + profile.title}; it begins with {', '.join(map(str, first[:12])) or 'nothing'}.",
         field="file",
@@ -131,7 +137,9 @@ def _fold(picked: pl.DataFrame, profile: Profile) -> pl.DataFrame:
     marked = picked.with_columns(_group=real.cast(pl.Int64).cum_sum(), _real=real).filter(pl.col("_group") > 0)
     if profile.fold:
         present = [name for name in profile.fold if name in picked.columns]
-        joined = marked.group_by("_group").agg(pl.col(name).filter(pl.col(name).fill_null("") != "").str.join(" ") for name in present)
+        joined = marked.group_by("_group").agg(
+            pl.col(name).filter(pl.col(name).fill_null("") != "").str.join(" ") for name in present
+        )
         marked = marked.filter("_real").drop(present).join(joined, on="_group", maintain_order="left")
     return marked.filter("_real").select(picked.columns)
 
@@ -146,14 +154,27 @@ def _exponents(picked: pl.DataFrame, profile: Profile, problems: list[pl.DataFra
             known[code] = money.exponent(code)
         except Invalid:
             odd = frame.filter(pl.col("currency") == code)
-            _tell(problems, odd, "currency", headers, "unknown_currency", "is not an ISO 4217 currency code", "Use three capital letters such as EUR.")
+            _tell(
+                problems,
+                odd,
+                "currency",
+                headers,
+                "unknown_currency",
+                "is not an ISO 4217 currency code",
+                "Use three capital letters such as EUR.",
+            )
     return frame.select("row", exponent=pl.col("currency").replace_strict(known, default=2, return_dtype=pl.Int64))
 
 
 def _date_order(cells: pl.Series, profile: Profile, header: str) -> str:
     if profile.date_order != "detect":
         return profile.date_order
-    parts = cells.drop_nulls().to_frame("v").select(a=pl.col("v").str.extract(_DAY, 1), b=pl.col("v").str.extract(_DAY, 2)).drop_nulls()
+    parts = (
+        cells.drop_nulls()
+        .to_frame("v")
+        .select(a=pl.col("v").str.extract(_DAY, 1), b=pl.col("v").str.extract(_DAY, 2))
+        .drop_nulls()
+    )
     if parts.is_empty() or bool((parts["a"].str.len_chars() == 4).all()):
         return "ymd"
     first, second = (max(parts[side].cast(pl.Int64).to_list()) for side in "ab")
@@ -173,14 +194,31 @@ def _dates(picked: pl.DataFrame, name: str, order: str, headers: dict[str, str],
     plain = text.str.replace(r"^(\d{4})(\d{2})(\d{2})$", "${1}-${2}-${3}")
     part = {letter: plain.str.extract(_DAY, place) for place, letter in enumerate("ymd" if order == "ymd" else order, 1)}
     iso = plain.str.contains(r"^\d{4}-\d{1,2}-\d{1,2}")
-    year, month, day = (pl.when(iso).then(plain.str.extract(_DAY, place)).otherwise(part[letter]) for place, letter in ((1, "y"), (2, "m"), (3, "d")))
-    century = pl.when(year.str.len_chars() == 2).then(pl.when(year.cast(pl.Int64, strict=False) < 70).then(pl.lit("20")).otherwise(pl.lit("19")) + year).otherwise(year)
+    year, month, day = (
+        pl.when(iso).then(plain.str.extract(_DAY, place)).otherwise(part[letter])
+        for place, letter in ((1, "y"), (2, "m"), (3, "d"))
+    )
+    century = (
+        pl.when(year.str.len_chars() == 2)
+        .then(pl.when(year.cast(pl.Int64, strict=False) < 70).then(pl.lit("20")).otherwise(pl.lit("19")) + year)
+        .otherwise(year)
+    )
     read = pl.concat_str([century, month.str.zfill(2), day.str.zfill(2)], separator="-").str.to_date("%Y-%m-%d", strict=False)
     picked = picked.with_columns(read.alias("_day"))
     wrong = picked.filter((text != "") & pl.col("_day").is_null())
     calendar = wrong.filter(text.str.contains(_DAY))
-    _tell(problems, calendar, name, headers, "no_such_day", f"is no day of the calendar (read as {order})", "Correct the date, or the order of day and month.")
-    _tell(problems, wrong.filter(~text.str.contains(_DAY)), name, headers, "not_a_date", "is not a date", "Write it as 2026-01-31.")
+    _tell(
+        problems,
+        calendar,
+        name,
+        headers,
+        "no_such_day",
+        f"is no day of the calendar (read as {order})",
+        "Correct the date, or the order of day and month.",
+    )
+    _tell(
+        problems, wrong.filter(~text.str.contains(_DAY)), name, headers, "not_a_date", "is not a date", "Write it as 2026-01-31."
+    )
     far = picked.filter((pl.col("_day") < EARLIEST) | (pl.col("_day") > LATEST))
     _tell(problems, far, name, headers, "date_out_of_range", "lies outside 1900 to 2199", "Correct the year.")
     return picked.with_columns(pl.col("_day").alias(name)).drop("_day")
@@ -197,14 +235,22 @@ def _decimal_mark(cells: pl.Series, header: str) -> str:
     if not found and not bool(cells.drop_nulls().str.contains(r"[.,]").any()):
         return "."
     raise SheetRefused(
-        f"Column {header} uses both '.' and ',' as decimal mark." if len(found) > 1 else f"Nothing in column {header} tells its decimal mark.",
+        f"Column {header} uses both '.' and ',' as decimal mark."
+        if len(found) > 1
+        else f"Nothing in column {header} tells its decimal mark.",
         field=header,
         remedy="Say it: --decimal-mark , or . (or decimal_mark in the profile).",
     )
 
 
 def _amounts(
-    picked: pl.DataFrame, name: str, column: Column, mark: str, exponents: pl.DataFrame, headers: dict[str, str], problems: list[pl.DataFrame]
+    picked: pl.DataFrame,
+    name: str,
+    column: Column,
+    mark: str,
+    exponents: pl.DataFrame,
+    headers: dict[str, str],
+    problems: list[pl.DataFrame],
 ) -> pl.DataFrame:
     text = pl.col(name).fill_null("")
     other = "," if mark == "." else "."
@@ -214,21 +260,34 @@ def _amounts(
     shape = rf"^(?:\d{{1,3}}(?:[{other}']\d{{3}})+|\d*)(?:[{mark}]\d*)?$"
     readable = bare.str.contains(shape) & bare.str.contains(r"\d")
     whole = bare.str.split(mark).list.first().str.replace_all(r"[^0-9]", "")
-    fraction = pl.when(bare.str.contains(mark, literal=True)).then(bare.str.split(mark).list.last()).otherwise(pl.lit("")).str.strip_chars_end("0")
-    picked = picked.join(exponents, on="row", maintain_order="left").with_columns(_ok=readable, _whole=whole, _fraction=fraction, _negative=negative)
+    fraction = (
+        pl.when(bare.str.contains(mark, literal=True))
+        .then(bare.str.split(mark).list.last())
+        .otherwise(pl.lit(""))
+        .str.strip_chars_end("0")
+    )
+    picked = picked.join(exponents, on="row", maintain_order="left").with_columns(
+        _ok=readable, _whole=whole, _fraction=fraction, _negative=negative
+    )
     _tell(problems, picked.filter((text != "") & ~pl.col("_ok")), name, headers, "not_an_amount", f"is not an amount with {mark!r} as decimal mark",
           "Correct the cell, or set the decimal mark.")  # fmt: skip
     fine = picked.filter(pl.col("_ok") & (pl.col("_fraction").str.len_chars() > pl.col("exponent")))
     _tell(problems, fine, name, headers, "too_many_decimals", "has more decimals than its currency", "Round it at its source.")
     huge = picked.filter(pl.col("_ok") & (pl.col("_whole").str.len_chars() + pl.col("exponent") > 17))
     _tell(problems, huge, name, headers, "amount_too_large", "is too large to book", "Check the decimal mark.")
-    digits = pl.col("_whole") + pl.col("_fraction") + pl.lit("0").repeat_by((pl.col("exponent") - pl.col("_fraction").str.len_chars()).clip(0)).list.join("")
+    digits = (
+        pl.col("_whole")
+        + pl.col("_fraction")
+        + pl.lit("0").repeat_by((pl.col("exponent") - pl.col("_fraction").str.len_chars()).clip(0)).list.join("")
+    )
     minor = pl.when((text != "") & pl.col("_ok")).then(digits.cast(pl.Int64, strict=False))
     sign = pl.when(pl.col("_negative") != column.negate).then(-1).otherwise(1)
     return picked.with_columns((minor * sign).alias(name)).drop("_ok", "_whole", "_fraction", "_negative", "exponent")
 
 
-def _tell(problems: list[pl.DataFrame], rows: pl.DataFrame, name: str, headers: dict[str, str], code: str, what: str, remedy: str) -> None:
+def _tell(
+    problems: list[pl.DataFrame], rows: pl.DataFrame, name: str, headers: dict[str, str], code: str, what: str, remedy: str
+) -> None:
     if rows.is_empty():
         return
     header: Any = headers.get(name, name)

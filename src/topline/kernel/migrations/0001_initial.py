@@ -5,90 +5,114 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AuditRecord',
+            name="AuditRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('recorded_at', models.DateTimeField(db_index=True)),
-                ('actor_key', models.CharField(max_length=60)),
-                ('actor_name', models.CharField(max_length=200)),
-                ('action', models.CharField(max_length=80)),
-                ('inputs', models.JSONField(default=dict)),
-                ('reason', models.CharField(blank=True, max_length=500)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("recorded_at", models.DateTimeField(db_index=True)),
+                ("actor_key", models.CharField(max_length=60)),
+                ("actor_name", models.CharField(max_length=200)),
+                ("action", models.CharField(max_length=80)),
+                ("inputs", models.JSONField(default=dict)),
+                ("reason", models.CharField(blank=True, max_length=500)),
             ],
             options={
-                'indexes': [models.Index(fields=['actor_key', '-id'], name='audit_actor'), models.Index(fields=['action', '-id'], name='audit_action')],
+                "indexes": [
+                    models.Index(fields=["actor_key", "-id"], name="audit_actor"),
+                    models.Index(fields=["action", "-id"], name="audit_action"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='DocumentSeries',
+            name="DocumentSeries",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('entity_id', models.BigIntegerField()),
-                ('code', models.CharField(max_length=40)),
-                ('prefix', models.CharField(blank=True, max_length=20)),
-                ('width', models.PositiveSmallIntegerField(default=6)),
-                ('next_number', models.BigIntegerField(default=1)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("entity_id", models.BigIntegerField()),
+                ("code", models.CharField(max_length=40)),
+                ("prefix", models.CharField(blank=True, max_length=20)),
+                ("width", models.PositiveSmallIntegerField(default=6)),
+                ("next_number", models.BigIntegerField(default=1)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('entity_id', 'code'), name='series_once_per_entity'), models.CheckConstraint(condition=models.Q(('next_number__gte', 1)), name='series_counts_from_one')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("entity_id", "code"), name="series_once_per_entity"),
+                    models.CheckConstraint(condition=models.Q(("next_number__gte", 1)), name="series_counts_from_one"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor_key', models.CharField(max_length=60)),
-                ('key', models.CharField(max_length=200)),
-                ('action', models.CharField(max_length=80)),
-                ('digest', models.CharField(max_length=64)),
-                ('result', models.JSONField(null=True)),
-                ('recorded_at', models.DateTimeField(db_index=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("actor_key", models.CharField(max_length=60)),
+                ("key", models.CharField(max_length=200)),
+                ("action", models.CharField(max_length=80)),
+                ("digest", models.CharField(max_length=64)),
+                ("result", models.JSONField(null=True)),
+                ("recorded_at", models.DateTimeField(db_index=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('actor_key', 'key'), name='idempotency_key_once')],
+                "constraints": [models.UniqueConstraint(fields=("actor_key", "key"), name="idempotency_key_once")],
             },
         ),
         migrations.CreateModel(
-            name='OutboxMessage',
+            name="OutboxMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.CharField(max_length=80)),
-                ('key', models.CharField(max_length=200, null=True, unique=True)),
-                ('payload', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('done', 'Done'), ('failed', 'Failed')], default='waiting', max_length=10)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('available_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('last_error', models.TextField(blank=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("topic", models.CharField(max_length=80)),
+                ("key", models.CharField(max_length=200, null=True, unique=True)),
+                ("payload", models.JSONField(default=dict)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("waiting", "Waiting"), ("done", "Done"), ("failed", "Failed")], default="waiting", max_length=10
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("available_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("last_error", models.TextField(blank=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('state', 'waiting')), fields=['available_at', 'id'], name='outbox_waiting')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'done', 'failed'])), name='outbox_state_known')],
+                "indexes": [
+                    models.Index(condition=models.Q(("state", "waiting")), fields=["available_at", "id"], name="outbox_waiting")
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "done", "failed"])), name="outbox_state_known"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AuditSubject',
+            name="AuditSubject",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=40)),
-                ('first_id', models.BigIntegerField()),
-                ('last_id', models.BigIntegerField()),
-                ('before', models.JSONField(null=True)),
-                ('after', models.JSONField(null=True)),
-                ('record', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subjects', to='kernel.auditrecord')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=40)),
+                ("first_id", models.BigIntegerField()),
+                ("last_id", models.BigIntegerField()),
+                ("before", models.JSONField(null=True)),
+                ("after", models.JSONField(null=True)),
+                (
+                    "record",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="subjects", to="kernel.auditrecord"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['kind', 'last_id', 'first_id'], name='audit_subject_ids')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('first_id__lte', models.F('last_id'))), name='audit_subject_run_is_ordered')],
+                "indexes": [models.Index(fields=["kind", "last_id", "first_id"], name="audit_subject_ids")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("first_id__lte", models.F("last_id"))), name="audit_subject_run_is_ordered"
+                    )
+                ],
             },
         ),
     ]

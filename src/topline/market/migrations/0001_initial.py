@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,91 +14,124 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Customer',
+            name="Customer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(max_length=40, unique=True)),
-                ('name', models.CharField(max_length=200)),
-                ('legal_name', models.CharField(blank=True, max_length=200)),
-                ('tax_id', models.CharField(blank=True, max_length=40)),
-                ('country', models.CharField(blank=True, max_length=2)),
-                ('language', models.CharField(default='en', max_length=5)),
-                ('currency', models.CharField(max_length=3)),
-                ('terms', models.CharField(default='net 30', max_length=60)),
-                ('segment', models.CharField(blank=True, max_length=40)),
-                ('credit_limit_minor', models.BigIntegerField(null=True)),
-                ('is_on_hold', models.BooleanField(default=False)),
-                ('attributes', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField()),
-                ('import_batch_id', models.BigIntegerField(db_index=True, null=True)),
-                ('merged_into', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('parent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='market.customer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.CharField(max_length=40, unique=True)),
+                ("name", models.CharField(max_length=200)),
+                ("legal_name", models.CharField(blank=True, max_length=200)),
+                ("tax_id", models.CharField(blank=True, max_length=40)),
+                ("country", models.CharField(blank=True, max_length=2)),
+                ("language", models.CharField(default="en", max_length=5)),
+                ("currency", models.CharField(max_length=3)),
+                ("terms", models.CharField(default="net 30", max_length=60)),
+                ("segment", models.CharField(blank=True, max_length=40)),
+                ("credit_limit_minor", models.BigIntegerField(null=True)),
+                ("is_on_hold", models.BooleanField(default=False)),
+                ("attributes", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField()),
+                ("import_batch_id", models.BigIntegerField(db_index=True, null=True)),
+                (
+                    "merged_into",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="children", to="market.customer"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Contact',
+            name="Contact",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('email', models.EmailField(blank=True, max_length=254)),
-                ('phone', models.CharField(blank=True, max_length=40)),
-                ('role', models.CharField(blank=True, max_length=60)),
-                ('is_primary', models.BooleanField(default=False)),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='contacts', to='market.customer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200)),
+                ("email", models.EmailField(blank=True, max_length=254)),
+                ("phone", models.CharField(blank=True, max_length=40)),
+                ("role", models.CharField(blank=True, max_length=60)),
+                ("is_primary", models.BooleanField(default=False)),
+                (
+                    "customer",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="contacts", to="market.customer"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Address',
+            name="Address",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(default='billing', max_length=20)),
-                ('line1', models.CharField(max_length=200)),
-                ('line2', models.CharField(blank=True, max_length=200)),
-                ('city', models.CharField(blank=True, max_length=100)),
-                ('postal_code', models.CharField(blank=True, max_length=20)),
-                ('region', models.CharField(blank=True, max_length=100)),
-                ('country', models.CharField(blank=True, max_length=2)),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='addresses', to='market.customer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(default="billing", max_length=20)),
+                ("line1", models.CharField(max_length=200)),
+                ("line2", models.CharField(blank=True, max_length=200)),
+                ("city", models.CharField(blank=True, max_length=100)),
+                ("postal_code", models.CharField(blank=True, max_length=20)),
+                ("region", models.CharField(blank=True, max_length=100)),
+                ("country", models.CharField(blank=True, max_length=2)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="addresses", to="market.customer"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CustomerAlias',
+            name="CustomerAlias",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(default='name', help_text='name, number, iban, tax_id', max_length=20)),
-                ('value', models.CharField(max_length=200)),
-                ('folded', models.CharField(max_length=200)),
-                ('source', models.CharField(blank=True, max_length=60)),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='aliases', to='market.customer')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(default="name", help_text="name, number, iban, tax_id", max_length=20)),
+                ("value", models.CharField(max_length=200)),
+                ("folded", models.CharField(max_length=200)),
+                ("source", models.CharField(blank=True, max_length=60)),
+                (
+                    "customer",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="aliases", to="market.customer"),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='customer',
-            index=models.Index(fields=['name', 'id'], name='customer_by_name'),
+            model_name="customer",
+            index=models.Index(fields=["name", "id"], name="customer_by_name"),
         ),
         migrations.AddIndex(
-            model_name='customer',
-            index=models.Index(condition=models.Q(('tax_id', ''), _negated=True), fields=['tax_id'], name='customer_tax_id'),
+            model_name="customer",
+            index=models.Index(condition=models.Q(("tax_id", ""), _negated=True), fields=["tax_id"], name="customer_tax_id"),
         ),
         migrations.AddConstraint(
-            model_name='customer',
-            constraint=models.CheckConstraint(condition=models.Q(('parent', models.F('id')), _negated=True), name='customer_is_not_its_own_parent'),
+            model_name="customer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("parent", models.F("id")), _negated=True), name="customer_is_not_its_own_parent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='customer',
-            constraint=models.CheckConstraint(condition=models.Q(('merged_into', models.F('id')), _negated=True), name='customer_is_not_merged_into_itself'),
+            model_name="customer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("merged_into", models.F("id")), _negated=True), name="customer_is_not_merged_into_itself"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='customer',
-            constraint=models.CheckConstraint(condition=models.Q(('credit_limit_minor__gte', 0), ('credit_limit_minor__isnull', True), _connector='OR'), name='credit_limit_is_not_negative'),
+            model_name="customer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("credit_limit_minor__gte", 0), ("credit_limit_minor__isnull", True), _connector="OR"),
+                name="credit_limit_is_not_negative",
+            ),
         ),
         migrations.AddIndex(
-            model_name='customeralias',
-            index=models.Index(fields=['kind', 'folded'], name='alias_folded'),
+            model_name="customeralias",
+            index=models.Index(fields=["kind", "folded"], name="alias_folded"),
         ),
         migrations.AddConstraint(
-            model_name='customeralias',
-            constraint=models.UniqueConstraint(fields=('customer', 'kind', 'folded'), name='alias_once_per_customer'),
+            model_name="customeralias",
+            constraint=models.UniqueConstraint(fields=("customer", "kind", "folded"), name="alias_once_per_customer"),
         ),
     ]

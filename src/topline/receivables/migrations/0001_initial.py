@@ -5,100 +5,196 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('bank', '0001_initial'),
-        ('billing', '0001_initial'),
-        ('books', '0001_initial'),
-        ('market', '0001_initial'),
+        ("bank", "0001_initial"),
+        ("billing", "0001_initial"),
+        ("books", "0001_initial"),
+        ("market", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Payment',
+            name="Payment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('received', 'Received'), ('returned', 'Returned')], default='received', max_length=10)),
-                ('number', models.CharField(max_length=40)),
-                ('currency', models.CharField(max_length=3)),
-                ('amount_minor', models.BigIntegerField()),
-                ('functional_minor', models.BigIntegerField()),
-                ('allocated_minor', models.BigIntegerField(default=0)),
-                ('received_on', models.DateField()),
-                ('method', models.CharField(blank=True, max_length=30)),
-                ('reference', models.CharField(blank=True, max_length=140)),
-                ('payer_name', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('import_batch_id', models.BigIntegerField(null=True)),
-                ('bank_account', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='bank.bankaccount')),
-                ('customer', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("received", "Received"), ("returned", "Returned")], default="received", max_length=10
+                    ),
+                ),
+                ("number", models.CharField(max_length=40)),
+                ("currency", models.CharField(max_length=3)),
+                ("amount_minor", models.BigIntegerField()),
+                ("functional_minor", models.BigIntegerField()),
+                ("allocated_minor", models.BigIntegerField(default=0)),
+                ("received_on", models.DateField()),
+                ("method", models.CharField(blank=True, max_length=30)),
+                ("reference", models.CharField(blank=True, max_length=140)),
+                ("payer_name", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField()),
+                ("import_batch_id", models.BigIntegerField(null=True)),
+                (
+                    "bank_account",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="bank.bankaccount",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="market.customer",
+                    ),
+                ),
+                (
+                    "entity",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Allocation',
+            name="Allocation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('payment', 'Payment'), ('credit_note', 'Credit Note'), ('discount', 'Discount'), ('bank_fee', 'Bank Fee'), ('write_off', 'Write Off'), ('refund', 'Refund')], max_length=12)),
-                ('amount_minor', models.BigIntegerField()),
-                ('source_minor', models.BigIntegerField()),
-                ('functional_minor', models.BigIntegerField(help_text="part of the invoice's functional amount that this settles")),
-                ('effective_on', models.DateField()),
-                ('recorded_at', models.DateTimeField()),
-                ('credit_note', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('invoice', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('reverses', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversed_by', to='receivables.allocation')),
-                ('payment', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='receivables.payment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("payment", "Payment"),
+                            ("credit_note", "Credit Note"),
+                            ("discount", "Discount"),
+                            ("bank_fee", "Bank Fee"),
+                            ("write_off", "Write Off"),
+                            ("refund", "Refund"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("amount_minor", models.BigIntegerField()),
+                ("source_minor", models.BigIntegerField()),
+                (
+                    "functional_minor",
+                    models.BigIntegerField(help_text="part of the invoice's functional amount that this settles"),
+                ),
+                ("effective_on", models.DateField()),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "credit_note",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"
+                    ),
+                ),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_by",
+                        to="receivables.allocation",
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="receivables.payment"
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['customer', 'received_on'], name='payment_customer'),
+            model_name="payment",
+            index=models.Index(fields=["customer", "received_on"], name="payment_customer"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['entity', 'received_on', 'id'], name='payment_by_day'),
+            model_name="payment",
+            index=models.Index(fields=["entity", "received_on", "id"], name="payment_by_day"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('import_batch_id__isnull', False)), fields=['import_batch_id'], name='payment_batch'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("import_batch_id__isnull", False)), fields=["import_batch_id"], name="payment_batch"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.UniqueConstraint(fields=('entity', 'number'), name='payment_number_once'),
+            model_name="payment",
+            constraint=models.UniqueConstraint(fields=("entity", "number"), name="payment_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0), ('functional_minor__gte', 0)), name='payment_is_positive'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_minor__gt", 0), ("functional_minor__gte", 0)), name="payment_is_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('allocated_minor__gte', 0), ('allocated_minor__lte', models.F('amount_minor'))), name='payment_not_over_allocated'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("allocated_minor__gte", 0), ("allocated_minor__lte", models.F("amount_minor"))),
+                name="payment_not_over_allocated",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'received'), ('allocated_minor', 0), _connector='OR'), name='returned_payment_settles_nothing'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state", "received"), ("allocated_minor", 0), _connector="OR"),
+                name="returned_payment_settles_nothing",
+            ),
         ),
         migrations.AddIndex(
-            model_name='allocation',
-            index=models.Index(fields=['effective_on', 'invoice'], name='allocation_by_day'),
+            model_name="allocation",
+            index=models.Index(fields=["effective_on", "invoice"], name="allocation_by_day"),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(('invoice__isnull', False), ('kind', 'refund'), _connector='OR'), name='allocation_settles_something'),
+            model_name="allocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("invoice__isnull", False), ("kind", "refund"), _connector="OR"),
+                name="allocation_settles_something",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ['payment', 'refund']), _negated=True), ('payment__isnull', False), _connector='OR'), name='allocation_from_payment'),
+            model_name="allocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind__in", ["payment", "refund"]), _negated=True), ("payment__isnull", False), _connector="OR"
+                ),
+                name="allocation_from_payment",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'credit_note'), _negated=True), ('credit_note__isnull', False), _connector='OR'), name='allocation_from_credit_note'),
+            model_name="allocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "credit_note"), _negated=True), ("credit_note__isnull", False), _connector="OR"
+                ),
+                name="allocation_from_credit_note",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount_minor__gt', 0), ('reverses__isnull', True)), models.Q(('amount_minor__lt', 0), ('reverses__isnull', False)), _connector='OR'), name='allocation_sign'),
+            model_name="allocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("amount_minor__gt", 0), ("reverses__isnull", True)),
+                    models.Q(("amount_minor__lt", 0), ("reverses__isnull", False)),
+                    _connector="OR",
+                ),
+                name="allocation_sign",
+            ),
         ),
     ]

@@ -4,31 +4,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Milestone',
+            name="Milestone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=40)),
-                ('occurred_on', models.DateField()),
-                ('recorded_at', models.DateTimeField()),
-                ('customer_id', models.BigIntegerField(null=True)),
-                ('subject_kind', models.CharField(max_length=40)),
-                ('subject_id', models.BigIntegerField()),
-                ('actor_key', models.CharField(max_length=60)),
-                ('amount_minor', models.BigIntegerField(null=True)),
-                ('currency', models.CharField(blank=True, max_length=3)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('visible_to_customer', models.BooleanField(default=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=40)),
+                ("occurred_on", models.DateField()),
+                ("recorded_at", models.DateTimeField()),
+                ("customer_id", models.BigIntegerField(null=True)),
+                ("subject_kind", models.CharField(max_length=40)),
+                ("subject_id", models.BigIntegerField()),
+                ("actor_key", models.CharField(max_length=60)),
+                ("amount_minor", models.BigIntegerField(null=True)),
+                ("currency", models.CharField(blank=True, max_length=3)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("visible_to_customer", models.BooleanField(default=False)),
             ],
             options={
-                'indexes': [models.Index(fields=['customer_id', '-occurred_on', '-id'], name='milestone_customer'), models.Index(fields=['subject_kind', 'subject_id'], name='milestone_subject')],
+                "indexes": [
+                    models.Index(fields=["customer_id", "-occurred_on", "-id"], name="milestone_customer"),
+                    models.Index(fields=["subject_kind", "subject_id"], name="milestone_subject"),
+                ],
             },
         ),
     ]

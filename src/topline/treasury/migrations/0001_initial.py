@@ -5,68 +5,125 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('bank', '0001_initial'),
-        ('books', '0001_initial'),
+        ("bank", "0001_initial"),
+        ("books", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='PayPlan',
+            name="PayPlan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('currency', models.CharField(max_length=3)),
-                ('frequency', models.CharField(choices=[('once', 'Once'), ('weekly', 'Weekly'), ('biweekly', 'Biweekly'), ('semimonthly', 'Semimonthly'), ('monthly', 'Monthly'), ('quarterly', 'Quarterly'), ('yearly', 'Yearly')], default='biweekly', max_length=12)),
-                ('first_payday', models.DateField()),
-                ('until', models.DateField(null=True)),
-                ('debit_lead_days', models.PositiveSmallIntegerField(default=2, help_text='business days before payday on which the money is taken')),
-                ('employer_cost_ppm', models.IntegerField(default=0, help_text='employer taxes and fees on top of pay, in millionths')),
-                ('import_batch_id', models.BigIntegerField(db_index=True, null=True)),
-                ('bank_account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='bank.bankaccount')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100)),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "frequency",
+                    models.CharField(
+                        choices=[
+                            ("once", "Once"),
+                            ("weekly", "Weekly"),
+                            ("biweekly", "Biweekly"),
+                            ("semimonthly", "Semimonthly"),
+                            ("monthly", "Monthly"),
+                            ("quarterly", "Quarterly"),
+                            ("yearly", "Yearly"),
+                        ],
+                        default="biweekly",
+                        max_length=12,
+                    ),
+                ),
+                ("first_payday", models.DateField()),
+                ("until", models.DateField(null=True)),
+                (
+                    "debit_lead_days",
+                    models.PositiveSmallIntegerField(
+                        default=2, help_text="business days before payday on which the money is taken"
+                    ),
+                ),
+                (
+                    "employer_cost_ppm",
+                    models.IntegerField(default=0, help_text="employer taxes and fees on top of pay, in millionths"),
+                ),
+                ("import_batch_id", models.BigIntegerField(db_index=True, null=True)),
+                (
+                    "bank_account",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="bank.bankaccount"
+                    ),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='PayLine',
+            name="PayLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('person', models.CharField(max_length=100)),
-                ('group', models.CharField(blank=True, max_length=100)),
-                ('amount_minor', models.BigIntegerField()),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='treasury.payplan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("person", models.CharField(max_length=100)),
+                ("group", models.CharField(blank=True, max_length=100)),
+                ("amount_minor", models.BigIntegerField()),
+                (
+                    "plan",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="treasury.payplan"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PlannedOutflow',
+            name="PlannedOutflow",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('tax', 'Tax'), ('rent', 'Rent'), ('vendor', 'Vendor'), ('loan', 'Loan'), ('other', 'Other')], default='other', max_length=10)),
-                ('name', models.CharField(max_length=100)),
-                ('currency', models.CharField(max_length=3)),
-                ('amount_minor', models.BigIntegerField()),
-                ('first_on', models.DateField()),
-                ('frequency', models.CharField(choices=[('once', 'Once'), ('weekly', 'Weekly'), ('biweekly', 'Biweekly'), ('semimonthly', 'Semimonthly'), ('monthly', 'Monthly'), ('quarterly', 'Quarterly'), ('yearly', 'Yearly')], default='monthly', max_length=12)),
-                ('until', models.DateField(null=True)),
-                ('is_dropped', models.BooleanField(default=False)),
-                ('import_batch_id', models.BigIntegerField(db_index=True, null=True)),
-                ('bank_account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='bank.bankaccount')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("tax", "Tax"), ("rent", "Rent"), ("vendor", "Vendor"), ("loan", "Loan"), ("other", "Other")],
+                        default="other",
+                        max_length=10,
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("currency", models.CharField(max_length=3)),
+                ("amount_minor", models.BigIntegerField()),
+                ("first_on", models.DateField()),
+                (
+                    "frequency",
+                    models.CharField(
+                        choices=[
+                            ("once", "Once"),
+                            ("weekly", "Weekly"),
+                            ("biweekly", "Biweekly"),
+                            ("semimonthly", "Semimonthly"),
+                            ("monthly", "Monthly"),
+                            ("quarterly", "Quarterly"),
+                            ("yearly", "Yearly"),
+                        ],
+                        default="monthly",
+                        max_length=12,
+                    ),
+                ),
+                ("until", models.DateField(null=True)),
+                ("is_dropped", models.BooleanField(default=False)),
+                ("import_batch_id", models.BigIntegerField(db_index=True, null=True)),
+                (
+                    "bank_account",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="bank.bankaccount"
+                    ),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.AddConstraint(
-            model_name='payplan',
-            constraint=models.UniqueConstraint(fields=('entity', 'name'), name='pay_plan_name_once'),
+            model_name="payplan",
+            constraint=models.UniqueConstraint(fields=("entity", "name"), name="pay_plan_name_once"),
         ),
         migrations.AddConstraint(
-            model_name='payline',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gte', 0)), name='pay_is_not_negative'),
+            model_name="payline",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gte", 0)), name="pay_is_not_negative"),
         ),
         migrations.AddConstraint(
-            model_name='plannedoutflow',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='outflow_is_positive'),
+            model_name="plannedoutflow",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gt", 0)), name="outflow_is_positive"),
         ),
     ]

@@ -1,0 +1,199 @@
+"""Invoices and credit notes: the list, one document, and making one by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from django.contrib import messages
+from django.db.models import F, Q, Sum
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from topline.billing import actions, queries
+from topline.billing.forms import CreditForm, InvoiceForm
+from topline.billing.models import Invoice
+from topline.books.company import company
+from topline.kernel import clock
+from topline.kernel.actions import history
+from topline.kernel.errors import DomainError, NotFound
+from topline.kernel.money import exponent, format_amount, parse_amount
+from topline.market.models import Customer
+from topline.timeline import queries as timeline
+from topline.ui.access import Asked, page
+from topline.ui.export import MAX_ROWS, export
+from topline.ui.tables import Column, listing
+
+COLUMNS = [
+    Column("number", "Number", sort="number", link="url"), Column("customer__name", "Customer", sort="customer__name", link="customer_url"), Column("kind", "Kind"),
+    Column("state", "State", "badge"), Column("issued_on", "Issued", "date", sort="issued_on"), Column("due_on", "Due", "date", sort="due_on"),
+    Column("total_minor", "Total", "money", sort="total_minor"), Column("open_minor", "Open", "money", sort="open_minor"), Column("currency", ""),
+]  # fmt: skip
+
+
+@page("billing.view")
+def invoices(request: Asked) -> HttpResponse:
+    """Documents by state, customer, number or day; the footer adds up all that fit, not only this page."""
+    entity = company(request)
+    state = listing(
+        request.path,
+        request.GET.dict(),
+        columns=COLUMNS,
+        default_sort="-issued_on",
+        filters=["q", "state", "customer", "kind", "batch"],
+    )
+    rows = queries.invoices(entity_id=entity.pk, filters=_filters(state.filters))
+    if wanted := state.filters.get("q"):
+        rows = rows.filter(Q(number__istartswith=wanted) | Q(customer__name__icontains=wanted))
+    total = rows.count()
+    start, end = (0, MAX_ROWS) if state.export else (state.offset, state.offset + state.size)
+    values = rows.order_by(*state.order).values(
+        "id",
+        "number",
+        "customer_id",
+        "customer__name",
+        "kind",
+        "state",
+        "issued_on",
+        "due_on",
+        "total_minor",
+        "open_minor",
+        "currency",
+    )[start:end]
+    shown = [
+        {**r, "number": r["number"] or "draft", "kind": r["kind"].replace("_", " "), "url": reverse("billing:invoice", args=[r["id"]]),
+         "customer_url": reverse("web:customer", args=[r["customer_id"]]), "open_minor": r["open_minor"] if r["state"] == "open" else 0}
+        for r in values
+    ]  # fmt: skip
+    if state.export:
+        return export(shown, COLUMNS, name="invoices", form=state.export)
+    sums = (
+        rows.values("currency")
+        .annotate(total=Sum("total_minor"), open=Sum(F("total_minor") - F("allocated_minor"), filter=Q(state="open")))
+        .order_by("currency")[:20]
+    )
+    context = {"list": state, "rows": shown, "total": total, "sums": list(sums), "states": Invoice.State.values}
+    return render(request, "billing/invoices.html", context)
+
+
+@page("billing.view")
+def invoice(request: Asked, invoice_id: int) -> HttpResponse:
+    """One document: lines, what settled it, what happened, how it stands in the books."""
+    detail = queries.invoice_detail(invoice_id)
+    spine = timeline.milestones(subject=("invoice", invoice_id), limit=50)
+    return render(
+        request,
+        "billing/invoice.html",
+        {
+            "detail": detail, "invoice": detail.invoice, "today": clock.today(detail.invoice.entity.time_zone), "credit": CreditForm(),
+            "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
+            "settled_url": reverse("receivables:settlement", args=[invoice_id]),
+            "lines": [_line(line, detail.invoice.currency) for line in detail.lines],
+        },
+    )  # fmt: skip
+
+
+@page("billing.draft_invoices", methods=("GET", "POST"))
+def new_invoice(request: Asked) -> HttpResponse:
+    """Make an invoice by hand: drafted and issued in one step."""
+    entity = company(request)
+    asked = request.POST.get("customer") or request.GET.get("customer") or ""
+    customer = Customer.objects.filter(pk=int(asked)).first() if asked.isdigit() else None
+    if customer is None:
+        raise NotFound("Choose a customer first.", field="customer", remedy="Open the customer and press New invoice.")
+    initial = {
+        "customer": customer.pk,
+        "issue_on": clock.today(entity.time_zone),
+        "currency": customer.currency,
+        "terms": customer.terms,
+    }
+    form = InvoiceForm(request.POST or None, initial=initial)
+    if form.is_valid():
+        try:
+            made = _issue(request, entity.pk, form.cleaned_data)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(request, f"{made} was issued.")
+            return redirect("billing:invoices")
+    context = {
+        "form": form,
+        "title": f"New invoice for {customer.name}",
+        "back": (customer.name, reverse("web:customer", args=[customer.pk])),
+    }
+    return render(request, "market/form.html", context, status=400 if form.errors else 200)
+
+
+@page("billing.void_invoices", methods=("POST",))
+def void(request: Asked, invoice_id: int) -> HttpResponse:
+    """Take a document back."""
+    entity = company(request)
+    actions.void_invoices(
+        actor=request.actor,
+        invoice_ids=[invoice_id],
+        void_on=clock.today(entity.time_zone),
+        reason=request.POST.get("reason", "")[:300],
+    )
+    messages.success(request, "The document is void; its entry was reversed.")
+    return redirect("billing:invoice", invoice_id)
+
+
+@page("billing.credit_invoice", methods=("POST",))
+def credit(request: Asked, invoice_id: int) -> HttpResponse:
+    """Issue a credit note for an invoice."""
+    detail = queries.invoice_detail(invoice_id)
+    form = CreditForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "A credit note needs a reason.")
+        return redirect("billing:invoice", invoice_id)
+    text = form.cleaned_data["amount"]
+    amount = parse_amount(text, detail.invoice.currency) if text else None
+    note = actions.credit_invoice(
+        actor=request.actor,
+        invoice_id=invoice_id,
+        issue_on=clock.today(detail.invoice.entity.time_zone),
+        total_minor=amount,
+        reason=form.cleaned_data["reason"],
+    )
+    messages.success(request, "The credit note was issued. Apply it from its page.")
+    return redirect("billing:invoice", note)
+
+
+def _issue(request: Asked, entity_id: int, data: dict[str, Any]) -> str:
+    scale = Decimal(10) ** exponent(data["currency"])
+    head = pl.DataFrame(
+        {
+            "ref": ["1"],
+            "customer_id": [data["customer"]],
+            "currency": [data["currency"]],
+            "terms": [data["terms"]],
+            "purchase_order": [data["purchase_order"]],
+        }
+    )
+    lines = pl.DataFrame(
+        {"ref": ["1"], "position": [1], "description": [data["description"]], "quantity_micro": [int(data["quantity"] * 10**6)],
+         "unit_price_nano": [int(data["unit_price"] * scale * 10**9)], "tax_rate_ppm": [int(data["tax_percent"] * 10_000)]}
+    )  # fmt: skip
+    made = actions.draft_invoices(actor=request.actor, entity_id=entity_id, invoices=head, lines=lines)
+    issued = actions.issue_invoices(actor=request.actor, invoice_ids=made["invoice_id"].to_list(), issue_on=data["issue_on"])
+    return str(issued["number"][0])
+
+
+def _filters(given: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, column in (("state", "state"), ("kind", "kind")):
+        if name in given:
+            found[column] = given[name]
+    for name, column in (("customer", "customer_id"), ("batch", "import_batch_id")):
+        if given.get(name, "").isdigit():
+            found[column] = int(given[name])
+    return found
+
+
+def _line(line: Any, currency: str) -> dict[str, Any]:
+    price = Decimal(line.unit_price_nano).scaleb(-9 - exponent(currency)).normalize()
+    quantity = Decimal(line.quantity_micro).scaleb(-6).normalize()
+    return {"position": line.position, "description": line.description, "quantity": f"{quantity:f}", "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
+            "net": format_amount(line.net_minor, currency), "tax_amount": format_amount(line.tax_minor, currency)}  # fmt: skip

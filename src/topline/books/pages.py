@@ -1,0 +1,121 @@
+"""The books: trial balance, an account's movements, entries."""
+
+from __future__ import annotations
+
+import polars as pl
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from topline.books import queries
+from topline.books.company import company, day_asked
+from topline.books.models import Account
+from topline.kernel.errors import Invalid, NotFound
+from topline.ui.access import Asked, page
+from topline.ui.export import export
+from topline.ui.tables import Column
+
+TRIAL = [Column("code", "Code", link="url"), Column("name", "Account", link="url"), Column("kind", "Kind"), Column("debit", "Debit", "money", currency="home"), Column("credit", "Credit", "money", currency="home"),
+         Column("own", "In its currency", "money"), Column("currency", "")]  # fmt: skip
+MOVES = [
+    Column("effective_on", "Day", "date"),
+    Column("kind", "What", link="url"),
+    Column("memo", "Memo"),
+    Column("amount_minor", "Amount", "money"),
+    Column("functional_minor", "In home currency", "money", currency="home"),
+    Column("currency", ""),
+]
+PAGE = 100
+
+
+@page("books.view")
+def trial_balance(request: Asked) -> HttpResponse:
+    """Every account with its balance on a day; debit and credit add up to the same."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    table = queries.trial_balance(entity_id=entity.pk, as_of=as_of)
+    worth = pl.col("functional_minor")
+    table = table.with_columns(
+        debit=pl.when(worth > 0).then(worth),
+        credit=pl.when(worth < 0).then(-worth),
+        own=pl.col("balance_minor"),
+        home=pl.lit(entity.currency),
+    )
+    rows = [{**r, "url": reverse("books:account", args=[r["account_id"]]) + f"?as_of={as_of}"} for r in table.to_dicts()]
+    if (form := request.GET.get("export", "")) in ("csv", "xlsx"):
+        return export(rows, TRIAL, name=f"trial-balance-{as_of}", form=form)
+    context = {
+        "rows": rows, "columns": TRIAL, "as_of": as_of, "home": entity.currency, "debit": int(table["debit"].sum()), "credit": int(table["credit"].sum()),
+        "locked": queries.locked_through(entity.pk), "query": request.GET.urlencode(),
+    }  # fmt: skip
+    return render(request, "books/trial_balance.html", context)
+
+
+@page("books.view")
+def account(request: Asked, account_id: int) -> HttpResponse:
+    """Movements on an account until a day, newest last; their sum is the balance in the trial balance."""
+    found = Account.objects.select_related("entity").filter(pk=account_id).first()
+    if found is None:
+        raise NotFound(f"There is no account {account_id}.", field="account_id")
+    as_of = day_asked(request, found.entity)
+    number = request.GET.get("page", "1")
+    if not number.isdigit() or int(number) < 1 or int(number) > 10_000:
+        raise Invalid(f"{number!r} is no page.", field="page")
+    moves = queries.account_statement(account_id=account_id, until=as_of, limit=PAGE + 1, offset=(int(number) - 1) * PAGE)
+    rows = [
+        {
+            **r,
+            "url": reverse("books:entry", args=[r["entry_id"]]),
+            "kind": r["kind"].replace("_", " "),
+            "home": found.entity.currency,
+        }
+        for r in moves.head(PAGE).to_dicts()
+    ]
+    table = queries.trial_balance(entity_id=found.entity_id, as_of=as_of).filter(pl.col("account_id") == account_id)
+    context = {"account": found, "rows": rows, "columns": MOVES, "as_of": as_of, "page": int(number), "more": moves.height > PAGE,
+               "balances": table.select("currency", "balance_minor", "functional_minor").to_dicts(), "home": found.entity.currency}  # fmt: skip
+    return render(request, "books/account.html", context)
+
+
+@page("books.view")
+def entries(request: Asked) -> HttpResponse:
+    """What was written into the books, newest first."""
+    entity = company(request)
+    before = request.GET.get("before", "")
+    found = queries.entry_page(entity_id=entity.pk, limit=PAGE, before_id=int(before) if before.isdigit() else None)
+    rows = [{**r, "url": reverse("books:entry", args=[r["id"]]), "kind": r["kind"].replace("_", " ")} for r in found.to_dicts()]
+    columns = [
+        Column("id", "Entry", "integer", link="url"),
+        Column("effective_on", "Counts on", "date"),
+        Column("recorded_at", "Written", "moment"),
+        Column("kind", "What"),
+        Column("key", "Key"),
+        Column("memo", "Memo"),
+    ]
+    return render(
+        request, "books/entries.html", {"rows": rows, "columns": columns, "last": rows[-1]["id"] if len(rows) == PAGE else None}
+    )
+
+
+@page("books.view")
+def entry(request: Asked, entry_id: int) -> HttpResponse:
+    """One entry with its transfers."""
+    found = queries.entry_detail(entry_id)
+    home = company(request).currency
+    rows = [
+        {
+            **r,
+            "home": home,
+            "debit_url": reverse("books:account", args=[r["debit_account_id"]]),
+            "credit_url": reverse("books:account", args=[r["credit_account_id"]]),
+        }
+        for r in found.transfers.to_dicts()
+    ]
+    columns = [
+        Column("debit", "Debit", link="debit_url"),
+        Column("credit", "Credit", link="credit_url"),
+        Column("amount_minor", "Amount", "money"),
+        Column("currency", ""),
+        Column("functional_minor", "In home currency", "money", currency="home"),
+    ]
+    return render(request, "books/entry.html", {"entry": found, "rows": rows, "columns": columns})

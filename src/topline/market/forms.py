@@ -1,0 +1,32 @@
+"""Forms of the market room."""
+
+from __future__ import annotations
+
+from django import forms
+
+from topline.kernel.money import currencies
+from topline.team.models import Member
+
+
+class CustomerForm(forms.Form):
+    """Facts of a customer that people may change."""
+
+    name = forms.CharField(max_length=200)
+    legal_name = forms.CharField(max_length=200, required=False)
+    country = forms.CharField(max_length=2, required=False, help_text="two letters")
+    currency = forms.ChoiceField(choices=[(c, c) for c in currencies()], initial="EUR")
+    tax_id = forms.CharField(max_length=40, required=False)
+    terms = forms.CharField(max_length=60, initial="net 30", help_text="net 30, 2/10 net 30, 50% 0, 50% 30")
+    segment = forms.CharField(max_length=40, required=False)
+
+
+class ChangeForm(CustomerForm):
+    """What can be changed of a customer that is there."""
+
+    owner_id = forms.TypedChoiceField(label="Owner", required=False, coerce=int, empty_value=None)
+    is_on_hold = forms.BooleanField(label="On credit hold", required=False)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        people = Member.objects.filter(is_active=True, customer_id__isnull=True).order_by("name").values_list("id", "name")[:500]
+        self.fields["owner_id"].choices = [("", "nobody"), *people]  # type: ignore[attr-defined]

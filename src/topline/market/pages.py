@@ -1,0 +1,106 @@
+"""Customers: the list, adding and changing one, and records that may be the same."""
+
+from __future__ import annotations
+
+import polars as pl
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from topline.kernel.errors import DomainError, Invalid
+from topline.market import actions, queries
+from topline.market.forms import ChangeForm, CustomerForm
+from topline.ui.access import Asked, page
+from topline.ui.export import MAX_ROWS, export
+from topline.ui.tables import Column, listing
+
+COLUMNS = [
+    Column("number", "Number", sort="number", link="url"), Column("name", "Name", sort="name", link="url"), Column("segment", "Segment", sort="segment"),
+    Column("country", "Country", sort="country"), Column("terms", "Terms"), Column("currency", "Currency"), Column("owner__name", "Owner", sort="owner__name"),
+    Column("state", "", "badge"),
+]  # fmt: skip
+
+
+@page("market.view")
+def customers(request: Asked) -> HttpResponse:
+    """Everybody who buys, with search and filters; the address holds them all."""
+    state = listing(request.path, request.GET.dict(), columns=COLUMNS, default_sort="name", filters=["q", "segment", "hold"])
+    rows = queries.customers(
+        search=state.filters.get("q", ""),
+        segment=state.filters.get("segment", ""),
+        on_hold=True if state.filters.get("hold") else None,
+    )
+    total = rows.count()
+    start, end = (0, MAX_ROWS) if state.export else (state.offset, state.offset + state.size)
+    shown = [
+        {**row, "url": reverse("web:customer", args=[row["id"]]), "state": "on hold" if row["is_on_hold"] else ""}
+        for row in rows.order_by(*state.order).values(
+            "id", "number", "name", "segment", "country", "terms", "currency", "owner__name", "is_on_hold"
+        )[start:end]
+    ]
+    if state.export:
+        return export(shown, COLUMNS, name="customers", form=state.export)
+    return render(request, "market/customers.html", {"list": state, "rows": shown, "total": total})
+
+
+@page("market.add_customers", methods=("GET", "POST"))
+def new_customer(request: Asked) -> HttpResponse:
+    """Add a customer by hand."""
+    form = CustomerForm(request.POST or None)
+    if form.is_valid():
+        try:
+            made = actions.add_customers(actor=request.actor, customers=pl.DataFrame([form.cleaned_data]))
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(request, f"{form.cleaned_data['name']} was added.")
+            return redirect("web:customer", made["customer_id"][0])
+    return render(
+        request,
+        "market/form.html",
+        {"form": form, "title": "New customer", "back": ("Customers", reverse("market:customers"))},
+        status=400 if form.errors else 200,
+    )
+
+
+@page("market.change_customer", methods=("GET", "POST"))
+def edit(request: Asked, customer_id: int) -> HttpResponse:
+    """Change a customer's facts."""
+    customer = queries.customer_detail(customer_id).customer
+    initial = {name: getattr(customer, name) for name in ChangeForm.base_fields}
+    form = ChangeForm(request.POST or None, initial=initial)
+    if form.is_valid():
+        changes = {name: value for name, value in form.cleaned_data.items() if value != initial[name]}
+        try:
+            if changes:
+                actions.change_customer(actor=request.actor, customer_id=customer.pk, changes=changes)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(request, f"{customer.name} was changed." if changes else "Nothing was changed.")
+            return redirect("web:customer", customer.pk)
+    context = {
+        "form": form,
+        "title": f"Change {customer.name}",
+        "back": (customer.name, reverse("web:customer", args=[customer.pk])),
+    }
+    return render(request, "market/form.html", context, status=400 if form.errors else 200)
+
+
+@page("market.view")
+def duplicates(request: Asked) -> HttpResponse:
+    """Pairs of records that may be one customer."""
+    return render(request, "market/duplicates.html", {"pairs": queries.duplicates().to_dicts()})
+
+
+@page("market.merge_customers", methods=("POST",))
+def merge(request: Asked) -> HttpResponse:
+    """Make two records one."""
+    try:
+        keep_id, merge_id = int(request.POST["keep"]), int(request.POST["merge"])
+    except (KeyError, ValueError) as error:
+        raise Invalid("Choose two customers.", field="keep") from error
+    actions.merge_customers(actor=request.actor, keep_id=keep_id, merge_id=merge_id)
+    messages.success(request, "The two records are one customer now; nothing was lost.")
+    return redirect("market:duplicates")

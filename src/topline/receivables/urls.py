@@ -1,0 +1,18 @@
+from django.urls import path
+
+from topline.receivables import pages
+
+app_name = "receivables"
+urlpatterns = [
+    path("payments/", pages.payments, name="payments"),
+    path("payments/new/", pages.new_payment, name="new_payment"),
+    path("payments/<int:payment_id>/", pages.payment, name="payment"),
+    path("payments/<int:payment_id>/apply/", pages.apply, name="apply"),
+    path("payments/<int:payment_id>/return/", pages.return_payment, name="return"),
+    path("payments/<int:payment_id>/refund/", pages.refund, name="refund"),
+    path("allocations/<int:allocation_id>/unapply/", pages.unapply, name="unapply"),
+    path("invoices/<int:invoice_id>/settlement/", pages.settlement, name="settlement"),
+    path("invoices/<int:invoice_id>/write-off/", pages.write_off, name="write_off"),
+    path("aging/", pages.aging, name="aging"),
+    path("customers/<int:customer_id>/statement/", pages.statement, name="statement"),
+]

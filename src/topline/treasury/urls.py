@@ -1,0 +1,11 @@
+from django.urls import path
+
+from topline.treasury import pages
+
+app_name = "treasury"
+urlpatterns = [
+    path("", pages.cash, name="cash"),
+    path("outflows/", pages.plan_outflow, name="plan_outflow"),
+    path("outflows/<int:outflow_id>/drop/", pages.drop_outflow, name="drop_outflow"),
+    path("payroll/<int:plan_id>/", pages.payroll, name="payroll"),
+]

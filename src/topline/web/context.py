@@ -1,0 +1,33 @@
+"""What every page's shell needs: who, where, and the way around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.messages import get_messages
+from django.http import HttpRequest
+
+from topline.books.company import COOKIE
+from topline.books.models import Entity
+from topline.web.navigation import entries_for
+
+
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Context of the shell; one statement for the company's name."""
+    actor = getattr(request, "actor", None)
+    theme = request.COOKIES.get("theme", "")
+    name = ""
+    if actor is not None:
+        named = (
+            Entity.objects.filter(key=request.GET.get("company") or request.COOKIES.get(COOKIE) or "")
+            .values_list("name", flat=True)
+            .first()
+        )
+        name = named or Entity.objects.order_by("id").values_list("name", flat=True).first() or ""
+    return {
+        "actor": actor,
+        "navigation": entries_for(actor, request.path) if actor else [],
+        "theme": theme if theme in ("light", "dark") else "",
+        "company_name": name,
+        "messages": get_messages(request),
+    }

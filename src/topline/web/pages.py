@@ -1,0 +1,175 @@
+"""Pages that draw on many rooms: Today, a customer, search, the portal, and whether all is well."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.utils import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from topline.books import rates
+from topline.books.company import company, day_asked
+from topline.engine import aging as engine
+from topline.kernel import clock, guards
+from topline.kernel.errors import NotFound
+from topline.kernel.models import OutboxMessage
+from topline.kernel.money import format_amount
+from topline.market import queries as market
+from topline.receivables import figures
+from topline.team import queries as team
+from topline.timeline import queries as timeline
+from topline.timeline.kinds import KINDS
+from topline.ui.access import Asked, page
+from topline.ui.charts import balance_chart, bar_chart
+from topline.ui.tables import Column
+from topline.web import today as today_query
+from topline.web.search import search
+
+ITEMS = [
+    Column("number", "Document", link="url"), Column("issued_on", "Issued", "date"), Column("due_on", "Due", "date"), Column("age_days", "Days late", "integer"),
+    Column("open_minor", "Open", "money"), Column("currency", ""),
+]  # fmt: skip
+
+
+@page("web.today")
+def today(request: Asked) -> HttpResponse:
+    """Who owes us, what is in the bank, is payroll covered: one page, every morning."""
+    entity = company(request)
+    found = today_query.today(entity=entity, as_of=day_asked(request, entity))
+    home = entity.currency
+    daily = found.forecast.daily.select("day", "closing_minor").to_dicts()
+    for row in daily:
+        row["major"] = row["closing_minor"] / 100
+        row["shown"] = format_amount(row["closing_minor"], home)
+    marks = [{"day": a.coverage.debit_on} for a in found.payrolls]
+    buckets = [
+        {"bucket": str(b), "amount": m / 100, "shown": format_amount(m, home)}
+        for c, b, _, m in found.aging.buckets.iter_rows()
+        if c == home
+    ]
+    context = {
+        "found": found,
+        "home": home,
+        "cash_chart": balance_chart(
+            daily, x="day", y="major", title="Balance by day, next 13 weeks", y_title=home, marks=marks, shown="shown"
+        ),
+        "aging_chart": bar_chart(
+            buckets, x="bucket", y="amount", title="Open receivables by days past due", y_title=home, shown="shown", height=170
+        ),
+        "owed": found.aging.total_minor(home),
+        "tasks": team.tasks(assignee_id=request.actor.member_id, limit=6) if request.actor.member_id else [],
+        "rates_end": rates.last_day(),
+        "step_urls": {
+            "receivables": reverse("connect:imports"),
+            "bank": reverse("connect:imports"),
+            "payroll": reverse("connect:imports"),
+            "outflows": reverse("treasury:cash"),
+        },
+    }
+    return render(request, "web/today.html", context)
+
+
+@page("market.view")
+def customer(request: Asked, customer_id: int) -> HttpResponse:
+    """Everything about one customer: what is open, how they pay, what happened."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    detail = market.customer_detail(customer_id)
+    aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
+    stage = request.GET.get("stage", "")
+    if stage and stage not in {k.stage for k in KINDS.values()}:
+        raise NotFound(f"There is no part {stage!r} of the timeline.", field="stage")
+    may_see_money = request.actor.may("billing.view")
+    spine = (
+        timeline.milestones(customer_ids=detail.ids, stage=stage, limit=60)
+        if request.actor.may("timeline.view")
+        else timeline.milestones(customer_ids=[])
+    )
+    delays = figures.delays(entity_id=entity.pk, as_of=as_of).filter(pl.col("customer_id") == detail.customer.pk).to_dicts()
+    rows = (
+        [{**r, "url": reverse("billing:invoice", args=[r["invoice_id"]])} for r in aged.items.sort("due_on").head(200).to_dicts()]
+        if may_see_money
+        else []
+    )
+    by_currency = (
+        aged.customers.select("currency", *engine.labels(), "credits_minor", "unapplied_minor", "total_minor").to_dicts()
+        if may_see_money
+        else []
+    )
+    return render(
+        request,
+        "web/customer.html",
+        {
+            "detail": detail, "customer": detail.customer, "as_of": as_of, "rows": rows, "columns": ITEMS, "by_currency": by_currency, "labels": engine.labels(),
+            "delay": delays[0] if delays else None, "spine": _linked(spine), "stage": stage, "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
+            "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
+        },
+    )  # fmt: skip
+
+
+@page("web.portal")
+def portal(request: Asked) -> HttpResponse:
+    """What a customer sees of their own: open documents and what happened to them."""
+    entity = company(request)
+    as_of = clock.today(entity.time_zone)
+    if request.actor.customer_id is None:
+        raise NotFound("Your account belongs to no customer.", remedy="Ask the people who invited you.")
+    detail = market.customer_detail(request.actor.customer_id)
+    aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
+    spine = timeline.milestones(customer_ids=detail.ids, only_visible_to_customer=True, limit=60)
+    rows = [{**r, "url": ""} for r in aged.items.sort("due_on").head(200).to_dicts()]
+    columns = [Column(c.key, c.label, c.kind) for c in ITEMS]
+    return render(
+        request,
+        "web/portal.html",
+        {"customer": detail.customer, "entity": entity, "rows": rows, "columns": columns, "spine": _linked(spine, links=False)},
+    )
+
+
+@page("web.today")
+def find(request: Asked) -> HttpResponse:
+    """Results for the command palette."""
+    return JsonResponse({"results": search(request.actor, request.GET.get("q", "")[:100])})
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@require_GET
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Ready to work: database reachable and migrated, guards in place, outbox moving."""
+    problems = []
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            problems.append("migrations wait")
+        problems += [f"guard missing: {name}" for name in guards.missing_guards()]
+        stuck = clock.now() - timedelta(hours=1)
+        if OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, available_at__lt=stuck).exists():
+            problems.append("the outbox has waited for an hour")
+    except DatabaseError as error:
+        problems.append(f"database: {error}")
+    return JsonResponse({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+
+
+def _linked(spine: pl.DataFrame, *, links: bool = True) -> list[dict[str, object]]:
+    """Milestones with the address of what they are about."""
+    names = {
+        "invoice": "billing:invoice",
+        "payment": "receivables:payment",
+        "customer": "web:customer",
+        "credit_note": "billing:invoice",
+    }
+    return [
+        {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if links and m["subject_kind"] in names else ""}
+        for m in spine.to_dicts()
+    ]

@@ -1,0 +1,50 @@
+"""Ctrl-K: customers, documents and pages by the first letters, within what the actor may see."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+from topline.billing.models import Invoice
+from topline.kernel.actor import Actor
+from topline.market import queries as market
+from topline.receivables.models import Payment
+from topline.web.navigation import entries_for
+
+EACH = 6
+
+
+def search(actor: Actor, text: str) -> list[dict[str, str]]:
+    """At most 24 results: label, hint, url. Work: at most four statements."""
+    wanted = text.strip()
+    places = [
+        {"label": e.label, "hint": f"g {e.key}", "url": e.url}
+        for e in entries_for(actor, "")
+        if wanted.lower() in e.label.lower()
+    ]
+    if not wanted:
+        return places
+    found: list[dict[str, str]] = []
+    if actor.may("market.view"):
+        rows = market.customers(search=wanted).order_by("name").values_list("id", "name", "number")[:EACH]
+        found += [
+            {"label": name, "hint": f"customer {number}", "url": reverse("web:customer", args=[pk])} for pk, name, number in rows
+        ]
+    if actor.may("billing.view"):
+        documents = (
+            Invoice.objects.filter(number__istartswith=wanted)
+            .order_by("number")
+            .values_list("id", "number", "state", "customer__name")[:EACH]
+        )
+        found += [
+            {"label": str(number), "hint": f"{state} · {name}", "url": reverse("billing:invoice", args=[pk])}
+            for pk, number, state, name in documents
+        ]
+    if actor.may("receivables.view"):
+        paid = (
+            Payment.objects.filter(number__istartswith=wanted).order_by("number").values_list("id", "number", "payer_name")[:EACH]
+        )
+        found += [
+            {"label": number, "hint": f"payment · {payer}", "url": reverse("receivables:payment", args=[pk])}
+            for pk, number, payer in paid
+        ]
+    return [*found, *places]

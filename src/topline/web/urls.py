@@ -1,0 +1,13 @@
+from django.urls import path
+
+from topline.web import pages
+
+app_name = "web"
+urlpatterns = [
+    path("", pages.today, name="today"),
+    path("customers/<int:customer_id>/", pages.customer, name="customer"),
+    path("portal/", pages.portal, name="portal"),
+    path("search", pages.find, name="search"),
+    path("healthz", pages.healthz, name="healthz"),
+    path("readyz", pages.readyz, name="readyz"),
+]
