@@ -34,7 +34,9 @@ def inside(owner):
 
     def run(work):
         registry.pop("test.work", None)
-        return action("test.work")(work)(actor=type(owner)(owner.key, owner.name, owner.permissions | {"test.work"}))
+        return action("test.work")(lambda *, actor: work())(
+            actor=type(owner)(owner.key, owner.name, owner.permissions | {"test.work"})
+        )
 
     yield run
     registry.pop("test.work", None)

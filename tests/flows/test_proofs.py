@@ -31,6 +31,9 @@ def test_sound_books_pass_every_proof(sound):
 
 def run(sql):
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what was done before is sound
+            cursor.execute("SET LOCAL session_replication_role = replica")  # references look away
         for table in ("books_transfer", "books_entry", "receivables_allocation"):
             if connection.vendor == "postgresql":
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
