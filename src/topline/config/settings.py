@@ -23,7 +23,20 @@ DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.url]
 
-ROOMS = ["kernel", "books", "timeline", "team", "bank", "market", "billing", "receivables", "treasury", "connect", "web"]
+ROOMS = [
+    "kernel",
+    "books",
+    "timeline",
+    "team",
+    "bank",
+    "market",
+    "billing",
+    "receivables",
+    "collections",
+    "treasury",
+    "connect",
+    "web",
+]
 
 INSTALLED_APPS = [
     "django.contrib.auth",
