@@ -184,6 +184,7 @@ class Reminder(models.Model):
         FAILED = "failed"
         BOUNCED = "bounced"
         HELD = "held"
+        DROPPED = "dropped"
 
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)

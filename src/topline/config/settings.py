@@ -11,7 +11,7 @@ import django_stubs_ext
 import structlog
 from csp.constants import NONE, SELF
 
-from topline.config.environment import read_environment
+from topline.config.environment import email_settings, read_environment
 
 django_stubs_ext.monkeypatch()
 
@@ -159,9 +159,7 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
-EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend" if ENVIRONMENT.email_url else "django.core.mail.backends.console.EmailBackend"
-)
+vars().update(email_settings(ENVIRONMENT.email_url))
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 2_000}}}
 

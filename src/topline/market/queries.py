@@ -96,6 +96,24 @@ def names(ids: list[int]) -> dict[int, str]:
     return dict(Customer.objects.filter(pk__in=ids).values_list("id", "name"))
 
 
+def addressees(customer_ids: list[int]) -> pl.DataFrame:
+    """Whom to write to about money: customer_id, name, segment, language, email and person (null where nobody is known).
+
+    The contact for invoices or payments comes before the primary one, that before any other.
+    """
+    few = {"pk__in": customer_ids} if len(customer_ids) <= 900 else {}
+    facts = bulk.read(Customer.objects.filter(**few).values("id", "name", "segment", "language")).rename({"id": "customer_id"})
+    near = {"customer_id__in": customer_ids} if few else {}
+    people = bulk.read(
+        Contact.objects.filter(**near).exclude(email="").values("id", "customer_id", "email", "name", "role", "is_primary")
+    )
+    for_money = pl.col("role").str.to_lowercase().str.contains("pay|invoice|account|billing|finance")
+    best = people.sort(for_money, "is_primary", "id", descending=[True, True, False]).unique(
+        "customer_id", keep="first", maintain_order=True
+    )
+    return facts.join(best.select("customer_id", "email", person="name"), on="customer_id", how="left")
+
+
 def find(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> pl.DataFrame:
     """Which customer each text names: by number first, then by any alias; ambiguous texts find nobody.
 

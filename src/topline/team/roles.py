@@ -55,6 +55,11 @@ COLLECTING = frozenset(
         "collections.agree_plan",
         "collections.judge_plans",
         "collections.cancel_plan",
+        "collections.plan_reminders",
+        "collections.release_reminder",
+        "collections.drop_reminder",
+        "collections.mark_reminder",
+        "collections.record_answer",
     }
 )
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
@@ -62,7 +67,7 @@ PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasur
 BOOKS = frozenset(
     {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
 )
-APPROVALS = frozenset({"receivables.write_off", "receivables.refund"})
+APPROVALS = frozenset({"receivables.write_off", "receivables.refund", "collections.set_policy"})
 PAY = frozenset({"treasury.view_pay"})
 AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
