@@ -24,7 +24,7 @@ ECB = {
     (2013, 1): "0.75", (2013, 2): "0.50", (2014, 1): "0.25", (2014, 2): "0.15", (2015, 1): "0.05", (2015, 2): "0.05", (2016, 1): "0.05", (2016, 2): "0.00",
     (2017, 1): "0.00", (2017, 2): "0.00", (2018, 1): "0.00", (2018, 2): "0.00", (2019, 1): "0.00", (2019, 2): "0.00", (2020, 1): "0.00", (2020, 2): "0.00",
     (2021, 1): "0.00", (2021, 2): "0.00", (2022, 1): "0.00", (2022, 2): "0.00", (2023, 1): "2.50", (2023, 2): "4.00", (2024, 1): "4.50", (2024, 2): "4.25",
-    (2025, 1): "3.15", (2025, 2): "2.15",
+    (2025, 1): "3.15", (2025, 2): "2.15", (2026, 1): "2.15", (2026, 2): "2.40",
 }  # fmt: skip
 # Bank Rate on 31 December and 30 June, for the half-year after it (Late Payment of Commercial Debts (Rate of Interest) Order 2002).
 BANK_OF_ENGLAND = {
@@ -34,8 +34,9 @@ BANK_OF_ENGLAND = {
     (2025, 1): "4.75", (2025, 2): "4.25",
 }  # fmt: skip
 UK_COMPENSATION = ((100_000, 4_000), (1_000_000, 7_000))  # debt below, sum (pence); from 10,000 pounds on 100 pounds
-# Points above the reference rate: the Directive's minimum of 8, more where a member state says so.
-MARGIN_POINTS = {"EU": D(8), "UK": D(8), "DE": D(9), "AT": D("9.2")}
+# Points above the reference rate: the Directive's minimum of 8, more where a member state's own rule is known here.
+# Germany: 9 above its base rate (BGB 288), which has stood 0.88 below the main refinancing rate in every half-year of the table.
+MARGIN_POINTS = {"EU": D(8), "UK": D(8), "DE": D("8.12")}
 EU_STATES = frozenset(
     [
         "EU",
