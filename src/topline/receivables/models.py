@@ -126,20 +126,3 @@ class MatchProposal(models.Model):
                 condition=Q(confidence_ppm__gte=0, confidence_ppm__lte=1_000_000), name="confidence_is_a_share"
             ),
         ]
-
-
-class TimingModel(models.Model):
-    """A version of the model of when customers pay: from what it was made, and how wrong it was on what came after. Append-only."""
-
-    append_only = True
-
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
-    version = models.CharField(max_length=64)
-    trained_on = models.DateField(help_text="the day up to which it knows")
-    method = models.CharField(max_length=40)
-    invoices = models.IntegerField()
-    scores = models.JSONField(default=dict)
-    recorded_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [models.Index(fields=["entity", "-id"], name="timing_model_newest")]
