@@ -6,7 +6,7 @@ payments strictly before that day. Rule of the open book: on each Monday forecas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,9 +14,10 @@ import polars as pl
 
 from topline.engine.payment_timing import scores
 from topline.engine.payment_timing.book import NEVER, WHOLE, Book, Days, Matrix, day_number
+from topline.engine.payment_timing.calibration import Repair
 from topline.engine.payment_timing.features import Past, Questions, curves, prepare, questions_of
 from topline.engine.payment_timing.hazard import HORIZON
-from topline.engine.payment_timing.kaplan_meier import company_hazard, customer_hazard, survival
+from topline.engine.payment_timing.kaplan_meier import company_hazard, customer_hazard
 from topline.engine.payment_timing.model import Model, counted, train
 from topline.kernel.errors import Invalid, ensure
 
@@ -128,8 +129,7 @@ def _methods(model: Model, past: Past, ask: Questions) -> dict[str, _Said]:
         "customer curve, shrunk": _Said(counted(curves(past, ask), ask)),
     }
     if model.hazard is not None:
-        hazard = model.hazard.of(past, ask, curves(past, ask))
-        methods["hazard"] = _Said(np.asarray(survival(hazard) * hazard))
+        methods["hazard"] = _Said(replace(model, weight=1.0, repair=Repair()).distribution(past, ask))
     methods["shipped"] = _Said(model.distribution(past, ask))
     return methods
 

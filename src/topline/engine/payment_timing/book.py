@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -181,11 +181,8 @@ class History:
 
 
 def day_number(day: date) -> int:
+    """Days since 1970, the number that all arrays here count in."""
     return (day - EPOCH).days
-
-
-def day_of(number: int) -> date:
-    return EPOCH + timedelta(days=int(number))
 
 
 def history(book: Book) -> History:

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from topline.engine.payment_timing.book import NEVER, WHOLE, Book, Days, History, Matrix, history
-from topline.engine.payment_timing.kaplan_meier import EARLIEST, SHIFT, cell, customer_hazard
+from topline.engine.payment_timing.kaplan_meier import CELLS, EARLIEST, SHIFT, cell, customer_hazard
 
 OWN_WEIGHT = 4.0  # payments that the company's mean counts for beside a customer's own
 WEEKDAY_WEIGHT = 8.0
 RECENT = 10
+AT_ONCE = 20_000  # curves made in one go: some 45 MB a matrix
 STATIC = (
     "log_amount", "amount_ratio", "terms", "age", "payments", "mean_delay", "recent_delay", "spread", "share_late", "tenure",
     "open_items", "company_delay", "reminders", "since_reminder", "disputed",
@@ -141,7 +142,10 @@ def curves(past: Past, ask: Questions) -> Matrix:
     """The customer's shrunk Kaplan-Meier hazard for each question; questions that are alike share the work."""
     keys = np.stack([ask.customer, ask.day, ask.terms], axis=1)
     alike, back = np.unique(keys, axis=0, return_inverse=True)
-    found = customer_hazard(past.pieces, customer=alike[:, 0], day=alike[:, 1], terms=alike[:, 2])
+    found = np.empty((len(alike), CELLS))
+    for start in range(0, len(alike), AT_ONCE):
+        some = alike[start : start + AT_ONCE]
+        found[start : start + AT_ONCE] = customer_hazard(past.pieces, customer=some[:, 0], day=some[:, 1], terms=some[:, 2])
     return found[back.reshape(-1)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -128,10 +128,10 @@ def train(book: Book, *, on: date, settings: Settings | None = None) -> Model:
     early, rounds = None, None
     taught = int(pieces.share[(pieces.learned < start) & (pieces.paid < NEVER)].sum() // WHOLE)
     if tier.weight and taught >= TIERS[1].least and len(after):
-        check = lesson(past, after, until=until, snapshots=1, seed=settings.seed)
-        early, rounds = fit(past, before, until=start, settings=settings, check=check)
+        check = lesson(past, _some(after, settings), until=until, snapshots=1, seed=settings.seed)
+        early, rounds = fit(past, before, until=start, settings=replace(settings, members=1), check=check)
     if len(after) and (early is not None or not tier.weight):
-        weight, marks, repair = _judged(past, after, until=until, hazard=early, tier=tier)
+        weight, marks, repair = _judged(past, _some(after, settings), until=until, hazard=early, tier=tier)
     if weight:
         hazard, _ = fit(past, rows, until=until, settings=settings, rounds=rounds)
     return Model(
@@ -148,6 +148,12 @@ def train(book: Book, *, on: date, settings: Settings | None = None) -> Model:
         fingerprint=cut.fingerprint(),
         scores=marks,
     )
+
+
+def _some(row: Days, settings: Settings) -> Days:
+    """A quarter's invoices, or as many of them as are enough to judge by."""
+    enough = settings.invoices // 4
+    return row if len(row) <= enough else np.sort(np.random.default_rng(settings.seed).choice(row, enough, replace=False))
 
 
 def _judged(
