@@ -13,7 +13,7 @@ from tests.engine.payment_timing.conftest import START, made_up
 from topline.engine.payment_timing.backtest import backtest
 from topline.engine.payment_timing.book import Book, LeakingColumn, as_of, day_number
 from topline.engine.payment_timing.explain import explain
-from topline.engine.payment_timing.features import prepare, questions_of
+from topline.engine.payment_timing.features import DAILY, STATIC, curves, daily_features, prepare, questions_of, static_features
 from topline.engine.payment_timing.hazard import Settings
 from topline.engine.payment_timing.model import predict, train
 from topline.kernel.errors import Invalid
@@ -338,3 +338,35 @@ def test_the_shipped_method_meets_its_bars_on_the_real_file(distributor):
     assert shipped["auc_late"] >= 0.855
     assert dict(result.open_book.select("method", "wape").iter_rows())["shipped"] <= 0.185
     assert result.model.paid == 1846  # 1,930 issued before, 84 of them not yet paid
+
+
+def test_a_large_invoice_is_named_as_a_reason_where_large_ones_are_paid_later():
+    base = made_up(invoices=1200)
+    big = pl.col("amount_minor") > 45_000
+    paid = base.payments.join(base.invoices.select("invoice_id", "amount_minor"), on="invoice_id").with_columns(
+        pl.when(big).then(pl.col("paid_on").dt.offset_by("21d")).otherwise("paid_on").alias("paid_on")
+    )
+    book = replace(base, payments=paid.select("invoice_id", "paid_on", learned_on=pl.col("paid_on").dt.offset_by("1d")))
+    model = train(book, on=TODAY, settings=replace(QUICK, rounds=150))
+    assert model.hazard is not None
+    forecast = predict(model, book, on=TODAY)
+    told = explain(model, book, forecast).join(book.invoices, on="invoice_id")
+    large = pl.col("reasons").list.eval(pl.element().str.starts_with("this one is large (+")).list.any()
+    named = told.select("amount_minor", "due_on", named=large).filter(pl.col("due_on") > TODAY)
+    assert named.filter(big)["named"].mean() > 0.5
+    assert not named.filter(pl.col("amount_minor") < 20_000)["named"].any()
+
+
+def test_notes_count_from_the_day_after_they_were_learned(company):
+    past = prepare(with_notes(company))
+    rows = np.array([0, 0, 0])
+    issued = day_number(company.invoices["issued_on"][0])
+    ask = questions_of(past, rows, np.array([issued + 20, issued + 21, issued + 61]))
+    static = static_features(past, ask)
+    assert static.shape[1] == len(STATIC)
+    assert static[:, STATIC.index("reminders")].tolist() == [0, 1, 1]
+    assert static[:, STATIC.index("disputed")].tolist() == [0, 1, 0]
+    days = daily_features(past, ask, static, curves(past, ask), day=ask.day, question=np.arange(3))
+    assert days.shape[1] == len(STATIC) + len(DAILY)
+    promised = days[:, len(STATIC) + DAILY.index("past_promise")]
+    assert np.isnan(promised[0]) and promised[1:].tolist() == [-19, 21]

@@ -34,8 +34,8 @@ SUPPORT = 0.995  # beyond this quantile of delays the counted curve speaks alone
 class Settings:
     """How the hazard is learned; frozen before any test span was looked at."""
 
-    invoices: int = 20_000
-    questions: int = 40_000  # most (invoice, day seen from) pairs of one lesson: bounds memory and time
+    invoices: int = 6_000  # drawn at random from a larger book
+    questions: int = 12_000  # most (invoice, day seen from) pairs of one lesson: bounds memory and time
     snapshots: int = 5  # days from which each invoice is seen: its issue, and others while it is open
     rounds: int = 250
     learning_rate: float = 0.05
