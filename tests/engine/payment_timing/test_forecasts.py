@@ -370,3 +370,17 @@ def test_notes_count_from_the_day_after_they_were_learned(company):
     assert days.shape[1] == len(STATIC) + len(DAILY)
     promised = days[:, len(STATIC) + DAILY.index("past_promise")]
     assert np.isnan(promised[0]) and promised[1:].tolist() == [-19, 21]
+
+
+def test_prepayments_dues_before_issue_and_payments_of_unknown_invoices_are_borne(company):
+    odd = company.invoices.with_columns(
+        due_on=pl.when(pl.col("invoice_id") % 7 == 0).then(pl.col("issued_on").dt.offset_by("-3d")).otherwise("due_on")
+    )
+    early = company.payments.with_columns(
+        paid_on=pl.when(pl.col("invoice_id") % 11 == 0).then(pl.lit(START - timedelta(days=9))).otherwise("paid_on")
+    )
+    stray = company.payments.head(1).with_columns(invoice_id=pl.lit(-1, dtype=pl.Int64))
+    book = Book(odd, pl.concat([early, stray]))
+    forecast = predict(train(book, on=TODAY, settings=QUICK), book, on=TODAY)
+    assert np.isfinite(forecast.pmf).all() and (forecast.pmf >= 0).all()
+    assert (forecast.pmf.sum(axis=1) > 0.9).all()

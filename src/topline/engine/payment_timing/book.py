@@ -38,7 +38,7 @@ class LeakingColumn(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What a company knows about its invoices.
+    """What a company knows about its invoices, in one currency or all amounts converted to one.
 
     invoices    one row per invoice: invoice_id i64, customer_id i64 or str, amount_minor i64 > 0, issued_on, due_on date; learned_on
                 date where it was entered later than issued; any further numeric column is an input known at issue
