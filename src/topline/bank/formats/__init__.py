@@ -18,6 +18,7 @@ READERS: dict[str, Callable[[bytes], list[Statement]]] = {
 _NAMES = {
     "xml": "XML, but no camt statement",
     "pdf": "a PDF",
+    "zip": "a ZIP archive: unpack it first",
     "qif": "QIF, which has neither account nor balance",
     "unknown": "no bank file that we know",
 }
@@ -39,17 +40,21 @@ def read_statements(content: bytes, *, name: str = "", currency: str | None = No
             remedy="Ask the bank for a shorter period.",
         )
     found = detect(content)
-    if found in {"csv", "xlsx"}:
-        return [check_balance(s) for s in tabular.read(content, name=label, profile=profile, currency=currency)]
-    if found not in READERS:
+    if found not in {*READERS, "csv", "xlsx"}:
         raise NotThisFormat(
             f"{label} looks like {_NAMES.get(found, found)}.",
             field="file",
             remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.",
         )
     try:
-        statements = [check_balance(statement) for statement in READERS[found](content)]
-    except DomainError:
+        read = (
+            READERS[found](content) if found in READERS else tabular.read(content, name=label, profile=profile, currency=currency)
+        )
+        statements = [check_balance(statement) for statement in read]
+    except DomainError as error:
+        if label not in error.message:
+            error.message = f"{label}: {error.message}"
+        error.remedy = error.remedy or "Fetch it from the bank again."
         raise
     except (ValueError, IndexError, KeyError, OverflowError, RecursionError) as error:
         raise StatementRefused(

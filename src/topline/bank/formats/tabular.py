@@ -132,7 +132,7 @@ def _check_footer(result: Typed, rows: pl.DataFrame) -> None:
     """An amount among the closing words must be a balance or the total of its column: no record may hide there."""
     mark = result.detected.get("decimal mark", ".")
     known = {text for text in result.facts.values() if text}
-    columns = {"amount", "debit", "credit"} & set(result.footer.columns)
+    columns = [c for c in ("amount", "debit", "credit") if c in result.footer.columns]
     totals = {abs(int(rows[column].fill_null(0).sum())) for column in columns}
     for column in columns:
         for row, text in result.footer.select("row", column).iter_rows():
