@@ -35,7 +35,7 @@ def read(content: bytes) -> list[Statement]:
         if line[0] == "9":
             statements.append(_statement(begun))
             begun = []
-    if begun or lines[-1][1][127] not in "12":
+    if begun:
         raise StatementRefused("The file has no trailer (record 9): it is cut off.", remedy=_REMEDY)
     return statements
 
