@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from django.db.models import QuerySet, Sum
 
+from topline.bank.formats.model import Statement
 from topline.bank.models import BankAccount, BankStatement, StatementLine
 from topline.books.models import Entry, Transfer
 from topline.kernel import bulk
@@ -109,6 +110,31 @@ def known_fingerprints(bank_account_id: int, fingerprints: pl.Series) -> set[str
             StatementLine.objects.filter(account_id=bank_account_id, fingerprint__in=chunk).values_list("fingerprint", flat=True)
         )
     return found
+
+
+def lines_before(bank_account_id: int, statement: Statement) -> list[StatementLine]:
+    """Booked lines of the first day of a statement that came in with the statements of that day which it follows.
+
+    It follows those that close where it opens, and where they open in turn. Work: a statement per statement of that day.
+    """
+    days = [entry.booked_on for entry in statement.entries if entry.status == "booked"]
+    if not days or statement.opening_minor is None:
+        return []
+    day, opening, before = min(days), statement.opening_minor, list[int]()
+    while True:
+        row = (
+            BankStatement.objects.filter(
+                account_id=bank_account_id, kind="statement", is_undone=False, last_on=day, closing_minor=opening
+            )
+            .exclude(pk__in=before)
+            .order_by("-sequence", "-id")
+            .first()
+        )
+        if row is None or row.opening_minor is None:
+            break
+        before.append(row.pk)
+        opening = row.opening_minor
+    return list(StatementLine.objects.filter(statement_id__in=before, booked_on=day, status="booked"))
 
 
 def first_balanced(bank_account_id: int) -> BankStatement | None:
