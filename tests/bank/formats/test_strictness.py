@@ -186,6 +186,34 @@ def test_a_debit_column_with_both_signs_holds_debits_taken_back():
     assert [e.amount_minor for e in read_statements(signed)[0].entries] == [-500, -500, 900]
 
 
+def test_the_currency_of_a_sheet_comes_from_its_headers_or_is_asked_for_and_told():
+    sheet = "Datum;Avisierungstext;Gutschrift{0};Lastschrift{0}\n05.03.2026;Globex;5.00;\n"
+    [named] = read_statements(sheet.format(" in CHF").encode(), currency="EUR")
+    assert (named.currency, named.entries[0].currency) == ("CHF", "CHF")
+    assert not any("names no currency" in note for note in named.notes)
+    [assumed] = read_statements(sheet.format("").encode(), currency="EUR")
+    assert "The sheet names no currency; EUR was taken." in assumed.notes
+    told = refusal(sheet.format("").encode())
+    assert "names no currency" in told.message
+    assert "--currency" in told.remedy
+
+
+def test_the_account_of_a_ubs_sheet_stands_above_its_header():
+    preamble = (
+        "Account number:;1;\nIBAN:;CH93 0076 2011 6238 5295 7;\nFrom:;2026-03-05;\nUntil:;2026-03-05;\nOpening balance:;10.00;\n"
+    )
+    sheet = (
+        preamble
+        + "Closing balance:;{};\nValued in:;CHF;\nNumbers of transactions in this period:;1;\n\n"
+        + "Trade date;Trade time;Booking date;Value date;Currency;Debit;Credit;Individual amount;Balance;Transaction no.;Description1\n"
+        + "2026-03-05;;2026-03-05;2026-03-05;CHF;-2.00;;;8.00;1;Fee\n;;;;CHF;;;-1.50;;1;part\n;;;;CHF;;;-0.50;;1;part\n"
+    )
+    [statement] = read_statements(sheet.format("8.00").encode())
+    assert (statement.account, statement.opening_minor, statement.closing_minor) == ("CH9300762011623852957", 1_000, 800)
+    assert [e.amount_minor for e in statement.entries] == [-200]
+    assert "opening 1000 + movements -200 = 800, but it closes at 900" in refusal(sheet.format("9.00").encode()).message
+
+
 @pytest.mark.parametrize("found", samples.ALL)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

@@ -37,9 +37,13 @@ def read(content: bytes, *, name: str = "", profile: str = "", currency: str | N
     using = _chosen(profile) if profile else _recognised(sheet)
     if using.delimiter or not using.drop_nul:
         sheet = read_sheet(content, name=name, delimiter=using.delimiter, drop_nul=using.drop_nul)
-    if currency and not using.constants.get("currency"):
-        using = replace(using, constants={**using.constants, "currency": currency})
+    named = _named_by_headers(sheet, using) or str(using.constants.get("currency") or "")
+    using = replace(using, constants={**using.constants, "currency": named or currency or ""})
     result = typed(sheet, using)
+    if not using.currency and "currency" not in result.rows.columns:
+        raise StatementRefused(
+            "The sheet names no currency.", field="currency", remedy="Say it: --currency EUR (or in the profile)."
+        )
     if result.problems.height:
         first = result.problems.row(0, named=True)
         raise StatementRefused(
@@ -48,15 +52,26 @@ def read(content: bytes, *, name: str = "", profile: str = "", currency: str | N
             remedy=first["remedy"],
             row=first["row"],
         )
-    return _statements(result, using)
+    assumed = not named and "currency" not in result.rows.columns
+    return _statements(result, using, [f"The sheet names no currency; {using.currency} was taken."] if assumed else [])
 
 
-def _statements(result: Typed, using: Profile) -> list[Statement]:
+def _named_by_headers(sheet: Sheet, using: Profile) -> str:
+    """The currency that the headers of amounts name, as "Credit in CHF" or "Betrag (EUR)" do."""
+    at, places = find_header(sheet, using)
+    headers = [str(sheet.cells[f"c{place}"][at]) for name, place in places.items() if using.columns[name].type == "amount"]
+    codes = {match[1] for header in headers if (match := re.search(r"(?:\bin |\()([A-Z]{3}|€)\)?\s*$", header))}
+    return {"€": "EUR"}.get(code := codes.pop(), code) if len(codes) == 1 else ""
+
+
+def _statements(result: Typed, using: Profile, notes: list[str]) -> list[Statement]:
     rows = _with_amount(result.rows, using)
     if "currency" not in rows.columns:
         rows = rows.with_columns(currency=pl.lit(using.currency))
     rows = rows.with_columns(pl.col("currency").replace("", None).fill_null(using.currency))
     rows = rows.with_columns([pl.lit("").alias(c) for c in TEXTS if c not in rows.columns])
+    if "account" not in rows.columns:
+        rows = rows.with_columns(account=pl.lit(result.facts.get("account", "")))
     if "value_on" not in rows.columns:
         rows = rows.with_columns(value_on=pl.lit(None, dtype=pl.Date))
     rows = rows.with_columns(booked_on=pl.coalesce("booked_on", "value_on")).drop_nulls("booked_on")
@@ -65,10 +80,10 @@ def _statements(result: Typed, using: Profile) -> list[Statement]:
     _check_footer(result, rows)
     groups = rows.partition_by("currency", maintain_order=True)
     given = _given_balances(result, str(rows["currency"][0])) if len(groups) == 1 else {}
-    return [_statement(group, given) for group in groups]
+    return [_statement(group, given, notes) for group in groups]
 
 
-def _statement(rows: pl.DataFrame, given: dict[str, int]) -> Statement:
+def _statement(rows: pl.DataFrame, given: dict[str, int], notes: list[str]) -> Statement:
     newest_first = rows["booked_on"][0] > rows["booked_on"][-1] or (
         rows["booked_on"][0] == rows["booked_on"][-1] and _falls(rows)
     )
@@ -82,10 +97,9 @@ def _statement(rows: pl.DataFrame, given: dict[str, int]) -> Statement:
         ).iter_rows()
     )
     opening, closing = _running(ordered)
-    notes = [] if opening is not None else ["The sheet gives no running balance, so the sum could not be checked."]
-    if opening is None and given.keys() >= {"opening", "closing"}:
-        notes = []
-    account = str(rows["account"][0] or "") if "account" in rows.columns else ""
+    if opening is None and not given.keys() >= {"opening", "closing"}:
+        notes = [*notes, "The sheet gives no balances, so the sum could not be checked."]
+    account = str(rows["account"][0] or "")
     return Statement(
         account="".join(account.split()), currency=str(ordered["currency"][0]), entries=entries, opening_minor=given.get("opening", opening),
         closing_minor=given.get("closing", closing), opening_on=ordered["booked_on"].min(), closing_on=ordered["booked_on"].max(), notes=tuple(notes),  # type: ignore[arg-type]
