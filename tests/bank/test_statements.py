@@ -175,3 +175,19 @@ def test_days_that_came_in_with_a_longer_statement_do_not_come_in_again_one_by_o
     take_in(day(4, "99,00", "98,00", "D1,00").replace(b":28C:4", b":28C:5"))
     assert StatementLine.objects.count() == 2
     assert on_account(entity, account) == 9_800
+
+
+def test_the_caller_says_which_of_day_and_month_comes_first(owner, entity):
+    sheet = b"Date;Description;Amount;Currency\n03/04/2026;Rent;-1.00;EUR\n"
+
+    def check(**options):
+        return connect.check_file(
+            actor=owner, entity_id=entity.pk, kind="bank", content=sheet, file_name="a.csv", options=options
+        )
+
+    with pytest.raises(connect.DomainError, match="day first or month first"):
+        check()
+    batch = check(date_order="dmy", decimal_mark=".")
+    while connect.run_import(actor=owner, batch_id=batch):
+        pass
+    assert StatementLine.objects.get().booked_on == date(2026, 4, 3)

@@ -156,7 +156,7 @@ def test_text_that_is_no_statement_is_of_another_format_and_not_a_broken_stateme
 
 
 def test_a_sheet_whose_days_fit_both_orders_is_not_guessed():
-    told = refusal(b"Date;Description;Amount\n03/05/2026;Rent;-1.00\n")
+    told = refusal(b"Date;Description;Amount\n03/05/2026;Rent;-1.00\n", currency="EUR")
     assert "day first or month first?" in told.message
     assert "--date-order" in told.remedy
 
@@ -193,6 +193,8 @@ def test_the_currency_of_a_sheet_comes_from_its_headers_or_is_asked_for_and_told
     assert not any("names no currency" in note for note in named.notes)
     [assumed] = read_statements(sheet.format("").encode(), currency="EUR")
     assert "The sheet names no currency; EUR was taken." in assumed.notes
+    [generic] = read_statements(b"Date;Description;Amount\n2026-03-05;Fee;-1.00\n", currency="USD")
+    assert "The sheet names no currency; USD was taken." in generic.notes
     told = refusal(sheet.format("").encode())
     assert "names no currency" in told.message
     assert "--currency" in told.remedy

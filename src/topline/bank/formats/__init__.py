@@ -7,6 +7,7 @@ from collections.abc import Callable
 from topline.bank.formats import bai2, camt, coda, mt940, norma43, ofx, tabular
 from topline.bank.formats.detect import detect
 from topline.bank.formats.model import NotThisFormat, Statement, StatementEntry, StatementRefused, check_balance
+from topline.engine.sheets.profile import DateOrder, DecimalMark
 from topline.kernel.errors import DomainError
 
 __all__ = ["NotThisFormat", "Statement", "StatementEntry", "StatementRefused", "check_balance", "detect", "read_statements"]
@@ -24,10 +25,19 @@ _NAMES = {
 }
 
 
-def read_statements(content: bytes, *, name: str = "", currency: str | None = None, profile: str = "") -> list[Statement]:
+def read_statements(
+    content: bytes,
+    *,
+    name: str = "",
+    currency: str | None = None,
+    profile: str = "",
+    date_order: DateOrder | None = None,
+    decimal_mark: DecimalMark | None = None,
+) -> list[Statement]:
     """Read a bank file, whatever its format; what it is is told by its content, not by its name.
 
     currency, profile  for sheets: the currency where none is named, and the profile (else the best fitting one)
+    date_order, decimal_mark  for sheets: what the caller says instead of the profile
     Raises: StatementRefused, or another DomainError, with one sentence and its cure; nothing else.
     """
     label = name or "The file"
@@ -47,9 +57,12 @@ def read_statements(content: bytes, *, name: str = "", currency: str | None = No
             remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.",
         )
     try:
-        read = (
-            READERS[found](content) if found in READERS else tabular.read(content, name=label, profile=profile, currency=currency)
-        )
+        if found in READERS:
+            read = READERS[found](content)
+        else:
+            read = tabular.read(
+                content, name=label, profile=profile, currency=currency, date_order=date_order, decimal_mark=decimal_mark
+            )
         statements = [check_balance(statement) for statement in read]
     except DomainError as error:
         if label not in error.message:

@@ -14,6 +14,7 @@ import polars as pl
 
 from topline.bank.formats.model import Statement, StatementEntry, StatementRefused
 from topline.engine.sheets import Profile, Sheet, Typed, load_profile, load_profiles, read_sheet, typed
+from topline.engine.sheets.profile import DateOrder, DecimalMark
 from topline.engine.sheets.typed import find_header
 from topline.kernel import money
 from topline.kernel.errors import DomainError
@@ -24,11 +25,19 @@ IN = ("c", "cr", "crdt", "credit", "h", "haben", "gutschrift", "crédit", "accre
 TEXTS = ("counterparty_name", "counterparty_account", "remittance_information", "bank_reference", "transaction_code")
 
 
-def read(content: bytes, *, name: str = "", profile: str = "", currency: str | None = None) -> list[Statement]:
+def read(
+    content: bytes,
+    *,
+    name: str = "",
+    profile: str = "",
+    currency: str | None = None,
+    date_order: DateOrder | None = None,
+    decimal_mark: DecimalMark | None = None,
+) -> list[Statement]:
     """A sheet of bank movements as one statement per currency.
 
     profile   id of a profile, or a YAML file; "" tries all and takes the one that recognises most columns
-    currency  of amounts where the sheet names none
+    currency  of amounts where the sheet names none; date_order, decimal_mark  instead of the profile's
     Opening and closing come from the running balances (or, where there are none, from the cells that the profile names); every
     balance that the sheet gives must follow from the one before it.
     Raises: StatementRefused with the first rows that cannot be read, or why no profile fits.
@@ -37,13 +46,20 @@ def read(content: bytes, *, name: str = "", profile: str = "", currency: str | N
     using = _chosen(profile) if profile else _recognised(sheet)
     if using.delimiter or not using.drop_nul:
         sheet = read_sheet(content, name=name, delimiter=using.delimiter, drop_nul=using.drop_nul)
-    named = _named_by_headers(sheet, using) or str(using.constants.get("currency") or "")
-    using = replace(using, constants={**using.constants, "currency": named or currency or ""})
-    result = typed(sheet, using)
-    if not using.currency and "currency" not in result.rows.columns:
+    header_at, places = find_header(sheet, using)
+    headers = [str(sheet.cells[f"c{place}"][header_at]) for name, place in places.items() if using.columns[name].type == "amount"]
+    named = _named_by(headers) or using.currency
+    if not named and not currency and "currency" not in places:
         raise StatementRefused(
             "The sheet names no currency.", field="currency", remedy="Say it: --currency EUR (or in the profile)."
         )
+    using = replace(
+        using,
+        constants={**using.constants, "currency": named or currency or ""},
+        date_order=date_order or using.date_order,
+        decimal_mark=decimal_mark or using.decimal_mark,
+    )
+    result = typed(sheet, using)
     if result.problems.height:
         first = result.problems.row(0, named=True)
         raise StatementRefused(
@@ -52,14 +68,12 @@ def read(content: bytes, *, name: str = "", profile: str = "", currency: str | N
             remedy=first["remedy"],
             row=first["row"],
         )
-    assumed = not named and "currency" not in result.rows.columns
+    assumed = not named and "currency" not in places
     return _statements(result, using, [f"The sheet names no currency; {using.currency} was taken."] if assumed else [])
 
 
-def _named_by_headers(sheet: Sheet, using: Profile) -> str:
+def _named_by(headers: list[str]) -> str:
     """The currency that the headers of amounts name, as "Credit in CHF" or "Betrag (EUR)" do."""
-    at, places = find_header(sheet, using)
-    headers = [str(sheet.cells[f"c{place}"][at]) for name, place in places.items() if using.columns[name].type == "amount"]
     codes = {match[1] for header in headers if (match := re.search(r"(?:\bin |\()([A-Z]{3}|€)\)?\s*$", header))}
     return {"€": "EUR"}.get(code := codes.pop(), code) if len(codes) == 1 else ""
 

@@ -13,6 +13,7 @@ from topline.kernel.errors import Invalid
 
 ColumnType = Literal["text", "amount", "date", "integer", "currency"]
 DateOrder = Literal["dmy", "mdy", "ymd", "detect"]
+DecimalMark = Literal[".", ","]
 
 
 class ProfileInvalid(Invalid):
@@ -53,7 +54,7 @@ class Profile:
     kind: str
     title: str
     columns: dict[str, Column]
-    decimal_mark: Literal[".", ","] | None = None
+    decimal_mark: DecimalMark | None = None
     date_order: DateOrder = "detect"
     constants: dict[str, Any] = field(default_factory=dict)
     skip_if_empty: tuple[str, ...] = ()
