@@ -191,3 +191,14 @@ def test_the_caller_says_which_of_day_and_month_comes_first(owner, entity):
     while connect.run_import(actor=owner, batch_id=batch):
         pass
     assert StatementLine.objects.get().booked_on == date(2026, 4, 3)
+
+
+def test_statements_of_one_day_chain_by_their_balances_whatever_their_numbers(entity, account, take_in):
+    unnumbered = day(4, "100,00", "99,00", "D1,00").replace(b":28C:4\n", b"")
+    take_in(day(4, "99,00", "97,00", "D2,00"))
+    take_in(unnumbered)
+    [told] = queries.bank_balances(entity_id=entity.pk, as_of=date(2026, 3, 4))
+    assert (told.balance_minor, told.source) == (9_700, "statement")
+    take_in(day(5, "97,00", "98,00", "C1,00"))
+    assert queries.gaps(bank_account_id=account).is_empty()
+    assert on_account(entity, account) == 9_800

@@ -230,9 +230,7 @@ def _account_of(entity_id: int, statement: Statement, default_account_id: int | 
 
 
 def _take_in(actor: Actor, account: BankAccount, statement: Statement, facts: dict[str, Any]) -> tuple[int, int | None, int, int]:
-    lines = _line_frame(statement, queries.lines_before(account.pk, statement) if statement.kind == "statement" else [])
-    known = queries.known_fingerprints(account.pk, lines["fingerprint"]) if lines.height else set()
-    fresh = lines.filter(~pl.col("fingerprint").is_in(list(known)))
+    lines = _line_frame(statement, [])
     days = [d for d in (statement.opening_on, statement.closing_on, *lines["booked_on"].to_list()) if d is not None]
     ensure(bool(days), StatementRefused("The statement has neither lines nor days.", remedy="Check that it is the right file."))
     kept = BankStatement.objects.filter(account=account, is_undone=False, kind=statement.kind)
@@ -243,8 +241,13 @@ def _take_in(actor: Actor, account: BankAccount, statement: Statement, facts: di
         closing_minor=statement.closing_minor,
         lines=lines.height,
     )
-    if fresh.is_empty() and same.exists():
+    known = queries.known_fingerprints(account.pk, lines["fingerprint"]) if lines.height else set()
+    if len(known) == lines.height and same.exists():
         return account.pk, None, 0, lines.height
+    if known and statement.kind == "statement" and (earlier := queries.lines_before(account.pk, statement)):
+        lines = _line_frame(statement, earlier)
+        known = queries.known_fingerprints(account.pk, lines["fingerprint"])
+    fresh = lines.filter(~pl.col("fingerprint").is_in(list(known)))
     row = BankStatement.objects.create(
         account=account, kind=statement.kind, statement_id=statement.statement_id[:80], sequence=statement.sequence, opening_minor=statement.opening_minor,
         closing_minor=statement.closing_minor, first_on=min(days), last_on=max(days), lines=lines.height, notes=list(statement.notes),

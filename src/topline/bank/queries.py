@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 import polars as pl
@@ -54,7 +55,7 @@ def bank_balances(*, entity_id: int, as_of: date) -> list[BankBalance]:
 
 def _balance(account: BankAccount, as_of: date) -> BankBalance:
     final = BankStatement.objects.filter(account=account, kind="statement", is_undone=False)
-    closing = final.filter(closing_minor__isnull=False, last_on__lte=as_of).order_by("-last_on", "-sequence", "-id").first()
+    closing = _last_closing(final.filter(closing_minor__isnull=False, last_on__lte=as_of))
     booked = StatementLine.objects.filter(account=account, status="booked", booked_on__lte=as_of)
     if closing is None:
         opening = final.filter(opening_minor__isnull=False).order_by("first_on", "sequence", "id").first()
@@ -67,6 +68,16 @@ def _balance(account: BankAccount, as_of: date) -> BankBalance:
     return BankBalance(
         account, (closing.closing_minor or 0) + (after.aggregate(s=Sum("amount_minor"))["s"] or 0), last, "statement"
     )
+
+
+def _last_closing(rows: QuerySet[BankStatement]) -> BankStatement | None:
+    """The statement that ends last; of several that end on that day the one that the others lead to."""
+    last_on = rows.order_by("-last_on").values_list("last_on", flat=True).first()
+    if last_on is None:
+        return None
+    same = {row.pk: row for row in rows.filter(last_on=last_on).order_by("first_on", "id")[:200]}
+    ordered = _chained([(row.pk, last_on, last_on, row.opening_minor, row.closing_minor) for row in same.values()])
+    return same[ordered[-1][0]]
 
 
 def statements(*, bank_account_id: int, limit: int = 200) -> list[BankStatement]:
@@ -82,11 +93,9 @@ def gaps(*, bank_account_id: int) -> pl.DataFrame:
     rows = BankStatement.objects.filter(
         account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False, closing_minor__isnull=False
     )
-    frame = bulk.read(
-        rows.order_by("first_on", "last_on", "sequence", "id").values(
-            "id", "first_on", "last_on", "opening_minor", "closing_minor"
-        )
-    )
+    found = rows.order_by("first_on", "last_on", "id").values_list("id", "first_on", "last_on", "opening_minor", "closing_minor")
+    columns = bulk.schema(BankStatement, ["id", "first_on", "last_on", "opening_minor", "closing_minor"])
+    frame = pl.DataFrame(_chained(list(found)), schema=columns, orient="row")
     chained = frame.with_columns(
         after_id=pl.col("id").shift(1), closed_on=pl.col("last_on").shift(1), closed_minor=pl.col("closing_minor").shift(1)
     )
@@ -130,7 +139,7 @@ def lines_before(bank_account_id: int, statement: Statement) -> list[StatementLi
             .order_by("-sequence", "-id")
             .first()
         )
-        if row is None or row.opening_minor is None:
+        if row is None or row.opening_minor in (None, opening):  # a statement without change proves no order
             break
         before.append(row.pk)
         opening = row.opening_minor
@@ -141,8 +150,29 @@ def first_balanced(bank_account_id: int) -> BankStatement | None:
     """The earliest final statement that says what stood on the account before it."""
     rows = BankStatement.objects.filter(
         account_id=bank_account_id, kind="statement", is_undone=False, opening_minor__isnull=False
-    )
-    return rows.order_by("first_on", "sequence", "id").first()
+    ).order_by("first_on", "last_on", "id")
+    first = rows.first()
+    if first is None:
+        return None
+    same_days = {row.pk: row for row in rows.filter(first_on=first.first_on, last_on=first.last_on)[:200]}
+    ordered = _chained([(row.pk, row.first_on, row.last_on, row.opening_minor, row.closing_minor) for row in same_days.values()])
+    return same_days[ordered[0][0]]
+
+
+def _chained(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Statements (id, first day, last day, opening, closing) sorted by days, those of the same days by their balances.
+
+    Within the same days the next is the one that opens where the last closed, else one that no other leads to.
+    """
+    ordered: list[tuple[Any, ...]] = []
+    for _, group in groupby(rows, key=lambda row: (row[1], row[2])):
+        left = list(group)
+        while left:
+            following = [row for row in left if ordered and row[3] == ordered[-1][4]]
+            leading = [row for row in left if not any(row[3] == other[4] for other in left if other is not row)]
+            ordered.append((following or leading or left)[0])
+            left.remove(ordered[-1])
+    return ordered
 
 
 def opening_entry(bank_account_id: int) -> Opening | None:
