@@ -76,6 +76,8 @@ def test_mt940_with_a_movement_after_its_closing_balance_is_refused():
         (b">250.00<", b">NaN<", "is not an amount"),
         (b'Ccy="EUR">250', b'Ccy="XYZ">250', "XYZ"),
         (b"<BookgDt><Dt>2026-03-05", b"<BookgDt><Dt>2026-02-31", "is no day"),
+        (b"<BookgDt><Dt>2026", b"<BookgDt><Dt>1826", "has the day 1826-03-05, outside 1900 to 2199"),
+        (b"<BookgDt><Dt>2026", b"<BookgDt><Dt>2226", "has the day 2226-03-05, outside 1900 to 2199"),
         (b"<CdtDbtInd>CRDT</CdtDbtInd><Sts>", b"<Sts>", "neither credit nor debit"),
     ],
 )

@@ -8,6 +8,7 @@ from topline.bank.formats import bai2, camt, coda, mt940, norma43, ofx, tabular
 from topline.bank.formats.detect import detect
 from topline.bank.formats.model import NotThisFormat, Statement, StatementEntry, StatementRefused, check_balance
 from topline.engine.sheets.profile import DateOrder, DecimalMark
+from topline.engine.sheets.typed import EARLIEST, LATEST
 from topline.kernel.errors import DomainError
 
 __all__ = ["NotThisFormat", "Statement", "StatementEntry", "StatementRefused", "check_balance", "detect", "read_statements"]
@@ -63,7 +64,7 @@ def read_statements(
             read = tabular.read(
                 content, name=label, profile=profile, currency=currency, date_order=date_order, decimal_mark=decimal_mark
             )
-        statements = [check_balance(statement) for statement in read]
+        statements = [check_balance(_within_time(statement)) for statement in read]
     except DomainError as error:
         if label not in error.message:
             error.message = f"{label}: {error.message}"
@@ -78,3 +79,17 @@ def read_statements(
             f"{label} looks like {found} but holds no statement.", field="file", remedy="Fetch it from the bank again."
         )
     return statements
+
+
+def _within_time(statement: Statement) -> Statement:
+    days = [entry.booked_on for entry in statement.entries]
+    odd = next(
+        (day for day in (*days, statement.opening_on, statement.closing_on) if day and not EARLIEST <= day <= LATEST), None
+    )
+    if odd is not None:
+        raise StatementRefused(
+            f"Statement {statement.statement_id or '?'} of account {statement.account or '?'} has the day {odd}, outside 1900 to 2199.",
+            field="file",
+            remedy="Fetch it from the bank again.",
+        )
+    return statement
