@@ -16,7 +16,7 @@ import polars as pl
 from django.conf import settings
 
 from topline.bank import actions as bank
-from topline.bank.formats import read_statements
+from topline.bank.formats import Statement, read_statements
 from topline.bank.models import BankAccount, BankStatement
 from topline.billing import actions as billing
 from topline.billing.models import Invoice
@@ -207,7 +207,7 @@ def kept_file(sha: str) -> Path:
 def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
     """Fill in what a dry run finds: rows, refusals, detected facts; returns the problems."""
     if batch.kind == "bank":
-        statements = read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile)
+        statements = _statements(batch, content)
         batch.rows_total = sum(len(s.entries) for s in statements)
         batch.detected = {
             "statements": str(len(statements)),
@@ -374,7 +374,7 @@ WRITERS = {
 
 
 def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
-    statements = read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile)
+    statements = _statements(batch, content)
     named = str(batch.settings.get("bank_account", ""))
     default = BankAccount.objects.filter(entity_id=batch.entity_id, name=named).first() if named else None
     for statement in statements:
@@ -399,6 +399,12 @@ def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
         actor=actor, entity_id=batch.entity_id, statements=statements, file_name=batch.file_name, file_sha256=batch.file_sha256,
         format=str(batch.detected.get("format", "")), default_account_id=default.pk if default else None, import_batch_id=batch.pk,
     )  # fmt: skip
+
+
+def _statements(batch: ImportBatch, content: bytes) -> list[Statement]:
+    """The statements of a bank file, read as the caller says."""
+    said = {name: batch.settings.get(name) for name in ("date_order", "decimal_mark")}
+    return read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile, **said)
 
 
 def _free_name(entity_id: int, wanted: str) -> str:
