@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "django_filters",
     "ninja",
     *[f"topline.{room}" for room in ROOMS],
+    "topline.api",
 ]
 
 MIDDLEWARE = [
@@ -57,6 +58,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "topline.web.middleware.ActorMiddleware",
+    "topline.api.middleware.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "topline.config.urls"
