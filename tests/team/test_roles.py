@@ -149,11 +149,6 @@ def member(role: str, customer_id: int | None = None) -> Client:
     return client
 
 
-def methods_of(name: str) -> list[str]:
-    """GET first, else POST: the door asks for the permission before it looks at what was sent."""
-    return ["get", "post"]
-
-
 @pytest.fixture
 def company(entity, make_customers, issue, pay, apply, owner):
     """Something to find under each id 1."""
