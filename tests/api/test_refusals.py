@@ -202,3 +202,8 @@ def test_the_page_of_the_description_has_nothing_inline(client, db):
     ):
         assert address in page
         assert client.get(address).status_code == 200
+
+
+def test_the_style_and_script_of_all_pages_are_served(client, db):
+    for name in ("topline.css", "topline.js", "icon.svg"):
+        assert client.get(f"/static/ui/{name}").status_code == 200

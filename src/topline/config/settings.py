@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "django_filters",
     "ninja",
     *[f"topline.{room}" for room in ROOMS],
+    "topline.ui",
     "topline.api",
 ]
 
