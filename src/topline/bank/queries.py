@@ -14,6 +14,7 @@ from topline.bank.formats.model import Statement
 from topline.bank.models import BankAccount, BankStatement, StatementLine
 from topline.books.models import Entry, Transfer
 from topline.kernel import bulk
+from topline.kernel.errors import NotFound
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class BankBalance:
 def accounts(entity_id: int) -> list[BankAccount]:
     """Our accounts of an entity, open ones first (at most 200)."""
     return list(BankAccount.objects.filter(entity_id=entity_id).order_by("is_closed", "name")[:200])
+
+
+def account(account_id: int) -> BankAccount:
+    """One of our accounts. Raises: NotFound."""
+    found = BankAccount.objects.filter(pk=account_id).first()
+    if found is None:
+        raise NotFound(f"There is no bank account {account_id}.", field="account_id")
+    return found
 
 
 def bank_balances(*, entity_id: int, as_of: date) -> list[BankBalance]:

@@ -54,6 +54,8 @@ INSTALLED_APPS = [
     "django_filters",
     "ninja",
     *[f"topline.{room}" for room in ROOMS],
+    "topline.ui",
+    "topline.api",
 ]
 
 MIDDLEWARE = [
@@ -70,6 +72,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "topline.web.middleware.ActorMiddleware",
+    "topline.api.middleware.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "topline.config.urls"

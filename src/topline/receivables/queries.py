@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -61,6 +61,19 @@ def allocations(allocation_ids: Sequence[int]) -> pl.DataFrame:
         missing = sorted(set(ids) - set(frame["id"].to_list()))
         raise NotFound(f"There is no allocation {missing[0]}.", field="allocation_ids")
     return frame
+
+
+def payment(payment_id: int) -> Payment:
+    """One payment. Raises: NotFound."""
+    found = Payment.objects.filter(pk=payment_id).first()
+    if found is None:
+        raise NotFound(f"There is no payment {payment_id}.", field="payment_id")
+    return found
+
+
+def allocations_of(entity_id: int) -> QuerySet[Allocation]:
+    """All allocations of a company; order and slice before use."""
+    return Allocation.objects.filter(Q(invoice__entity_id=entity_id) | Q(payment__entity_id=entity_id))
 
 
 def standing_allocations(*, payment_ids: Sequence[int] = (), invoice_ids: Sequence[int] = ()) -> pl.DataFrame:
