@@ -72,7 +72,7 @@ def init(
 
 @app.command("import")
 def import_file(
-    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll or bank")],
+    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank or rates")],
     file: Annotated[
         Path,
         typer.Argument(
