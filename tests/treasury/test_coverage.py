@@ -30,7 +30,9 @@ def money(owner):
     def make(entity, amount, minimum=0):
         bank.add_account(actor=owner, entity_id=entity.pk, name="Giro", currency="EUR", number="DE1", minimum_minor=minimum)
         line = StatementEntry(amount_minor=amount, currency="EUR", booked_on=date(2026, 11, 30), remittance_information="x")
-        made = Statement(account="DE1", currency="EUR", entries=(line,), opening_minor=0, closing_minor=amount, closing_on=date(2026, 11, 30))
+        made = Statement(
+            account="DE1", currency="EUR", entries=(line,), opening_minor=0, closing_minor=amount, closing_on=date(2026, 11, 30)
+        )
         bank.import_statements(
             actor=owner, entity_id=entity.pk, statements=[made], file_name="s", file_sha256="0", format="test"
         )  # fmt: skip
@@ -98,7 +100,9 @@ def test_the_invoices_that_decide_are_the_largest_without_which_it_is_short(enti
     assert (found.before_minor, found.short_minor, found.deciding) == (10_500, 0, [large])
 
 
-def test_money_on_the_debit_day_is_too_late_and_what_else_leaves_goes_first(owner, entity, money, salaries, make_customers, issue):
+def test_money_on_the_debit_day_is_too_late_and_what_else_leaves_goes_first(
+    owner, entity, money, salaries, make_customers, issue
+):
     (customer,) = make_customers("Globex")
     money(entity, 6_000)
     issue(customer, 9_000, on=date(2026, 11, 1), due_on=date(2026, 12, 16))
