@@ -20,6 +20,7 @@ from topline.bank.formats import Statement, read_statements
 from topline.bank.models import BankAccount, BankStatement
 from topline.billing import actions as billing
 from topline.billing.models import Invoice
+from topline.books import actions as books
 from topline.books.models import Entity
 from topline.connect import readers
 from topline.connect.models import ImportBatch, ImportProblem
@@ -38,7 +39,7 @@ from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
 
 CHUNK = 20_000
-KINDS = ("receivables", "payments", "customers", "payroll", "bank")
+KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates")
 MAX_PROBLEMS = 1_000
 S = ImportBatch.State
 
@@ -161,6 +162,14 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     """
     batch = _locked(batch_id)
     ensure(batch.state in {S.DONE, S.RUNNING}, ImportNotReady(f"Batch {batch_id} is {batch.state}.", field="batch_id"))
+    ensure(
+        batch.kind != "rates",
+        ImportHasDependants(
+            "Amounts were valued at these rates; they are not taken back.",
+            field="batch_id",
+            remedy="Import the right rates: they replace these.",
+        ),
+    )
     invoices = list(
         Invoice.objects.filter(import_batch_id=batch_id).exclude(state=Invoice.State.VOID).values_list("id", flat=True)
     )
@@ -365,11 +374,17 @@ def _write_payroll(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Da
     )
 
 
+def _write_rates(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
+    """Dated rates for the whole house: a rate of a file replaces what stood for its currency and day."""
+    books.add_rates(actor=actor, table=rows.select("currency", "on", "per_euro"), source=f"import:{batch.pk}")
+
+
 WRITERS = {
     "receivables": _write_receivables,
     "payments": _write_payments,
     "customers": _write_customers,
     "payroll": _write_payroll,
+    "rates": _write_rates,
 }
 
 
