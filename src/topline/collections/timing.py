@@ -19,7 +19,8 @@ from django.conf import settings
 
 from topline.billing.models import Invoice
 from topline.collections.models import Dispute, PromiseItem, ReminderItem, TimingModel
-from topline.engine import payment_timing as engine
+from topline.engine.payment_timing.book import Book
+from topline.engine.payment_timing.model import HORIZON, Forecast, Model, counted_only, predict, train
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -30,7 +31,7 @@ _CASH = (Allocation.Kind.PAYMENT, Allocation.Kind.BANK_FEE)
 _LESS = (Allocation.Kind.CREDIT_NOTE, Allocation.Kind.DISCOUNT)
 
 
-def book(*, entity_id: int, as_of: date) -> engine.Book:
+def book(*, entity_id: int, as_of: date) -> Book:
     """All that a company knows about its invoices at the end of a day, each fact with the day it was learned.
 
     What came in by a file counts as learned when it happened: the other system knew it then. Amounts are in each invoice's
@@ -52,7 +53,7 @@ def book(*, entity_id: int, as_of: date) -> engine.Book:
         "invoice_id", "amount_minor", "learned_on", paid_on="effective_on"
     )
     lost = standing.filter(pl.col("kind") == Allocation.Kind.WRITE_OFF.value).select("invoice_id", "learned_on")
-    return engine.Book(
+    return Book(
         invoices=invoices,
         payments=cash,
         disputes=_disputes(entity_id, as_of),
@@ -69,7 +70,7 @@ def train_timing(*, actor: Actor, entity_id: int, as_of: date) -> str:
     The model is kept in the home folder under its version, its scores in the database. The same data give the same version,
     which is then kept as it is. Work: seconds, whatever the size of the book.
     """
-    model = engine.train(book(entity_id=entity_id, as_of=as_of), on=as_of + timedelta(days=1))
+    model = train(book(entity_id=entity_id, as_of=as_of), on=as_of + timedelta(days=1))
     path = _path(entity_id, model.version)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,10 +83,10 @@ def train_timing(*, actor: Actor, entity_id: int, as_of: date) -> str:
             scores={k: round(float(v), 4) for k, v in model.scores.items()}, recorded_at=clock.now(),
         )  # fmt: skip
         changed("timing_model", row.pk, after={"version": model.version, "method": model.tier, "invoices": model.paid})
-    return model.version
+    return str(model.version)
 
 
-def model_in_use(*, entity_id: int, as_of: date) -> engine.Model | None:
+def model_in_use(*, entity_id: int, as_of: date) -> Model | None:
     """The newest model that knew nothing after a day; None where none was trained, or its file is gone."""
     versions = TimingModel.objects.filter(entity_id=entity_id, trained_on__lte=as_of).order_by("-trained_on", "-id")
     for version in versions.values_list("version", flat=True)[:5]:
@@ -94,7 +95,7 @@ def model_in_use(*, entity_id: int, as_of: date) -> engine.Model | None:
     return None
 
 
-def forecast(*, entity_id: int, as_of: date, horizon: int = engine.HORIZON) -> engine.Forecast:
+def forecast(*, entity_id: int, as_of: date, horizon: int = HORIZON) -> Forecast:
     """For every invoice open at the end of a day, how likely each later day is to be the day of payment.
 
     Kept in memory for the day until a new fact or model arrives. Work: O(open invoices x days x trees) when anything is new.
@@ -102,22 +103,22 @@ def forecast(*, entity_id: int, as_of: date, horizon: int = engine.HORIZON) -> e
     model = model_in_use(entity_id=entity_id, as_of=as_of)
     facts = book(entity_id=entity_id, as_of=as_of)
     on = as_of + timedelta(days=1)
-    known = model or engine.counted_model(facts, on=on)
+    known = model or counted_only(facts, on=on)
     key = (entity_id, as_of, known.version, facts.fingerprint(), horizon)
     if key not in _FORECASTS:
         while len(_FORECASTS) >= _KEPT:
             _FORECASTS.pop(next(iter(_FORECASTS)))
-        _FORECASTS[key] = engine.predict(known, facts, on=on, horizon=horizon)
+        _FORECASTS[key] = predict(known, facts, on=on, horizon=horizon)
     return _FORECASTS[key]
 
 
-_FORECASTS: dict[tuple[Any, ...], engine.Forecast] = {}
+_FORECASTS: dict[tuple[Any, ...], Forecast] = {}
 _KEPT = 8
 
 
 @lru_cache(maxsize=8)
-def _load(path: str) -> engine.Model:
-    model: engine.Model = joblib.load(path)
+def _load(path: str) -> Model:
+    model: Model = joblib.load(path)
     return model
 
 

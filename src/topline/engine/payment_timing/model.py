@@ -156,6 +156,26 @@ def _some(row: Days, settings: Settings) -> Days:
     return row if len(row) <= enough else np.sort(np.random.default_rng(settings.seed).choice(row, enough, replace=False))
 
 
+def counted_only(book: Book, *, on: date) -> Model:
+    """A model that needs no training: the counted curves of public, company and customer. For a company that has trained none."""
+    cut = as_of(book, on)
+    pieces = prepare(cut).pieces
+    issued = cut.invoices["issued_on"]
+    return Model(
+        trained_on=on,
+        tier=TIERS[1].name,
+        weight=0.0,
+        hazard=None,
+        repair=calibration.Repair(),
+        settings=Settings(),
+        invoices=cut.invoices.height,
+        paid=int(pieces.share[pieces.paid < NEVER].sum() // WHOLE),
+        first_issued=issued.min(),  # type: ignore[arg-type]
+        last_issued=issued.max(),  # type: ignore[arg-type]
+        fingerprint=cut.fingerprint(),
+    )
+
+
 def _judged(
     past: Past, row: Days, *, until: int, hazard: Hazard | None, tier: Tier
 ) -> tuple[float, dict[str, float], calibration.Repair]:
