@@ -25,10 +25,12 @@ from topline.engine.terms import Part
 from topline.kernel import money
 from topline.kernel.errors import DomainError
 
+# Mapped in test_f.py.
+ELSEWHERE = {"F": r".*", "D": r"dunning\..*"}
 # Areas whose room is not built yet, by file.
 WAITING = {
-    "A": r".*", "B": r".*", "C": r".*", "F": r".*", "G": r".*", "H": r".*", "I": r".*",
-    "D": r"dunning\..*|schedule\..*|lots\..*|return\..*",
+    "A": r".*", "B": r".*", "C": r".*", "G": r".*", "H": r".*", "I": r".*",
+    "D": r"schedule\..*|lots\..*|return\..*",
     "E": r"mrr\..*|churn\..*|retention.*|arr|cac|ltv|sales-velocity",
 }  # fmt: skip
 
@@ -253,7 +255,8 @@ AREAS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 def cases() -> list[tuple[str, dict[str, Any]]]:
     files = sorted((SHARED / "oracles").glob("*.yaml")) if SHARED.is_dir() else []
-    return [(path.stem, case) for path in files for case in yaml.safe_load(path.read_text())["cases"]]
+    every = [(path.stem, case) for path in files for case in yaml.safe_load(path.read_text())["cases"]]
+    return [(file, case) for file, case in every if not re.fullmatch(ELSEWHERE.get(file, "-"), case["area"])]
 
 
 CASES = cases()

@@ -15,7 +15,7 @@ _P = np.array([0.5 * (1 + erf(z / sqrt(2))) for z in _Z])
 
 def cdf(z: ArrayLike) -> Floats:
     """The probability of a value up to z."""
-    return np.interp(np.asarray(z, dtype=float), _Z, _P, left=0.0, right=1.0)
+    return np.asarray(np.interp(np.asarray(z, dtype=float), _Z, _P, left=0.0, right=1.0))
 
 
 def quantile(p: ArrayLike) -> Floats:
