@@ -174,3 +174,41 @@ def test_the_confidence_curve_finds_back_what_made_the_labels():
     truth = np.array([-1.0, 2, 1, 0, -2, 0.5, 0, 1])
     right = (rng.random(20_000) < 1 / (1 + np.exp(-matrix @ truth))).astype(float)
     assert np.allclose(list(confidence.fit(matrix, right).values()), truth, atol=0.25)
+
+
+def test_the_confidence_is_about_as_often_right_as_it_says():
+    paid_in, ledger, known, truth = books.book(11, payments=4_000, items=20_000)
+    found = propose(paid_in.drop("kind"), ledger, known=known)
+    rows = books.judged(found, paid_in, truth).filter(pl.col("decision") != "unknown")
+    doubtful = rows.filter(pl.col("confidence") < 0.6)
+    assert doubtful.height >= 100
+    assert abs(doubtful["right"].mean() - doubtful["confidence"].mean()) < 0.15
+    sure = rows.filter(pl.col("confidence") >= 0.99)
+    assert abs(sure["right"].mean() - sure["confidence"].mean()) < 0.05
+
+
+def test_an_unknown_payer_with_less_than_the_whole_waits():
+    items = owed((1, "INV-5001", 100_000))
+    assert decided(paid((99_500, "somebody", "INV-5001")), items)[0] == ["review"]
+    assert decided(paid((99_500, "customer1name", "INV-5001")), items)[0] == ["apply"]
+
+
+def test_tax_kept_back_waits_for_its_certificate():
+    decision, found = decided(paid((90_000, "customer1name", "INV-5001")), owed((1, "INV-5001", 100_000)))
+    assert decision == ["review"] and "tax kept back" in found.payments["reason"][0]
+
+
+def test_a_bank_fee_closes_the_item_and_the_cash_is_what_came():
+    _, found = decided(paid((99_500, "customer1name", "INV-5001")), owed((1, "INV-5001", 100_000)))
+    assert found.links.select("amount_minor", "settled_minor").row(0) == (99_500, 100_000)
+
+
+def test_a_returned_payment_is_never_posted():
+    decision, found = decided(paid((500, "customer1name", "Return of INV-5001")), owed((1, "INV-5001", 500)))
+    assert decision == ["review"] and "goes back" in found.payments["reason"][0]
+
+
+def test_no_payments_or_no_items_give_nothing_and_no_error():
+    items = owed((1, "INV-5001", 500))
+    assert propose(paid((500, "c", "INV-5001")).clear(), items, known=NOBODY).payments.is_empty()
+    assert decided(paid((500, "c", "INV-5001")), items.clear())[0] == ["unknown"]

@@ -29,6 +29,7 @@ class Policy:
     threshold        confidence from which a proposal posts by itself
     fee_minor        largest difference taken as a bank's fee, and at most `fee_bps` of the amount due
     withheld_percents  taxes that payers keep back; such a payment always waits for a person
+    least_likeness   of the payer's name, 0-100, from which amount and name alone may post
     most_chance      expected sets that add up by chance, above which a sum proves nothing
     own_name         our name in folded words; a text that names a sister company of ours is not posted
     """
@@ -37,6 +38,7 @@ class Policy:
     fee_minor: int = 50_00
     fee_bps: int = 100
     withheld_percents: tuple[int, ...] = (5, 10, 15, 20, 25, 30)
+    least_likeness: float = 90.0
     most_chance: float = 0.001
     own_name: str = ""
 
@@ -221,8 +223,8 @@ def _decide(
         & ~pl.col("recognised").list.contains(pl.col("customer_id")).fill_null(value=False)
     )
     per = _several_payments(per, rows)
-    per = per.with_columns(confidence.confidence(per, weights))
     per = _over_claimed(per, rows)
+    per = per.with_columns(confidence.confidence(per, weights))
     per = per.with_columns(against=_against(policy))
     decision = (
         pl.when(pl.col("against").is_null() & (pl.col("confidence") >= policy.threshold))
@@ -253,7 +255,9 @@ def _decide(
         pl.col("decision").fill_null("unknown"), pl.col("rule").fill_null(""), pl.col("confidence").fill_null(0.0),
         pl.col("reason").fill_null("No open item is named, and no payer that we know has items which add up to this amount."),
     )  # fmt: skip
-    evidence = per.select("payment_id", "by", "difference", "likeness", "payer_by", "contradicted", "chance", "against")
+    evidence = per.select(
+        "payment_id", "by", "difference", "likeness", "payer_by", "contradicted", "rivals", "over_claimed", "against"
+    )
     return Proposals(outcome, _links(rows, per), evidence)
 
 
@@ -266,14 +270,14 @@ def _several_payments(per: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         .select("payment_id", together=pl.lit(value=True))
     )
     joined = per.join(together, on="payment_id", how="left")
-    return joined.with_columns(difference=pl.when(pl.col("together")).then(pl.lit("part")).otherwise("difference")).drop(
+    return joined.with_columns(difference=pl.when(pl.col("together")).then(pl.lit("parts")).otherwise("difference")).drop(
         "together"
     )
 
 
 def _over_claimed(per: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """Marks payments whose items are claimed beyond what is open on them, all payments together."""
-    cash = pl.when(pl.col("difference") == "part").then("amount_minor").otherwise("open_minor")
+    cash = pl.when(pl.col("difference").is_in(["part", "parts"])).then("amount_minor").otherwise("open_minor")
     claims = (
         rows.join(per.select("payment_id", "difference"), on="payment_id")
         .with_columns(cash=cash)
@@ -305,6 +309,14 @@ def _against(policy: Policy) -> pl.Expr:
         (pl.col("rivals") > 0, "More than one item or set of items fits equally well."),
         (pl.col("customers") > 1, "It names items of several customers."),
         (pl.col("contradicted"), "The payer is another customer of ours and is not known to pay for this one."),
+        (
+            pl.col("likeness").is_null() & pl.col("difference").is_in(["fee", "part"]),
+            "We do not know the payer, and the amount is not the whole.",
+        ),
+        (
+            pl.col("by").is_in(["amount", "sum"]) & (pl.col("likeness") < policy.least_likeness),
+            "Only the amount and a similar name speak for it.",
+        ),
         (pl.col("difference") == "over", "It is more than the items that it names."),
         (pl.col("difference") == "withheld", "The difference looks like tax kept back: a certificate is needed."),
         (pl.col("difference") == "short", "It is less than what is due, for no reason that we know."),
@@ -321,7 +333,7 @@ def _evidence() -> pl.Expr:
         "order": "The text names the order of {}", "amount": "The amount fits {} of this payer", "sum": "Only {} of this payer add up to the amount",
     }  # fmt: skip
     gaps = {
-        "none": ".", "discount": ", less the discount for paying early.", "fee": ", less what looks like a bank's fee.", "part": ", as a part.",
+        "none": ".", "discount": ", less the discount for paying early.", "fee": ", less what looks like a bank's fee.", "part": ", as a part.", "parts": ", as one of several payments.",
         "over": ", and more.", "withheld": ", less a round percentage.", "short": ", short of the amount due.",
     }  # fmt: skip
     start: pl.Expr = pl.lit("")
