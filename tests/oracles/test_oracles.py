@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 import yaml
 from tests.conftest import SHARED
+from tests.oracles.published import agree
 
 from topline.engine import aging, currency, documents, receivables, reconcile, terms
 from topline.engine.documents import Tax
@@ -25,9 +26,12 @@ from topline.engine.terms import Part
 from topline.kernel import money
 from topline.kernel.errors import DomainError
 
+# Files with a module of their own beside this one.
+OWN_MODULE = {"A", "B", "C"}
+
 # Areas whose room is not built yet, by file.
 WAITING = {
-    "A": r".*", "B": r".*", "C": r".*", "G": r".*", "H": r".*", "I": r".*",
+    "G": r".*", "H": r".*", "I": r".*",
     "D": r"schedule\..*|lots\..*|return\..*",
     "E": r"mrr\..*|churn\..*|retention.*|arr|cac|ltv|sales-velocity",
 }  # fmt: skip
@@ -256,6 +260,7 @@ AREAS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 def cases() -> list[tuple[str, dict[str, Any]]]:
     files = sorted((SHARED / "oracles").glob("*.yaml")) if SHARED.is_dir() else []
+    files = [path for path in files if path.stem not in OWN_MODULE]
     return [(path.stem, case) for path in files for case in yaml.safe_load(path.read_text())["cases"]]
 
 
@@ -268,24 +273,6 @@ def waits(file: str, case: dict[str, Any]) -> bool:
 
 def is_elsewhere(file: str, case: dict[str, Any]) -> bool:
     return re.fullmatch(ELSEWHERE.get(file, ""), case["area"]) is not None
-
-
-def number(value: Any) -> Fraction | None:
-    try:
-        return Fraction(str(value))
-    except ValueError:
-        return None
-
-
-def agree(found: Any, expected: Any, tolerance: Fraction, decimals: int | None) -> bool:
-    if isinstance(expected, list):
-        return len(found) == len(expected) and all(agree(f, e, tolerance, decimals) for f, e in zip(found, expected, strict=True))
-    if isinstance(expected, bool) or number(expected) is None:
-        return found == expected
-    # A source that prints two decimals cannot be compared more finely than half of the last one.
-    printed = len(str(expected).partition(".")[2]) if decimals is None else decimals
-    close = max(tolerance, Fraction(1, 2 * 10**printed) if printed else Fraction(0))
-    return abs(Fraction(found) - Fraction(str(expected))) <= close
 
 
 HERE = [(f, c) for f, c in CASES if not is_elsewhere(f, c)]
@@ -301,7 +288,7 @@ def test_a_published_case_comes_out_as_published(shared, file, case):
         return
     found = AREAS[case["area"]](case["inputs"])
     for name, value in expected.items():
-        assert agree(found[name], value, Fraction(case.get("tolerance", 0)), None), (name, found[name], value, case["note"])
+        assert agree(found[name], value, Fraction(case.get("tolerance", 0))), (name, found[name], value, case["note"])
 
 
 def test_every_area_is_mapped_or_listed_as_waiting_and_the_count_is_told(shared, capsys):

@@ -39,9 +39,15 @@ def book(*, entity_id: int, as_of: date) -> Book:
     """
     rows = Invoice.objects.filter(entity_id=entity_id, kind=Invoice.Kind.INVOICE, issued_on__lte=as_of)
     rows = rows.exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
-    invoices = bulk.read(rows.order_by("id").values("id", "customer_id", "total_minor", "issued_on", "due_on")).rename({"id": "invoice_id"})
+    invoices = bulk.read(rows.order_by("id").values("id", "customer_id", "total_minor", "issued_on", "due_on")).rename(
+        {"id": "invoice_id"}
+    )
     standing = _standing_allocations(entity_id, as_of)
-    credited = standing.filter(pl.col("kind").is_in([k.value for k in _LESS])).group_by("invoice_id").agg(less=pl.col("amount_minor").sum())
+    credited = (
+        standing.filter(pl.col("kind").is_in([k.value for k in _LESS]))
+        .group_by("invoice_id")
+        .agg(less=pl.col("amount_minor").sum())
+    )
     invoices = (
         market.resolve(invoices)
         .join(credited, on="invoice_id", how="left", maintain_order="left")
@@ -130,10 +136,14 @@ def _standing_allocations(entity_id: int, as_of: date) -> pl.DataFrame:
     """Allocations that stand at the end of a day: kind, invoice_id, amount_minor, effective_on, learned_on."""
     rows = Allocation.objects.filter(invoice__entity_id=entity_id, effective_on__lte=as_of)
     frame = bulk.read(
-        rows.order_by("id").values("id", "kind", "invoice_id", "amount_minor", "effective_on", "recorded_at", "reverses_id", "payment__import_batch_id")
+        rows.order_by("id").values(
+            "id", "kind", "invoice_id", "amount_minor", "effective_on", "recorded_at", "reverses_id", "payment__import_batch_id"
+        )
     )
     undone = frame["reverses_id"].drop_nulls()
-    learned = pl.when(pl.col("payment__import_batch_id").is_null()).then(pl.max_horizontal("effective_on", pl.col("recorded_at").dt.date()))
+    learned = pl.when(pl.col("payment__import_batch_id").is_null()).then(
+        pl.max_horizontal("effective_on", pl.col("recorded_at").dt.date())
+    )
     return (
         frame.filter(pl.col("reverses_id").is_null() & ~pl.col("id").is_in(undone.implode()))
         .with_columns(learned_on=pl.min_horizontal(learned.otherwise(pl.col("effective_on")), pl.lit(as_of)))
@@ -148,11 +158,15 @@ def _disputes(entity_id: int, as_of: date) -> pl.DataFrame:
 
 
 def _promises(entity_id: int, as_of: date) -> pl.DataFrame:
-    rows = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of).exclude(promise__state="withdrawn")
+    rows = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of).exclude(
+        promise__state="withdrawn"
+    )
     frame = bulk.read(rows.order_by("promise_id").values("invoice_id", "promise__due_on", "promise__made_on"))
     return frame.rename({"promise__due_on": "promised_on", "promise__made_on": "learned_on"})
 
 
 def _reminders(entity_id: int, as_of: date) -> pl.DataFrame:
     rows = ReminderItem.objects.filter(reminder__entity_id=entity_id, reminder__state="sent", reminder__planned_on__lte=as_of)
-    return bulk.read(rows.order_by("id").values("invoice_id", "reminder__planned_on")).rename({"reminder__planned_on": "learned_on"})
+    return bulk.read(rows.order_by("id").values("invoice_id", "reminder__planned_on")).rename(
+        {"reminder__planned_on": "learned_on"}
+    )

@@ -6,318 +6,520 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('billing', '0001_initial'),
-        ('books', '0001_initial'),
-        ('market', '0001_initial'),
+        ("billing", "0001_initial"),
+        ("books", "0001_initial"),
+        ("market", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Case',
+            name="Case",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('strategy', models.CharField(max_length=40)),
-                ('state', models.CharField(choices=[('awaiting_approval', 'Awaiting Approval'), ('open', 'Open'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('dropped', 'Dropped')], default='open', max_length=20)),
-                ('currency', models.CharField(max_length=3)),
-                ('amount_minor', models.BigIntegerField()),
-                ('opened_on', models.DateField()),
-                ('closed_on', models.DateField(null=True)),
-                ('recovered_minor', models.BigIntegerField(default=0)),
-                ('assumptions', models.JSONField(default=dict)),
-                ('prepared_by_key', models.CharField(max_length=60)),
-                ('decided_by_key', models.CharField(blank=True, max_length=60)),
-                ('decision_reason', models.CharField(blank=True, max_length=300)),
-                ('recorded_at', models.DateTimeField()),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("strategy", models.CharField(max_length=40)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("awaiting_approval", "Awaiting Approval"),
+                            ("open", "Open"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("dropped", "Dropped"),
+                        ],
+                        default="open",
+                        max_length=20,
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("amount_minor", models.BigIntegerField()),
+                ("opened_on", models.DateField()),
+                ("closed_on", models.DateField(null=True)),
+                ("recovered_minor", models.BigIntegerField(default=0)),
+                ("assumptions", models.JSONField(default=dict)),
+                ("prepared_by_key", models.CharField(max_length=60)),
+                ("decided_by_key", models.CharField(blank=True, max_length=60)),
+                ("decision_reason", models.CharField(blank=True, max_length=300)),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "customer",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CaseStep',
+            name="CaseStep",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.IntegerField()),
-                ('title', models.CharField(max_length=200)),
-                ('due_on', models.DateField()),
-                ('done_on', models.DateField(null=True)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='collections.case')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.IntegerField()),
+                ("title", models.CharField(max_length=200)),
+                ("due_on", models.DateField()),
+                ("done_on", models.DateField(null=True)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                (
+                    "case",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="collections.case"),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Contact',
+            name="Contact",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('channel', models.CharField(choices=[('call', 'Call'), ('email', 'Email'), ('letter', 'Letter'), ('message', 'Message'), ('meeting', 'Meeting'), ('note', 'Note')], max_length=10)),
-                ('outcome', models.CharField(choices=[('reached', 'Reached'), ('not_reached', 'Not Reached'), ('promised', 'Promised'), ('disputed', 'Disputed'), ('replied', 'Replied'), ('bounced', 'Bounced'), ('sent', 'Sent'), ('other', 'Other')], max_length=12)),
-                ('person', models.CharField(blank=True, max_length=200)),
-                ('note', models.TextField(blank=True)),
-                ('occurred_on', models.DateField()),
-                ('recorded_at', models.DateTimeField()),
-                ('actor_key', models.CharField(max_length=60)),
-                ('reminder_id', models.BigIntegerField(null=True)),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[
+                            ("call", "Call"),
+                            ("email", "Email"),
+                            ("letter", "Letter"),
+                            ("message", "Message"),
+                            ("meeting", "Meeting"),
+                            ("note", "Note"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("reached", "Reached"),
+                            ("not_reached", "Not Reached"),
+                            ("promised", "Promised"),
+                            ("disputed", "Disputed"),
+                            ("replied", "Replied"),
+                            ("bounced", "Bounced"),
+                            ("sent", "Sent"),
+                            ("other", "Other"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("person", models.CharField(blank=True, max_length=200)),
+                ("note", models.TextField(blank=True)),
+                ("occurred_on", models.DateField()),
+                ("recorded_at", models.DateTimeField()),
+                ("actor_key", models.CharField(max_length=60)),
+                ("reminder_id", models.BigIntegerField(null=True)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"
+                    ),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='Desk',
+            name="Desk",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('snoozed_until', models.DateField(null=True)),
-                ('no_reminders', models.BooleanField(default=False, help_text='people write to this customer, the ladder does not')),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("snoozed_until", models.DateField(null=True)),
+                (
+                    "no_reminders",
+                    models.BooleanField(default=False, help_text="people write to this customer, the ladder does not"),
+                ),
+                ("note", models.CharField(blank=True, max_length=300)),
+                (
+                    "customer",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"),
+                ),
+                (
+                    "entity",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Dispute',
+            name="Dispute",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('open', 'Open'), ('credited', 'Credited'), ('rejected', 'Rejected'), ('paid', 'Paid')], default='open', max_length=10)),
-                ('reason', models.CharField(choices=[('price', 'Price'), ('quantity', 'Quantity'), ('quality', 'Quality'), ('not_delivered', 'Not Delivered'), ('not_ordered', 'Not Ordered'), ('missing_purchase_order', 'Missing Purchase Order'), ('wrong_address', 'Wrong Address'), ('duplicate', 'Duplicate'), ('tax', 'Tax'), ('other', 'Other')], max_length=24)),
-                ('amount_minor', models.BigIntegerField()),
-                ('note', models.TextField(blank=True)),
-                ('raised_on', models.DateField()),
-                ('deadline_on', models.DateField()),
-                ('resolved_on', models.DateField(null=True)),
-                ('resolution', models.CharField(blank=True, max_length=300)),
-                ('recorded_at', models.DateTimeField()),
-                ('credit_note', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('invoice', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("credited", "Credited"), ("rejected", "Rejected"), ("paid", "Paid")],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("price", "Price"),
+                            ("quantity", "Quantity"),
+                            ("quality", "Quality"),
+                            ("not_delivered", "Not Delivered"),
+                            ("not_ordered", "Not Ordered"),
+                            ("missing_purchase_order", "Missing Purchase Order"),
+                            ("wrong_address", "Wrong Address"),
+                            ("duplicate", "Duplicate"),
+                            ("tax", "Tax"),
+                            ("other", "Other"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("amount_minor", models.BigIntegerField()),
+                ("note", models.TextField(blank=True)),
+                ("raised_on", models.DateField()),
+                ("deadline_on", models.DateField()),
+                ("resolved_on", models.DateField(null=True)),
+                ("resolution", models.CharField(blank=True, max_length=300)),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "credit_note",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"
+                    ),
+                ),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DunningPolicy',
+            name="DunningPolicy",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('segment', models.CharField(blank=True, max_length=40)),
-                ('steps', models.JSONField(default=list)),
-                ('minimum_minor', models.BigIntegerField(default=0, help_text='nobody is reminded of less than this')),
-                ('quiet_from_hour', models.PositiveSmallIntegerField(default=18)),
-                ('quiet_until_hour', models.PositiveSmallIntegerField(default=8)),
-                ('is_on', models.BooleanField(default=False, help_text='off: the ladder is shown, nothing is sent')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("segment", models.CharField(blank=True, max_length=40)),
+                ("steps", models.JSONField(default=list)),
+                ("minimum_minor", models.BigIntegerField(default=0, help_text="nobody is reminded of less than this")),
+                ("quiet_from_hour", models.PositiveSmallIntegerField(default=18)),
+                ("quiet_until_hour", models.PositiveSmallIntegerField(default=8)),
+                ("is_on", models.BooleanField(default=False, help_text="off: the ladder is shown, nothing is sent")),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='PaymentPlan',
+            name="PaymentPlan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(max_length=3)),
-                ('total_minor', models.BigIntegerField()),
-                ('agreed_on', models.DateField()),
-                ('grace_days', models.PositiveSmallIntegerField(default=3)),
-                ('state', models.CharField(choices=[('active', 'Active'), ('completed', 'Completed'), ('broken', 'Broken'), ('cancelled', 'Cancelled')], default='active', max_length=10)),
-                ('ended_on', models.DateField(null=True)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('recorded_at', models.DateTimeField()),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("currency", models.CharField(max_length=3)),
+                ("total_minor", models.BigIntegerField()),
+                ("agreed_on", models.DateField()),
+                ("grace_days", models.PositiveSmallIntegerField(default=3)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "Active"),
+                            ("completed", "Completed"),
+                            ("broken", "Broken"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="active",
+                        max_length=10,
+                    ),
+                ),
+                ("ended_on", models.DateField(null=True)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "customer",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='PlanInstalment',
+            name="PlanInstalment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.IntegerField()),
-                ('due_on', models.DateField()),
-                ('amount_minor', models.BigIntegerField()),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='instalments', to='collections.paymentplan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.IntegerField()),
+                ("due_on", models.DateField()),
+                ("amount_minor", models.BigIntegerField()),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="instalments", to="collections.paymentplan"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PlanInvoice',
+            name="PlanInvoice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('open_minor', models.BigIntegerField()),
-                ('is_active', models.BooleanField(default=True)),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='invoices', to='collections.paymentplan')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("open_minor", models.BigIntegerField()),
+                ("is_active", models.BooleanField(default=True)),
+                (
+                    "invoice",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="invoices", to="collections.paymentplan"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Promise',
+            name="Promise",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(max_length=3)),
-                ('amount_minor', models.BigIntegerField()),
-                ('made_on', models.DateField()),
-                ('due_on', models.DateField()),
-                ('state', models.CharField(choices=[('open', 'Open'), ('kept', 'Kept'), ('partly', 'Partly'), ('broken', 'Broken'), ('withdrawn', 'Withdrawn')], default='open', max_length=10)),
-                ('paid_minor', models.BigIntegerField(default=0)),
-                ('judged_on', models.DateField(null=True)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('actor_key', models.CharField(max_length=60)),
-                ('recorded_at', models.DateTimeField()),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("currency", models.CharField(max_length=3)),
+                ("amount_minor", models.BigIntegerField()),
+                ("made_on", models.DateField()),
+                ("due_on", models.DateField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("kept", "Kept"),
+                            ("partly", "Partly"),
+                            ("broken", "Broken"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                ("paid_minor", models.BigIntegerField(default=0)),
+                ("judged_on", models.DateField(null=True)),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("actor_key", models.CharField(max_length=60)),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"
+                    ),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='PromiseItem',
+            name="PromiseItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount_minor', models.BigIntegerField()),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('promise', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='collections.promise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("amount_minor", models.BigIntegerField()),
+                (
+                    "invoice",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"),
+                ),
+                (
+                    "promise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="collections.promise"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Reminder',
+            name="Reminder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.CharField(max_length=40)),
-                ('channel', models.CharField(max_length=10)),
-                ('language', models.CharField(max_length=5)),
-                ('recipient', models.CharField(blank=True, max_length=254)),
-                ('subject', models.CharField(blank=True, max_length=300)),
-                ('body', models.TextField(blank=True)),
-                ('message_id', models.CharField(max_length=200, null=True, unique=True)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('sent', 'Sent'), ('failed', 'Failed'), ('bounced', 'Bounced'), ('held', 'Held'), ('dropped', 'Dropped')], default='queued', max_length=8)),
-                ('why', models.CharField(blank=True, help_text='why it is held or failed', max_length=300)),
-                ('planned_on', models.DateField()),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('replied_at', models.DateTimeField(null=True)),
-                ('recorded_at', models.DateTimeField()),
-                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.customer')),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("step", models.CharField(max_length=40)),
+                ("channel", models.CharField(max_length=10)),
+                ("language", models.CharField(max_length=5)),
+                ("recipient", models.CharField(blank=True, max_length=254)),
+                ("subject", models.CharField(blank=True, max_length=300)),
+                ("body", models.TextField(blank=True)),
+                ("message_id", models.CharField(max_length=200, null=True, unique=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("sent", "Sent"),
+                            ("failed", "Failed"),
+                            ("bounced", "Bounced"),
+                            ("held", "Held"),
+                            ("dropped", "Dropped"),
+                        ],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                ("why", models.CharField(blank=True, help_text="why it is held or failed", max_length=300)),
+                ("planned_on", models.DateField()),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("replied_at", models.DateTimeField(null=True)),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="market.customer"
+                    ),
+                ),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.CreateModel(
-            name='ReminderItem',
+            name="ReminderItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step', models.CharField(max_length=40)),
-                ('open_minor', models.BigIntegerField()),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.invoice')),
-                ('reminder', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='collections.reminder')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("step", models.CharField(max_length=40)),
+                ("open_minor", models.BigIntegerField()),
+                (
+                    "invoice",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.invoice"),
+                ),
+                (
+                    "reminder",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="collections.reminder"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TimingModel',
+            name="TimingModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.CharField(max_length=64)),
-                ('trained_on', models.DateField(help_text='the day up to which it knows')),
-                ('method', models.CharField(max_length=40)),
-                ('invoices', models.IntegerField()),
-                ('scores', models.JSONField(default=dict)),
-                ('recorded_at', models.DateTimeField()),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='books.entity')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("version", models.CharField(max_length=64)),
+                ("trained_on", models.DateField(help_text="the day up to which it knows")),
+                ("method", models.CharField(max_length=40)),
+                ("invoices", models.IntegerField()),
+                ("scores", models.JSONField(default=dict)),
+                ("recorded_at", models.DateTimeField()),
+                ("entity", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="books.entity")),
             ],
         ),
         migrations.AddIndex(
-            model_name='case',
-            index=models.Index(fields=['customer', 'state'], name='case_customer'),
+            model_name="case",
+            index=models.Index(fields=["customer", "state"], name="case_customer"),
         ),
         migrations.AddConstraint(
-            model_name='case',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0), ('recovered_minor__gte', 0)), name='case_amounts'),
+            model_name="case",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_minor__gt", 0), ("recovered_minor__gte", 0)), name="case_amounts"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='casestep',
-            constraint=models.UniqueConstraint(fields=('case', 'position'), name='case_step_once'),
+            model_name="casestep",
+            constraint=models.UniqueConstraint(fields=("case", "position"), name="case_step_once"),
         ),
         migrations.AddIndex(
-            model_name='contact',
-            index=models.Index(fields=['customer', '-occurred_on', '-id'], name='contact_customer'),
+            model_name="contact",
+            index=models.Index(fields=["customer", "-occurred_on", "-id"], name="contact_customer"),
         ),
         migrations.AddConstraint(
-            model_name='desk',
-            constraint=models.UniqueConstraint(fields=('entity', 'customer'), name='desk_once_per_customer'),
+            model_name="desk",
+            constraint=models.UniqueConstraint(fields=("entity", "customer"), name="desk_once_per_customer"),
         ),
         migrations.AddIndex(
-            model_name='dispute',
-            index=models.Index(fields=['state', 'deadline_on'], name='dispute_deadline'),
+            model_name="dispute",
+            index=models.Index(fields=["state", "deadline_on"], name="dispute_deadline"),
         ),
         migrations.AddIndex(
-            model_name='dispute',
-            index=models.Index(fields=['invoice', 'state'], name='dispute_invoice'),
+            model_name="dispute",
+            index=models.Index(fields=["invoice", "state"], name="dispute_invoice"),
         ),
         migrations.AddConstraint(
-            model_name='dispute',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('invoice',), name='one_open_dispute_per_invoice'),
+            model_name="dispute",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "open")), fields=("invoice",), name="one_open_dispute_per_invoice"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dispute',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='dispute_is_positive'),
+            model_name="dispute",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gt", 0)), name="dispute_is_positive"),
         ),
         migrations.AddConstraint(
-            model_name='dispute',
-            constraint=models.CheckConstraint(condition=models.Q(('deadline_on__gte', models.F('raised_on'))), name='dispute_deadline_after_raised'),
+            model_name="dispute",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("deadline_on__gte", models.F("raised_on"))), name="dispute_deadline_after_raised"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='dunningpolicy',
-            constraint=models.UniqueConstraint(fields=('entity', 'segment'), name='policy_once_per_segment'),
+            model_name="dunningpolicy",
+            constraint=models.UniqueConstraint(fields=("entity", "segment"), name="policy_once_per_segment"),
         ),
         migrations.AddConstraint(
-            model_name='paymentplan',
-            constraint=models.CheckConstraint(condition=models.Q(('total_minor__gt', 0)), name='plan_is_positive'),
+            model_name="paymentplan",
+            constraint=models.CheckConstraint(condition=models.Q(("total_minor__gt", 0)), name="plan_is_positive"),
         ),
         migrations.AddConstraint(
-            model_name='planinstalment',
-            constraint=models.UniqueConstraint(fields=('plan', 'position'), name='plan_instalment_once'),
+            model_name="planinstalment",
+            constraint=models.UniqueConstraint(fields=("plan", "position"), name="plan_instalment_once"),
         ),
         migrations.AddConstraint(
-            model_name='planinstalment',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='plan_instalment_is_positive'),
+            model_name="planinstalment",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gt", 0)), name="plan_instalment_is_positive"),
         ),
         migrations.AddConstraint(
-            model_name='planinvoice',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('invoice',), name='one_active_plan_per_invoice'),
+            model_name="planinvoice",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_active", True)), fields=("invoice",), name="one_active_plan_per_invoice"
+            ),
         ),
         migrations.AddIndex(
-            model_name='promise',
-            index=models.Index(fields=['customer', 'state', 'due_on'], name='promise_customer'),
+            model_name="promise",
+            index=models.Index(fields=["customer", "state", "due_on"], name="promise_customer"),
         ),
         migrations.AddIndex(
-            model_name='promise',
-            index=models.Index(fields=['entity', 'state', 'due_on'], name='promise_due'),
+            model_name="promise",
+            index=models.Index(fields=["entity", "state", "due_on"], name="promise_due"),
         ),
         migrations.AddConstraint(
-            model_name='promise',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='promise_is_positive'),
+            model_name="promise",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gt", 0)), name="promise_is_positive"),
         ),
         migrations.AddConstraint(
-            model_name='promise',
-            constraint=models.CheckConstraint(condition=models.Q(('due_on__gte', models.F('made_on'))), name='promise_is_not_in_the_past'),
+            model_name="promise",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("due_on__gte", models.F("made_on"))), name="promise_is_not_in_the_past"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='promise',
-            constraint=models.CheckConstraint(condition=models.Q(('paid_minor__gte', 0)), name='promise_paid_not_negative'),
+            model_name="promise",
+            constraint=models.CheckConstraint(condition=models.Q(("paid_minor__gte", 0)), name="promise_paid_not_negative"),
         ),
         migrations.AddConstraint(
-            model_name='promiseitem',
-            constraint=models.UniqueConstraint(fields=('promise', 'invoice'), name='promise_names_invoice_once'),
+            model_name="promiseitem",
+            constraint=models.UniqueConstraint(fields=("promise", "invoice"), name="promise_names_invoice_once"),
         ),
         migrations.AddConstraint(
-            model_name='promiseitem',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='promise_item_is_positive'),
+            model_name="promiseitem",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_minor__gt", 0)), name="promise_item_is_positive"),
         ),
         migrations.AddIndex(
-            model_name='reminder',
-            index=models.Index(fields=['customer', '-planned_on'], name='reminder_customer'),
+            model_name="reminder",
+            index=models.Index(fields=["customer", "-planned_on"], name="reminder_customer"),
         ),
         migrations.AddIndex(
-            model_name='reminder',
-            index=models.Index(fields=['entity', 'state', 'planned_on'], name='reminder_state'),
+            model_name="reminder",
+            index=models.Index(fields=["entity", "state", "planned_on"], name="reminder_state"),
         ),
         migrations.AddConstraint(
-            model_name='reminderitem',
-            constraint=models.UniqueConstraint(fields=('invoice', 'step'), name='step_once_per_invoice'),
+            model_name="reminderitem",
+            constraint=models.UniqueConstraint(fields=("invoice", "step"), name="step_once_per_invoice"),
         ),
         migrations.AddIndex(
-            model_name='timingmodel',
-            index=models.Index(fields=['entity', '-id'], name='timing_model_newest'),
+            model_name="timingmodel",
+            index=models.Index(fields=["entity", "-id"], name="timing_model_newest"),
         ),
     ]

@@ -5,29 +5,54 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('receivables', '0001_initial'),
+        ("receivables", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='MatchProposal',
+            name="MatchProposal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('posted', 'Posted'), ('confirmed', 'Confirmed'), ('rejected', 'Rejected'), ('superseded', 'Superseded')], default='waiting', max_length=10)),
-                ('rule', models.CharField(max_length=40)),
-                ('links', models.JSONField(default=list)),
-                ('confidence_ppm', models.IntegerField()),
-                ('reason', models.CharField(max_length=500)),
-                ('proposed_at', models.DateTimeField()),
-                ('decided_at', models.DateTimeField(null=True)),
-                ('decided_by_key', models.CharField(blank=True, max_length=60)),
-                ('payment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='receivables.payment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("posted", "Posted"),
+                            ("confirmed", "Confirmed"),
+                            ("rejected", "Rejected"),
+                            ("superseded", "Superseded"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("rule", models.CharField(max_length=40)),
+                ("links", models.JSONField(default=list)),
+                ("confidence_ppm", models.IntegerField()),
+                ("reason", models.CharField(max_length=500)),
+                ("proposed_at", models.DateTimeField()),
+                ("decided_at", models.DateTimeField(null=True)),
+                ("decided_by_key", models.CharField(blank=True, max_length=60)),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="receivables.payment"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['state', 'id'], name='proposal_state')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'waiting')), fields=('payment',), name='one_waiting_proposal_per_payment'), models.CheckConstraint(condition=models.Q(('confidence_ppm__gte', 0), ('confidence_ppm__lte', 1000000)), name='confidence_is_a_share')],
+                "indexes": [models.Index(fields=["state", "id"], name="proposal_state")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "waiting")), fields=("payment",), name="one_waiting_proposal_per_payment"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("confidence_ppm__gte", 0), ("confidence_ppm__lte", 1000000)),
+                        name="confidence_is_a_share",
+                    ),
+                ],
             },
         ),
     ]
