@@ -16,7 +16,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     """Context of the shell; `base` is the whole page, or for a request by htmx only its results. One or two statements."""
     actor = getattr(request, "actor", None)
     htmx = getattr(request, "htmx", None)
-    part = bool(htmx) and not htmx.history_restore_request
+    part = htmx is not None and bool(htmx) and not htmx.history_restore_request
     theme = request.COOKIES.get("theme", "")
     name = ""
     if actor is not None:
