@@ -99,7 +99,7 @@ def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
     reduce the receivables. Sources: see engine.receivables and engine.aging.
     """
     now = aged(entity_id=entity_id, as_of=as_of)
-    months = _months_back(as_of, 24)
+    months = months_back(as_of, 24)
     sold = {m: s for m, c, s in billing.monthly_sales(entity_id=entity_id, until=as_of).iter_rows() if c == currency}
     owed = now.total_minor(currency)
     mine = now.items.filter(pl.col("currency") == currency)
@@ -131,6 +131,11 @@ def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
         at_risk_by_value=by_value,
         expected_loss_minor=aging.expected_loss(balances.select("open_minor", "loss_rate_ppm")).allowance_minor,
     )
+
+
+def span_start(as_of: date) -> date:
+    """The first day of the three months over which collection is measured."""
+    return months_back(as_of, 3)[-1][0]
 
 
 def payment_history(*, entity_id: int, as_of: date) -> pl.DataFrame:
@@ -246,7 +251,7 @@ def _settled_without_money(entity_id: int, customer_ids: list[int], until: date)
     )
 
 
-def _months_back(day: date, count: int) -> list[tuple[date, int]]:
+def months_back(day: date, count: int) -> list[tuple[date, int]]:
     """The months that end with the day's own, newest first: (first day, days of it that have passed)."""
     found = [(day.replace(day=1), day.day)]
     while len(found) < count:
