@@ -18,9 +18,9 @@ MADE_BY_JOURNEYS = {"docs/images/today.png"}  # the tests in a browser take this
 
 def commands():
     """The command line's commands, as click knows them."""
-    from topline.cli.main import app
+    from topline.cli import commands as registered  # the module that registers them
 
-    return typer.main.get_command(app).commands
+    return typer.main.get_command(registered.app).commands
 
 
 def told_commands(text):
