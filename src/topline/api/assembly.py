@@ -14,6 +14,7 @@ from topline.api.parsing import StrictParser
 from topline.bank.api import room as bank
 from topline.billing.api import room as billing
 from topline.books.api import room as books
+from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.market.api import room as market
 from topline.receivables.api import room as receivables
@@ -51,5 +52,5 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 problems.install(api)
-for room in (market, billing, receivables, bank, treasury, books, timeline, team, connect):
+for room in (market, billing, receivables, collections, bank, treasury, books, timeline, team, connect):
     api.add_router("/v1", room)

@@ -81,7 +81,7 @@ Text = Annotated[str, Field(max_length=4_000)]
 Note = Annotated[str, Field(max_length=300)]
 
 
-class NewContact(Body):
+class LoggedContact(Body):
     customer_id: Ref
     channel: Literal["call", "email", "letter", "message", "meeting", "note"]
     outcome: Literal["reached", "not_reached", "promised", "disputed", "replied", "bounced", "sent", "other"]
@@ -220,7 +220,7 @@ def list_reminders(request: Caller, asked: Query[Asked]) -> Any:
 
 
 @room.does("/contacts", "collections.log_contact")
-def log_contact(request: Caller, target: Query[OfCompany], body: NewContact) -> Any:
+def log_contact(request: Caller, target: Query[OfCompany], body: LoggedContact) -> Any:
     """Write down a contact; answers with its id."""
     return done(actions.log_contact(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
 

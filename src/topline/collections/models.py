@@ -274,58 +274,6 @@ class PlanInstalment(models.Model):
         ]
 
 
-class Case(models.Model):
-    """A debt that is worked on by a chosen strategy, with steps, owner and dates; its outcome is kept to learn from.
-
-    strategy     key of an option of engine.collections (FIELD's ladder from diagnosing to legal action)
-    assumptions  what was believed when it was chosen, and what the option was expected to bring
-    """
-
-    class State(models.TextChoices):
-        AWAITING_APPROVAL = "awaiting_approval"
-        OPEN = "open"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        DROPPED = "dropped"
-
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
-    strategy = models.CharField(max_length=40)
-    state = models.CharField(max_length=20, choices=State.choices, default=State.OPEN)
-    owner = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
-    currency = models.CharField(max_length=3)
-    amount_minor = models.BigIntegerField()
-    opened_on = models.DateField()
-    closed_on = models.DateField(null=True)
-    recovered_minor = models.BigIntegerField(default=0)
-    assumptions = models.JSONField(default=dict)
-    prepared_by_key = models.CharField(max_length=60)
-    decided_by_key = models.CharField(max_length=60, blank=True)
-    decision_reason = models.CharField(max_length=300, blank=True)
-    recorded_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [models.Index(fields=["customer", "state"], name="case_customer")]
-        constraints = [
-            models.CheckConstraint(condition=Q(amount_minor__gt=0, recovered_minor__gte=0), name="case_amounts"),
-        ]
-
-
-class CaseStep(models.Model):
-    """One step of a case: what, by whom, until when."""
-
-    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="steps")
-    position = models.IntegerField()
-    title = models.CharField(max_length=200)
-    owner = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
-    due_on = models.DateField()
-    done_on = models.DateField(null=True)
-    note = models.CharField(max_length=300, blank=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["case", "position"], name="case_step_once")]
-
-
 class TimingModel(models.Model):
     """A version of the model of when customers pay: from what it was made, and how wrong it was on what came after. Append-only."""
 

@@ -60,6 +60,7 @@ COLLECTING = frozenset(
         "collections.drop_reminder",
         "collections.mark_reminder",
         "collections.record_answer",
+        "collections.train_timing",
     }
 )
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})

@@ -48,8 +48,6 @@ KINDS: dict[str, MilestoneKind] = {
     "reminder_sent": MilestoneKind("Reminder sent", "collections", visible_to_customer=True),
     "reminder_bounced": MilestoneKind("Reminder bounced", "collections", tone="bad"),
     "reminder_answered": MilestoneKind("Reminder answered", "collections"),
-    "case_opened": MilestoneKind("Collection case opened", "collections"),
-    "case_closed": MilestoneKind("Collection case closed", "collections"),
     "statement_imported": MilestoneKind("Bank statement taken in", "bank"),
     "import_finished": MilestoneKind("File imported", "data"),
     "import_undone": MilestoneKind("Import undone", "data"),
