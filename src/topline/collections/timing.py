@@ -11,7 +11,6 @@ import os
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import joblib
 import polars as pl
@@ -104,22 +103,12 @@ def model_in_use(*, entity_id: int, as_of: date) -> Model | None:
 def forecast(*, entity_id: int, as_of: date, horizon: int = HORIZON) -> Forecast:
     """For every invoice open at the end of a day, how likely each later day is to be the day of payment.
 
-    Kept in memory for the day until a new fact or model arrives. Work: O(open invoices x days x trees) when anything is new.
+    Work: O(open invoices x days x trees).
     """
     model = model_in_use(entity_id=entity_id, as_of=as_of)
     facts = book(entity_id=entity_id, as_of=as_of)
     on = as_of + timedelta(days=1)
-    known = model or counted_only(facts, on=on)
-    key = (entity_id, as_of, known.version, facts.fingerprint(), horizon)
-    if key not in _FORECASTS:
-        while len(_FORECASTS) >= _KEPT:
-            _FORECASTS.pop(next(iter(_FORECASTS)))
-        _FORECASTS[key] = predict(known, facts, on=on, horizon=horizon)
-    return _FORECASTS[key]
-
-
-_FORECASTS: dict[tuple[Any, ...], Forecast] = {}
-_KEPT = 8
+    return predict(model or counted_only(facts, on=on), facts, on=on, horizon=horizon)
 
 
 @lru_cache(maxsize=8)

@@ -64,7 +64,7 @@ COLLECTING = frozenset(
     }
 )
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
-PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow"})
+PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow", "treasury.freeze_forecast"})
 BOOKS = frozenset(
     {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
 )

@@ -80,8 +80,8 @@ class PlannedOutflow(models.Model):
 class FrozenForecast(models.Model):
     """A cash forecast as it was told on a day, kept by value so that it can be scored when truth arrives. Append-only.
 
-    days       a list of {day, p10_minor, p50_minor, p90_minor, mean_minor, in_minor, out_minor}
-    payrolls   a list of {name, debit_on, amount_minor, probability_ppm}
+    days       a list of {day, p10_minor, p50_minor, p90_minor, in_minor, out_minor}
+    payrolls   a list of {name, debit_on, amount_minor, percent}
     """
 
     append_only = True
@@ -91,10 +91,8 @@ class FrozenForecast(models.Model):
     currency = models.CharField(max_length=3)
     opening_minor = models.BigIntegerField()
     days = models.JSONField(default=list)
-    receipts = models.JSONField(default=list, help_text="expected per invoice: invoice_id, customer_id, amount_minor, p50_on")
-    outflows = models.JSONField(default=list)
     payrolls = models.JSONField(default=list)
-    spread_ppm = models.IntegerField(default=1_000_000)
+    record = models.JSONField(default=list, help_text="how past forecasts did: horizon_days, factor, hit_rate, snapshots")
     model_version = models.CharField(max_length=64, blank=True)
     recorded_at = models.DateTimeField()
 

@@ -1,0 +1,282 @@
+"""Cash as a distribution: ten thousand futures of what comes in, how probable each payroll is, and what would help most.
+
+Payment dates come from `collections.timing`, the futures from `engine.cash_paths`. Ranges are widened by what past forecasts of
+this company missed; without such a record they are wider still and say that they are not yet verified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from topline.billing.models import Invoice
+from topline.books import rates
+from topline.books.models import Entity
+from topline.collections import timing
+from topline.engine import cash_paths, levers
+from topline.engine.cash import Coverage
+from topline.engine.payment_timing.model import counted_only, predict
+from topline.kernel import bulk, clock
+from topline.kernel.actions import action, changed
+from topline.kernel.actor import Actor
+from topline.kernel.errors import NotFound
+from topline.kernel.models import AuditRecord
+from topline.treasury import queries
+from topline.treasury.models import FrozenForecast
+
+PATHS = 10_000
+HORIZONS = (7, 14, 28)  # days ahead at which past forecasts are scored
+CALL_RATIO = 1.2  # assumed: a call multiplies the daily chance of payment by this, until own experiments say otherwise
+SNAPSHOTS, LEARN_SHARE = 40, 0.6  # past Mondays looked at; the share of them that teaches the spread, the rest scores it
+AT_ONCE = 60_000  # invoices up to which a page computes; above, it shows what was frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How past forecasts of receipts did at a horizon: the spread they taught, and how often the widened 80 % range then held."""
+
+    horizon_days: int
+    factor: float
+    hit_rate: float | None
+    snapshots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """Something to do about a payroll: call about an invoice, and by how many points in a hundred that raises the odds (assumed effect)."""
+
+    invoice_id: int
+    amount_minor: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Odds:
+    """How probable it is that a payroll is covered, between 1 and 99 in a hundred, in fixed words; levers: what helps most, best first."""
+
+    coverage: Coverage
+    percent: int
+    words: str
+    short_p90_minor: int
+    levers: tuple[Lever, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What may stand in the bank, by day; in the company's currency. record: how far its ranges can be trusted."""
+
+    as_of: date
+    currency: str
+    ranges: tuple[cash_paths.Range, ...]
+    lowest: cash_paths.Range
+    payrolls: tuple[Odds, ...]
+    record: tuple[Score, ...]
+    method: str
+    version: str
+
+    @property
+    def trust(self) -> str:
+        """What is known of how often such ranges hold, as a sentence."""
+        scored = [s for s in self.record if s.hit_rate is not None]
+        if not scored:
+            return "not yet verified on your data"
+        return ", ".join(f"{s.horizon_days} days ahead held {round(100 * (s.hit_rate or 0))} of 100" for s in scored)
+
+
+def outlook(*, entity: Entity, as_of: date) -> Outlook:
+    """Cash of the next 13 weeks as a distribution, as seen at the end of a day; the same day and books give the same figures.
+
+    Kept in memory until anything changes. Work: a forecast of all open invoices and 10,000 futures of them.
+    """
+    last = AuditRecord.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    return _outlook(entity.pk, as_of, last)
+
+
+def is_quick(entity: Entity) -> bool:
+    """Whether the book is small enough for a page to wait for its outlook."""
+    return Invoice.objects.filter(entity=entity)[:AT_ONCE].count() < AT_ONCE
+
+
+def past_record(*, entity: Entity, as_of: date) -> tuple[Score, ...]:
+    """Forecasts of receipts made anew for past Mondays from what was known then, scored against what came since.
+
+    The first 60 % of the Mondays teach the spread, the last 40 % score it. With too few snapshots the hit rate is None.
+    Work: one forecast by counting and 2,000 futures a Monday.
+    """
+    monday = as_of - timedelta(days=as_of.weekday())
+    facts = timing.book(entity_id=entity.pk, as_of=as_of)
+    first = facts.payments["paid_on"].min()
+    rows = []
+    for back in range(SNAPSHOTS, 0, -1):
+        on = monday - timedelta(days=7 * back)
+        if not isinstance(first, date) or on < first + timedelta(days=56):
+            continue
+        told = predict(counted_only(facts, on=on), facts, on=on, horizon=max(HORIZONS))
+        book = cash_paths.Book(
+            told.invoices["open_minor"].to_numpy(),
+            told.invoices["customer_id"].to_numpy(),
+            _cumulative(told.pmf, HORIZONS),
+            HORIZONS,
+        )
+        if not len(book.amounts):
+            continue
+        paths = cash_paths.simulate(book, paths=2_000, seed=cash_paths.seed_of(entity.key, on))
+        came = facts.payments.join(told.invoices.select("invoice_id"), on="invoice_id", how="semi").filter(
+            pl.col("paid_on") >= on
+        )
+        for horizon, spread in zip(HORIZONS, cash_paths.ranges(paths.received, HORIZONS), strict=True):
+            end = on + timedelta(days=horizon)
+            if end <= as_of:
+                actual = int(came.filter(pl.col("paid_on") < end)["amount_minor"].sum())
+                rows.append((horizon, on, spread.p10, spread.p50, spread.p90, actual))
+    return tuple(_score(horizon, [r for r in rows if r[0] == horizon]) for horizon in HORIZONS)
+
+
+@action("treasury.freeze_forecast")
+def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Keep the cash forecast as it is told on a day, with the record of past ones, so that it can be scored later; returns its id.
+
+    A day is frozen once. Raises: NotFound.
+    """
+    entity = Entity.objects.filter(pk=entity_id).first()
+    if entity is None:
+        raise NotFound(f"There is no company {entity_id}.", field="entity_id")
+    standing = FrozenForecast.objects.filter(entity=entity, as_of=as_of).values_list("id", flat=True).first()
+    if standing is not None:
+        return standing
+    record = past_record(entity=entity, as_of=as_of)
+    found = _compute(entity, as_of, record)
+    base = queries.forecast(entity=entity, as_of=as_of)
+    flows = {row["day"]: row for row in base.daily.to_dicts()}
+    days = [
+        {"day": str(day), "p10_minor": r.p10, "p50_minor": r.p50, "p90_minor": r.p90, "in_minor": flows[day]["in_minor"], "out_minor": flows[day]["out_minor"]}
+        for r in found.ranges
+        if (day := as_of + timedelta(days=r.day)) in flows
+    ]  # fmt: skip
+    payrolls = [
+        {
+            "name": o.coverage.name,
+            "debit_on": str(o.coverage.debit_on),
+            "amount_minor": o.coverage.amount_minor,
+            "percent": o.percent,
+        }
+        for o in found.payrolls
+    ]
+    row = FrozenForecast.objects.create(
+        entity=entity, as_of=as_of, currency=found.currency, opening_minor=base.opening_minor, days=days, payrolls=payrolls,
+        record=[asdict(s) for s in record], model_version=found.version, recorded_at=clock.now(),
+    )  # fmt: skip
+    changed("frozen_forecast", row.pk, after={"as_of": as_of, "lowest_p10_minor": found.lowest.p10})
+    return row.pk
+
+
+def words(percent: int) -> str:
+    """Fixed words for a probability, so that they mean the same everywhere."""
+    return "very likely" if percent >= 90 else "likely" if percent >= 66 else "about even" if percent >= 33 else "unlikely"
+
+
+@lru_cache(maxsize=16)
+def _outlook(entity_id: int, as_of: date, last_change: int) -> Outlook:
+    entity = Entity.objects.get(pk=entity_id)
+    frozen = (
+        FrozenForecast.objects.filter(entity=entity, as_of__lte=as_of).order_by("-as_of").values_list("record", flat=True).first()
+    )
+    record = tuple(Score(**row) for row in frozen) if frozen else tuple(_score(horizon, []) for horizon in HORIZONS)
+    return _compute(entity, as_of, record)
+
+
+def _compute(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Outlook:
+    base = queries.forecast(entity=entity, as_of=as_of)
+    told = timing.forecast(entity_id=entity.pk, as_of=as_of)
+    horizon = base.daily.height
+    debits = [(c.debit_on - as_of).days - 1 for c in base.payrolls]
+    days = tuple(sorted({*range(1, 29), *range(35, horizon + 1, 7), *(d for d in debits if 0 < d <= horizon)}))
+    amounts = _at_home(told.invoices, entity.currency, as_of)
+    customers = told.invoices["customer_id"].to_numpy()
+    paid_by = _cumulative(told.pmf, days)
+    book = cash_paths.Book(amounts, customers, paid_by, days)
+    paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(entity.key, as_of))
+    wide = cash_paths.widened(paths, [_factor(record, day) for day in days])
+    outflows = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in base.outflows.to_dicts()]
+    futures = cash_paths.balances(wide, opening_minor=base.opening_minor, outflows=outflows)
+    lowest = cash_paths.lowest(futures)
+    return Outlook(
+        as_of=as_of,
+        currency=entity.currency,
+        ranges=tuple(cash_paths.ranges(futures, days)),
+        lowest=cash_paths.Range(days[lowest.day], lowest.p10, lowest.p50, lowest.p90),
+        payrolls=tuple(_odds(c, as_of, days, wide, base, outflows, told.invoices, amounts, paid_by) for c in base.payrolls),
+        record=record,
+        method=str(told.invoices["method"][0]) if told.invoices.height else "nothing is open",
+        version=(model.version if (model := timing.model_in_use(entity_id=entity.pk, as_of=as_of)) else ""),
+    )
+
+
+def _odds(
+    covered: Coverage, as_of: date, days: tuple[int, ...], paths: cash_paths.Paths, base: queries.Forecast, outflows: list[tuple[int, int]],
+    invoices: pl.DataFrame, amounts: Any, paid_by: Any,
+) -> Odds:  # fmt: skip
+    """A payroll's odds: money of its debit day comes too late, everything else that leaves until then leaves first."""
+    debit = (covered.debit_on - as_of).days
+    out = sum(amount for day, amount in outflows if day <= debit)
+    need = base.minimum_minor + out
+    if debit - 1 in days:
+        column = days.index(debit - 1)
+        stands = base.opening_minor + paths.received[:, column]
+        before = paid_by[:, column].astype(float)
+    else:
+        stands = np.full(PATHS, float(base.opening_minor))
+        before = np.zeros(len(amounts))
+    share = float((stands >= need).mean())
+    percent = min(99, max(1, round(100 * share)))
+    after = levers.with_hazard_ratio(before, CALL_RATIO)
+    effects = levers.effect_of_actions(stands, need_minor=need, amounts=amounts, before=before, after=after)
+    best = np.argsort(-effects.rank_by)[:5] if len(amounts) else []
+    ids = invoices["invoice_id"].to_list()
+    helpful = tuple(
+        Lever(int(ids[i]), int(amounts[i]), round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0
+    )
+    short = max(0, round(float(need - np.quantile(stands, 0.1))))
+    return Odds(covered, percent, words(percent), short, helpful)
+
+
+def _score(horizon: int, rows: list[tuple[int, date, int, int, int, int]]) -> Score:
+    """rows: horizon, Monday, p10, p50, p90, actual; in order of days."""
+    taught = rows[: int(len(rows) * LEARN_SHARE)]
+    half = [max((p90 - p10) / 2, 1.0) for _, _, p10, _, p90, _ in taught]
+    factor = cash_paths.spread_factor([r[5] for r in taught], [r[3] for r in taught], half, horizon_days=horizon)
+    rest = rows[len(taught) :]
+    low = [p50 - (p50 - p10) * factor for _, _, p10, p50, _, _ in rest]
+    high = [p50 + (p90 - p50) * factor for _, _, _, p50, p90, _ in rest]
+    hit = cash_paths.hit_rate([r[5] for r in rest], low, high) if len(taught) >= cash_paths.SHORTEST_RECORD else None
+    return Score(horizon, factor, hit, len(rows))
+
+
+def _factor(record: tuple[Score, ...], day: int) -> float:
+    """The spread at a number of days ahead: that of the nearest horizon at or above it, else of the longest."""
+    return next((s.factor for s in record if s.horizon_days >= day), record[-1].factor)
+
+
+def _cumulative(pmf: Any, days: tuple[int, ...]) -> Any:
+    """Probability paid by the end of each day ahead (1: tomorrow), at most 1."""
+    reached = np.minimum(np.cumsum(pmf, axis=1), 1.0)
+    return reached[:, np.minimum(np.asarray(days), pmf.shape[1]) - 1].astype(np.float32)
+
+
+def _at_home(invoices: pl.DataFrame, home: str, as_of: date) -> Any:
+    """What is open, in the company's currency at the day's rate."""
+    if invoices.is_empty():
+        return np.zeros(0, dtype=np.int64)
+    currencies = bulk.read(
+        Invoice.objects.filter(state=Invoice.State.OPEN).exclude(currency=home).values("id", "currency")
+    ).rename({"id": "invoice_id"})
+    named = invoices.select("invoice_id", amount_minor="open_minor").join(
+        currencies, on="invoice_id", how="left", maintain_order="left"
+    )
+    worth = rates.convert(named.select(pl.col("currency").fill_null(home), "amount_minor", on=pl.lit(as_of)), to=home)
+    return worth["converted_minor"].to_numpy()
