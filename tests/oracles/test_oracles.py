@@ -27,11 +27,11 @@ from topline.kernel import money
 from topline.kernel.errors import DomainError
 
 # Files with a module of their own beside this one.
-OWN_MODULE = {"A", "B", "C"}
+OWN_MODULE = {"A", "B", "C", "H"}
 
 # Areas whose room is not built yet, by file.
 WAITING = {
-    "F": r".*", "G": r".*", "H": r".*", "I": r".*",
+    "F": r".*", "G": r".*", "I": r".*",
     "D": r"dunning\..*|schedule\..*|lots\..*|return\..*",
     "E": r"mrr\..*|churn\..*|retention.*|arr|cac|ltv|sales-velocity",
 }  # fmt: skip
