@@ -67,7 +67,7 @@ def category_bases(lines: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     returns  one row per document, category and rate, in that order: document_id, category, rate, base
     """
     signed = pl.when(pl.col("kind") == "allowance").then(-pl.col("amount").cast(EXACT)).otherwise(pl.col("amount").cast(EXACT))
-    key = ["document_id", "category", pl.col("rate").cast(EXACT)]
+    key = [pl.col("document_id"), pl.col("category"), pl.col("rate").cast(EXACT)]
     parts = pl.concat([lines.select(*key, base=pl.col("net").cast(EXACT)), items.select(*key, base=signed)])
     return parts.group_by("document_id", "category", "rate").agg(pl.col("base").sum()).sort("document_id", "category", "rate")
 
