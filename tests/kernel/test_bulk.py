@@ -120,3 +120,20 @@ def test_a_message_is_given_up_after_eight_tries_and_says_so(db):
             outbox.drain({"bad": lambda payload: 1 / 0})
     message = OutboxMessage.objects.get()
     assert (message.state, message.attempts) == ("failed", outbox.MAX_ATTEMPTS)
+
+
+@pytest.mark.parametrize("microsecond", [0, 5, 120_000])
+def test_a_moment_written_in_bulk_is_found_by_that_very_moment(db, microsecond):
+    moment = datetime(2026, 3, 15, 8, 0, 0, microsecond, tzinfo=UTC)
+    frame = pl.DataFrame({"topic": ["x"], "available_at": [moment], "recorded_at": [moment]})
+    bulk.insert(OutboxMessage, frame)
+    found = OutboxMessage.objects.filter(topic="x")
+    assert found.filter(recorded_at=moment).exists()
+    assert found.filter(recorded_at__lte=moment).exists()
+    assert not found.filter(recorded_at__lt=moment).exists()
+
+
+def test_moments_with_and_without_a_fraction_are_read_back_together(db):
+    moments = [datetime(2026, 3, 15, 8, 0, 0, microsecond, tzinfo=UTC) for microsecond in (0, 5, 120_000, 0)]
+    bulk.insert(OutboxMessage, pl.DataFrame({"topic": "x", "available_at": moments, "recorded_at": moments}))
+    assert bulk.read(OutboxMessage.objects.order_by("id").values("recorded_at"))["recorded_at"].to_list() == moments

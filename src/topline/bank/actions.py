@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -31,6 +32,18 @@ TEXT = [
     "end_to_end_id",
     "bank_reference",
     "transaction_code",
+]
+
+CONTENT = [
+    "booked_on",
+    "amount_minor",
+    "currency",
+    "status",
+    "counterparty_name",
+    "counterparty_account",
+    "remittance_information",
+    "bank_reference",
+    "end_to_end_id",
 ]
 
 
@@ -217,21 +230,24 @@ def _account_of(entity_id: int, statement: Statement, default_account_id: int | 
 
 
 def _take_in(actor: Actor, account: BankAccount, statement: Statement, facts: dict[str, Any]) -> tuple[int, int | None, int, int]:
-    lines = _line_frame(statement)
-    known = queries.known_fingerprints(account.pk, lines["fingerprint"]) if lines.height else set()
-    fresh = lines.filter(~pl.col("fingerprint").is_in(list(known)))
+    lines = _line_frame(statement, [])
     days = [d for d in (statement.opening_on, statement.closing_on, *lines["booked_on"].to_list()) if d is not None]
     ensure(bool(days), StatementRefused("The statement has neither lines nor days.", remedy="Check that it is the right file."))
     kept = BankStatement.objects.filter(account=account, is_undone=False, kind=statement.kind)
-    same = kept.filter(file_sha256=facts["file_sha256"]) | kept.filter(
+    same = kept.filter(
         first_on=min(days),
         last_on=max(days),
         opening_minor=statement.opening_minor,
         closing_minor=statement.closing_minor,
         lines=lines.height,
     )
-    if fresh.is_empty() and same.exists():
+    known = queries.known_fingerprints(account.pk, lines["fingerprint"]) if lines.height else set()
+    if len(known) == lines.height and same.exists():
         return account.pk, None, 0, lines.height
+    if known and statement.kind == "statement" and (earlier := queries.lines_before(account.pk, statement)):
+        lines = _line_frame(statement, earlier)
+        known = queries.known_fingerprints(account.pk, lines["fingerprint"])
+    fresh = lines.filter(~pl.col("fingerprint").is_in(list(known)))
     row = BankStatement.objects.create(
         account=account, kind=statement.kind, statement_id=statement.statement_id[:80], sequence=statement.sequence, opening_minor=statement.opening_minor,
         closing_minor=statement.closing_minor, first_on=min(days), last_on=max(days), lines=lines.height, notes=list(statement.notes),
@@ -253,8 +269,11 @@ def _take_in(actor: Actor, account: BankAccount, statement: Statement, facts: di
     return account.pk, row.pk, fresh.height, lines.height - fresh.height
 
 
-def _line_frame(statement: Statement) -> pl.DataFrame:
-    """The entries as rows of the line table; intraday and advice files never count as booked."""
+def _line_frame(statement: Statement, earlier: Sequence[StatementLine]) -> pl.DataFrame:
+    """The entries as rows of the line table; intraday and advice files never count as booked.
+
+    earlier  lines of the statements of the same day that this one follows: an equal movement here is another one
+    """
     columns = bulk.schema(
         StatementLine, ["position", "status", "amount_minor", "currency", "booked_on", "value_on", *TEXT, "is_reversal"]
     )
@@ -265,19 +284,11 @@ def _line_frame(statement: Statement) -> pl.DataFrame:
         status=pl.col("status") if statement.kind == "statement" else pl.lit("info"),
     )
     # The same movement in two overlapping files has the same content and the same place among its equals of that day.
-    content = [
-        "booked_on",
-        "amount_minor",
-        "currency",
-        "status",
-        "counterparty_name",
-        "counterparty_account",
-        "remittance_information",
-        "bank_reference",
-        "end_to_end_id",
-    ]
-    text = pl.concat_str([pl.col(c).cast(pl.String).fill_null("") for c in [*content, "_nth"]], separator="\x1f")
-    frame = frame.with_columns(_nth=pl.int_range(pl.len()).over(content)).with_columns(_text=text)
+    before = Counter(tuple(str(getattr(line, c)) for c in CONTENT) for line in earlier)
+    taken = [before[tuple(map(str, row))] for row in frame.select(CONTENT).iter_rows()]
+    frame = frame.with_columns(_nth=pl.int_range(pl.len()).over(CONTENT) + pl.Series(taken, dtype=pl.Int64))
+    text = pl.concat_str([pl.col(c).cast(pl.String).fill_null("") for c in [*CONTENT, "_nth"]], separator="\x1f")
+    frame = frame.with_columns(_text=text)
     digests = [hashlib.sha256(t.encode()).hexdigest() for t in frame["_text"]]
     return frame.drop("_nth", "_text").with_columns(fingerprint=pl.Series(digests, dtype=pl.String))
 

@@ -22,6 +22,7 @@ from topline.kernel import bulk, clock, money, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, ensure
+from topline.market import queries as market
 from topline.timeline import actions as timeline
 
 HEAD = ["kind", "terms", "purchase_order", "memo", "due_on", "corrects_id"]
@@ -74,10 +75,13 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
     lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
               optional discount_ppm, tax_category, tax_rate_ppm. Tax is rounded per line
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
-    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency).
+    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, corrected document).
     """
     for code in invoices["currency"].unique().to_list():
         money.ensure_currency(code)
+    market.ensure_known(invoices["customer_id"])
+    if "corrects_id" in invoices.columns:
+        queries.for_update(invoices["corrects_id"].drop_nulls().to_list())
     bare = invoices.join(lines, on="ref", how="anti")
     ensure(
         bare.is_empty(),
@@ -225,6 +229,9 @@ def import_open_items(
     Raises: InvoiceNumberTaken, InvoiceNotPositive, DueBeforeIssue, books.PeriodLocked, rates.RateMissing.
     """
     frame = _with_defaults(items, {"kind": K.INVOICE.value, "tax_minor": 0, "memo": "", "purchase_order": "", "terms": ""})
+    market.ensure_known(frame["customer_id"])
+    for code in frame["currency"].unique().to_list():
+        money.ensure_currency(code)
     _ensure_positive(frame, label="number")
     _ensure_due_after_issue(frame, issued="issued_on", label="number")
     _ensure_numbers_free(entity_id, frame["number"])

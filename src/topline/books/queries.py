@@ -173,6 +173,19 @@ def account_statement(
     return pl.concat(parts).sort("effective_on", "transfer_id").slice(offset, limit)
 
 
+def reversals(*, entity_id: int, kind: str, after: date | None = None) -> pl.DataFrame:
+    """Entries of a kind that were reversed, and from which day the reversal counts (only later than `after`, when given).
+
+    returns  one row per reversed entry: source str (the document key it was posted for), reversed_on date
+    """
+    rows = Entry.objects.filter(entity_id=entity_id, reverses__kind=kind)
+    if after is not None:
+        rows = rows.filter(effective_on__gt=after)
+    return bulk.read(rows.values("reverses__source", "effective_on")).select(
+        source="reverses__source", reversed_on="effective_on"
+    )
+
+
 def _page(rows: QuerySet[Transfer], limit: int, other: str) -> pl.DataFrame:
     columns = [
         "id",

@@ -72,7 +72,7 @@ def init(
 
 @app.command("import")
 def import_file(
-    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll or bank")],
+    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank or rates")],
     file: Annotated[
         Path,
         typer.Argument(
@@ -242,7 +242,12 @@ def demo(
     if serve_it:
         _ensure_port_free("127.0.0.1", port)
     call_command("migrate", verbosity=0)
-    if not Entity.objects.filter(key=company.KEY).exists():
+    if company.is_begun() and not company.is_built():
+        raise Conflict(
+            "The demo company was left half built.",
+            remedy=f"Remove {settings.DATABASES['default']['NAME']} and run it again.",
+        )
+    if not company.is_begun():
         with Progress(
             TextColumn("Building the demo company"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
         ) as progress:

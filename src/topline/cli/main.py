@@ -50,4 +50,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # `python -m` runs this file under another name: the commands register with the module, not with the copy
+    from topline.cli.main import main as run
+
+    run()

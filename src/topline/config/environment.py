@@ -76,6 +76,32 @@ def database_settings(url: str, home: Path) -> dict[str, Any]:
     raise ImproperlyConfigured(f"TOPLINE_DATABASE_URL: {parts.scheme!r} is not supported. Use sqlite:///file or postgresql://...")
 
 
+def email_settings(url: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings for `smtp://user:password@host:587/?from=billing@company.com` (smtps:// for TLS from the start).
+
+    Without an address mail is printed to the console. STARTTLS is used beyond this machine unless `starttls=0` is given.
+    Raises: ImproperlyConfigured for any other scheme.
+    """
+    if not url:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    parts = urlsplit(url)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ImproperlyConfigured(f"TOPLINE_EMAIL_URL: {parts.scheme!r} is not supported. Use smtp://user:password@host:587.")
+    query = dict(parse_qsl(parts.query))
+    is_tls = parts.scheme == "smtps"
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if is_tls else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": is_tls,
+        "EMAIL_USE_TLS": not is_tls and query.get("starttls", "0" if parts.hostname in LOOPBACK else "1") == "1",
+        "EMAIL_TIMEOUT": 20,
+        "DEFAULT_FROM_EMAIL": query.get("from", unquote(parts.username or "") or "topline@localhost"),
+    }
+
+
 def _secret_key(home: Path) -> str:
     """The key from the environment, else one kept in the home folder, readable by its owner only."""
     if key := os.environ.get("TOPLINE_SECRET_KEY"):

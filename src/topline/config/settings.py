@@ -11,7 +11,7 @@ import django_stubs_ext
 import structlog
 from csp.constants import NONE, SELF
 
-from topline.config.environment import read_environment
+from topline.config.environment import email_settings, read_environment
 
 django_stubs_ext.monkeypatch()
 
@@ -23,13 +23,27 @@ DEBUG = ENVIRONMENT.debug
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.url]
 
-ROOMS = ["kernel", "books", "timeline", "team", "bank", "market", "billing", "receivables", "treasury", "connect", "web"]
+ROOMS = [
+    "kernel",
+    "books",
+    "timeline",
+    "team",
+    "bank",
+    "market",
+    "billing",
+    "receivables",
+    "collections",
+    "treasury",
+    "connect",
+    "web",
+]
 
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
@@ -41,6 +55,8 @@ INSTALLED_APPS = [
     "django_filters",
     "ninja",
     *[f"topline.{room}" for room in ROOMS],
+    "topline.ui",
+    "topline.api",
 ]
 
 MIDDLEWARE = [
@@ -57,6 +73,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "topline.web.middleware.ActorMiddleware",
+    "topline.api.middleware.ApiMiddleware",
 ]
 
 ROOT_URLCONF = "topline.config.urls"
@@ -73,13 +90,13 @@ TEMPLATES: list[dict[str, Any]] = [
     },
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        "DIRS": [PACKAGE / "web" / "sign_in"],  # beside the Jinja templates: allauth speaks Django's language
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
+                "topline.web.context.page_context",
             ]
         },
     },
@@ -91,6 +108,7 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [PACKAGE / "ui" / "static"]  # ui is no app: it has no tables
 STATIC_ROOT = ENVIRONMENT.home / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
@@ -103,6 +121,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
@@ -146,9 +165,7 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
-EMAIL_BACKEND = (
-    "django.core.mail.backends.smtp.EmailBackend" if ENVIRONMENT.email_url else "django.core.mail.backends.console.EmailBackend"
-)
+vars().update(email_settings(ENVIRONMENT.email_url))
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 2_000}}}
 

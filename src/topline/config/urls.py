@@ -2,6 +2,8 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from topline.api.assembly import api
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("topline.web.urls")),
     path("customers/", include("topline.market.urls")),
@@ -13,4 +15,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("import/", include("topline.connect.urls")),
     path("team/", include("topline.team.urls")),
     path("sign-in/", include("allauth.urls")),
+    path("api/", api.urls),
 ]

@@ -16,10 +16,11 @@ import polars as pl
 from django.conf import settings
 
 from topline.bank import actions as bank
-from topline.bank.formats import read_statements
+from topline.bank.formats import Statement, read_statements
 from topline.bank.models import BankAccount, BankStatement
 from topline.billing import actions as billing
 from topline.billing.models import Invoice
+from topline.books import actions as books
 from topline.books.models import Entity
 from topline.connect import readers
 from topline.connect.models import ImportBatch, ImportProblem
@@ -38,7 +39,7 @@ from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
 
 CHUNK = 20_000
-KINDS = ("receivables", "payments", "customers", "payroll", "bank")
+KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates")
 MAX_PROBLEMS = 1_000
 S = ImportBatch.State
 
@@ -161,6 +162,14 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     """
     batch = _locked(batch_id)
     ensure(batch.state in {S.DONE, S.RUNNING}, ImportNotReady(f"Batch {batch_id} is {batch.state}.", field="batch_id"))
+    ensure(
+        batch.kind != "rates",
+        ImportHasDependants(
+            "Amounts were valued at these rates; they are not taken back.",
+            field="batch_id",
+            remedy="Import the right rates: they replace these.",
+        ),
+    )
     invoices = list(
         Invoice.objects.filter(import_batch_id=batch_id).exclude(state=Invoice.State.VOID).values_list("id", flat=True)
     )
@@ -207,7 +216,7 @@ def kept_file(sha: str) -> Path:
 def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
     """Fill in what a dry run finds: rows, refusals, detected facts; returns the problems."""
     if batch.kind == "bank":
-        statements = read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile)
+        statements = _statements(batch, content)
         batch.rows_total = sum(len(s.entries) for s in statements)
         batch.detected = {
             "statements": str(len(statements)),
@@ -365,16 +374,22 @@ def _write_payroll(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Da
     )
 
 
+def _write_rates(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
+    """Dated rates for the whole house: a rate of a file replaces what stood for its currency and day."""
+    books.add_rates(actor=actor, table=rows.select("currency", "on", "per_euro"), source=f"import:{batch.pk}")
+
+
 WRITERS = {
     "receivables": _write_receivables,
     "payments": _write_payments,
     "customers": _write_customers,
     "payroll": _write_payroll,
+    "rates": _write_rates,
 }
 
 
 def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
-    statements = read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile)
+    statements = _statements(batch, content)
     named = str(batch.settings.get("bank_account", ""))
     default = BankAccount.objects.filter(entity_id=batch.entity_id, name=named).first() if named else None
     for statement in statements:
@@ -399,6 +414,12 @@ def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
         actor=actor, entity_id=batch.entity_id, statements=statements, file_name=batch.file_name, file_sha256=batch.file_sha256,
         format=str(batch.detected.get("format", "")), default_account_id=default.pk if default else None, import_batch_id=batch.pk,
     )  # fmt: skip
+
+
+def _statements(batch: ImportBatch, content: bytes) -> list[Statement]:
+    """The statements of a bank file, read as the caller says."""
+    said = {name: batch.settings.get(name) for name in ("date_order", "decimal_mark")}
+    return read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile, **said)
 
 
 def _free_name(entity_id: int, wanted: str) -> str:

@@ -18,6 +18,7 @@ class ImportForm(forms.Form):
             ("customers", "Customers"),
             ("payroll", "Payroll"),
             ("bank", "Bank statement"),
+            ("rates", "Exchange rates"),
         ]
     )
     file = forms.FileField(help_text="CSV, XLSX, or a bank file in any common format")

@@ -258,11 +258,37 @@ def payroll(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
 
 
+def rates(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """Exchange rates: currency, on, per_euro decimal(38,9) (units of the currency for one euro); a currency and day stands once."""
+    text = pl.col("rate").str.strip_chars()
+    written = text.str.replace(",", ".", literal=True) if using.decimal_mark == "," else text
+    rows = given.rows.with_columns(per_euro=written.str.to_decimal(scale=9).cast(pl.Decimal(38, 9), strict=False))
+    problems = [given.problems]
+    plain = written.str.contains(r"^\d{1,12}(\.\d{1,9})?$")
+    rows = _refuse(
+        rows, problems, ~plain, "rate", "not_a_rate", "is no rate such as 1.0825", "Write units for one euro; say --decimal-mark , for commas."
+    )  # fmt: skip
+    rows = _refuse(rows, problems, pl.col("per_euro") <= 0, "rate", "not_positive", "is zero", "Leave the row out.")
+    rows = _refuse(
+        rows,
+        problems,
+        pl.col("currency") == "EUR",
+        "currency",
+        "base_currency",
+        "is what rates are told in",
+        "Leave the row out.",
+    )
+    doubled = ~pl.struct("currency", "on").is_first_distinct()
+    rows = _refuse(rows, problems, doubled, "on", "duplicate_day", "stands twice for its currency", "Keep one rate a day.")
+    return Ready(rows.select("row", "currency", "on", "per_euro"), pl.concat(problems), given.detected)
+
+
 READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
     "receivables": receivables,
     "payments": payments,
     "customers": customers,
     "payroll": payroll,
+    "rates": rates,
 }
 
 

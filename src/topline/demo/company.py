@@ -27,6 +27,7 @@ from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
 from topline.treasury import actions as treasury
+from topline.treasury.models import PayPlan
 
 KEY, NAME = "demo", "Meridian Software GmbH"
 EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
@@ -41,6 +42,16 @@ def last_day() -> date:
     entity = Entity.objects.get(key=KEY)
     days = [bank_queries.last_statement_day(a.pk) for a in bank_queries.accounts(entity.pk)]
     return max((d for d in days if d), default=clock.today())
+
+
+def is_begun() -> bool:
+    """Whether the company is here, be it half built because somebody stopped it."""
+    return Entity.objects.filter(key=KEY).exists()
+
+
+def is_built() -> bool:
+    """Whether it was played to its last day: the pay plan is what `finish` sets."""
+    return PayPlan.objects.filter(entity__key=KEY).exists()
 
 
 def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Callable[[], Any] = lambda: None) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from topline.books import actions as books
 from topline.connect import actions as connect
+from topline.flows import reminders
 from topline.kernel.outbox import Handler
 from topline.team.queries import system_actor
 
@@ -22,4 +23,4 @@ def run_import(payload: dict[str, Any]) -> None:
         pass
 
 
-HANDLERS: dict[str, Handler] = {"seal_books": seal_books, "run_import": run_import}
+HANDLERS: dict[str, Handler] = {"seal_books": seal_books, "run_import": run_import, "send_reminder": reminders.send}

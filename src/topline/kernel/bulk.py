@@ -255,7 +255,8 @@ def _insert_chunk(model: type[models.Model], chunk: pl.DataFrame) -> None:
 
 def _sqlite_rows(chunk: pl.DataFrame) -> list[tuple[Any, ...]]:
     return chunk.with_columns(
-        pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f"),
+        # as Django writes it, without an empty fraction: SQLite compares moments as texts
+        pl.col(pl.Datetime).dt.strftime("%Y-%m-%d %H:%M:%S%.6f").str.strip_suffix(".000000"),
         pl.col(pl.Date).dt.strftime("%Y-%m-%d"),
         pl.col(pl.Boolean).cast(pl.Int64),
     ).rows()

@@ -7,7 +7,7 @@ effect and its mark. A message that keeps failing stays visible as failed, with 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -22,11 +22,11 @@ MAX_ATTEMPTS = 8
 log = structlog.get_logger("topline.outbox")
 
 
-def enqueue(topic: str, payload: dict[str, Any], *, key: str | None = None) -> None:
-    """Have `topic` handled once this transaction commits; a second message with the same key is dropped."""
+def enqueue(topic: str, payload: dict[str, Any], *, key: str | None = None, at: datetime | None = None) -> None:
+    """Have `topic` handled once this transaction commits, not before `at`; a second message with the same key is dropped."""
     now = clock.now()
     OutboxMessage.objects.bulk_create(
-        [OutboxMessage(topic=topic, key=key, payload=payload, available_at=now, recorded_at=now)],
+        [OutboxMessage(topic=topic, key=key, payload=payload, available_at=at or now, recorded_at=now)],
         ignore_conflicts=key is not None,
     )
 

@@ -11,6 +11,7 @@ from datetime import date
 
 import polars as pl
 
+from topline.bank import queries as bank
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
 from topline.books import actions as books
@@ -20,7 +21,8 @@ from topline.books.models import Entity
 from topline.kernel import bulk, clock, money, series
 from topline.kernel.actions import action, changed_many
 from topline.kernel.actor import Actor
-from topline.kernel.errors import Conflict, Invalid, ensure
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market import queries as market
 from topline.receivables import posting, queries
 from topline.receivables.models import Allocation, Payment
 from topline.timeline import actions as timeline
@@ -85,6 +87,9 @@ def record_payments(*, actor: Actor, entity_id: int, payments: pl.DataFrame, imp
     """
     for code in payments["currency"].unique().to_list():
         money.ensure_currency(code)
+    market.ensure_known(payments["customer_id"])
+    if "bank_account_id" in payments.columns:
+        _ensure_bank_accounts(entity_id, payments["bank_account_id"])
     odd = payments.filter(pl.col("amount_minor") <= 0)
     ensure(
         odd.is_empty(),
@@ -493,6 +498,13 @@ def _no_payments() -> pl.DataFrame:
 
 def _no_invoices() -> pl.DataFrame:
     return pl.DataFrame(schema=bulk.schema(Invoice, billing.LOCKED))
+
+
+def _ensure_bank_accounts(entity_id: int, ids: pl.Series) -> None:
+    known = {account.pk for account in bank.accounts(entity_id)}
+    missing = sorted(set(ids.drop_nulls().to_list()) - known)
+    if missing:
+        raise NotFound(f"There is no bank account {missing[0]}.", field="bank_account_id")
 
 
 def _ensure_numbers_free(entity_id: int, numbers: pl.Series) -> None:

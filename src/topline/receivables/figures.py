@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Literal
 
 import polars as pl
+from django.db.models import F, Q
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -98,7 +99,7 @@ def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
     reduce the receivables. Sources: see engine.receivables and engine.aging.
     """
     now = aged(entity_id=entity_id, as_of=as_of)
-    months = _months_back(as_of, 24)
+    months = months_back(as_of, 24)
     sold = {m: s for m, c, s in billing.monthly_sales(entity_id=entity_id, until=as_of).iter_rows() if c == currency}
     owed = now.total_minor(currency)
     mine = now.items.filter(pl.col("currency") == currency)
@@ -130,6 +131,11 @@ def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
         at_risk_by_value=by_value,
         expected_loss_minor=aging.expected_loss(balances.select("open_minor", "loss_rate_ppm")).allowance_minor,
     )
+
+
+def span_start(as_of: date) -> date:
+    """The first day of the three months over which collection is measured."""
+    return months_back(as_of, 3)[-1][0]
 
 
 def payment_history(*, entity_id: int, as_of: date) -> pl.DataFrame:
@@ -190,23 +196,34 @@ def statement_of_account(*, entity_id: int, customer_ids: list[int], since: date
 def _money_rows(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
     """Payments in (lower the account) and their returns (raise it again)."""
     paid = bulk.read(
-        Payment.objects.filter(
-            entity_id=entity_id, customer_id__in=customer_ids, received_on__lte=until, state=Payment.State.RECEIVED
-        ).values("id", "number", "currency", "received_on", "amount_minor")
+        Payment.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, received_on__lte=until).values(
+            "id", "number", "currency", "received_on", "amount_minor"
+        )
     )
-    return paid.select(
-        on="received_on", kind=pl.lit("payment"), number="number", currency="currency", amount_minor=-pl.col("amount_minor"), invoice_id=pl.lit(None, dtype=pl.Int64),
-        payment_id="id",
+    none = pl.lit(None, dtype=pl.Int64)
+    back = paid.join(queries.returned(entity_id=entity_id), left_on="id", right_on="payment_id").filter(
+        pl.col("returned_on") <= until
+    )
+    came = paid.select(
+        on="received_on", kind=pl.lit("payment"), number="number", currency="currency", amount_minor=-pl.col("amount_minor"), invoice_id=none, payment_id="id",
     )  # fmt: skip
+    went = back.select(
+        on="returned_on", kind=pl.lit("returned"), number="number", currency="currency", amount_minor="amount_minor", invoice_id=none, payment_id="id",
+    )  # fmt: skip
+    return pl.concat([came, went])
 
 
 def _settled_without_money(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
-    """Discounts, fees and write-offs lower the account, refunds raise it; links of payments and credit notes move nothing here."""
+    """Discounts, fees and write-offs lower the account, refunds raise it; links of payments and credit notes move nothing here,
+    unless they cross currencies: then they move the balance from the payment's currency to the document's."""
     base = Allocation.objects.filter(effective_on__lte=until)
+    across = Q(kind="payment") & ~Q(invoice__currency=F("payment__currency"))
     lowered = base.filter(
-        invoice__entity_id=entity_id, invoice__customer_id__in=customer_ids, kind__in=["discount", "bank_fee", "write_off"]
+        Q(kind__in=["discount", "bank_fee", "write_off"]) | across,
+        invoice__entity_id=entity_id,
+        invoice__customer_id__in=customer_ids,
     )
-    raised = base.filter(payment__entity_id=entity_id, payment__customer_id__in=customer_ids, kind="refund")
+    raised = base.filter(Q(kind="refund") | across, payment__entity_id=entity_id, payment__customer_id__in=customer_ids)
     down = bulk.read(lowered.values("effective_on", "kind", "amount_minor", "invoice_id", "invoice__number", "invoice__currency"))
     up = bulk.read(raised.values("effective_on", "kind", "source_minor", "payment_id", "payment__number", "payment__currency"))
     none = pl.lit(None, dtype=pl.Int64)
@@ -234,7 +251,7 @@ def _settled_without_money(entity_id: int, customer_ids: list[int], until: date)
     )
 
 
-def _months_back(day: date, count: int) -> list[tuple[date, int]]:
+def months_back(day: date, count: int) -> list[tuple[date, int]]:
     """The months that end with the day's own, newest first: (first day, days of it that have passed)."""
     found = [(day.replace(day=1), day.day)]
     while len(found) < count:

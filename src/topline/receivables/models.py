@@ -93,3 +93,36 @@ class Allocation(models.Model):
                 name="allocation_sign",
             ),
         ]
+
+
+class MatchProposal(models.Model):
+    """What the matcher proposes for one payment: which documents it settles, how sure it is, and why in words.
+
+    links  a list of {invoice_id, amount_minor, discount_minor, fee_minor}; confidence_ppm is calibrated on labelled books
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        POSTED = "posted"
+        CONFIRMED = "confirmed"
+        REJECTED = "rejected"
+        SUPERSEDED = "superseded"
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="+", db_index=False)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    rule = models.CharField(max_length=40)
+    links = models.JSONField(default=list)
+    confidence_ppm = models.IntegerField()
+    reason = models.CharField(max_length=500)
+    proposed_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+    decided_by_key = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "id"], name="proposal_state")]
+        constraints = [
+            models.UniqueConstraint(fields=["payment"], condition=Q(state="waiting"), name="one_waiting_proposal_per_payment"),
+            models.CheckConstraint(
+                condition=Q(confidence_ppm__gte=0, confidence_ppm__lte=1_000_000), name="confidence_is_a_share"
+            ),
+        ]

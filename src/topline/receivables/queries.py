@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
+from topline.books import queries as books
 from topline.kernel import bulk
 from topline.kernel.errors import NotFound
 from topline.receivables.models import Allocation, Payment
@@ -63,6 +64,19 @@ def allocations(allocation_ids: Sequence[int]) -> pl.DataFrame:
     return frame
 
 
+def payment(payment_id: int) -> Payment:
+    """One payment. Raises: NotFound."""
+    found = Payment.objects.filter(pk=payment_id).first()
+    if found is None:
+        raise NotFound(f"There is no payment {payment_id}.", field="payment_id")
+    return found
+
+
+def allocations_of(entity_id: int) -> QuerySet[Allocation]:
+    """All allocations of a company; order and slice before use."""
+    return Allocation.objects.filter(Q(invoice__entity_id=entity_id) | Q(payment__entity_id=entity_id))
+
+
 def standing_allocations(*, payment_ids: Sequence[int] = (), invoice_ids: Sequence[int] = ()) -> pl.DataFrame:
     """Allocations of payments or documents that were not undone, oldest first."""
     rows = Allocation.objects.filter(
@@ -106,8 +120,13 @@ def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = 
 
 
 def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
-    """Payments with money left at the end of a day: payment_id, customer_id, number, currency, received_on, left_minor."""
-    rows = Payment.objects.filter(entity_id=entity_id, received_on__lte=as_of, state=Payment.State.RECEIVED)
+    """Payments with money left at the end of a day: payment_id, customer_id, number, currency, received_on, left_minor.
+
+    A payment that the bank took back later was still there on the day.
+    """
+    gone = returned(entity_id=entity_id, after=as_of)["payment_id"].to_list()
+    kept = Q(state=Payment.State.RECEIVED) | (Q(pk__in=gone) if len(gone) <= 900 else Q(state=Payment.State.RETURNED))
+    rows = Payment.objects.filter(kept, entity_id=entity_id, received_on__lte=as_of)
     if customer_ids is not None:
         rows = rows.filter(customer_id__in=customer_ids)
     after = bulk.read(
@@ -118,7 +137,8 @@ def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     after = after.group_by("payment_id").agg(later=pl.col("source_minor").sum())
     touched = Q(pk__in=after["payment_id"].to_list()) if after.height <= 900 else Q()
     rows = rows.filter(Q(allocated_minor__lt=F("amount_minor")) | touched) if touched else rows
-    frame = bulk.read(rows.values("id", "customer_id", "number", "currency", "received_on", "amount_minor", "allocated_minor"))
+    columns = ["id", "customer_id", "number", "currency", "received_on", "amount_minor", "allocated_minor", "state"]
+    frame = bulk.read(rows.values(*columns)).filter((pl.col("state") == Payment.State.RECEIVED) | pl.col("id").is_in(gone))
     left = pl.col("amount_minor") - pl.col("allocated_minor") + pl.col("later").fill_null(0)
     return (
         frame.rename({"id": "payment_id"})
@@ -127,6 +147,12 @@ def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
         .filter(pl.col("left_minor") > 0)
         .select("payment_id", "customer_id", "number", "currency", "received_on", "left_minor")
     )
+
+
+def returned(*, entity_id: int, after: date | None = None) -> pl.DataFrame:
+    """Payments that the bank took back (later than a day, when given): payment_id i64, returned_on date."""
+    found = books.reversals(entity_id=entity_id, kind="payment_received", after=after)
+    return found.select(payment_id=pl.col("source").str.strip_prefix("payment:").cast(pl.Int64), returned_on="reversed_on")
 
 
 def _allocated_after(as_of: date) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from topline.kernel import clock
 from topline.kernel.actor import Actor
+from topline.kernel.errors import NotFound
 from topline.kernel.models import AuditRecord
 from topline.team.models import ApiToken, Area, Member, Task
 from topline.team.roles import SYSTEM, permissions_of
@@ -99,6 +100,14 @@ def tasks(
         }
         for t in rows.order_by("due_on", "id")[:limit]
     ]
+
+
+def task(task_id: int) -> Task:
+    """One task. Raises: NotFound."""
+    found = Task.objects.filter(pk=task_id).first()
+    if found is None:
+        raise NotFound(f"There is no task {task_id}.", field="task_id")
+    return found
 
 
 def tokens(member_id: int) -> list[ApiToken]:

@@ -75,3 +75,28 @@ class PlannedOutflow(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(amount_minor__gt=0), name="outflow_is_positive")]
+
+
+class FrozenForecast(models.Model):
+    """A cash forecast as it was told on a day, kept by value so that it can be scored when truth arrives. Append-only.
+
+    days       a list of {day, p10_minor, p50_minor, p90_minor, mean_minor, in_minor, out_minor}
+    payrolls   a list of {name, debit_on, amount_minor, probability_ppm}
+    """
+
+    append_only = True
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    as_of = models.DateField()
+    currency = models.CharField(max_length=3)
+    opening_minor = models.BigIntegerField()
+    days = models.JSONField(default=list)
+    receipts = models.JSONField(default=list, help_text="expected per invoice: invoice_id, customer_id, amount_minor, p50_on")
+    outflows = models.JSONField(default=list)
+    payrolls = models.JSONField(default=list)
+    spread_ppm = models.IntegerField(default=1_000_000)
+    model_version = models.CharField(max_length=64, blank=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["entity", "as_of"], name="one_frozen_forecast_per_day")]

@@ -44,6 +44,13 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def exact(value: int | float | Fraction | None) -> str:
+    """A figure for programs: integers as they are, others with nine decimals, empty where it is undefined."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{float(value):.9f}"
+
+
 FILTERS: dict[str, Any] = {
     "money": money,
     "day": day,
@@ -52,4 +59,5 @@ FILTERS: dict[str, Any] = {
     "decimal": decimal,
     "percent": percent,
     "plural": plural,
+    "exact": exact,
 }

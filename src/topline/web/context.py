@@ -13,8 +13,10 @@ from topline.web.navigation import entries_for
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
-    """Context of the shell; one statement for the company's name."""
+    """Context of the shell; `base` is the whole page, or for a request by htmx only its results. One or two statements."""
     actor = getattr(request, "actor", None)
+    htmx = getattr(request, "htmx", None)
+    part = htmx is not None and bool(htmx) and not htmx.history_restore_request
     theme = request.COOKIES.get("theme", "")
     name = ""
     if actor is not None:
@@ -30,4 +32,5 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "theme": theme if theme in ("light", "dark") else "",
         "company_name": name,
         "messages": get_messages(request),
+        "base": "ui/part.html" if part else "ui/page.html",
     }

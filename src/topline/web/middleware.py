@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 
 from topline.team.models import Member
 from topline.team.queries import actor_of
@@ -32,6 +33,7 @@ class ActorMiddleware:
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
         response["X-Request-ID"] = request_id
+        patch_vary_headers(response, ["HX-Request"])
         if not request.path.startswith(("/static/", "/healthz")):
             actor = request.actor  # type: ignore[attr-defined]
             duration = round(1000 * (time.perf_counter() - started), 1)

@@ -25,10 +25,13 @@ from topline.receivables import figures
 from topline.team import queries as team
 from topline.timeline import queries as timeline
 from topline.timeline.kinds import KINDS
-from topline.ui.access import Asked, page
+from topline.ui.access import Asked, page, refusal
 from topline.ui.charts import balance_chart, bar_chart
+from topline.ui.export import export
 from topline.ui.tables import Column
 from topline.web import today as today_query
+from topline.web.figures import FIGURES
+from topline.web.figures import Asked as AskedFigure
 from topline.web.search import search
 
 ITEMS = [
@@ -111,6 +114,41 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
             "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
         },
     )  # fmt: skip
+
+
+@page("web.today")
+def figures_page(request: Asked) -> HttpResponse:
+    """The dictionary of figures: what each means and how it is made."""
+    known = [d for d in FIGURES.values() if request.actor.may(d.permission)]
+    return render(request, "web/figures.html", {"figures": known})
+
+
+@page("web.today")
+def figure(request: Asked, key: str) -> HttpResponse:
+    """One figure explained: definition, formula, source, day, filters, and the rows that add up to it."""
+    definition = FIGURES.get(key)
+    if definition is None:
+        raise NotFound(f"There is no figure {key!r}.", field="key", remedy="See the list of figures.")
+    if not request.actor.may(definition.permission):
+        return refusal(
+            request, 403, "This figure is not for your role.", f"Ask an Owner for a role that allows {definition.permission}."
+        )
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    params = request.GET.dict()
+    found = definition.explain(AskedFigure(entity, as_of, params))
+    for part in found.parts:
+        for row in part.rows:
+            row["currency"] = found.currency
+    if (form := request.GET.get("export", "")) in ("csv", "xlsx"):
+        rows = [row for part in found.parts for row in part.rows]
+        return export(rows, found.parts[0].columns if found.parts else [], name=f"{key}-{as_of}", form=form)
+    filters = {k: v for k, v in params.items() if k in ("customer", "currency", "invoice", "payment", "account")}
+    names = market.names([int(filters["customer"])]) if filters.get("customer", "").isdigit() else {}
+    if names:
+        filters["customer"] = next(iter(names.values()))
+    context = {"definition": definition, "found": found, "as_of": as_of, "filters": filters, "query": request.GET.urlencode()}
+    return render(request, "web/figure.html", context)
 
 
 @page("web.portal")

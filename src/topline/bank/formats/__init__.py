@@ -7,6 +7,8 @@ from collections.abc import Callable
 from topline.bank.formats import bai2, camt, coda, mt940, norma43, ofx, tabular
 from topline.bank.formats.detect import detect
 from topline.bank.formats.model import NotThisFormat, Statement, StatementEntry, StatementRefused, check_balance
+from topline.engine.sheets.profile import DateOrder, DecimalMark
+from topline.engine.sheets.typed import EARLIEST, LATEST
 from topline.kernel.errors import DomainError
 
 __all__ = ["NotThisFormat", "Statement", "StatementEntry", "StatementRefused", "check_balance", "detect", "read_statements"]
@@ -18,15 +20,25 @@ READERS: dict[str, Callable[[bytes], list[Statement]]] = {
 _NAMES = {
     "xml": "XML, but no camt statement",
     "pdf": "a PDF",
+    "zip": "a ZIP archive: unpack it first",
     "qif": "QIF, which has neither account nor balance",
     "unknown": "no bank file that we know",
 }
 
 
-def read_statements(content: bytes, *, name: str = "", currency: str | None = None, profile: str = "") -> list[Statement]:
+def read_statements(
+    content: bytes,
+    *,
+    name: str = "",
+    currency: str | None = None,
+    profile: str = "",
+    date_order: DateOrder | None = None,
+    decimal_mark: DecimalMark | None = None,
+) -> list[Statement]:
     """Read a bank file, whatever its format; what it is is told by its content, not by its name.
 
     currency, profile  for sheets: the currency where none is named, and the profile (else the best fitting one)
+    date_order, decimal_mark  for sheets: what the caller says instead of the profile
     Raises: StatementRefused, or another DomainError, with one sentence and its cure; nothing else.
     """
     label = name or "The file"
@@ -39,17 +51,24 @@ def read_statements(content: bytes, *, name: str = "", currency: str | None = No
             remedy="Ask the bank for a shorter period.",
         )
     found = detect(content)
-    if found in {"csv", "xlsx"}:
-        return [check_balance(s) for s in tabular.read(content, name=label, profile=profile, currency=currency)]
-    if found not in READERS:
+    if found not in {*READERS, "csv", "xlsx"}:
         raise NotThisFormat(
             f"{label} looks like {_NAMES.get(found, found)}.",
             field="file",
             remedy="Export a camt.053, MT940, OFX, BAI2, CODA, Norma 43, CSV or XLSX file.",
         )
     try:
-        statements = [check_balance(statement) for statement in READERS[found](content)]
-    except DomainError:
+        if found in READERS:
+            read = READERS[found](content)
+        else:
+            read = tabular.read(
+                content, name=label, profile=profile, currency=currency, date_order=date_order, decimal_mark=decimal_mark
+            )
+        statements = [check_balance(_within_time(statement)) for statement in read]
+    except DomainError as error:
+        if label not in error.message:
+            error.message = f"{label}: {error.message}"
+        error.remedy = error.remedy or "Fetch it from the bank again."
         raise
     except (ValueError, IndexError, KeyError, OverflowError, RecursionError) as error:
         raise StatementRefused(
@@ -60,3 +79,17 @@ def read_statements(content: bytes, *, name: str = "", currency: str | None = No
             f"{label} looks like {found} but holds no statement.", field="file", remedy="Fetch it from the bank again."
         )
     return statements
+
+
+def _within_time(statement: Statement) -> Statement:
+    days = [entry.booked_on for entry in statement.entries]
+    odd = next(
+        (day for day in (*days, statement.opening_on, statement.closing_on) if day and not EARLIEST <= day <= LATEST), None
+    )
+    if odd is not None:
+        raise StatementRefused(
+            f"Statement {statement.statement_id or '?'} of account {statement.account or '?'} has the day {odd}, outside 1900 to 2199.",
+            field="file",
+            remedy="Fetch it from the bank again.",
+        )
+    return statement

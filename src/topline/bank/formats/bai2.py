@@ -15,6 +15,7 @@ from topline.kernel import money
 _REMEDY = "Fetch the file from the bank again."
 # Summary codes for balances: ledger opening and closing.
 _OPENING, _CLOSING = "010", "015"
+_TRAILERS = {"49": "03", "98": "02", "99": "01"}
 
 
 @dataclass
@@ -24,7 +25,6 @@ class _Account:
     balances: dict[str, int]
     control: int
     entries: list[StatementEntry] = field(default_factory=list)
-    records: int = 1
 
 
 def read(content: bytes) -> list[Statement]:
@@ -39,8 +39,12 @@ def read(content: bytes) -> list[Statement]:
     account: _Account | None = None
     as_of, currency, group_sum, file_sum = date.min, "USD", 0, 0
     in_group = False
-    for line, cells in records:
+    counts = {"03": 0, "02": 0, "01": 0}  # records of the account, the group and the file so far
+    begun = {"03": 0, "02": 0, "01": 0}  # the same without continuations
+    for line, cells, lines in records:
         code = cells[0]
+        for level in ("01", "02", "03"):
+            counts[level], begun[level] = (lines, 1) if code == level else (counts[level] + lines, begun[level] + 1)
         if code == "02":
             in_group, group_sum = True, 0
             as_of, currency = _day(_cell(cells, 4), line), _cell(cells, 6) or "USD"
@@ -70,26 +74,35 @@ def read(content: bytes) -> list[Statement]:
             _check(_cell(cells, 1), file_sum, "the file", line)
         elif code not in {"01"}:
             raise StatementRefused(f"Record {line}: {code!r} is no BAI2 record.", remedy=_REMEDY)
+        if code in _TRAILERS:
+            _check_count(cells, {counts[_TRAILERS[code]], begun[_TRAILERS[code]]}, line)
     if account is not None or records[-1][1][0] != "99":
         raise StatementRefused("The file has no trailer (99): it is cut off.", remedy=_REMEDY)
     return statements
 
 
-def _records(content: bytes) -> list[tuple[int, list[str]]]:
-    """Logical records with the line where each begins; continuations (88) are joined to the record above."""
+def _check_count(cells: list[str], found: set[int], line: int) -> None:
+    """The last cell of a trailer counts the records since its header; some banks leave the continuations out."""
+    given = _integer(_cell(cells, len(cells) - 1), line)
+    if given and given not in found:
+        raise StatementRefused(f"Record {line}: the trailer counts {given} records, there are {max(found)}.", remedy=_REMEDY)
+
+
+def _records(content: bytes) -> list[tuple[int, list[str], int]]:
+    """Logical records, the line where each begins and how many lines it has; continuations (88) are joined to the record above."""
     text = content.decode("utf-8-sig", errors="replace")
-    joined: list[tuple[int, str]] = []
+    joined: list[tuple[int, str, int]] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line:
             continue
         if line.startswith("88,") and joined:
-            start, before = joined[-1]
+            start, before, lines = joined[-1]
             free_text = before.startswith("16,") and not before.endswith("/")
-            joined[-1] = (start, before.removesuffix("/") + ("\n" if free_text else ",") + line[3:])
+            joined[-1] = (start, before.removesuffix("/") + ("\n" if free_text else ",") + line[3:], lines + 1)
         else:
-            joined.append((number, line))
-    return [(number, _split(line)) for number, line in joined]
+            joined.append((number, line, 1))
+    return [(number, _split(line), lines) for number, line, lines in joined]
 
 
 def _split(line: str) -> list[str]:
@@ -102,6 +115,9 @@ def _account(cells: list[str], group_currency: str, line: int) -> _Account:
     balances: dict[str, int] = {}
     control, rest = 0, [c.strip() for c in cells[3:]]
     while rest:
+        if not rest[0]:  # banks that leave the first balance empty, or end a record with one comma too many
+            rest = rest[1:]
+            continue
         code, amount = rest[0], rest[1] if len(rest) > 1 else ""
         funds = rest[3] if len(rest) > 3 else ""
         skip = (
@@ -109,12 +125,12 @@ def _account(cells: list[str], group_currency: str, line: int) -> _Account:
             + {"S": 3, "V": 2}.get(funds, 0)
             + (1 + 2 * int(rest[4]) if funds == "D" and len(rest) > 4 and rest[4].isdigit() else 0)
         )
-        if code and amount:
+        if amount:
             value = _integer(amount, line)
             balances.setdefault(code, value)
             control += value
         rest = rest[skip:]
-    return _Account(_cell(cells, 1), currency, balances, control)
+    return _Account("".join(_cell(cells, 1).split()), currency, balances, control)
 
 
 def _transaction(cells: list[str], account: _Account, as_of: date, line: int) -> tuple[StatementEntry, int]:

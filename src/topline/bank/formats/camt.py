@@ -45,7 +45,11 @@ def _statement(node: etree._Element, kind: Kind) -> Statement:
     )
     balances = {code: balance for balance in _all(node, "Bal") if (code := _text(balance, "Tp/CdOrPrtry/Cd"))}
     notes: list[str] = []
-    entries = tuple(_entry(entry) for entry in _all(node, "Ntry"))
+    # an advice may leave the days of its entries out: then it is about the day when it was written
+    written_on = _day(node, "CreDtTm", bare=True) if kind != "statement" else None
+    entries = tuple(_entry(entry, written_on) for entry in _all(node, "Ntry"))
+    if written_on is not None and any(_undated(entry) for entry in _all(node, "Ntry")):
+        notes.append("The bank gave no day for an entry; it counts on the day when the file was written.")
     currency = (
         _text(node, "Acct/Ccy")
         or next((_attribute(b, "Amt") for b in balances.values()), "")
@@ -86,10 +90,14 @@ def _statement(node: etree._Element, kind: Kind) -> Statement:
     )
 
 
-def _entry(node: etree._Element) -> StatementEntry:
+def _undated(node: etree._Element) -> bool:
+    return node.find("{*}BookgDt") is None and node.find("{*}ValDt") is None
+
+
+def _entry(node: etree._Element, written_on: date | None) -> StatementEntry:
     amount, currency = _amount(node)
     status = _text(node, "Sts/Cd") or _text(node, "Sts/Prtry") or _text(node, "Sts")
-    booked_on = _day(node, "BookgDt") or _day(node, "ValDt")
+    booked_on = _day(node, "BookgDt") or _day(node, "ValDt") or written_on
     if booked_on is None:
         raise StatementRefused(
             f"The entry in line {node.sourceline} has neither booking nor value date.", remedy="Fetch it from the bank again."

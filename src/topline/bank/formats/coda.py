@@ -23,6 +23,11 @@ def read(content: bytes) -> list[Statement]:
     ]
     if not lines or lines[0][1][0] != "0" or lines[0][1][5:11].strip().isdigit() is False:
         raise NotThisFormat("The file does not begin with a CODA header.")
+    if lines[0][1].rstrip()[-1:] != "2":
+        raise StatementRefused(
+            f"Line {lines[0][0]}: version {lines[0][1].rstrip()[-1:]} of CODA is not read; only 2 is.",
+            remedy="Ask the bank for version 2.",
+        )
     statements: list[Statement] = []
     begun: list[tuple[int, str]] = []
     for number, line in lines:
@@ -45,6 +50,7 @@ def _statement(lines: list[tuple[int, str]]) -> Statement:
     new = next((line for _, line in lines if line[0] == "8"), None)
     if old is None or new is None:
         raise StatementRefused("The statement has no old or no new balance (records 1 and 8).", remedy=_REMEDY)
+    _check_totals(lines)
     number, currency = _account(old)
     entries: list[StatementEntry] = []
     levels: list[int] = []
@@ -75,6 +81,18 @@ def _statement(lines: list[tuple[int, str]]) -> Statement:
         account_name=old[64:90].strip(),
         bank=header[60:71].strip(),
     )
+
+
+def _check_totals(lines: list[tuple[int, str]]) -> None:
+    """The trailer adds up debits and credits of all movements, parts of a globalised movement left out."""
+    at, trailer = lines[-1]
+    moved = [line for _, line in lines if line[:2] == "21" and line[6:10] == "0000"]
+    found = tuple(sum(_integer(line[32:47], at) for line in moved if line[31] == sign) for sign in "10")
+    given = (_integer(trailer[22:37], at), _integer(trailer[37:52], at))
+    if given != found:
+        raise StatementRefused(
+            f"Line {at}: the trailer gives debits and credits as {given}, the file holds {found} (thousandths).", remedy=_REMEDY
+        )
 
 
 def _account(line: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Format = Literal["camt", "mt940", "ofx", "qif", "bai2", "coda", "norma43", "xlsx", "csv", "xml", "pdf", "unknown"]
+Format = Literal["camt", "mt940", "ofx", "qif", "bai2", "coda", "norma43", "xlsx", "zip", "csv", "xml", "pdf", "unknown"]
 
 
 def detect(content: bytes) -> Format:
@@ -14,14 +14,14 @@ def detect(content: bytes) -> Format:
     text = head.decode("latin-1")
     first = text.splitlines()[0] if text else ""
     if head.startswith(b"PK\x03\x04"):
-        return "xlsx"
+        return "xlsx" if b"xl/" in content else "zip"
     if head.startswith(b"%PDF"):
         return "pdf"
     if "OFXHEADER" in text or re.search(r"<OFX>", text, re.IGNORECASE):
         return "ofx"
     if head.startswith(b"<"):
         return "camt" if re.search(rb"BkToCstmr|camt\.05[234]", content[:65_536]) else "xml"
-    if re.search(r"^:(20|25|28C?|60[FM]):", text, re.MULTILINE) or "{4:" in text:
+    if re.search(r"^:(13D?|2[058]C?|25P|34F|6[0-5][FM]?|86|90[CD]):", text, re.MULTILINE) or "{4:" in text:
         return "mt940"
     if text.startswith(("!Type:", "!Account")):
         return "qif"

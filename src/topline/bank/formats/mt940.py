@@ -31,7 +31,7 @@ def read(content: bytes) -> list[Statement]:
     text = _text(content)
     fields = _fields(text)
     if not any(tag.startswith(("20", "60", "61")) for tag, _ in fields):
-        raise NotThisFormat("The file holds no MT940 fields.")
+        raise NotThisFormat("The file holds no MT940 statement (fields 20, 60, 61).", remedy="Export whole statements.")
     groups: list[list[tuple[str, str]]] = []
     for tag, value in fields:
         if tag == "20" or not groups:
@@ -50,6 +50,11 @@ def _statement(fields: list[tuple[str, str]]) -> tuple[Statement, bool, bool]:
     opening_on = next((_balance(v)[1] for t, v in fields if t in {"60F", "60M"}), None)
     for tag, value in fields:
         if tag == "61":
+            if {"62F", "62M"} & set(found):
+                raise StatementRefused(
+                    f"{value.strip()[:40]!r} is a movement after the closing balance (field 61 after 62).",
+                    remedy="Fetch the file from the bank again.",
+                )
             movements.append(_movement(value, currency, opening_on))
         elif tag == "86" and movements and not ({"62F", "62M"} & set(found)):
             movements[-1] = _described(movements[-1], value)

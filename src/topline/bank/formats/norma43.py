@@ -29,15 +29,17 @@ def read(content: bytes) -> list[Statement]:
         if code == "11":
             current = _account(line, number)
         elif code == "88":
-            if int(line[20:26].strip() or 0) not in {number - 1, len(lines) - 1}:
+            if _integer(line[20:26], number) > number:  # some banks count fewer; more means that records are lost
                 raise StatementRefused(
-                    f"Line {number}: the file says {line[20:26]} records, it has {len(lines) - 1}.", remedy=_REMEDY
+                    f"Line {number}: the bank wrote {line[20:26]} records, only {len(lines) - 1} are here.", remedy=_REMEDY
                 )
         elif current is None:
             raise StatementRefused(f"Line {number}: a record {code} stands outside an account.", remedy=_REMEDY)
         elif code == "22":
             current = replace(current, entries=(*current.entries, _movement(line, current.currency, number)))
         elif code == "23":
+            if not current.entries:
+                raise StatementRefused(f"Line {number}: a text (23) stands before any movement.", remedy=_REMEDY)
             last = current.entries[-1]
             text = " ".join(filter(None, [last.remittance_information, line[4:42].strip(), line[42:80].strip()]))
             current = replace(current, entries=(*current.entries[:-1], replace(last, remittance_information=text)))
@@ -48,6 +50,8 @@ def read(content: bytes) -> list[Statement]:
             raise StatementRefused(f"Line {number}: {code!r} is no Norma 43 record.", remedy=_REMEDY)
     if current is not None:
         raise StatementRefused("An account has no end record (33): the file is cut off.", remedy=_REMEDY)
+    if lines[-1][1][:2] != "88":
+        raise StatementRefused("The file has no end record (88): it is cut off.", remedy=_REMEDY)
     return statements
 
 

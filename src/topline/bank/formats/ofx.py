@@ -26,7 +26,9 @@ def read(content: bytes) -> list[Statement]:
         for m in re.finditer(rf"<{name}>(.*?)(?=</{name}>|<{name}>|\Z)", text, re.IGNORECASE | re.DOTALL)
     ]
     if not re.search(r"<OFX>", text, re.IGNORECASE):
-        raise NotThisFormat("The file holds no <OFX> element.")
+        raise NotThisFormat("The file holds no <OFX> element.", remedy="Export it again.")
+    if "</OFX>" not in text:
+        raise StatementRefused("The file has no end (</OFX>): it is cut off.", remedy="Export it again.")
     if not blocks:
         raise StatementRefused(
             "The OFX file holds no bank or card statement.",
@@ -130,6 +132,15 @@ def _day(text: str, what: str) -> date | None:
 def _text(content: bytes) -> str:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise StatementRefused("The file carries a document type or entities, which OFX never does.", remedy="Export it again.")
+    if b"<!--" in content:
+        raise StatementRefused(
+            "The file carries a comment, which OFX never does: something was taken out of it.", remedy="Export it again."
+        )
+    text = _decoded(content)
+    return re.sub(r"<(/?)([A-Za-z0-9_.]+)>", lambda tag: f"<{tag[1]}{tag[2].upper()}>", text)
+
+
+def _decoded(content: bytes) -> str:
     declared = re.search(rb"CHARSET:\s*(\d+)|encoding=\"([\w-]+)\"", content[:600])
     try:
         return content.decode("utf-8-sig")

@@ -18,35 +18,46 @@ def parse(content: bytes) -> etree._Element:
     if not start.startswith(b"<"):
         raise NotThisFormat("The file is not XML.")
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise StatementRefused(
-            "The XML carries a document type or entities, which statements never do.",
-            remedy="Fetch the file from the bank again.",
-        )
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True)
+        raise _declared()
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         root = etree.fromstring(start, parser)
     except etree.XMLSyntaxError as error:
+        if "depth" in (error.msg or ""):
+            raise _too_deep() from error
         raise StatementRefused(
             f"The XML breaks in line {error.lineno}: {error.msg}.",
             remedy="Fetch the file from the bank again.",
             line=error.lineno,
         ) from error
+    if root.getroottree().docinfo.internalDTD is not None:  # written in another encoding than the search above sees
+        raise _declared()
     _check(root)
     return root
 
 
+def _declared() -> StatementRefused:
+    return StatementRefused(
+        "The XML carries a document type or entities, which statements never do.", remedy="Fetch the file from the bank again."
+    )
+
+
+def _too_deep() -> StatementRefused:
+    return StatementRefused(f"The XML nests deeper than {MAX_DEPTH} levels.", remedy="Fetch the file from the bank again.")
+
+
 def _check(root: etree._Element) -> None:
     depth = 0
-    for event, node in etree.iterwalk(root, events=("start", "end", "comment")):
-        if event == "comment":
+    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
+        if event in {"comment", "pi"}:
             parent = node.getparent()
             if parent is not None and not any(isinstance(child.tag, str) for child in parent):
                 raise StatementRefused(
-                    f"Line {node.sourceline} hides a comment inside a value.",
+                    f"Line {node.sourceline} hides a comment or an instruction inside a value.",
                     remedy="Fetch the file from the bank again.",
                     line=node.sourceline,
                 )
             continue
         depth += 1 if event == "start" else -1
         if depth > MAX_DEPTH:
-            raise StatementRefused(f"The XML nests deeper than {MAX_DEPTH} levels.", remedy="Fetch the file from the bank again.")
+            raise _too_deep()

@@ -13,6 +13,7 @@ from topline.kernel.errors import Invalid
 
 ColumnType = Literal["text", "amount", "date", "integer", "currency"]
 DateOrder = Literal["dmy", "mdy", "ymd", "detect"]
+DecimalMark = Literal[".", ","]
 
 
 class ProfileInvalid(Invalid):
@@ -26,12 +27,13 @@ class Column:
     """One thing to take from a sheet.
 
     header    the column's name there, or several by which it goes (compared without case and blanks)
-    required  whether an empty cell is a problem; negate: turn the sign of amounts; default: for empty cells
+    required  whether an empty cell is a problem; present: whether the column must be there, though its cells may be empty; negate: turn the sign of amounts; default: for empty cells
     """
 
     header: tuple[str, ...] = ()
     type: ColumnType = "text"
     required: bool = False
+    present: bool = False
     negate: bool = False
     default: str = ""
 
@@ -44,17 +46,21 @@ class Profile:
     constants     facts that the file lacks: currency, entity, bank_account, terms, ...
     skip_if_empty columns without which a row is no record (blank lines, footers)
     fold          text columns of rows that lack the `skip_if_empty` columns are appended to the record above
+    footer        rows below the last one with a day in the first `skip_if_empty` column are the sheet's closing words
+    facts         cells outside the records: name to {above: rows above the header, or below: rows after the last record, cell: place from 1}
     """
 
     id: str
     kind: str
     title: str
     columns: dict[str, Column]
-    decimal_mark: Literal[".", ","] | None = None
+    decimal_mark: DecimalMark | None = None
     date_order: DateOrder = "detect"
     constants: dict[str, Any] = field(default_factory=dict)
     skip_if_empty: tuple[str, ...] = ()
     fold: tuple[str, ...] = ()
+    footer: bool = False
+    facts: dict[str, dict[str, int]] = field(default_factory=dict)
     delimiter: str | None = None
     drop_nul: bool = False
     notes: str = ""
@@ -66,34 +72,48 @@ class Profile:
 
 
 def load_profile(path: Path) -> Profile:
-    """Read one profile.
+    """Read the one profile of a file.
 
     Raises: ProfileInvalid with the file, the key and what is allowed.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProfileInvalid(f"{path.name} is not YAML: {error}.", field="profile") from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
-        raise ProfileInvalid(f"{path.name} needs a mapping `columns`.", field="profile")
-    _known(raw, {f.name for f in fields(Profile)}, path.name)
-    columns = {name: _column(spec, f"{path.name}: {name}") for name, spec in raw.pop("columns").items()}
-    for key in ("skip_if_empty", "fold"):
-        if key in raw:
-            raw[key] = tuple(raw[key])
-            _known(dict.fromkeys(raw[key]), set(columns), f"{path.name}: {key}")
-    try:
-        return Profile(columns=columns, **raw)
-    except TypeError as error:
-        raise ProfileInvalid(
-            f"{path.name}: {error}.", field="profile", remedy="A profile needs id, kind, title and columns."
-        ) from error
+    found = _read(path)
+    if len(found) != 1:
+        raise ProfileInvalid(f"{path.name} holds {len(found)} profiles, not one.", field="profile")
+    return found[0]
 
 
 @cache
 def load_profiles(folder: Path) -> dict[str, Profile]:
-    """All profiles of a folder by id. Raises: ProfileInvalid."""
-    return {profile.id: profile for profile in (load_profile(path) for path in sorted(folder.glob("*.yaml")))}
+    """All profiles of a folder by id; a file may hold several, parted by `---`. Raises: ProfileInvalid."""
+    return {profile.id: profile for path in sorted(folder.glob("*.yaml")) for profile in _read(path)}
+
+
+def _read(path: Path) -> list[Profile]:
+    try:
+        return [_profile(raw, path.name) for raw in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProfileInvalid(f"{path.name} is not YAML: {error}.", field="profile") from error
+
+
+def _profile(raw: Any, name: str) -> Profile:
+    if not isinstance(raw, dict) or not isinstance(raw.get("columns"), dict):
+        raise ProfileInvalid(f"{name} needs a mapping `columns`.", field="profile")
+    _known(raw, {f.name for f in fields(Profile)}, name)
+    columns = {column: _column(spec, f"{name}: {column}") for column, spec in raw.pop("columns").items()}
+    for key in ("skip_if_empty", "fold"):
+        if key in raw:
+            raw[key] = tuple(raw[key])
+            _known(dict.fromkeys(raw[key]), set(columns), f"{name}: {key}")
+    if raw.get("footer") and not raw.get("skip_if_empty"):
+        raise ProfileInvalid(f"{name}: footer needs skip_if_empty, whose first column holds the days.", field="profile")
+    for fact, place in raw.get("facts", {}).items():
+        _known(place, {"above", "below", "cell"}, f"{name}: {fact}")
+    try:
+        return Profile(columns=columns, **raw)
+    except TypeError as error:
+        raise ProfileInvalid(
+            f"{name}: {error}.", field="profile", remedy="A profile needs id, kind, title and columns."
+        ) from error
 
 
 def _column(spec: Any, where: str) -> Column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -96,11 +97,14 @@ def decode(content: bytes, name: str, *, drop_nul: bool = False) -> tuple[str, s
 
 
 def _delimiter(text: str) -> str:
-    """The mark that splits most of the first lines into the same, largest number of cells."""
-    sample = [line for line in text.splitlines()[:200] if line.strip()]
+    """The mark that splits most of the first lines into the same, largest number of cells.
+
+    Marks within quotes do not count, nor commas between digits: those part thousands or cents wherever another mark parts cells.
+    """
+    sample = [re.sub(r'"[^"]*"', "", line) for line in text.splitlines()[:200] if line.strip()]
     best, score = ",", (0, 0)
     for mark in DELIMITERS:
-        counts = Counter(len(next(csv.reader([line], delimiter=mark))) for line in sample)
+        counts = Counter(1 + (re.sub(r"(?<=\d),(?=\d)", "", line) if mark == "," else line).count(mark) for line in sample)
         cells, lines = max(
             ((n, c) for n, c in counts.items() if n > 1), key=lambda x: (x[1] * min(x[0], 4), x[0]), default=(1, 0)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -24,11 +25,15 @@ class Typed:
     """rows  the good records: `row` and a column per profile column (amounts i64 minor units, days as dates), constants filled in
     problems  one row per refused cell: row, column, value, code, message, remedy; their records are not among the rows
     detected  what was found out: decimal mark, order of days
+    facts  texts of the cells outside the records that the profile asks for
+    footer  the closing rows: `row` and the profile's columns as text; they are no records
     """
 
     rows: pl.DataFrame
     problems: pl.DataFrame
     detected: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    footer: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def typed(sheet: Sheet, profile: Profile) -> Typed:
@@ -37,9 +42,10 @@ def typed(sheet: Sheet, profile: Profile) -> Typed:
     Raises: SheetRefused when a required column is missing, the order of day and month or the decimal mark cannot be known.
     """
     header_at, places = find_header(sheet, profile)
-    body = sheet.cells.slice(header_at + 1)
+    body, tail = _parted(sheet.cells.slice(header_at + 1), profile, places)
     headers = {name: sheet.cells[f"c{place}"][header_at] or name for name, place in places.items()}
-    picked = body.select("row", *[pl.col(f"c{place}").str.strip_chars().alias(name) for name, place in places.items()])
+    chosen = ["row", *[pl.col(f"c{place}").str.strip_chars().alias(name) for name, place in places.items()]]
+    picked = body.select(chosen)
     long = _ragged(sheet, body, header_at, places)
     picked = _fold(picked, profile)
     for name, column in profile.columns.items():
@@ -76,7 +82,7 @@ def typed(sheet: Sheet, profile: Profile) -> Typed:
                 picked = picked.with_columns(text.alias(name))
     told = pl.concat(problems).sort("row")
     rows = picked.join(told.select("row").unique(), on="row", how="anti", maintain_order="left")
-    return Typed(rows, told, detected | sheet.detected)
+    return Typed(rows, told, detected | sheet.detected, _facts(sheet.cells, header_at, tail, profile), tail.select(chosen))
 
 
 def find_header(sheet: Sheet, profile: Profile) -> tuple[int, dict[str, int]]:
@@ -85,7 +91,7 @@ def find_header(sheet: Sheet, profile: Profile) -> tuple[int, dict[str, int]]:
     Raises: SheetRefused naming the columns that are missing and those that are there.
     """
     wanted = {name: [_folded(h) for h in column.header] for name, column in profile.columns.items() if column.header}
-    required = {name for name in wanted if profile.columns[name].required}
+    required = {name for name in wanted if profile.columns[name].required or profile.columns[name].present}
     best: tuple[int, int, dict[str, int]] = (-1, 0, {})
     for position, record in enumerate(sheet.cells.head(60).drop("row").iter_rows()):
         cells = [_folded(cell or "") for cell in record]
@@ -112,7 +118,29 @@ def find_header(sheet: Sheet, profile: Profile) -> tuple[int, dict[str, int]]:
 
 
 def _folded(header: str) -> str:
-    return "".join(header.split()).lower().strip("\ufeff:*")
+    """A header as it is compared: letters beyond ASCII count as one and the same, since banks and mailers garble them."""
+    return re.sub(r"[^\x00-\x7f]", "?", "".join(header.split()).lower().strip("\ufeff:*"))
+
+
+def _parted(body: pl.DataFrame, profile: Profile, places: dict[str, int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The records, and the closing words below the last row that bears a day (none unless the profile expects them)."""
+    if not profile.footer or body.is_empty():
+        return body, body.clear()
+    days = body[f"c{places[profile.skip_if_empty[0]]}"].str.strip_chars().str.contains(f"{_DAY}|^\\d{{8}}$").fill_null(False)
+    last = days.arg_true().max()
+    if last is None:
+        return body, body.clear()
+    return body.head(int(last) + 1), body.slice(int(last) + 1)  # type: ignore[arg-type]
+
+
+def _facts(cells: pl.DataFrame, header_at: int, tail: pl.DataFrame, profile: Profile) -> dict[str, str]:
+    found = {}
+    for name, place in profile.facts.items():
+        above, below = header_at - place.get("above", 0), place.get("below", 0) - 1
+        row = cells.slice(above, 1) if "above" in place and above >= 0 else tail.slice(max(below, 0), 1)
+        column = f"c{place['cell'] - 1}"
+        found[name] = str(row[column][0] or "").strip() if row.height and column in row.columns else ""
+    return found
 
 
 def _ragged(sheet: Sheet, body: pl.DataFrame, header_at: int, places: dict[str, int]) -> pl.DataFrame:

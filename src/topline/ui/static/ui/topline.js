@@ -20,12 +20,27 @@
     button.setAttribute("aria-expanded", String($(".side").classList.toggle("open")));
   });
 
-  // Forms are sent once; a button that asks first says what it will do.
+  // Forms are sent once; a button that asks first says what it will do, and nothing happens until the answer is yes.
+  const question = $("#question");
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (button?.dataset.confirm && !window.confirm(button.dataset.confirm)) return event.preventDefault();
+    if (question && button?.dataset.confirm && !button.dataset.agreed) {
+      event.preventDefault();
+      $("p", question).textContent = button.dataset.confirm;
+      $("[value=yes]", question).textContent = button.textContent.trim();
+      question.returnValue = "";
+      question.onclose = () => {
+        if (question.returnValue !== "yes") return button.focus();
+        button.dataset.agreed = "1";
+        button.form.requestSubmit(button);
+      };
+      question.showModal();
+      return;
+    }
     if (event.target.method === "post") setTimeout(() => { if (button) button.disabled = true; }, 0);
-  });
+  }, true);
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-dismiss]")) event.target.closest(".alert").remove(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) document.querySelectorAll("button[disabled]").forEach((button) => { button.disabled = false; }); });
   document.addEventListener("change", (event) => { if (event.target.closest("[data-autosubmit]")) event.target.form.requestSubmit(); });
   document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
 

@@ -1,0 +1,3 @@
+"use strict";
+const place = document.getElementById("api-docs");
+SwaggerUIBundle({ url: place.dataset.openapi, domNode: place, deepLinking: true, validatorUrl: null });

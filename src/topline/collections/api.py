@@ -1,0 +1,325 @@
+"""Contacts, promises, disputes, payment plans and reminders over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ninja import Query
+from pydantic import Field
+
+from topline.books import queries as books
+from topline.collections import actions, reminders, timing
+from topline.collections.models import Contact, Dispute, PaymentPlan, Promise, Reminder
+from topline.ui.wire import (
+    MAX_ROWS,
+    Asked,
+    Body,
+    Caller,
+    Code,
+    Day,
+    Flag,
+    Id,
+    Ids,
+    Name,
+    OfCompany,
+    Page,
+    Positive,
+    Ref,
+    Room,
+    Whole,
+    done,
+    frame,
+    once,
+    page,
+)
+
+room = Room(tags=["Collections"])
+PROMISE = [
+    "id",
+    "entity_id",
+    "customer_id",
+    "currency",
+    "amount_minor",
+    "made_on",
+    "due_on",
+    "state",
+    "paid_minor",
+    "judged_on",
+    "note",
+]
+DISPUTE = [
+    "id",
+    "invoice_id",
+    "state",
+    "reason",
+    "amount_minor",
+    "note",
+    "owner_id",
+    "raised_on",
+    "deadline_on",
+    "resolved_on",
+    "credit_note_id",
+    "resolution",
+]
+PLAN = ["id", "entity_id", "customer_id", "currency", "total_minor", "agreed_on", "grace_days", "state", "ended_on", "note"]
+REMINDER = [
+    "id",
+    "entity_id",
+    "customer_id",
+    "step",
+    "channel",
+    "recipient",
+    "subject",
+    "state",
+    "why",
+    "planned_on",
+    "sent_at",
+    "replied_at",
+]
+CONTACT = ["id", "entity_id", "customer_id", "channel", "outcome", "person", "note", "occurred_on", "recorded_at", "actor_key"]
+Text = Annotated[str, Field(max_length=4_000)]
+Note = Annotated[str, Field(max_length=300)]
+
+
+class NewContact(Body):
+    customer_id: Ref
+    channel: Literal["call", "email", "letter", "message", "meeting", "note"]
+    outcome: Literal["reached", "not_reached", "promised", "disputed", "replied", "bounced", "sent", "other"]
+    occurred_on: Day
+    person: Name = ""
+    note: Text = ""
+
+
+class DeskSet(Body):
+    customer_id: Ref
+    snoozed_until: Day | None = None
+    no_reminders: Flag = False
+    note: Note = ""
+
+
+class Promised(Body):
+    invoice_id: Ref
+    amount_minor: Positive
+
+
+class NewPromise(Body):
+    customer_id: Ref
+    made_on: Day
+    due_on: Day
+    items: Annotated[list[Promised], Field(min_length=1, max_length=MAX_ROWS)]
+    note: Note = ""
+
+
+class NewDispute(Body):
+    invoice_id: Ref
+    reason: Literal[
+        "price",
+        "quantity",
+        "quality",
+        "not_delivered",
+        "not_ordered",
+        "missing_purchase_order",
+        "wrong_address",
+        "duplicate",
+        "tax",
+        "other",
+    ]
+    raised_on: Day
+    deadline_on: Day
+    amount_minor: Positive | None = None
+    note: Text = ""
+    owner_id: Ref | None = None
+
+
+class Resolution(Body):
+    state: Literal["credited", "rejected", "paid"]
+    resolved_on: Day
+    resolution: Annotated[str, Field(min_length=1, max_length=300)]
+    credit_note_id: Ref | None = None
+
+
+class Part(Body):
+    due_on: Day
+    amount_minor: Positive
+
+
+class NewPlan(Body):
+    customer_id: Ref
+    invoice_ids: Ids
+    instalments: Annotated[list[Part], Field(min_length=1, max_length=120)]
+    agreed_on: Day
+    grace_days: Annotated[int, Field(strict=True, ge=0, le=60)] = 3
+    note: Note = ""
+
+
+class PlanEnd(Body):
+    on: Day
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class AsOf(Body):
+    as_of: Day
+
+
+class PolicySet(Body):
+    segment: Code = ""
+    minimum_minor: Whole = 0
+    quiet_from_hour: Annotated[int, Field(strict=True, ge=1, le=24)] = 18
+    quiet_until_hour: Annotated[int, Field(strict=True, ge=0, le=23)] = 8
+    is_on: Flag = True
+
+
+class Release(Body):
+    recipient: Annotated[str, Field(max_length=254)] = ""
+
+
+class Drop(Body):
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Outcome(Body):
+    state: Literal["sent", "failed", "held", "bounced"]
+    why: Note = ""
+    on: Day | None = None
+
+
+class Answer(Body):
+    message_id: Annotated[str, Field(min_length=1, max_length=200)]
+    text: Text
+    is_bounce: Flag = False
+
+
+@room.reads("/contacts", "collections.view", Page)
+def list_contacts(request: Caller, asked: Query[Asked]) -> Any:
+    """Contacts about money."""
+    return page(Contact.objects.filter(entity_id=books.entity(asked.company or None).pk), CONTACT, asked)
+
+
+@room.reads("/promises", "collections.view", Page)
+def list_promises(request: Caller, asked: Query[Asked]) -> Any:
+    """What customers promised, and whether they kept it."""
+    return page(Promise.objects.filter(entity_id=books.entity(asked.company or None).pk), PROMISE, asked)
+
+
+@room.reads("/disputes", "collections.view", Page)
+def list_disputes(request: Caller, asked: Query[Asked]) -> Any:
+    """What customers contest."""
+    return page(Dispute.objects.filter(invoice__entity_id=books.entity(asked.company or None).pk), DISPUTE, asked)
+
+
+@room.reads("/payment-plans", "collections.view", Page)
+def list_plans(request: Caller, asked: Query[Asked]) -> Any:
+    """Agreements to pay in parts."""
+    return page(PaymentPlan.objects.filter(entity_id=books.entity(asked.company or None).pk), PLAN, asked)
+
+
+@room.reads("/reminders", "collections.view", Page)
+def list_reminders(request: Caller, asked: Query[Asked]) -> Any:
+    """Reminders with what became of each."""
+    return page(Reminder.objects.filter(entity_id=books.entity(asked.company or None).pk), REMINDER, asked)
+
+
+@room.does("/contacts", "collections.log_contact")
+def log_contact(request: Caller, target: Query[OfCompany], body: NewContact) -> Any:
+    """Write down a contact; answers with its id."""
+    return done(actions.log_contact(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/desk", "collections.set_desk")
+def set_desk(request: Caller, target: Query[OfCompany], body: DeskSet) -> Any:
+    """Snooze a customer, or keep the ladder from them."""
+    return done(actions.set_desk(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/promises", "collections.record_promise")
+def record_promise(request: Caller, target: Query[OfCompany], body: NewPromise) -> Any:
+    """Write down a promise; answers with its id."""
+    inputs = body.model_dump(exclude={"items"})
+    return done(
+        actions.record_promise(
+            entity_id=books.entity(target.company or None).pk, items=frame(body.items), **inputs, **once(request)
+        )
+    )
+
+
+@room.does("/promises/judge", "collections.judge_promises")
+def judge_promises(request: Caller, body: AsOf) -> Any:
+    """Say which promises were kept by a day."""
+    return done(actions.judge_promises(as_of=body.as_of, **once(request)))
+
+
+@room.does("/disputes", "collections.raise_dispute")
+def raise_dispute(request: Caller, body: NewDispute) -> Any:
+    """Contest an invoice or a part of it; answers with the dispute's id."""
+    return done(actions.raise_dispute(**body.model_dump(), **once(request)))
+
+
+@room.does("/disputes/{int:dispute_id}/resolve", "collections.resolve_dispute")
+def resolve_dispute(request: Caller, dispute_id: Id, body: Resolution) -> Any:
+    """Close a dispute."""
+    return done(actions.resolve_dispute(dispute_id=dispute_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/payment-plans", "collections.agree_plan")
+def agree_plan(request: Caller, target: Query[OfCompany], body: NewPlan) -> Any:
+    """Agree on dated parts that come to what is open; answers with the plan's id."""
+    inputs = body.model_dump(exclude={"instalments"})
+    return done(
+        actions.agree_plan(
+            entity_id=books.entity(target.company or None).pk, instalments=frame(body.instalments), **inputs, **once(request)
+        )
+    )
+
+
+@room.does("/payment-plans/judge", "collections.judge_plans")
+def judge_plans(request: Caller, body: AsOf) -> Any:
+    """Complete plans that are paid and break those that missed a part."""
+    return done(actions.judge_plans(as_of=body.as_of, **once(request)))
+
+
+@room.does("/payment-plans/{int:plan_id}/cancel", "collections.cancel_plan")
+def cancel_plan(request: Caller, plan_id: Id, body: PlanEnd) -> Any:
+    """End a plan by agreement."""
+    return done(actions.cancel_plan(plan_id=plan_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/dunning-policies", "collections.set_policy")
+def set_policy(request: Caller, target: Query[OfCompany], body: PolicySet) -> Any:
+    """Set the standard ladder of a segment; answers with the policy's id."""
+    return done(reminders.set_policy(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/reminders/plan", "collections.plan_reminders")
+def plan_reminders(request: Caller, target: Query[OfCompany], body: AsOf) -> Any:
+    """Write the day's reminders and queue those that may leave."""
+    return done(reminders.plan_reminders(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+
+
+@room.does("/reminders/answers", "collections.record_answer")
+def record_answer(request: Caller, body: Answer) -> Any:
+    """A message came back about a reminder; answers with the reminder, or null for mail of others."""
+    return done(reminders.record_answer(**body.model_dump(), **once(request)))
+
+
+@room.does("/reminders/{int:reminder_id}/release", "collections.release_reminder")
+def release_reminder(request: Caller, reminder_id: Id, body: Release) -> Any:
+    """Let a held reminder go."""
+    return done(reminders.release_reminder(reminder_id=reminder_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/reminders/{int:reminder_id}/drop", "collections.drop_reminder")
+def drop_reminder(request: Caller, reminder_id: Id, body: Drop) -> Any:
+    """Not send a reminder after all."""
+    return done(reminders.drop_reminder(reminder_id=reminder_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/reminders/{int:reminder_id}/mark", "collections.mark_reminder")
+def mark_reminder(request: Caller, reminder_id: Id, body: Outcome) -> Any:
+    """Write down what became of a reminder."""
+    return done(reminders.mark_reminder(reminder_id=reminder_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/payment-timing/train", "collections.train_timing")
+def train_timing(request: Caller, target: Query[OfCompany], body: AsOf) -> Any:
+    """Learn anew when customers pay; answers with the model's version."""
+    return done(timing.train_timing(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))

@@ -1,0 +1,179 @@
+"""Reads of the collections room: contacts, promises, disputes, plans, and what they mean for what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, PlanInstalment, PlanInvoice, Promise, PromiseItem
+from topline.kernel import bulk
+from topline.market import queries as market
+from topline.receivables.models import Allocation
+
+record_ids = market.record_ids
+
+
+def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
+    """Open promises with what settled their invoices from the day they were made until their day and grace.
+
+    returns  promise_id, customer_id, currency, amount_minor, due_on, paid_minor, is_past (day and grace are over)
+    """
+    rows = Promise.objects.filter(state=Promise.State.OPEN)
+    promises = bulk.read(rows.values("id", "customer_id", "currency", "amount_minor", "made_on", "due_on")).rename(
+        {"id": "promise_id"}
+    )
+    items = bulk.read(
+        PromiseItem.objects.filter(promise__state=Promise.State.OPEN).values("promise_id", "invoice_id", "amount_minor")
+    )
+    settled = _settled(items["invoice_id"].unique().to_list())
+    spans = promises.select("promise_id", "made_on", until=pl.col("due_on") + pl.duration(days=grace_days))
+    paid = (
+        items.rename({"amount_minor": "promised_minor"})
+        .join(spans, on="promise_id")
+        .join(settled, on="invoice_id")
+        .filter(
+            (pl.col("effective_on") >= pl.col("made_on")) & (pl.col("effective_on") <= pl.min_horizontal("until", pl.lit(as_of)))
+        )
+        .group_by("promise_id", "invoice_id")
+        .agg(paid=pl.col("amount_minor").sum(), promised=pl.col("promised_minor").first())
+        .group_by("promise_id")
+        .agg(paid_minor=pl.min_horizontal("paid", "promised").clip(0).sum())
+    )
+    past = (pl.col("due_on") + pl.duration(days=grace_days)) < pl.lit(as_of)
+    return (
+        promises.join(paid, on="promise_id", how="left", maintain_order="left")
+        .with_columns(pl.col("paid_minor").fill_null(0), is_past=past)
+        .drop("made_on")
+    )
+
+
+def plans_to_judge(*, as_of: date) -> pl.DataFrame:
+    """Active plans with what was paid on their invoices since they were agreed and what should have been by now.
+
+    returns  plan_id, customer_id, currency, total_minor, paid_minor, expected_minor (parts due longer ago than the grace)
+    """
+    plans = bulk.read(
+        PaymentPlan.objects.filter(state=PaymentPlan.State.ACTIVE).values(
+            "id", "customer_id", "currency", "total_minor", "agreed_on", "grace_days"
+        )
+    )
+    plans = plans.rename({"id": "plan_id"})
+    ids = plans["plan_id"].to_list()
+    under = bulk.read(PlanInvoice.objects.filter(plan_id__in=ids).values("plan_id", "invoice_id"))
+    parts = bulk.read(PlanInstalment.objects.filter(plan_id__in=ids).values("plan_id", "due_on", "amount_minor"))
+    paid = (
+        under.join(plans.select("plan_id", "agreed_on"), on="plan_id")
+        .join(_settled(under["invoice_id"].to_list()), on="invoice_id")
+        .filter((pl.col("effective_on") >= pl.col("agreed_on")) & (pl.col("effective_on") <= as_of))
+        .group_by("plan_id")
+        .agg(paid_minor=pl.col("amount_minor").sum())
+    )
+    late = parts.join(plans.select("plan_id", "grace_days"), on="plan_id").filter(
+        pl.col("due_on") + pl.duration(days=pl.col("grace_days")) < pl.lit(as_of)
+    )
+    expected = late.group_by("plan_id").agg(expected_minor=pl.col("amount_minor").sum())
+    joined = plans.join(paid, on="plan_id", how="left").join(expected, on="plan_id", how="left")
+    return joined.with_columns(pl.col("paid_minor", "expected_minor").fill_null(0)).select(
+        "plan_id", "customer_id", "currency", "total_minor", "paid_minor", "expected_minor"
+    )
+
+
+def promised(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """What stands promised, as known at the end of a day: invoice_id, due_on, amount_minor; the latest promise of each invoice."""
+    rows = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of).exclude(
+        promise__judged_on__lte=as_of
+    )
+    frame = bulk.read(rows.order_by("promise_id").values("invoice_id", "promise__due_on", "amount_minor"))
+    return frame.rename({"promise__due_on": "due_on"}).unique("invoice_id", keep="last", maintain_order=True)
+
+
+def disputed(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on."""
+    rows = Dispute.objects.filter(invoice__entity_id=entity_id, raised_on__lte=as_of).exclude(resolved_on__lte=as_of)
+    frame = bulk.read(rows.order_by("id").values("id", "invoice_id", "reason", "amount_minor", "raised_on", "deadline_on"))
+    return frame.rename({"id": "dispute_id"})
+
+
+def resolution_days(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """How long disputes of each reason took to resolve: reason, disputes, days f64."""
+    rows = Dispute.objects.filter(invoice__entity_id=entity_id, resolved_on__lte=as_of)
+    frame = bulk.read(rows.values("reason", "raised_on", "resolved_on"))
+    days = (pl.col("resolved_on") - pl.col("raised_on")).dt.total_days()
+    return frame.group_by("reason").agg(disputes=pl.len(), days=days.mean().cast(pl.Float64)).sort("reason")
+
+
+def last_contacts(*, entity_id: int, customer_ids: Sequence[int] | None = None) -> pl.DataFrame:
+    """The last contact with each customer: customer_id, occurred_on, channel, outcome, note."""
+    rows = Contact.objects.filter(entity_id=entity_id)
+    if customer_ids is not None:
+        rows = rows.filter(customer_id__in=list(customer_ids))
+    frame = bulk.read(rows.order_by("occurred_on", "id").values("customer_id", "occurred_on", "channel", "outcome", "note"))
+    return market.resolve(frame).unique("customer_id", keep="last", maintain_order=True)
+
+
+def contacts(*, customer_ids: Sequence[int], limit: int = 50) -> list[Contact]:
+    """Contacts with a customer, newest first."""
+    return list(Contact.objects.filter(customer_id__in=list(customer_ids)).order_by("-occurred_on", "-id")[:limit])
+
+
+def promises(*, customer_ids: Sequence[int], limit: int = 50) -> list[Promise]:
+    """Promises of a customer, newest first."""
+    return list(Promise.objects.filter(customer_id__in=list(customer_ids)).order_by("-made_on", "-id")[:limit])
+
+
+def disputes(
+    *, customer_ids: Sequence[int] | None = None, entity_id: int | None = None, only_open: bool = False, limit: int = 100
+) -> list[Dispute]:
+    """Disputes of a customer or of a company, by deadline."""
+    rows = Dispute.objects.select_related("invoice", "owner")
+    if customer_ids is not None:
+        rows = rows.filter(invoice__customer_id__in=list(customer_ids))
+    if entity_id is not None:
+        rows = rows.filter(invoice__entity_id=entity_id)
+    if only_open:
+        rows = rows.filter(state=Dispute.State.OPEN)
+    return list(rows.order_by("deadline_on", "id")[:limit])
+
+
+def plans(*, customer_ids: Sequence[int], limit: int = 20) -> list[PaymentPlan]:
+    """Payment plans of a customer with their instalments, newest first."""
+    return list(
+        PaymentPlan.objects.filter(customer_id__in=list(customer_ids)).prefetch_related("instalments").order_by("-id")[:limit]
+    )
+
+
+def planned_invoices(*, entity_id: int) -> set[int]:
+    """Invoices under an active payment plan: the ladder leaves them alone."""
+    return set(PlanInvoice.objects.filter(plan__entity_id=entity_id, is_active=True).values_list("invoice_id", flat=True))
+
+
+def desks(*, entity_id: int) -> pl.DataFrame:
+    """How customers lie on the desk: customer_id, snoozed_until, no_reminders, note."""
+    return market.resolve(
+        bulk.read(Desk.objects.filter(entity_id=entity_id).values("customer_id", "snoozed_until", "no_reminders", "note"))
+    )
+
+
+def promise_kept_rate(*, entity_id: int, since: date, until: date) -> tuple[int, int, int]:
+    """Promises judged in a span: (kept in full, kept in part, all); FIELD's rate is the first over the third."""
+    rows = Promise.objects.filter(entity_id=entity_id, judged_on__gte=since, judged_on__lte=until).exclude(
+        state=Promise.State.WITHDRAWN
+    )
+    frame = bulk.read(rows.values("state"))
+    count = dict(frame.group_by("state").len().iter_rows())
+    return count.get("kept", 0), count.get("partly", 0), frame.height
+
+
+def _settled(invoice_ids: Sequence[int]) -> pl.DataFrame:
+    """Money that settled invoices, by day, what was undone taken back: invoice_id, effective_on, amount_minor."""
+    rows = Allocation.objects.filter(
+        invoice_id__in=list(invoice_ids), kind__in=[Allocation.Kind.PAYMENT, Allocation.Kind.DISCOUNT]
+    )
+    return bulk.read(rows.values("invoice_id", "effective_on", "amount_minor"))
+
+
+def snoozed(desk: pl.DataFrame, *, as_of: date) -> list[int]:
+    """Customers who are put off beyond a day."""
+    return desk.filter(pl.col("snoozed_until") > as_of)["customer_id"].to_list()

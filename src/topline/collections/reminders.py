@@ -1,0 +1,322 @@
+"""Verbs of the ladder: set a policy, plan the day's reminders, let held ones go, and write down what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from topline.books.models import Entity
+from topline.collections import actions, queries
+from topline.collections.letters import letter
+from topline.collections.models import Contact, DunningPolicy, Reminder, ReminderItem
+from topline.engine import dunning
+from topline.kernel import bulk, clock, money, outbox
+from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market import queries as market
+from topline.receivables import queries as receivables
+from topline.timeline import actions as timeline
+
+S = Reminder.State
+
+
+class ReminderGone(Conflict):
+    """The reminder has left, or was dropped."""
+
+    code = "reminder_gone"
+
+
+@action("collections.set_policy")
+def set_policy(
+    *,
+    actor: Actor,
+    entity_id: int,
+    segment: str = "",
+    steps: Sequence[dict[str, Any]] | None = None,
+    minimum_minor: int = 0,
+    quiet_from_hour: int = 18,
+    quiet_until_hour: int = 8,
+    is_on: bool = True,
+) -> int:
+    """Set the ladder of a segment ("" for all others); without steps the default ladder. Returns the policy's id.
+
+    Raises: Invalid (steps, hours, minimum).
+    """
+    ladder = dunning.parse_steps(steps if steps is not None else [asdict(s) for s in dunning.LADDER])
+    ensure(
+        0 <= quiet_until_hour < quiet_from_hour <= 24, Invalid("Messages need some hours of the day.", field="quiet_from_hour")
+    )
+    ensure(minimum_minor >= 0, Invalid("The minimum cannot be negative.", field="minimum_minor"))
+    policy, _ = DunningPolicy.objects.update_or_create(
+        entity_id=entity_id,
+        segment=segment,
+        defaults={
+            "steps": [asdict(s) for s in ladder], "minimum_minor": minimum_minor, "quiet_from_hour": quiet_from_hour, "quiet_until_hour": quiet_until_hour,
+            "is_on": is_on,
+        },
+    )  # fmt: skip
+    changed("dunning_policy", policy.pk, after={"segment": segment, "steps": len(ladder), "is_on": is_on})
+    return policy.pk
+
+
+@action("collections.plan_reminders")
+def plan_reminders(*, actor: Actor, entity_id: int, as_of: date) -> pl.DataFrame:
+    """Write the day's reminders, one message a customer and currency, and queue those that may leave by themselves.
+
+    Left alone are: what is disputed, promised, under a plan, or could be covered by unapplied cash; customers who are snoozed
+    or kept from the ladder; and what a step has named before (the database refuses it). A second run of the day does nothing.
+    returns  one row per reminder: reminder_id, customer_id, step, channel, state, items. Work: a fixed number of statements.
+    """
+    policies = list(DunningPolicy.objects.filter(entity_id=entity_id, is_on=True).order_by("segment")[:100])
+    due = _due(entity_id, policies, as_of)
+    if due.is_empty():
+        return pl.DataFrame(
+            schema={
+                "reminder_id": pl.Int64,
+                "customer_id": pl.Int64,
+                "step": pl.String,
+                "channel": pl.String,
+                "state": pl.String,
+                "items": pl.UInt32,
+            }
+        )
+    heads = _messages(Entity.objects.get(pk=entity_id), due, as_of)
+    written = bulk.insert(
+        Reminder,
+        heads.select(
+            "customer_id", "step", "channel", "language", "recipient", "subject", "body", "state", "why",
+            entity_id=pl.lit(entity_id, dtype=pl.Int64), planned_on=pl.lit(as_of), recorded_at=pl.lit(clock.now()),
+        ),
+    )  # fmt: skip
+    heads = heads.with_columns(reminder_id=written["id"])
+    bulk.insert(
+        ReminderItem,
+        due.join(heads.select("customer_id", "currency", "reminder_id"), on=["customer_id", "currency"]).select(
+            "invoice_id", "step", "open_minor", "reminder_id"
+        ),
+    )
+    hours = {p.segment: p for p in policies}
+    zone = Entity.objects.values_list("time_zone", flat=True).get(pk=entity_id)
+    for reminder_id, segment in heads.filter(pl.col("state") == S.QUEUED).select("reminder_id", "segment").iter_rows():
+        outbox.enqueue("send_reminder", {"reminder_id": reminder_id}, at=allowed_at(hours[segment], zone, clock.now()))
+    changed_many("reminder", heads["reminder_id"])
+    return heads.select("reminder_id", "customer_id", "step", "channel", "state", "items")
+
+
+@action("collections.release_reminder")
+def release_reminder(*, actor: Actor, reminder_id: int, recipient: str = "") -> int:
+    """Let a held reminder go (with an address, where that was missing): it leaves at the next allowed hour. Returns its id.
+
+    Raises: NotFound, ReminderGone, Invalid (no address, not an e-mail).
+    """
+    reminder = _reminder(reminder_id)
+    ensure(
+        reminder.state in {S.HELD, S.FAILED, S.BOUNCED}, ReminderGone(f"The reminder is {reminder.state}.", field="reminder_id")
+    )
+    ensure(reminder.channel == "email", Invalid("Only e-mails are sent; log the call instead.", field="reminder_id"))
+    reminder.recipient = recipient or reminder.recipient
+    ensure(
+        "@" in reminder.recipient,
+        Invalid("Nobody to write to.", field="recipient", remedy="Add a contact with an e-mail address."),
+    )
+    reminder.state, reminder.why = S.QUEUED, ""
+    reminder.save(update_fields=["state", "why", "recipient"])
+    policy = policy_of(reminder)
+    outbox.enqueue(
+        "send_reminder",
+        {"reminder_id": reminder_id},
+        at=allowed_at(policy, reminder.entity.time_zone, clock.now()) if policy else None,
+    )
+    changed("reminder", reminder_id, after={"state": "queued", "recipient": reminder.recipient})
+    return reminder_id
+
+
+@action("collections.drop_reminder")
+def drop_reminder(*, actor: Actor, reminder_id: int, reason: str) -> int:
+    """Not send a reminder after all; its invoices go on to the next step in time. Returns its id. Raises: NotFound, ReminderGone."""
+    reminder = _reminder(reminder_id)
+    ensure(reminder.state != S.SENT, ReminderGone("The reminder has left.", field="reminder_id"))
+    reminder.state, reminder.why = S.DROPPED, reason[:300]
+    reminder.save(update_fields=["state", "why"])
+    changed("reminder", reminder_id, after={"state": "dropped", "why": reason})
+    return reminder_id
+
+
+@action("collections.mark_reminder")
+def mark_reminder(
+    *, actor: Actor, reminder_id: int, state: str, message_id: str | None = None, why: str = "", on: date | None = None
+) -> int:
+    """Write down what became of a reminder: sent, failed, held or bounced; the contact and the milestone follow. Returns its id."""
+    reminder = _reminder(reminder_id)
+    ensure(state in S.values, Invalid(f"{state!r} is no state.", field="state"))
+    reminder.state, reminder.why = state, why[:300]
+    reminder.message_id = message_id or reminder.message_id
+    if state == S.SENT:
+        reminder.sent_at = clock.now()
+    reminder.save(update_fields=["state", "why", "message_id", "sent_at"])
+    day = on or clock.today(reminder.entity.time_zone)
+    if state in {S.SENT, S.BOUNCED}:
+        outcome = Contact.Outcome.SENT if state == S.SENT else Contact.Outcome.BOUNCED
+        _log(actor, reminder, outcome=outcome, on=day, note=reminder.subject if state == S.SENT else why)
+        timeline.record_one(
+            f"reminder_{state}",
+            subject="reminder",
+            subject_id=reminder_id,
+            actor=actor,
+            on=day,
+            customer_id=reminder.customer_id,
+            note=reminder.subject,
+        )
+    changed("reminder", reminder_id, after={"state": state, "why": why})
+    return reminder_id
+
+
+@action("collections.record_answer")
+def record_answer(*, actor: Actor, message_id: str, text: str, is_bounce: bool = False) -> int | None:
+    """A message came back about a reminder: an answer, or the news that it did not arrive. Returns the reminder, or None for mail of others."""
+    reminder = Reminder.objects.select_for_update().select_related("entity").filter(message_id=message_id).first()
+    if reminder is None:
+        return None
+    if is_bounce:
+        return mark_reminder(actor=actor, reminder_id=reminder.pk, state=S.BOUNCED, why=text)
+    if reminder.replied_at is None:
+        reminder.replied_at = clock.now()
+        reminder.save(update_fields=["replied_at"])
+    day = clock.today(reminder.entity.time_zone)
+    _log(actor, reminder, outcome=Contact.Outcome.REPLIED, on=day, note=text[:4000])
+    timeline.record_one(
+        "reminder_answered",
+        subject="reminder",
+        subject_id=reminder.pk,
+        actor=actor,
+        on=day,
+        customer_id=reminder.customer_id,
+        note=text[:200],
+    )
+    changed("reminder", reminder.pk, after={"replied": True})
+    return reminder.pk
+
+
+def allowed_at(policy: DunningPolicy, zone: str, moment: datetime) -> datetime:
+    """The first moment from now on at which the policy lets a message go: within its hours, on a weekday, in the company's time."""
+    local = moment.astimezone(ZoneInfo(zone))
+    opens, closes = time(policy.quiet_until_hour), policy.quiet_from_hour
+    if local.time() < opens:
+        local = datetime.combine(local.date(), opens, tzinfo=local.tzinfo)
+    elif local.hour >= closes:
+        local = datetime.combine(local.date() + timedelta(days=1), opens, tzinfo=local.tzinfo)
+    while local.weekday() >= 5:
+        local = datetime.combine(local.date() + timedelta(days=1), opens, tzinfo=local.tzinfo)
+    return local.astimezone(UTC)
+
+
+def policy_of(reminder: Reminder) -> DunningPolicy | None:
+    """The policy under which a reminder goes: its customer's segment, else the default one."""
+    rows = DunningPolicy.objects.filter(entity_id=reminder.entity_id, segment__in=[reminder.customer.segment, ""])
+    return rows.order_by("-segment").first()
+
+
+def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
+    """Open invoices that may be chased on a day, with the part that is not disputed.
+
+    returns  invoice_id, customer_id, number, currency, due_on (the earliest part's), open_minor (undisputed)
+    """
+    items = market.resolve(receivables.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)).filter(
+        pl.col("open_minor") > 0
+    )
+    whole = items.group_by("invoice_id", maintain_order=True).agg(
+        pl.col("customer_id", "number", "currency").first(), pl.col("due_on").min(), pl.col("open_minor").sum()
+    )
+    contested = queries.disputed(entity_id=entity_id, as_of=as_of).select("invoice_id", contested_minor="amount_minor")
+    waiting = queries.promised(entity_id=entity_id, as_of=as_of).filter(
+        pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
+    )
+    cash = market.resolve(
+        receivables.unapplied(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids).drop_nulls("customer_id")
+    )
+    cash = cash.group_by("customer_id", "currency").agg(cash_minor=pl.col("left_minor").sum())
+    return (
+        whole.join(contested, on="invoice_id", how="left")
+        .join(cash, on=["customer_id", "currency"], how="left")
+        .join(waiting, on="invoice_id", how="anti")
+        .filter(~pl.col("invoice_id").is_in(list(queries.planned_invoices(entity_id=entity_id))))
+        .filter(pl.col("open_minor") > pl.col("cash_minor").fill_null(0))
+        .with_columns(open_minor=pl.col("open_minor") - pl.col("contested_minor").fill_null(0))
+        .filter(pl.col("open_minor") > 0)
+        .drop("contested_minor", "cash_minor")
+        .sort("due_on", "invoice_id")
+    )
+
+
+def _due(entity_id: int, policies: list[DunningPolicy], as_of: date) -> pl.DataFrame:
+    """What is due for a step today: chaseable invoices with their customer's facts and the step of their policy."""
+    items = chaseable(entity_id=entity_id, as_of=as_of)
+    desk = queries.desks(entity_id=entity_id)
+    silent = set(queries.snoozed(desk, as_of=as_of)) | set(desk.filter("no_reminders")["customer_id"].to_list())
+    items = items.filter(~pl.col("customer_id").is_in(list(silent)))
+    facts = market.addressees(items["customer_id"].unique().to_list())
+    items = items.join(facts, on="customer_id")
+    sent = bulk.read(
+        ReminderItem.objects.filter(reminder__entity_id=entity_id).exclude(reminder__state=S.DROPPED).values("invoice_id", "step")
+    )
+    named = {p.segment for p in policies}
+    parts = []
+    for policy in policies:
+        mine = pl.col("segment") == policy.segment if policy.segment else ~pl.col("segment").is_in(list(named - {""}))
+        steps = dunning.due_steps(items.filter(mine), sent, steps=dunning.parse_steps(policy.steps), as_of=as_of)
+        enough = steps.filter(pl.col("open_minor").sum().over("customer_id", "currency") >= policy.minimum_minor)
+        parts.append(enough.with_columns(segment=pl.lit(policy.segment)))
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _messages(entity: Entity, due: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """One message per customer and currency, at the furthest step among its invoices."""
+    grouped = due.sort("step_days", descending=True).group_by("customer_id", "currency", maintain_order=True).agg(
+        pl.col("step", "channel", "template", "needs_approval", "language", "email", "person", "name", "segment").first(),
+        numbers=pl.col("number").sort(), items=pl.len(), total=pl.col("open_minor").sum(),
+    )  # fmt: skip
+    rows = []
+    for row in grouped.iter_rows(named=True):
+        numbers = row["numbers"]
+        named = ", ".join(numbers[:4]) + (f" and {len(numbers) - 4} more" if len(numbers) > 4 else "")
+        facts = {
+            "person": row["person"] or row["name"], "numbers": named, "count": f"{len(numbers)} invoice{'s' if len(numbers) > 1 else ''}",
+            "total": str(money.Money(row["total"], row["currency"])), "seller": entity.name,
+        }  # fmt: skip
+        subject, body = (
+            letter(row["template"], row["language"], **facts) if row["channel"] == "email" else (f"{row['step']}: {named}", "")
+        )
+        state, why = _first_state(row)
+        rows.append({**{k: row[k] for k in ("customer_id", "currency", "step", "channel", "language", "segment", "items")}, "recipient": row["email"] or "",
+                     "subject": subject[:300], "body": body, "state": state, "why": why})  # fmt: skip
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _first_state(row: dict[str, Any]) -> tuple[str, str]:
+    if row["channel"] != "email":
+        return S.HELD, "A person takes this step; log what came of it."
+    if row["needs_approval"]:
+        return S.HELD, "This step waits for a person's go."
+    return (S.QUEUED, "") if row["email"] else (S.HELD, "No e-mail address is known.")
+
+
+def _reminder(reminder_id: int) -> Reminder:
+    reminder = (
+        Reminder.objects.select_for_update(of=("self",)).select_related("entity", "customer").filter(pk=reminder_id).first()
+    )
+    if reminder is None:
+        raise NotFound(f"There is no reminder {reminder_id}.", field="reminder_id")
+    return reminder
+
+
+def _log(actor: Actor, reminder: Reminder, *, outcome: str, on: date, note: str) -> None:
+    Contact.objects.create(
+        entity_id=reminder.entity_id, customer_id=reminder.customer_id, channel=Contact.Channel.EMAIL, outcome=outcome, person=reminder.recipient, note=note,
+        occurred_on=on, recorded_at=clock.now(), actor_key=actor.key, reminder_id=reminder.pk,
+    )  # fmt: skip

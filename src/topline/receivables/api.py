@@ -1,0 +1,220 @@
+"""Payments, what they settle, and what is owed, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from ninja import Query
+from pydantic import Field
+
+from topline.books import queries as books
+from topline.kernel import clock
+from topline.kernel.errors import Invalid, ensure
+from topline.market import queries as market
+from topline.receivables import actions, figures, queries
+from topline.receivables.models import Payment
+from topline.ui.wire import (
+    MAX_ROWS,
+    Asked,
+    Body,
+    Caller,
+    Currency,
+    Day,
+    Id,
+    Ids,
+    Name,
+    OfCompany,
+    Page,
+    Positive,
+    Ref,
+    Room,
+    Rows,
+    Whole,
+    done,
+    frame,
+    numbered,
+    once,
+    page,
+    rows,
+)
+
+room = Room(tags=["Payments and receivables"])
+COLUMNS = ["id", "entity_id", "customer_id", "bank_account_id", "state", "number", "currency", "amount_minor", "allocated_minor", "received_on", "method",
+           "reference", "payer_name", "import_batch_id"]  # fmt: skip
+ALLOCATION = [*queries.ALLOCATION, "recorded_at", "reverses_id"]
+Reason = Annotated[str, Field(max_length=200)]
+
+
+class PaymentsAsked(Asked):
+    customer_id: Id | None = None
+    state: Literal["", "received", "returned"] = ""
+
+
+class AllocationsAsked(Asked):
+    payment_id: Id | None = None
+    invoice_id: Id | None = None
+
+
+class AgingAsked(OfCompany):
+    as_of: Day | None = None
+    by: Literal["due", "issued"] = "due"
+
+
+class StatementAsked(OfCompany):
+    since: Day
+    until: Day
+
+
+class NewPayment(Body):
+    customer_id: Ref | None = None
+    currency: Currency
+    amount_minor: Positive
+    received_on: Day
+    number: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+    bank_account_id: Ref | None = None
+    method: Annotated[str, Field(max_length=30)] = ""
+    reference: Annotated[str, Field(max_length=140)] = ""
+    payer_name: Name = ""
+
+
+class NewPayments(Body):
+    payments: Annotated[list[NewPayment], Field(min_length=1, max_length=MAX_ROWS)]
+
+
+class Link(Body):
+    payment_id: Ref
+    invoice_id: Ref
+    amount_minor: Positive
+    discount_minor: Whole = 0
+    fee_minor: Whole = 0
+
+
+class Links(Body):
+    links: Annotated[list[Link], Field(min_length=1, max_length=MAX_ROWS)]
+    on: Day
+
+
+class CreditLink(Body):
+    invoice_id: Ref
+    amount_minor: Positive
+
+
+class CreditLinks(Body):
+    links: Annotated[list[CreditLink], Field(min_length=1, max_length=MAX_ROWS)]
+    on: Day
+
+
+class Unapply(Body):
+    allocation_ids: Ids
+    on: Day
+    reason: Reason = ""
+
+
+class Refund(Body):
+    amount_minor: Positive
+    on: Day
+    reason: Reason = ""
+
+
+class WriteOff(Body):
+    invoice_ids: Ids
+    on: Day
+    reason: Reason
+
+
+class Return(Body):
+    payment_ids: Ids
+    on: Day
+    reason: Reason = ""
+
+
+@room.reads("/payments", "receivables.view", Page)
+def list_payments(request: Caller, asked: Query[PaymentsAsked]) -> Any:
+    """Payments; what is left of one is amount_minor less allocated_minor."""
+    wanted = {n: v for n in ("customer_id", "state") if (v := getattr(asked, n))}
+    return page(Payment.objects.filter(entity_id=books.entity(asked.company or None).pk, **wanted), COLUMNS, asked)
+
+
+@room.reads("/payments/{int:payment_id}", "receivables.view")
+def get_payment(request: Caller, payment_id: Id) -> Any:
+    """One payment with the allocations that stand."""
+    found = queries.payment(payment_id)
+    standing = queries.standing_allocations(payment_ids=[payment_id])
+    return {**{name: getattr(found, name) for name in COLUMNS}, "allocations": standing.to_dicts()}
+
+
+@room.reads("/allocations", "receivables.view", Page)
+def list_allocations(request: Caller, asked: Query[AllocationsAsked]) -> Any:
+    """What settled what; an allocation that was undone has a mirror row whose reverses_id names it."""
+    wanted = {n: v for n in ("payment_id", "invoice_id") if (v := getattr(asked, n))}
+    return page(queries.allocations_of(books.entity(asked.company or None).pk).filter(**wanted), ALLOCATION, asked)
+
+
+@room.reads("/allocations/{int:allocation_id}", "receivables.view")
+def get_allocation(request: Caller, allocation_id: Id) -> Any:
+    """One allocation."""
+    return queries.allocations([allocation_id]).row(0, named=True)
+
+
+@room.reads("/aging", "receivables.view")
+def aging(request: Caller, asked: Query[AgingAsked]) -> Any:
+    """Receivables by days past due (or since issue) at the end of a day: per currency and bucket, and per customer."""
+    entity = books.entity(asked.company or None)
+    as_of = asked.as_of or clock.today(entity.time_zone)
+    found = figures.aged(entity_id=entity.pk, as_of=as_of, by=asked.by)
+    buckets = found.buckets.with_columns(pl.col("bucket").cast(pl.String))
+    return {"as_of": as_of, "by": asked.by, "buckets": buckets.to_dicts(), "customers": found.customers.to_dicts()}
+
+
+@room.reads("/customers/{int:customer_id}/statement", "receivables.view", Rows)
+def statement_of_account(request: Caller, customer_id: Id, asked: Query[StatementAsked]) -> Any:
+    """A customer's account over a span: an opening row, each movement, the balance after it."""
+    ensure(asked.since <= asked.until, Invalid("The span ends before it begins.", field="until"))
+    ids = market.customer_detail(customer_id).ids
+    entity_id = books.entity(asked.company or None).pk
+    return rows(figures.statement_of_account(entity_id=entity_id, customer_ids=ids, since=asked.since, until=asked.until))
+
+
+@room.does("/payments", "receivables.record_payments", Rows)
+def record_payments(request: Caller, target: Query[OfCompany], body: NewPayments) -> Any:
+    """Book money that came in; answers with id and number of each, in order."""
+    entity_id = books.entity(target.company or None).pk
+    payments = numbered(frame(body.payments))
+    return rows(actions.record_payments(entity_id=entity_id, payments=payments, **once(request)))
+
+
+@room.does("/payments/apply", "receivables.apply_cash", Rows)
+def apply_cash(request: Caller, body: Links) -> Any:
+    """Apply payments to documents, many to many; answers with the allocations."""
+    return rows(actions.apply_cash(links=frame(body.links), on=body.on, **once(request)))
+
+
+@room.does("/payments/return", "receivables.return_payment")
+def return_payments(request: Caller, body: Return) -> Any:
+    """The bank took payments back; all that they settled opens again. Answers with how many."""
+    return done(actions.return_payments(payment_ids=body.payment_ids, on=body.on, reason=body.reason, **once(request)))
+
+
+@room.does("/payments/{int:payment_id}/refund", "receivables.refund", Rows)
+def refund(request: Caller, payment_id: Id, body: Refund) -> Any:
+    """Give unapplied money back; answers with the allocation."""
+    return rows(actions.refund(payment_id=payment_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/allocations/unapply", "receivables.unapply", Rows)
+def unapply(request: Caller, body: Unapply) -> Any:
+    """Undo allocations; answers with their mirror rows."""
+    return rows(actions.unapply(allocation_ids=body.allocation_ids, on=body.on, reason=body.reason, **once(request)))
+
+
+@room.does("/invoices/write-off", "receivables.write_off", Rows)
+def write_off(request: Caller, body: WriteOff) -> Any:
+    """Give up what is open on documents; answers with the allocations."""
+    return rows(actions.write_off(invoice_ids=body.invoice_ids, on=body.on, reason=body.reason, **once(request)))
+
+
+@room.does("/credit-notes/{int:credit_note_id}/apply", "receivables.apply_credit_note", Rows)
+def apply_credit_note(request: Caller, credit_note_id: Id, body: CreditLinks) -> Any:
+    """Use a credit note against documents; answers with the allocations."""
+    return rows(actions.apply_credit_note(credit_note_id=credit_note_id, links=frame(body.links), on=body.on, **once(request)))

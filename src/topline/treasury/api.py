@@ -1,0 +1,141 @@
+"""Cash forecast, payroll and planned outflows over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from ninja import Query
+from pydantic import Field
+
+from topline.books import queries as books
+from topline.kernel import clock
+from topline.treasury import actions, queries
+from topline.treasury.models import PayPlan, PlannedOutflow
+from topline.ui.wire import (
+    MAX_ROWS,
+    Asked,
+    Body,
+    Caller,
+    Currency,
+    Day,
+    Id,
+    OfCompany,
+    Page,
+    Positive,
+    Ref,
+    Room,
+    Share,
+    Whole,
+    done,
+    frame,
+    once,
+    page,
+)
+
+room = Room(tags=["Cash"])
+PLAN = [
+    "id",
+    "entity_id",
+    "name",
+    "currency",
+    "frequency",
+    "first_payday",
+    "until",
+    "debit_lead_days",
+    "employer_cost_ppm",
+    "bank_account_id",
+]
+OUTFLOW = ["id", "entity_id", "kind", "name", "currency", "amount_minor", "first_on", "frequency", "until", "bank_account_id"]
+Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "quarterly", "yearly"]
+Title = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class ForecastAsked(OfCompany):
+    as_of: Day | None = None
+    every: Literal["day", "week", "month"] = "week"
+
+
+class PayLine(Body):
+    person: Title
+    group: Annotated[str, Field(max_length=100)] = ""
+    amount_minor: Whole
+
+
+class NewPayPlan(Body):
+    name: Title
+    currency: Currency
+    frequency: Frequency
+    first_payday: Day
+    lines: Annotated[list[PayLine], Field(min_length=1, max_length=MAX_ROWS)]
+    until: Day | None = None
+    debit_lead_days: Annotated[int, Field(strict=True, ge=0, le=10)] = 2
+    employer_cost_ppm: Share = 0
+    bank_account_id: Ref | None = None
+
+
+class NewOutflow(Body):
+    name: Title
+    currency: Currency
+    amount_minor: Positive
+    first_on: Day
+    frequency: Frequency = "monthly"
+    kind: Literal["tax", "rent", "vendor", "loan", "other"] = "other"
+    until: Day | None = None
+    bank_account_id: Ref | None = None
+
+
+@room.reads("/cash-forecast", "treasury.view")
+def cash_forecast(request: Caller, asked: Query[ForecastAsked]) -> Any:
+    """Opening balance, what comes in and goes out per day, week or month over 13 weeks, and whether each payroll is covered."""
+    entity = books.entity(asked.company or None)
+    found = queries.forecast(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
+    table = {"day": found.daily, "week": found.weekly, "month": found.monthly}[asked.every]
+    return {
+        "as_of": found.as_of,
+        "currency": found.currency,
+        "opening_minor": found.opening_minor,
+        "minimum_minor": found.minimum_minor,
+        "periods": table.to_dicts(),
+        "payrolls": [asdict(coverage) for coverage in found.payrolls],
+    }
+
+
+@room.reads("/payrolls", "treasury.view", Page)
+def list_payrolls(request: Caller, asked: Query[Asked]) -> Any:
+    """Who is paid how often; pay per person is told by one payroll, to few."""
+    return page(PayPlan.objects.filter(entity_id=books.entity(asked.company or None).pk), PLAN, asked)
+
+
+@room.reads("/payrolls/{int:plan_id}", "treasury.view_pay")
+def get_payroll(request: Caller, plan_id: Id) -> Any:
+    """One payroll with what each person gets per period."""
+    plan, lines = queries.pay_plan(plan_id)
+    return {**{name: getattr(plan, name) for name in PLAN}, "lines": lines.to_dicts()}
+
+
+@room.reads("/outflows", "treasury.view", Page)
+def list_outflows(request: Caller, asked: Query[Asked]) -> Any:
+    """Planned outflows that stand."""
+    return page(PlannedOutflow.objects.filter(entity_id=books.entity(asked.company or None).pk, is_dropped=False), OUTFLOW, asked)
+
+
+@room.does("/payrolls", "treasury.set_pay_plan")
+def set_pay_plan(request: Caller, target: Query[OfCompany], body: NewPayPlan) -> Any:
+    """Set the payroll of a group; one of the same name is replaced as a whole. Answers with its id."""
+    inputs = body.model_dump(exclude={"lines"})
+    entity_id = books.entity(target.company or None).pk
+    return done(actions.set_pay_plan(entity_id=entity_id, lines=frame(body.lines), **inputs, **once(request)))
+
+
+@room.does("/outflows", "treasury.plan_outflow")
+def plan_outflow(request: Caller, target: Query[OfCompany], body: NewOutflow) -> Any:
+    """Plan money that leaves once or again and again; answers with its id."""
+    entity_id = books.entity(target.company or None).pk
+    return done(actions.plan_outflow(entity_id=entity_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/outflows/{int:outflow_id}/drop", "treasury.drop_outflow")
+def drop_outflow(request: Caller, outflow_id: Id) -> Any:
+    """Take a planned outflow out of the forecast; answers with its id."""
+    return done(actions.drop_outflow(outflow_id=outflow_id, **once(request)))

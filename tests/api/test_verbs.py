@@ -1,0 +1,280 @@
+"""Every noun and verb over HTTP, on a small company."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from topline.api.assembly import api as assembled
+from topline.billing.models import Invoice
+from topline.books.models import Entry
+from topline.kernel.actions import registry
+from topline.market.models import Customer
+from topline.receivables.models import Payment
+
+BY_A_PERSON = {
+    "team.add_member",
+    "team.create_token",
+    "books.open_entity",
+    "bank.import_statements",
+}  # secrets, set-up, files through /imports
+
+
+def ok(response):
+    assert response.status_code == 200, response.content
+    return response.json()
+
+
+def result(response):
+    return ok(response)["result"]
+
+
+def items(response):
+    return ok(response)["items"]
+
+
+@pytest.fixture
+def customer(api):
+    return items(api.post("/customers", {"customers": [{"name": "Globex AG", "currency": "EUR"}]}))[0]["customer_id"]
+
+
+@pytest.fixture
+def invoice(api, customer):
+    """An open invoice of 119.00 EUR."""
+    line = {"description": "Work", "unit_price_nano": 10_000 * 10**9, "tax_rate_ppm": 190_000}
+    draft = items(api.post("/invoices", {"invoices": [{"customer_id": customer, "currency": "EUR", "lines": [line]}]}))[0]
+    assert draft["total_minor"] == 11_900
+    return items(api.post("/invoices/issue", {"invoice_ids": [draft["invoice_id"]], "issue_on": "2026-03-01"}))[0]["invoice_id"]
+
+
+@pytest.fixture
+def payment(api, customer):
+    """A payment of 200.00 EUR."""
+    body = {"payments": [{"customer_id": customer, "currency": "EUR", "amount_minor": 20_000, "received_on": "2026-03-20"}]}
+    return items(api.post("/payments", body))[0]["payment_id"]
+
+
+def test_customers_are_added_changed_read_and_merged(api, customer):
+    (second,) = items(api.post("/customers", {"customers": [{"name": "Globex Ltd", "currency": "EUR", "number": "X-1"}]}))
+    assert result(api.post(f"/customers/{customer}/change", {"terms": "net 14", "is_on_hold": True})) == customer
+    result(api.post(f"/customers/{customer}/contacts", {"name": "Ann", "email": "ann@globex.example"}))
+    result(api.post(f"/customers/{customer}/addresses", {"line1": "Street 1", "country": "DE"}))
+    result(api.post(f"/customers/{customer}/aliases", {"value": "GLBX"}))
+    assert result(api.post("/customers/merge", {"keep_id": customer, "merge_id": second["customer_id"]})) == customer
+    read = ok(api.get(f"/customers/{second['customer_id']}"))
+    assert (read["id"], read["terms"], read["is_on_hold"]) == (customer, "net 14", True)
+    assert read["record_ids"] == [customer, second["customer_id"]]
+    assert [c["name"] for c in read["contacts"]] == ["Ann"]
+    assert read["addresses"][0]["line1"] == "Street 1"
+    assert "GLBX" in [a["value"] for a in read["aliases"]]
+    assert [c["id"] for c in items(api.get("/customers", search="glbx"))] == [customer]
+    assert items(api.get("/duplicates")) == []
+
+
+def test_an_invoice_is_drafted_issued_paid_and_the_ledger_says_so(api, entity, customer, invoice, payment):
+    read = ok(api.get(f"/invoices/{invoice}"))
+    assert (read["state"], read["open_minor"], read["lines"][0]["tax_minor"]) == ("open", 11_900, 1_900)
+    link = {"payment_id": payment, "invoice_id": invoice, "amount_minor": 11_000, "discount_minor": 900}
+    applied = items(api.post("/payments/apply", {"links": [link], "on": "2026-03-20"}))
+    assert sorted(a["amount_minor"] for a in applied) == [900, 11_000]
+    assert ok(api.get(f"/invoices/{invoice}"))["state"] == "paid"
+    assert ok(api.get(f"/payments/{payment}"))["allocated_minor"] == 11_000
+    assert len(items(api.get("/allocations", invoice_id=invoice))) == 2
+    assert ok(api.get(f"/allocations/{applied[0]['allocation_id']}"))["invoice_id"] == invoice
+    refunded = items(api.post(f"/payments/{payment}/refund", {"amount_minor": 9_000, "on": "2026-03-21"}))
+    assert refunded[0]["amount_minor"] == 9_000
+    balances = items(api.get("/trial-balance", as_of="2026-03-31"))
+    assert sum(row["functional_minor"] for row in balances) == 0
+    assert next(r for r in balances if r["role"] == "receivable")["balance_minor"] == 0
+    movements = items(api.get(f"/customers/{customer}/statement", since="2026-01-01", until="2026-12-31"))
+    assert movements[-1]["balance_minor"] == 0
+
+
+def test_what_was_applied_is_undone_and_a_payment_goes_back(api, invoice, payment):
+    link = {"payment_id": payment, "invoice_id": invoice, "amount_minor": 11_900}
+    (applied,) = items(api.post("/payments/apply", {"links": [link], "on": "2026-03-20"}))
+    (mirror,) = items(api.post("/allocations/unapply", {"allocation_ids": [applied["allocation_id"]], "on": "2026-03-22"}))
+    assert mirror["amount_minor"] == -11_900
+    assert result(api.post("/payments/return", {"payment_ids": [payment], "on": "2026-03-23"})) == 1
+    assert ok(api.get(f"/payments/{payment}"))["state"] == "returned"
+    assert ok(api.get(f"/invoices/{invoice}"))["open_minor"] == 11_900
+
+
+def test_invoices_are_credited_void_written_off_and_taken_over(api, customer, invoice):
+    note = result(api.post(f"/invoices/{invoice}/credit", {"issue_on": "2026-03-02", "total_minor": 1_900}))
+    assert ok(api.get(f"/invoices/{note}"))["kind"] == "credit_note"
+    links = {"links": [{"invoice_id": invoice, "amount_minor": 1_900}], "on": "2026-03-02"}
+    items(api.post(f"/credit-notes/{note}/apply", links))
+    taken = items(
+        api.post(
+            "/open-items",
+            {
+                "items": [
+                    {
+                        "number": "OLD-1",
+                        "customer_id": customer,
+                        "currency": "EUR",
+                        "issued_on": "2026-01-05",
+                        "due_on": "2026-02-04",
+                        "total_minor": 500,
+                    },
+                    {
+                        "number": "OLD-2",
+                        "customer_id": customer,
+                        "currency": "EUR",
+                        "issued_on": "2026-01-05",
+                        "due_on": "2026-02-04",
+                        "total_minor": 700,
+                    },
+                ]
+            },
+        )
+    )
+    old = [t["invoice_id"] for t in taken]
+    aged = ok(api.get("/aging", as_of="2026-03-31"))
+    assert sum(b["open_minor"] for b in aged["buckets"]) == 10_000 + 500 + 700
+    assert result(api.post("/invoices/void", {"invoice_ids": [old[0]], "void_on": "2026-03-02", "reason": "twice"})) == 1
+    items(api.post("/invoices/write-off", {"invoice_ids": [old[1]], "on": "2026-03-02", "reason": "gone"}))
+    assert {i["state"] for i in items(api.get("/invoices", number="OLD-2"))} == {"written_off"}
+
+
+def test_bank_cash_and_payroll(api, entity):
+    account = result(api.post("/bank-accounts", {"name": "Main", "currency": "EUR"}))
+    assert result(api.post(f"/bank-accounts/{account}/change", {"minimum_minor": 500})) == account
+    assert ok(api.get(f"/bank-accounts/{account}"))["minimum_minor"] == 500
+    assert [a["id"] for a in items(api.get("/bank-accounts"))] == [account]
+    assert ok(api.get("/bank-accounts/balances", as_of="2026-03-31"))["items"][0]["balance_minor"] == 0
+    assert items(api.get("/statements")) == items(api.get("/statement-lines", account_id=account)) == []
+    plan = result(
+        api.post(
+            "/payrolls",
+            {
+                "name": "All",
+                "currency": "EUR",
+                "frequency": "monthly",
+                "first_payday": "2026-03-31",
+                "lines": [{"person": "P1", "amount_minor": 300_000}],
+            },
+        )
+    )
+    assert ok(api.get(f"/payrolls/{plan}"))["lines"] == [{"person": "P1", "group": "", "amount_minor": 300_000}]
+    assert "lines" not in items(api.get("/payrolls"))[0]
+    rent = result(
+        api.post(
+            "/outflows", {"name": "Rent", "currency": "EUR", "amount_minor": 100_000, "first_on": "2026-04-01", "kind": "rent"}
+        )
+    )
+    found = ok(api.get("/cash-forecast", as_of="2026-03-15", every="month"))
+    assert found["payrolls"]
+    assert found["opening_minor"] == 0
+    assert sum(p["out_minor"] for p in found["periods"]) == 3 * 300_000 + 3 * 100_000
+    assert [o["id"] for o in items(api.get("/outflows"))] == [rent]
+    result(api.post(f"/outflows/{rent}/drop"))
+    assert items(api.get("/outflows")) == []
+
+
+def test_the_ledger_takes_entries_and_locks(api, entity):
+    assert items(api.get("/companies"))[0]["key"] == "acme"
+    result(api.post("/accounts", {"code": "6999", "name": "Coffee", "kind": "expense"}))
+    accounts = {a["role"]: a["code"] for a in items(api.get("/accounts", limit=200))}
+    body = {
+        "key": "k1",
+        "effective_on": "2026-03-01",
+        "debit": "6999",
+        "credit": accounts["clearing"],
+        "amount_minor": 500,
+        "currency": "EUR",
+    }
+    entry = result(api.post("/entries", body))
+    assert ok(api.get(f"/entries/{entry}"))["transfers"][0]["amount_minor"] == 500
+    back = result(api.post(f"/entries/{entry}/reverse", {"effective_on": "2026-03-02", "reason": "slip"}))
+    assert [e["id"] for e in items(api.get("/entries"))] == [entry, back]
+    assert result(api.post("/seal")) == 2
+    result(api.post("/period-lock", {"through": "2026-03-31"}))
+    refused = api.post("/entries", {**body, "key": "k2"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "period_locked")
+    rates = {"rates": [{"currency": "USD", "on": "2026-03-31", "per_euro": "1.0825"}], "source": "own"}
+    assert result(api.post("/rates", rates)) == 1
+
+
+def test_tasks_and_members(api, make_member, owner):
+    clerk = make_member("Billing")
+    task = result(api.post("/tasks", {"title": "Call Globex", "assignee_id": clerk.pk, "due_on": "2026-04-01"}))
+    assert items(api.get("/tasks", assignee_id=clerk.pk, state="open"))[0]["id"] == task
+    result(api.post(f"/tasks/{task}/finish", {"dropped": True}))
+    assert ok(api.get(f"/tasks/{task}"))["state"] == "dropped"
+    result(api.post(f"/members/{clerk.pk}/roles", {"roles": ["Billing", "Collections"]}))
+    result(api.post(f"/members/{clerk.pk}/change", {"name": "Bo"}))
+    result(api.post("/areas/billing", {"owner_id": clerk.pk, "deputy_id": None}))
+    assert {m["name"]: m["roles"] for m in items(api.get("/members"))}["Bo"] == "Billing, Collections"
+
+
+def test_a_revoked_token_ends_at_once(api):
+    from topline.team.models import ApiToken
+
+    result(api.post(f"/tokens/{ApiToken.objects.get().pk}/revoke"))
+    assert api.get("/customers").status_code == 401
+
+
+def test_a_file_is_uploaded_run_and_undone(api, entity):
+    headers = {**api.headers, "Idempotency-Key": "up"}
+    upload = {"kind": "customers", "file": SimpleUploadedFile("c.csv", b"name,currency\nInitech,EUR\nHooli,EUR\n")}
+    sent = api.client.post("/api/v1/imports", upload, headers=headers)
+    batch = result(sent)
+    assert (ok(api.get(f"/imports/{batch}"))["state"], Customer.objects.count()) == ("checked", 0)
+    assert items(api.get(f"/imports/{batch}/problems")) == []
+    assert result(api.post(f"/imports/{batch}/run")) is False
+    assert Customer.objects.count() == 2
+    assert items(api.get("/imports"))[0]["state"] == "done"
+    result(api.post(f"/imports/{batch}/undo", {"on": "2026-03-01"}))
+    assert ok(api.get(f"/imports/{batch}"))["state"] == "undone"
+
+
+def test_milestones_tell_what_happened(api, customer, invoice):
+    told = [m["kind"] for m in items(api.get("/milestones", customer_id=customer))]
+    assert told == ["customer_added", "invoice_issued"]
+
+
+def test_every_action_has_a_verb_or_is_named_as_left_to_a_person():
+    offered = {
+        operation.auth_param.permission
+        for router in assembled._get_bound_routers()
+        for view in router.path_operations.values()
+        for operation in view.operations
+        if operation.methods == ["POST"]
+    }
+    rooms = {code for code in registry if not code.startswith("test.")}
+    assert rooms - offered == BY_A_PERSON
+    assert offered <= rooms
+
+
+def test_a_retry_answers_the_same_and_changes_nothing(api, customer):
+    body = {"payments": [{"customer_id": customer, "currency": "EUR", "amount_minor": 500, "received_on": "2026-03-20"}]}
+    first, again = (api.post("/payments", body, key="pay-1") for _ in range(2))
+    assert ok(first) == ok(again)
+    assert (Payment.objects.count(), Entry.objects.count()) == (1, 1)
+    body["payments"][0]["amount_minor"] = 501
+    other = api.post("/payments", body, key="pay-1")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+    assert Payment.objects.count() == 1
+
+
+def test_a_list_is_walked_page_by_page_with_each_row_once(api, entity, customer, issue):
+    made = sorted(issue(customer, *range(100, 111)))
+    seen, cursor, pages = [], "", 0
+    while cursor is not None:
+        answer = ok(api.get("/invoices", limit=3, cursor=cursor))
+        seen += [row["id"] for row in answer["items"]]
+        cursor, pages = answer["next_cursor"], pages + 1
+    assert (seen, pages) == (made, 4)
+    assert Invoice.objects.count() == len(made)
+
+
+def test_of_two_companies_the_named_one_answers(api, owner, entity):
+    from topline.books import actions
+
+    actions.open_entity(actor=owner, key="second", name="Second", currency="USD")
+    result(api.post("/bank-accounts", {"name": "Main", "currency": "USD"}, company="second"))
+    assert items(api.get("/bank-accounts")) == []
+    assert [a["currency"] for a in items(api.get("/bank-accounts", company="second"))] == ["USD"]
+    assert api.get("/bank-accounts", company="third").status_code == 404

@@ -1,0 +1,176 @@
+"""Cash application: what is posted is right, what is doubtful waits with its reason, and no item is paid twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from itertools import combinations
+
+import polars as pl
+import pytest
+from bench import matching as books
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topline.engine.matching import Policy, confidence, propose
+from topline.engine.matching.references import structured_body
+from topline.engine.matching.subsets import LARGEST_SET, adding_up
+from topline.market.names import folded
+
+DAY = date(2026, 3, 1)
+NOBODY = pl.DataFrame(schema={"customer_id": pl.Int64, "payer_key": pl.String, "payer_account": pl.String})
+
+
+def paid(*rows):
+    """Payments from (amount, payer, text) with ids from 1."""
+    full = [{"payment_id": n, "amount_minor": a, "currency": "EUR", "booked_on": DAY, "payer_key": p, "payer_account": None,
+             "remittance": t, "reference": ""} for n, (a, p, t) in enumerate(rows, 1)]  # fmt: skip
+    return pl.DataFrame(full, schema_overrides={"payer_account": pl.String})
+
+
+def owed(*rows, **more):
+    """Items from (customer, number, open) with ids from 1; the customer's name is `customer<id>`."""
+    full = [{"item_id": n, "customer_id": c, "customer_key": f"customer{c}name", "number": number, "order_number": None, "reference": None,
+             "currency": "EUR", "open_minor": a, "due_on": DAY, "discount_minor": 0, "discount_until": None, "blocked": False, **more}
+            for n, (c, number, a) in enumerate(rows, 1)]  # fmt: skip
+    return pl.DataFrame(full, schema_overrides={"order_number": pl.String, "reference": pl.String, "discount_until": pl.Date})
+
+
+def decided(payments, items, **more):
+    found = propose(payments, items, known=more.pop("known", NOBODY), **more)
+    return found.payments["decision"].to_list(), found
+
+
+def test_generated_books_are_posted_right_999_times_in_1000_and_85_of_100_by_themselves():
+    paid_in, ledger, known, truth = books.book(7, payments=4_000, items=20_000)
+    found = propose(paid_in.drop("kind"), ledger, known=known)
+    rows = books.judged(found, paid_in, truth)
+    posted = rows.filter(pl.col("decision") == "apply")
+    assert posted["right"].mean() >= 0.999
+    assert (rows.filter(pl.col("kind") != "unknown")["decision"] == "apply").mean() >= 0.85
+    assert posted.filter(pl.col("kind") == "unknown").is_empty()
+    spent = found.links.join(posted.select("payment_id"), on="payment_id").group_by("item_id").agg(pl.col("settled_minor").sum())
+    assert spent.join(ledger, on="item_id").filter(pl.col("settled_minor") > pl.col("open_minor")).is_empty()
+    cash = found.links.group_by("payment_id").agg(pl.col("amount_minor").sum().alias("spent")).join(paid_in, on="payment_id")
+    assert cash.filter(pl.col("spent") > pl.col("amount_minor")).is_empty()
+
+
+@pytest.mark.parametrize("sample", ["01", "02", "03"])
+def test_the_published_samples_are_posted_where_their_labels_say_so_and_nowhere_else(shared, sample):
+    folder = shared / "data" / "cash_application" / "samples" / f"sample_{sample}"
+    bank, ledger = (json.loads((folder / name).read_text()) for name in ("bank_statement.json", "open_ar.json"))
+    payments = pl.DataFrame(
+        [{"payment_id": n, "amount_minor": round(t["amount"] * 100), "currency": t["currency"], "booked_on": date.fromisoformat(t["date"]),
+          "payer": t["payer_raw"], "payer_account": None, "remittance": t["remittance_text"], "reference": ""}
+         for n, t in enumerate(bank["transactions"], 1)], schema_overrides={"payer_account": pl.String},
+    ).with_columns(payer_key=folded(pl.col("payer")))  # fmt: skip
+    items = pl.DataFrame(
+        [{"item_id": n, "customer_id": n if i["customer_id"] != "CUST-01-002" else 2, "customer": i["customer_name"], "number": i["invoice_id"],
+          "order_number": i["po_reference"], "reference": None, "currency": i["currency"], "open_minor": round(i["open_amount"] * 100),
+          "due_on": date.fromisoformat(i["due_date"]), "discount_minor": round(i["original_amount"] * i["discount_pct"]),
+          "discount_until": date.fromisoformat(i["discount_deadline"]) if i["discount_deadline"] else None,
+          "blocked": i["status"] not in {"OPEN", "PARTIAL", "CLOSED"}} for n, i in enumerate(ledger["invoices"], 1)],
+        schema_overrides={"order_number": pl.String, "reference": pl.String, "discount_until": pl.Date},
+    ).with_columns(customer_key=folded(pl.col("customer"))).filter(pl.col("open_minor") > 0)  # fmt: skip
+    own = " ".join(bank["company"].lower().split()[:2])
+    found = propose(payments.drop("payer"), items.drop("customer"), known=NOBODY, policy=Policy(own_name=own))
+    posted = found.payments.filter(pl.col("decision") == "apply")["payment_id"].to_list()
+    linked = {k: sorted(v) for k, v in found.links.group_by("payment_id").agg("item_id").iter_rows() if k in posted}
+    expected = {
+        "01": {1: [1], 2: [2, 3], 3: [4], 4: [5], 5: [6], 6: [7], 7: [8], 8: [9]},
+        "02": {1: [1], 9: [9]},
+        "03": {6: [6]},
+    }
+    assert linked == expected[sample]
+
+
+@pytest.mark.parametrize("text", ["INV-0042-7", "inv 42/007", "INV_0042.07 danke", "Rechnung INV/42-7."])
+def test_a_number_is_found_however_it_is_written(text):
+    assert decided(paid((500, "x", text)), owed((1, "INV-0042-007", 500)))[0] == ["apply"]
+
+
+def test_a_number_is_not_found_inside_a_longer_one():
+    assert decided(paid((500, "customer1name", "91234")), owed((1, "1234", 700)))[0] == ["unknown"]
+
+
+@pytest.mark.parametrize("text", ["RF18539007547034", "RF18 5390 0754 7034"])
+def test_a_structured_reference_counts_only_with_its_check_digits(text):
+    assert structured_body(text) == "539007547034"
+    assert structured_body(text[:-1] + "5") is None
+
+
+@pytest.mark.parametrize(
+    "text,body", [("210000000003139471430009017", "21000000000313947143000901"), ("13", None), ("1232", "123")]
+)
+def test_swiss_and_finnish_references_are_read(text, body):
+    assert structured_body(text) == body
+
+
+def test_one_cent_against_ten_equal_invoices_waits():
+    items = owed(*[(1, f"R-10{n}", 1) for n in range(10)])
+    assert decided(paid((1, "customer1name", "")), items)[0] == ["review"]
+
+
+def test_two_sets_that_add_up_are_never_posted():
+    items = owed((1, "A1001", 30_011), (1, "A1002", 70_013), (1, "A1003", 30_011), (1, "A1004", 99_999))
+    assert decided(paid((100_024, "customer1name", "")), items)[0] != ["apply"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"blocked": True}, "on hold"), ({"currency": "USD"}, "another currency"), ({"open_minor": 400}, "more than the items"),
+     ({"open_minor": 790}, "less than what is due"), ({"customer_id": 2}, "another customer")],
+)  # fmt: skip
+def test_what_speaks_against_posting_is_told(change, words):
+    items = owed((1, "INV-5001", 500), (1, "INV-5009", 7_777)).with_columns(
+        **{k: pl.when(pl.col("item_id") == 1).then(pl.lit(v)).otherwise(pl.col(k)) for k, v in change.items()}
+    )
+    if "customer_id" in change:
+        items = items.with_columns(customer_key=pl.format("customer{}name", "customer_id"))
+    decision, found = decided(paid((500, "customer1name", "INV-5001")), items)
+    assert decision == ["review"] and words in found.payments["reason"][0]
+
+
+def test_the_same_payment_from_two_banks_is_not_posted_twice():
+    assert decided(paid((500, "c", "INV-5001"), (500, "c", "INV-5001")), owed((1, "INV-5001", 500)))[0] == ["review", "review"]
+
+
+def test_several_payments_that_together_settle_an_item_are_posted():
+    decision, found = decided(paid((200, "c", "INV-5001"), (300, "c", "INV-5001 rest")), owed((1, "INV-5001", 500)))
+    assert decision == ["apply", "apply"] and found.links["settled_minor"].sum() == 500
+
+
+def test_a_parent_that_is_known_to_pay_is_no_stranger():
+    items = owed((1, "INV-5001", 500), (2, "INV-6001", 900))
+    known = pl.DataFrame({"customer_id": [1], "payer_key": ["customer2name"], "payer_account": [None]}, schema=NOBODY.schema)
+    assert decided(paid((500, "customer2name", "INV-5001")), items)[0] == ["review"]
+    assert decided(paid((500, "customer2name", "INV-5001")), items, known=known)[0] == ["apply"]
+
+
+def test_ten_kilobytes_in_mixed_scripts_do_no_harm():
+    text = "支払い مرحبا Ωμέγα " * 600
+    assert decided(paid((500, "c" * 10_000, text)), owed((1, "INV-5001", 500)))[0] == ["unknown"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9), st.integers(1, 200))
+def test_sets_that_add_up_are_all_seen(amounts, target):
+    every = [
+        c
+        for size in range(1, LARGEST_SET + 1)
+        for c in combinations(range(len(amounts)), size)
+        if sum(amounts[i] for i in c) == target
+    ]
+    found = adding_up(amounts, target)
+    assert found.solutions == len(every)
+    assert found.positions == (every[0] if len(every) == 1 else ())
+
+
+def test_the_confidence_curve_finds_back_what_made_the_labels():
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    matrix = np.column_stack([np.ones(20_000), rng.random((20_000, len(confidence.FEATURES)))])
+    truth = np.array([-1.0, 2, 1, 0, -2, 0.5, 0, 1])
+    right = (rng.random(20_000) < 1 / (1 + np.exp(-matrix @ truth))).astype(float)
+    assert np.allclose(list(confidence.fit(matrix, right).values()), truth, atol=0.25)

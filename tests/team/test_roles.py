@@ -1,0 +1,282 @@
+"""Who may do what: every action and every address, for every role and for nobody."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+
+import topline.config.urls  # noqa: F401  (brings every room and its actions)
+from topline.kernel.actions import PermissionMissing, registry
+from topline.kernel.actor import Actor
+from topline.kernel.models import AuditRecord
+from topline.team import actions as team
+from topline.team.models import Member
+from topline.team.roles import ROLES, permissions_of
+
+CODES = sorted(code for code in registry if not code.startswith("test."))
+PUBLIC = None
+PAGES: dict[str, str | None] = {
+    "web:today": "web.today",
+    "web:customer": "market.view",
+    "web:portal": "web.portal",
+    "web:search": "web.today",
+    "web:healthz": PUBLIC,
+    "web:readyz": PUBLIC,
+    "market:customers": "market.view",
+    "market:new_customer": "market.add_customers",
+    "market:duplicates": "market.view",
+    "market:merge": "market.merge_customers",
+    "market:edit": "market.change_customer",
+    "billing:invoices": "billing.view",
+    "billing:new_invoice": "billing.draft_invoices",
+    "billing:invoice": "billing.view",
+    "billing:void": "billing.void_invoices",
+    "billing:credit": "billing.credit_invoice",
+    "receivables:payments": "receivables.view",
+    "receivables:new_payment": "receivables.record_payments",
+    "receivables:payment": "receivables.view",
+    "receivables:apply": "receivables.apply_cash",
+    "receivables:return": "receivables.return_payment",
+    "receivables:refund": "receivables.refund",
+    "receivables:unapply": "receivables.unapply",
+    "receivables:settlement": "billing.view",
+    "receivables:write_off": "receivables.write_off",
+    "receivables:aging": "receivables.view",
+    "receivables:statement": "receivables.view",
+    "bank:accounts": "bank.view",
+    "bank:new_account": "bank.add_account",
+    "bank:account": "bank.view",
+    "treasury:cash": "treasury.view",
+    "treasury:plan_outflow": "treasury.plan_outflow",
+    "treasury:drop_outflow": "treasury.drop_outflow",
+    "treasury:payroll": "treasury.view_pay",
+    "books:trial_balance": "books.view",
+    "books:entries": "books.view",
+    "books:entry": "books.view",
+    "books:account": "books.view",
+    "connect:imports": "connect.view",
+    "connect:upload": "connect.check_file",
+    "connect:batch": "connect.view",
+    "connect:run": "connect.run_import",
+    "connect:undo": "connect.undo_import",
+    "team:members": "team.view",
+    "team:add_member": "team.add_member",
+    "team:grant_roles": "team.grant_roles",
+    "team:change_member": "team.change_member",
+    "team:set_area": "team.set_area",
+    "team:tasks": "team.view",
+    "team:add_task": "team.add_task",
+    "team:finish_task": "team.finish_task",
+    "team:audit": "team.view_audit",
+    "team:account": "team.account",
+    "team:create_token": "team.create_token",
+    "team:revoke_token": "team.revoke_token",
+    "api:openapi-json": PUBLIC,
+    "api:openapi-view": PUBLIC,
+    "api:api-root": PUBLIC,
+}
+READS = [  # noun of the API: permission
+    ("customers", "market.view"), ("customers/1", "market.view"), ("duplicates", "market.view"),
+    ("invoices", "billing.view"), ("invoices/1", "billing.view"),
+    ("payments", "receivables.view"), ("payments/1", "receivables.view"), ("allocations", "receivables.view"), ("allocations/1", "receivables.view"),
+    ("aging", "receivables.view"), ("customers/1/statement", "receivables.view"),
+    ("bank-accounts", "bank.view"), ("bank-accounts/balances", "bank.view"), ("bank-accounts/1", "bank.view"), ("statements", "bank.view"), ("statement-lines", "bank.view"),
+    ("cash-forecast", "treasury.view"), ("payrolls", "treasury.view"), ("payrolls/1", "treasury.view_pay"), ("outflows", "treasury.view"),
+    ("companies", "books.view"), ("accounts", "books.view"), ("entries", "books.view"), ("entries/1", "books.view"), ("trial-balance", "books.view"),
+    ("milestones", "timeline.view"), ("members", "team.view"), ("tasks", "team.view"), ("tasks/1", "team.view"),
+    ("imports", "connect.view"), ("imports/1", "connect.view"), ("imports/1/problems", "connect.view"),
+]  # fmt: skip
+VERBS = [  # verb of the API: its action is the permission
+    ("customers", "market.add_customers"), ("customers/merge", "market.merge_customers"), ("customers/1/change", "market.change_customer"),
+    ("customers/1/contacts", "market.add_contact"), ("customers/1/addresses", "market.add_address"), ("customers/1/aliases", "market.add_alias"),
+    ("invoices", "billing.draft_invoices"), ("invoices/issue", "billing.issue_invoices"), ("invoices/void", "billing.void_invoices"),
+    ("invoices/1/credit", "billing.credit_invoice"), ("open-items", "billing.import_open_items"),
+    ("payments", "receivables.record_payments"), ("payments/apply", "receivables.apply_cash"), ("payments/return", "receivables.return_payment"),
+    ("payments/1/refund", "receivables.refund"), ("allocations/unapply", "receivables.unapply"), ("invoices/write-off", "receivables.write_off"),
+    ("credit-notes/1/apply", "receivables.apply_credit_note"),
+    ("bank-accounts", "bank.add_account"), ("bank-accounts/1/change", "bank.change_account"), ("statements/undo", "bank.undo_statements"),
+    ("payrolls", "treasury.set_pay_plan"), ("outflows", "treasury.plan_outflow"), ("outflows/1/drop", "treasury.drop_outflow"),
+    ("accounts", "books.add_account"), ("entries", "books.post_entry"), ("entries/1/reverse", "books.reverse_entry"), ("period-lock", "books.lock_period"),
+    ("seal", "books.seal"), ("rates", "books.add_rates"),
+    ("tasks", "team.add_task"), ("tasks/1/finish", "team.finish_task"), ("members/99/change", "team.change_member"), ("members/99/roles", "team.grant_roles"),
+    ("areas/billing", "team.set_area"), ("tokens/99/revoke", "team.revoke_token"),
+    ("imports", "connect.check_file"), ("imports/99/run", "connect.run_import"), ("imports/1/undo", "connect.undo_import"),
+]  # fmt: skip
+PAY_SEEN_BY = {"Owner", "Treasury", "Approver", "Auditor"}
+
+
+def addresses(resolver: URLResolver | None = None, space: str = "", prefix: str = "") -> list[tuple[str, str]]:
+    """Every address of the program: name with its namespace, and the address with 1 for each part that is open."""
+    found = []
+    for pattern in (resolver or get_resolver()).url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            inner = f"{space}{pattern.namespace}:" if pattern.namespace else space
+            found += addresses(pattern, inner, route)
+        else:
+            found.append((f"{space}{pattern.name}", route))
+    return found
+
+
+def filled(route: str) -> str:
+    return "/" + re.sub(r"<(?:slug:)?key>", "billing", re.sub(r"<int:\w+>", "1", route))
+
+
+def is_allauths(route: str) -> bool:
+    return route.startswith("sign-in/")
+
+
+def is_api(route: str) -> bool:
+    return route.startswith("api/v1")
+
+
+def member(role: str, customer_id: int | None = None) -> Client:
+    made = Member.objects.filter(email=f"{role.replace(' ', '')}@example.com".lower()).first()
+    if made is None:
+        from topline.team.queries import system_actor
+
+        made = Member.objects.get(
+            pk=team.add_member(
+                actor=system_actor("test"), email=f"{role.replace(' ', '')}@example.com", name=role, roles=[role], password="long enough words 42", customer_id=customer_id
+            )
+        )  # fmt: skip
+    client = Client(raise_request_exception=False)
+    client.force_login(made)
+    return client
+
+
+@pytest.fixture
+def company(entity, make_customers, issue, pay, apply, owner):
+    """Something to find under each id 1."""
+    from datetime import date
+
+    import polars as pl
+
+    from topline.bank import actions as bank
+    from topline.treasury import actions as treasury
+
+    (customer,) = make_customers("Globex")
+    (invoice,) = issue(customer, 10_000)
+    apply(pay(customer, 6_000), invoice, 4_000)
+    bank.add_account(actor=owner, entity_id=entity.pk, name="Main", currency="EUR")
+    lines = pl.DataFrame({"person": ["P1"], "group": [""], "amount_minor": [777_100]})
+    treasury.set_pay_plan(
+        actor=owner,
+        entity_id=entity.pk,
+        name="All",
+        currency="EUR",
+        frequency="monthly",
+        first_payday=date(2026, 3, 31),
+        lines=lines,
+    )
+    return customer
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_without_the_permission_an_action_is_refused_before_anything_happens(code, db):
+    spec = registry[code]
+    inputs = {n: None for n, p in inspect.signature(spec.function).parameters.items() if p.default is p.empty and n != "actor"}
+    for role in ROLES:
+        actor = Actor(key=f"member:{role}", name=role, permissions=permissions_of(frozenset({role})), roles=frozenset({role}))
+        if not actor.may(code):
+            with pytest.raises(PermissionMissing) as refused:
+                spec.function(actor=actor, **inputs)
+            assert refused.value.details["permission"] == code
+    assert not AuditRecord.objects.exists()
+
+
+def test_every_action_is_granted_to_some_role_and_every_grant_is_an_action_or_a_right_to_read():
+    granted = frozenset().union(*ROLES.values())
+    assert set(CODES) <= granted
+    assert {
+        c for c in granted - set(CODES) if not c.endswith((".view", "view_pay", "view_audit", ".today", ".portal", ".account"))
+    } == set()
+
+
+def test_the_customer_role_grants_the_portal_and_ones_own_account_alone():
+    assert ROLES["Customer"] == {"web.portal", "team.account"}
+
+
+def test_pay_per_person_is_seen_by_few():
+    assert {role for role, granted in ROLES.items() if "treasury.view_pay" in granted} == PAY_SEEN_BY
+
+
+def test_every_address_stands_in_the_table():
+    named = {name for name, route in addresses() if not is_allauths(route) and not is_api(route)}
+    assert named == set(PAGES)
+    offered = {re.sub(r"<int:\w+>", "1", route).removeprefix("api/v1/") for _, route in addresses() if is_api(route)}
+    listed = {re.sub(r"\b99\b", "1", path) for path, _ in [*READS, *VERBS]}
+    assert {path.replace("<key>", "billing") for path in offered} == listed
+
+
+def test_nobody_is_sent_to_the_sign_in_page(company, client):
+    for name, route in addresses():
+        if is_allauths(route) or is_api(route) or PAGES[name] is PUBLIC:
+            continue
+        answers = [getattr(client, method)(filled(route)) for method in ("get", "post")]
+        assert {a.status_code for a in answers} <= {302, 405}, name
+        assert any(a.status_code == 302 and a["Location"].startswith("/sign-in/") for a in answers), name
+
+
+def test_what_is_public_answers_anybody(company, client):
+    for name, route in addresses():
+        if not is_allauths(route) and not is_api(route) and PAGES[name] is PUBLIC:
+            assert client.get(filled(route)).status_code in {200, 404}, name
+
+
+def test_the_sign_in_pages_never_fail_for_nobody(company):
+    client = Client(raise_request_exception=False)
+    for name, route in addresses():
+        if is_allauths(route) and "<" not in route and "(?P" not in route:
+            assert client.get("/" + route).status_code < 500, name
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_pages_open_to_those_with_the_permission_and_to_no_others(company, role):
+    client = member(role, company if role == "Customer" else None)
+    for name, route in addresses():
+        if is_allauths(route) or is_api(route) or PAGES[name] is PUBLIC:
+            continue
+        for method in ("get", "post"):
+            if name == "team:revoke_token" and method == "post":
+                continue  # it needs a token of one's own: see test_refusals of the API
+            status = getattr(client, method)(filled(route)).status_code
+            if PAGES[name] in ROLES[role]:
+                assert status != 403, (name, method)
+                assert status < 500, (name, method, status)
+            else:
+                assert status in {403, 405}, (name, method, status)
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_the_api_answers_those_with_the_permission_and_no_others(company, role):
+    member(role, company if role == "Customer" else None)
+    made = Member.objects.get(name=role)
+    maker = Actor(key=f"member:{made.pk}", permissions=frozenset({"team.create_token"}))
+    rooms = sorted({f"{code.partition('.')[0]}.*" for granted in ROLES.values() for code in granted})
+    secret = team.create_token(actor=maker, name="t", scopes=rooms)
+    client = Client(raise_request_exception=False)
+    for kind, table in (("get", READS), ("post", VERBS)):
+        for path, permission in table:
+            headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": f"{kind}-{path}"}
+            body = {} if kind == "get" else {"data": b"{}", "content_type": "application/json"}
+            status = getattr(client, kind)(f"/api/v1/{path}", headers=headers, **body).status_code
+            assert getattr(client, kind)(f"/api/v1/{path}", **body).status_code == 401, path
+            if permission in ROLES[role] and role != "Customer":
+                assert status != 403, path
+                assert status < 500, path
+            else:
+                assert status == 403, path
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES) - PAY_SEEN_BY))
+def test_no_page_shows_a_persons_pay_to_others(company, role):
+    client = member(role, company if role == "Customer" else None)
+    for address in ("/cash/payroll/1/", "/api/v1/payrolls/1"):
+        response = client.get(address)
+        assert response.status_code in {401, 403}
+        assert b"7,771" not in response.content

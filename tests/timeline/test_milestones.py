@@ -1,0 +1,155 @@
+"""Every action that must leave a milestone leaves one; who may see which is told by one table."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from topline.bank import actions as bank
+from topline.bank.formats.model import Statement, StatementEntry
+from topline.billing import actions as billing
+from topline.connect import actions as connect
+from topline.market import actions as market
+from topline.receivables import actions as receivables
+from topline.timeline import queries
+from topline.timeline.kinds import KINDS
+from topline.timeline.models import Milestone
+
+DAY = date(2026, 3, 20)
+
+
+class Stage:
+    """What the plays below need: a customer, and documents made on demand."""
+
+    def __init__(self, owner, entity, make_customers, issue, pay, apply):
+        self.owner, self.entity, self.make, self.issue, self.pay, self.apply = owner, entity, make_customers, issue, pay, apply
+        self.customer = make_customers("Globex")[0]
+
+    def invoice(self, amount=1_000):
+        return self.issue(self.customer, amount)[0]
+
+    def note(self, invoice):
+        return billing.credit_invoice(actor=self.owner, invoice_id=invoice, issue_on=DAY, reason="Returned")
+
+    def paid(self):
+        invoice = self.invoice()
+        return invoice, self.apply(self.pay(self.customer, 1_000), invoice, 1_000)["allocation_id"].to_list()
+
+    def statement(self):
+        line = StatementEntry(amount_minor=5, currency="EUR", booked_on=DAY, remittance_information="x")
+        made = Statement(
+            account="DE1", currency="EUR", entries=(line,), opening_minor=0, closing_minor=5, opening_on=DAY, closing_on=DAY
+        )
+        bank.add_account(actor=self.owner, entity_id=self.entity.pk, name="Giro", currency="EUR", number="DE1")
+        bank.import_statements(
+            actor=self.owner, entity_id=self.entity.pk, statements=[made], file_name="s", file_sha256="0", format="test"
+        )  # fmt: skip
+
+    def load(self):
+        batch = connect.check_file(
+            actor=self.owner, entity_id=self.entity.pk, kind="receivables", file_name="f.csv",
+            content=b"number,customer,issued on,due on,amount\nR1,Globex,2026-01-05,2026-02-04,100.00\n",
+        )  # fmt: skip
+        connect.run_import(actor=self.owner, batch_id=batch)
+        return batch
+
+
+def link(invoice, amount):
+    return pl.DataFrame({"invoice_id": [invoice], "amount_minor": [amount]})
+
+
+def settle_by_note(s):
+    invoice = s.invoice()
+    receivables.apply_credit_note(actor=s.owner, credit_note_id=s.note(invoice), links=link(invoice, 1_000), on=DAY)
+
+
+PLAYS = {
+    "market.add_customers": ({"customer_added"}, lambda s: s.make("Initech")),
+    "market.merge_customers": (
+        {"customer_merged"},
+        lambda s: market.merge_customers(actor=s.owner, keep_id=s.customer, merge_id=s.make("Globex Ltd")[0]),
+    ),
+    "market.change_customer": (
+        {"credit_hold_set", "credit_hold_released"},
+        lambda s: [
+            market.change_customer(actor=s.owner, customer_id=s.customer, changes={"is_on_hold": held}) for held in (True, False)
+        ],
+    ),
+    "billing.issue_invoices": ({"invoice_issued"}, lambda s: s.invoice()),
+    "billing.credit_invoice": ({"credit_note_issued"}, lambda s: s.note(s.invoice())),
+    "billing.void_invoices": (
+        {"invoice_voided"},
+        lambda s: billing.void_invoices(actor=s.owner, invoice_ids=[s.invoice()], void_on=DAY, reason="Never sent"),
+    ),
+    "billing.import_open_items": ({"invoice_imported", "import_finished"}, lambda s: s.load()),
+    "receivables.record_payments": ({"payment_received"}, lambda s: s.pay(s.customer, 1_000)),
+    "receivables.apply_cash": ({"payment_applied", "invoice_paid"}, lambda s: s.paid()),
+    "receivables.apply_credit_note": ({"credit_note_applied"}, settle_by_note),
+    "receivables.unapply": (
+        {"payment_unapplied", "invoice_reopened"},
+        lambda s: receivables.unapply(actor=s.owner, allocation_ids=s.paid()[1], on=DAY, reason="Wrong one"),
+    ),
+    "receivables.return_payment": (
+        {"payment_returned"},
+        lambda s: receivables.return_payments(actor=s.owner, payment_ids=[s.pay(s.customer, 10)], on=DAY, reason="No funds"),
+    ),
+    "receivables.refund": (
+        {"payment_refunded"},
+        lambda s: receivables.refund(actor=s.owner, payment_id=s.pay(s.customer, 10), amount_minor=10, on=DAY),
+    ),
+    "receivables.write_off": (
+        {"invoice_written_off"},
+        lambda s: receivables.write_off(actor=s.owner, invoice_ids=[s.invoice()], on=DAY, reason="Insolvent"),
+    ),
+    "bank.import_statements": ({"statement_imported"}, lambda s: s.statement()),
+    "connect.undo_import": (
+        {"import_undone", "invoice_voided"},
+        lambda s: connect.undo_import(actor=s.owner, batch_id=s.load(), on=DAY, reason="Wrong file"),
+    ),
+}
+
+
+@pytest.fixture
+def stage(owner, entity, make_customers, issue, pay, apply):
+    return Stage(owner, entity, make_customers, issue, pay, apply)
+
+
+@pytest.mark.parametrize("code", PLAYS)
+def test_an_action_that_people_must_see_leaves_its_milestone(stage, code):
+    kinds, play = PLAYS[code]
+    before = set(Milestone.objects.values_list("id", flat=True))
+    play(stage)
+    left = Milestone.objects.exclude(pk__in=before)
+    assert kinds <= set(left.values_list("kind", flat=True))
+    assert all(m.actor_key == stage.owner.key and m.subject_id for m in left)
+
+
+def test_customers_see_what_the_table_says_they_may(stage):
+    for _, play in PLAYS.values():
+        play_alone = play not in (PLAYS["connect.undo_import"][1], PLAYS["market.merge_customers"][1])
+        if play_alone:
+            play(stage)
+    seen = queries.milestones(customer_ids=[stage.customer], only_visible_to_customer=True, limit=500)
+    everything = queries.milestones(customer_ids=[stage.customer], limit=500)
+    allowed = {kind for kind, known in KINDS.items() if known.visible_to_customer}
+    assert set(seen["kind"]) == set(everything["kind"]) & allowed
+    assert {"credit_hold_set", "invoice_written_off", "customer_added"} <= set(everything["kind"]) - set(seen["kind"])
+
+
+def test_milestones_come_newest_first_by_the_day_they_happened_and_can_be_narrowed(stage, issue):
+    late = issue(stage.customer, 10, on=date(2026, 5, 1))[0]
+    early = issue(stage.customer, 10, on=date(2026, 4, 1))[0]
+    told = queries.milestones(customer_ids=[stage.customer], stage="billing")
+    assert told["subject_id"].to_list() == [late, early]
+    assert set(told["stage"]) == {"billing"}
+    assert queries.milestones(subject=("invoice", early))["kind"].to_list() == ["invoice_issued"]
+
+
+def test_a_refused_action_leaves_no_milestone(stage):
+    invoice = stage.invoice()
+    before = Milestone.objects.count()
+    with pytest.raises(receivables.OverApplied):
+        stage.apply(stage.pay(stage.customer, 5_000), invoice, 2_000)
+    assert Milestone.objects.count() == before + 1  # the payment itself, nothing of the refused link
