@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,9 +23,13 @@ from topline.books import queries as book_queries
 from topline.books.models import Entity
 from topline.cli import copies, render
 from topline.cli.main import app
+from topline.collections import actions as collecting
+from topline.collections import reminders, timing
 from topline.connect import actions as connect
 from topline.connect.models import ImportBatch
+from topline.engine.payment_timing import backtest as backtesting
 from topline.flows import proofs
+from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, Invalid
@@ -33,6 +37,7 @@ from topline.receivables import figures
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
+from topline.treasury import outlook
 from topline.treasury import queries as treasury
 from topline.web import today as today_page
 
@@ -164,6 +169,71 @@ def forecast(
                      "payrolls": [asdict(p) for p in found.payrolls]})  # fmt: skip
         return
     render.forecast(console, found)
+
+
+@app.command()
+def train(company: Company = "", as_of: AsOf = "") -> None:
+    """Learn anew when customers pay, and freeze the cash forecast of the day."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    with console.status("Learning when customers pay"):
+        version = timing.train_timing(actor=system_actor("command line"), entity_id=entity.pk, as_of=day)
+    with console.status("Freezing the forecast"):
+        outlook.freeze_forecast(actor=system_actor("command line"), entity_id=entity.pk, as_of=day)
+    console.print(f"Model {version} knows everything until {day}; the forecast of that day is frozen.", highlight=False)
+
+
+@app.command()
+def backtest(
+    what: Annotated[str, typer.Argument(help="payments")],
+    split: Annotated[
+        str, typer.Option(help="First day of the test span, such as 2013-07-01; default: the last quarter of the book.")
+    ] = "",
+    company: Company = "",
+    as_of: AsOf = "",
+    as_json: AsJson = False,
+) -> None:
+    """How wrong each way to foresee payments was, without looking ahead."""
+    if what != "payments":
+        raise Invalid(f"{what!r} cannot be tested back.", field="what", remedy="Use: topline backtest payments.")
+    entity = _entity(company)
+    book = timing.book(entity_id=entity.pk, as_of=_day(as_of, entity))
+    last = book.invoices["issued_on"].max()
+    if not isinstance(last, date):
+        raise Invalid("There are no invoices yet.", field="company", remedy="Import some: topline import receivables FILE.")
+    first = date.fromisoformat(split) if split else last - timedelta(days=91)
+    with console.status("Forecasting the past"):
+        found = backtesting.backtest(book, split=first)
+    if as_json:
+        _print_json({"split": first, "at_issue": found.at_issue.to_dicts(), "open_book": found.open_book.to_dicts()})
+        return
+    render.backtest(console, found, first)
+
+
+@app.command()
+def remind(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Judge promises and plans, and write the day's reminders; those that may leave are sent by the worker."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    actor = system_actor("command line")
+    collecting.judge_promises(actor=actor, as_of=day)
+    collecting.judge_plans(actor=actor, as_of=day)
+    planned = reminders.plan_reminders(actor=actor, entity_id=entity.pk, as_of=day)
+    if as_json:
+        _print_json(planned.to_dicts())
+        return
+    counts = planned.group_by("step", "state").len().sort("step", "state")
+    for step, state, count in counts.iter_rows():
+        console.print(f"{count} x {step}: {state}", highlight=False)
+    if planned.is_empty():
+        console.print("Nobody is due for a reminder.")
+
+
+@app.command("mail-in")
+def mail_in() -> None:
+    """Take in one e-mail from standard input (from your mail system): a bounce of a reminder, or an answer to one."""
+    found = mail.receive(sys.stdin.buffer.read(10 * 1024 * 1024))
+    console.print(f"Recorded with reminder {found}." if found else "No reminder of ours is named in it.")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from topline.connect.models import ImportBatch
 from topline.engine import aging as engine
+from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount
 from topline.receivables.figures import Aging
@@ -43,11 +45,21 @@ def today(console: Console, found: Today) -> None:
         console.print("  No payroll is planned. Import one: topline import payroll FILE.", highlight=False)
     for answer in found.payrolls:
         console.print(f"  [{_TONE[answer.verdict]}]{answer.sentence}[/]", highlight=False)
+        if answer.odds_sentence:
+            console.print(f"      {answer.odds_sentence}", highlight=False)
+        for row in answer.helpful[:3]:
+            amount = format_amount(int(str(row["amount_minor"])), home)
+            console.print(
+                f"      call {row['customer']} about {row['number']} ({amount} {home}): +{row['points']} in 100, effect assumed",
+                highlight=False,
+            )
         for row in answer.deciding[:5]:
             amount = format_amount(int(str(row["amount_minor"])), home)
             console.print(
                 f"      {row['number']}  {row['customer']}  {amount} {home}, expected {row['expected_on']:%d %b}", highlight=False
             )
+    if found.outlook is not None:
+        console.print(f"  Ranges: {found.outlook.trust}. Invoices that are not issued yet are not in it.", highlight=False)
     console.print()
     if found.forecast.daily.height:
         day, low = found.forecast.lowest
@@ -67,7 +79,17 @@ def today_as_data(found: Today) -> dict[str, Any]:
             {"account": b.account.name, "currency": b.account.currency, "balance_minor": b.balance_minor, "as_of": b.as_of}
             for b in found.forecast.balances
         ],
-        "payrolls": [{**asdict(a.coverage), "verdict": a.verdict, "sentence": a.sentence} for a in found.payrolls],
+        "payrolls": [
+            {
+                **asdict(a.coverage),
+                "verdict": a.verdict,
+                "sentence": a.sentence,
+                "percent": a.odds.percent if a.odds else None,
+                "helpful": a.helpful,
+            }
+            for a in found.payrolls
+        ],
+        "trust": found.outlook.trust if found.outlook else None,
         "lowest": dict(zip(("day", "closing_minor"), found.forecast.lowest, strict=True))
         if found.forecast.daily.height
         else None,
@@ -153,3 +175,17 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
     return table
+
+
+def backtest(console: Console, found: Backtest, split: date) -> None:
+    """The two tables: dates of payment at issue, and weekly cash of the open book."""
+    for title, frame in (
+        (f"When invoices issued from {split} on were paid", found.at_issue),
+        ("Cash of the open book, weeks 1 to 4", found.open_book),
+    ):
+        table = Table(title=title, title_justify="left", box=None)
+        for name in frame.columns:
+            table.add_column(name.replace("_", " "), justify="left" if name == "method" else "right")
+        for row in frame.iter_rows():
+            table.add_row(*("–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+        console.print(table)

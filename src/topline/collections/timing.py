@@ -10,6 +10,7 @@ import contextlib
 import os
 from datetime import date, timedelta
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 
 import joblib
@@ -85,7 +86,7 @@ def train_timing(*, actor: Actor, entity_id: int, as_of: date) -> str:
     if not TimingModel.objects.filter(entity_id=entity_id, version=model.version).exists():
         row = TimingModel.objects.create(
             entity_id=entity_id, version=model.version, trained_on=as_of, method=model.tier, invoices=model.paid,
-            scores={k: round(float(v), 4) for k, v in model.scores.items()}, recorded_at=clock.now(),
+            scores={k: round(float(v), 4) for k, v in model.scores.items() if isfinite(v)}, recorded_at=clock.now(),
         )  # fmt: skip
         changed("timing_model", row.pk, after={"version": model.version, "method": model.tier, "invoices": model.paid})
     return str(model.version)

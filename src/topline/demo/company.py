@@ -17,8 +17,11 @@ from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.books.models import Entity
+from topline.collections import actions as collections
+from topline.collections import reminders
 from topline.demo import script
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
+from topline.engine import terms
 from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.market import actions as market
@@ -27,8 +30,10 @@ from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
 from topline.treasury import actions as treasury
+from topline.treasury import outlook
 from topline.treasury.models import PayPlan
 
+NOTES = ("Pays half by next Friday", "Contests the price of the seats", "Can pay in four parts", "Voicemail; try again")
 KEY, NAME = "demo", "Meridian Software GmbH"
 EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
 DAYS = 730
@@ -69,6 +74,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
         tick()
     with clock.at(_morning(end)), transaction.atomic():
         play.finish(end)
+        play.lie_on_desks(end)
         while books.seal(actor=actor):
             pass
     return play.entity_id
@@ -209,6 +215,51 @@ class _Play:
                 }
             ),
         )
+
+    def lie_on_desks(self, end: date) -> None:
+        """What collectors have in hand: the ladder, a promise, a dispute, a plan, calls; and the forecast of the day, frozen."""
+        told: dict[str, Any] = {"actor": self.actor, "entity_id": self.entity_id}
+        reminders.set_policy(**told, minimum_minor=5_000)
+        late = (
+            reminders.chaseable(entity_id=self.entity_id, as_of=end)
+            .filter(pl.col("due_on") < end)
+            .sort("open_minor", descending=True)
+        )
+        one_each = late.unique("customer_id", keep="first", maintain_order=True).head(4).to_dicts()
+        clara = Member.objects.get(email="clara@demo.localhost")
+        for invoice, outcome, note in zip(one_each, ("promised", "disputed", "reached", "not_reached"), NOTES, strict=False):
+            collections.log_contact(
+                **told, customer_id=invoice["customer_id"], channel="call", outcome=outcome, occurred_on=end, note=note
+            )
+        promised, contested, agreed = one_each[:3]
+        items = pl.DataFrame({"invoice_id": [promised["invoice_id"]], "amount_minor": [promised["open_minor"] // 2]})
+        collections.record_promise(
+            **told,
+            customer_id=promised["customer_id"],
+            due_on=end + timedelta(days=10),
+            items=items,
+            made_on=end,
+            note="Half of it now",
+        )
+        collections.raise_dispute(
+            actor=self.actor, invoice_id=contested["invoice_id"], reason="price", amount_minor=contested["open_minor"] // 5, raised_on=end,
+            deadline_on=end + timedelta(days=14), owner_id=clara.pk, note="Expected last year's price for the seats",
+        )  # fmt: skip
+        parts = terms.reschedule_by_count(
+            total_minor=agreed["open_minor"], count=4, every_months=1, first_on=end + timedelta(days=7)
+        )
+        plan = pl.DataFrame(parts, schema={"due_on": pl.Date, "amount_minor": pl.Int64}, orient="row")
+        collections.agree_plan(
+            **told, customer_id=agreed["customer_id"], invoice_ids=[agreed["invoice_id"]], instalments=plan, agreed_on=end
+        )
+        collections.set_desk(
+            **told,
+            customer_id=one_each[3]["customer_id"],
+            snoozed_until=end + timedelta(days=3),
+            note="Accounts payable is away until Friday",
+        )
+        reminders.plan_reminders(**told, as_of=end)
+        outlook.freeze_forecast(**told, as_of=end)
 
     def _bill(self, day: date, sales: list[script.Sale]) -> None:
         refs = [str(n) for n in range(len(sales))]

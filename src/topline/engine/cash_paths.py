@@ -204,10 +204,10 @@ def spread_factor(actual: Sequence[float], median: Sequence[float], half_width: 
     return float(max(misses[place - 1], LEAST_SPREAD))
 
 
-def widened(paths: Paths, factors: Sequence[float]) -> Paths:
-    """The same futures spread around their median by one factor per day."""
+def widened(paths: Paths, factors: Sequence[float], *, within: tuple[float, float] = (-np.inf, np.inf)) -> Paths:
+    """The same futures spread around their median by one factor per day, kept within what can be (nothing, and all that is open)."""
     median = np.median(paths.received, axis=0)
-    return replace(paths, received=median + (paths.received - median) * np.asarray(factors))
+    return replace(paths, received=np.clip(median + (paths.received - median) * np.asarray(factors), *within))
 
 
 def balances(paths: Paths, *, opening_minor: int, outflows: Sequence[tuple[int, int]] = ()) -> Floats:

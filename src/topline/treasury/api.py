@@ -10,7 +10,7 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.treasury import actions, queries
+from topline.treasury import actions, outlook, queries
 from topline.treasury.models import PayPlan, PlannedOutflow
 from topline.ui.wire import (
     MAX_ROWS,
@@ -56,6 +56,14 @@ class ForecastAsked(OfCompany):
     every: Literal["day", "week", "month"] = "week"
 
 
+class OutlookAsked(OfCompany):
+    as_of: Day | None = None
+
+
+class Freeze(Body):
+    as_of: Day
+
+
 class PayLine(Body):
     person: Title
     group: Annotated[str, Field(max_length=100)] = ""
@@ -99,6 +107,20 @@ def cash_forecast(request: Caller, asked: Query[ForecastAsked]) -> Any:
         "periods": table.to_dicts(),
         "payrolls": [asdict(coverage) for coverage in found.payrolls],
     }
+
+
+@room.reads("/cash-outlook", "treasury.view")
+def cash_outlook(request: Caller, asked: Query[OutlookAsked]) -> Any:
+    """Cash by day as a range that holds 8 times in 10, the odds of each payroll, and how past ranges held."""
+    entity = books.entity(asked.company or None)
+    found = outlook.outlook(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
+    return {**asdict(found), "trust": found.trust}
+
+
+@room.does("/forecasts/freeze", "treasury.freeze_forecast")
+def freeze_forecast(request: Caller, target: Query[OfCompany], body: Freeze) -> Any:
+    """Keep the forecast of a day as it is told; answers with its id."""
+    return done(outlook.freeze_forecast(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
 
 
 @room.reads("/payrolls", "treasury.view", Page)

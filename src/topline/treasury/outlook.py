@@ -7,7 +7,7 @@ this company missed; without such a record they are wider still and say that the
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -93,7 +93,7 @@ def outlook(*, entity: Entity, as_of: date) -> Outlook:
 
     Kept in memory until anything changes. Work: a forecast of all open invoices and 10,000 futures of them.
     """
-    last = AuditRecord.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    last = AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
     return _outlook(entity.pk, as_of, last)
 
 
@@ -181,7 +181,7 @@ def words(percent: int) -> str:
 
 
 @lru_cache(maxsize=16)
-def _outlook(entity_id: int, as_of: date, last_change: int) -> Outlook:
+def _outlook(entity_id: int, as_of: date, last_change: tuple[int, datetime] | None) -> Outlook:
     entity = Entity.objects.get(pk=entity_id)
     frozen = (
         FrozenForecast.objects.filter(entity=entity, as_of__lte=as_of).order_by("-as_of").values_list("record", flat=True).first()
@@ -201,7 +201,7 @@ def _compute(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Outlook:
     paid_by = _cumulative(told.pmf, days)
     book = cash_paths.Book(amounts, customers, paid_by, days)
     paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(entity.key, as_of))
-    wide = cash_paths.widened(paths, [_factor(record, day) for day in days])
+    wide = cash_paths.widened(paths, [_factor(record, day) for day in days], within=(0.0, float(amounts.sum())))
     outflows = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in base.outflows.to_dicts()]
     futures = cash_paths.balances(wide, opening_minor=base.opening_minor, outflows=outflows)
     lowest = cash_paths.lowest(futures)
@@ -236,7 +236,7 @@ def _odds(
     percent = min(99, max(1, round(100 * share)))
     after = levers.with_hazard_ratio(before, CALL_RATIO)
     effects = levers.effect_of_actions(stands, need_minor=need, amounts=amounts, before=before, after=after)
-    best = np.argsort(-effects.rank_by)[:5] if len(amounts) else []
+    best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
     ids = invoices["invoice_id"].to_list()
     helpful = tuple(
         Lever(int(ids[i]), int(amounts[i]), round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import polars as pl
@@ -16,6 +16,7 @@ from topline.market import queries as market
 from topline.receivables import figures
 from topline.treasury import queries as treasury
 from topline.treasury.models import PayPlan, PlannedOutflow
+from topline.treasury.outlook import Odds, Outlook, is_quick, outlook
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class PayrollAnswer:
     verdict: str  # "covered", "depends", "short"
     sentence: str
     deciding: list[dict[str, object]]
+    odds: Odds | None = None
+    odds_sentence: str = ""
+    helpful: list[dict[str, object]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Today:
     payrolls: list[PayrollAnswer]
     largest_overdue: list[dict[str, object]]
     missing: list[tuple[str, str]]
+    outlook: Outlook | None
 
     @property
     def overdue_minor(self) -> int:
@@ -54,6 +59,7 @@ def today(*, entity: Entity, as_of: date) -> Today:
     """Who owes us, what is in the bank, is payroll covered: as of the end of a day."""
     aging = figures.aged(entity_id=entity.pk, as_of=as_of)
     forecast = treasury.forecast(entity=entity, as_of=as_of)
+    told = outlook(entity=entity, as_of=as_of) if forecast.payrolls and is_quick(entity) else None
     late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
     return Today(
         entity=entity,
@@ -61,7 +67,8 @@ def today(*, entity: Entity, as_of: date) -> Today:
         aging=aging,
         collection=figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency),
         forecast=forecast,
-        payrolls=[answer(coverage, forecast) for coverage in forecast.payrolls[:6]],
+        payrolls=[with_odds(answer(coverage, forecast), forecast, told) for coverage in forecast.payrolls[:6]],
+        outlook=told,
         largest_overdue=_named(
             late.select("invoice_id", "number", "customer_id", "currency", "open_minor", "due_on", "age_days")
         ),
@@ -89,6 +96,23 @@ def answer(coverage: Coverage, forecast: treasury.Forecast) -> PayrollAnswer:
             f"{coverage.name} of {money} on {day} is covered if {count} expected {'payment comes' if count == 1 else 'payments come'} in.",
         )
     return PayrollAnswer(coverage, verdict, sentence, rows)
+
+
+def with_odds(said: PayrollAnswer, forecast: treasury.Forecast, told: Outlook | None) -> PayrollAnswer:
+    """The answer with its probability, in fixed words, and the calls that raise it most; without an outlook as it was."""
+    odds = next((o for o in told.payrolls if o.coverage == said.coverage), None) if told else None
+    if told is None or odds is None:
+        return said
+    sentence = f"Covered in {odds.percent} of 100 futures ({odds.words})."
+    if odds.short_p90_minor:
+        sentence += f" To be covered 9 times in 10 it lacks {Money(odds.short_p90_minor, forecast.currency)}."
+    points = {lever.invoice_id: lever.points for lever in odds.levers}
+    rows = forecast.receipts.filter(pl.col("item_id").is_in(list(points))).unique("item_id", maintain_order=True)
+    named = _named(rows.select("number", "customer_id", "currency", "amount_minor", invoice_id="item_id"))
+    ranked = sorted(
+        ({**row, "points": points[int(str(row["invoice_id"]))]} for row in named), key=lambda r: -float(str(r["points"]))
+    )
+    return replace(said, odds=odds, odds_sentence=sentence, helpful=ranked)
 
 
 def checklist(entity: Entity) -> list[tuple[str, str]]:
