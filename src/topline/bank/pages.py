@@ -109,4 +109,4 @@ def new_account(request: Asked) -> HttpResponse:
             messages.success(request, "The account was added. Import its statements next.")
             return redirect("bank:account", made)
     context = {"form": form, "title": "New bank account", "back": ("Bank", reverse("bank:accounts"))}
-    return render(request, "market/form.html", context, status=400 if form.errors else 200)
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)

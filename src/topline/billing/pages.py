@@ -123,7 +123,7 @@ def new_invoice(request: Asked) -> HttpResponse:
         "title": f"New invoice for {customer.name}",
         "back": (customer.name, reverse("web:customer", args=[customer.pk])),
     }
-    return render(request, "market/form.html", context, status=400 if form.errors else 200)
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 @page("billing.void_invoices", methods=("POST",))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 import polars as pl
+from django import forms
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from topline.books import queries
+from topline.books import actions, queries, rates
 from topline.books.company import company, day_asked
-from topline.books.models import Account
-from topline.kernel.errors import Invalid, NotFound
+from topline.books.forms import EntryForm, LockForm, RateForm, ReverseForm
+from topline.books.models import Account, ExchangeRate
+from topline.kernel import clock
+from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.ui.access import Asked, page
 from topline.ui.export import export
 from topline.ui.tables import Column
@@ -119,3 +126,94 @@ def entry(request: Asked, entry_id: int) -> HttpResponse:
         Column("functional_minor", "In home currency", "money", currency="home"),
     ]
     return render(request, "books/entry.html", {"entry": found, "rows": rows, "columns": columns})
+
+
+@page("books.post_entry", methods=("GET", "POST"))
+def new_entry(request: Asked) -> HttpResponse:
+    """Write an entry by hand: one amount from one account to another."""
+    entity = company(request)
+    initial = {"effective_on": clock.today(entity.time_zone), "currency": entity.currency}
+    form = EntryForm(request.POST or None, initial=initial, entity_id=entity.pk)
+    if form.is_valid():
+        data = {k: v for k, v in form.cleaned_data.items() if k != "amount"}
+        try:
+            made = actions.post_entry(actor=request.actor, entity_id=entity.pk, key=uuid.uuid4().hex, **data)
+        except DomainError as error:
+            _at_field(form, error)
+        else:
+            messages.success(request, "The entry is in the books.")
+            return redirect("books:entry", made)
+    return _form(request, form, "New entry", ("Entries", reverse("books:entries")))
+
+
+@page("books.reverse_entry", methods=("GET", "POST"))
+def reverse_entry(request: Asked, entry_id: int) -> HttpResponse:
+    """Undo a manual entry; both stay."""
+    found = queries.entry_detail(entry_id)
+    form = ReverseForm(request.POST or None, initial={"effective_on": clock.today(company(request).time_zone)})
+    if form.is_valid():
+        try:
+            made = actions.reverse_entry(actor=request.actor, entry_id=found.entry_id, **form.cleaned_data)
+        except DomainError as error:
+            _at_field(form, error)
+        else:
+            messages.success(request, "The entry is reversed; both stay in the books.")
+            return redirect("books:entry", made)
+    return _form(request, form, f"Reverse entry {entry_id}", (f"Entry {entry_id}", reverse("books:entry", args=[entry_id])))
+
+
+@page("books.lock_period", methods=("GET", "POST"))
+def lock(request: Asked) -> HttpResponse:
+    """Close the books up to a day, or open them again."""
+    entity = company(request)
+    form = LockForm(request.POST or None, initial={"through": queries.locked_through(entity.pk)})
+    if form.is_valid():
+        actions.lock_period(actor=request.actor, entity_id=entity.pk, **form.cleaned_data)
+        through = form.cleaned_data["through"]
+        messages.success(request, f"Closed through {through:%d %b %Y}." if through else "Every day is open again.")
+        return redirect("books:trial_balance")
+    return _form(request, form, "Close a period", ("Trial balance", reverse("books:trial_balance")))
+
+
+@page("books.view")
+def exchange_rates(request: Asked) -> HttpResponse:
+    """The last known rate of each currency, and the rates that were added by hand."""
+    known = rates.table().sort("on").group_by("currency").last().sort("currency").to_dicts()
+    own = [
+        {"currency": r.currency, "on": r.on, "per_euro": f"{r.per_euro_nano / 10**9:.6f}", "source": r.source}
+        for r in ExchangeRate.objects.order_by("-on", "currency")[:200]
+    ]
+    columns = [Column("currency", "Currency"), Column("on", "Day", "date"), Column("per_euro", "For one euro", "text")]
+    context = {
+        "known": [{**r, "per_euro": f"{r['per_euro']:.6f}"} for r in known],
+        "own": own,
+        "columns": columns,
+        "own_columns": [*columns, Column("source", "Source")],
+    }
+    return render(request, "books/rates.html", context)
+
+
+@page("books.add_rates", methods=("GET", "POST"))
+def new_rate(request: Asked) -> HttpResponse:
+    """Add the rate of a day."""
+    form = RateForm(request.POST or None, initial={"on": clock.today(company(request).time_zone)})
+    if form.is_valid():
+        data = form.cleaned_data
+        table = pl.DataFrame({"currency": [data["currency"]], "on": [data["on"]], "per_euro": [data["per_euro"]]})
+        try:
+            actions.add_rates(actor=request.actor, table=table, source=data["source"])
+        except DomainError as error:
+            _at_field(form, error)
+        else:
+            messages.success(request, "The rate was added.")
+            return redirect("books:rates")
+    return _form(request, form, "New rate", ("Exchange rates", reverse("books:rates")))
+
+
+def _at_field(form: forms.Form, error: DomainError) -> None:
+    form.add_error(error.field if error.field in form.fields else None, str(error))
+
+
+def _form(request: Asked, form: forms.Form, title: str, back: tuple[str, str]) -> HttpResponse:
+    context: dict[str, Any] = {"form": form, "title": title, "back": back}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)

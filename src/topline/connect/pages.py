@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from topline.billing.models import Invoice
 from topline.books.company import company
 from topline.connect import actions
 from topline.connect.forms import ImportForm
 from topline.connect.models import ImportBatch
 from topline.kernel import clock, outbox
 from topline.kernel.errors import DomainError, NotFound
+from topline.kernel.models import OutboxMessage
+from topline.receivables import queries as cash
+from topline.receivables.models import Payment
 from topline.ui.access import Asked, page
 from topline.ui.tables import Column
 
@@ -25,6 +31,14 @@ PROBLEMS = [
     Column("column", "Column"),
     Column("message", "What is wrong"),
     Column("remedy", "What to do"),
+]
+DEPENDANTS = [
+    Column("effective_on", "On", "date"),
+    Column("kind", "What"),
+    Column("document", "Document", link="document_url"),
+    Column("payment", "Payment", link="payment_url"),
+    Column("amount_minor", "Amount", "money"),
+    Column("currency", ""),
 ]
 IN_REQUEST = 20_000  # rows that are written while the browser waits; more go through the worker
 
@@ -89,8 +103,11 @@ def batch(request: Asked, batch_id: int) -> HttpResponse:
     return render(
         request,
         "connect/batch.html",
-        {"batch": found, "problems": problems, "problem_columns": PROBLEMS, "preview": preview, "preview_columns": columns},
-    )
+        {
+            "batch": found, "problems": problems, "problem_columns": PROBLEMS, "preview": preview, "preview_columns": columns,
+            "is_queued": _is_queued(found), "left": found.rows_total - found.rows_done, "refusal": None, "dependants": [], "dependant_columns": DEPENDANTS,
+        },
+    )  # fmt: skip
 
 
 @page("connect.run_import", methods=("POST",))
@@ -111,12 +128,50 @@ def run(request: Asked, batch_id: int) -> HttpResponse:
 
 @page("connect.undo_import", methods=("POST",))
 def undo(request: Asked, batch_id: int) -> HttpResponse:
-    """Take a file back."""
-    actions.undo_import(
-        actor=request.actor,
-        batch_id=batch_id,
-        on=clock.today(company(request).time_zone),
-        reason=request.POST.get("reason", "")[:300],
-    )
+    """Take a file back; where later work rests on it, that work is listed and nothing is changed."""
+    found = ImportBatch.objects.filter(pk=batch_id).first()
+    if found is None:
+        raise NotFound(f"There is no import {batch_id}.", field="batch_id")
+    today = clock.today(company(request).time_zone)
+    try:
+        actions.undo_import(actor=request.actor, batch_id=batch_id, on=today, reason=request.POST.get("reason", "")[:300])
+    except actions.ImportHasDependants as error:
+        context = {
+            "batch": found, "problems": [], "problem_columns": PROBLEMS, "preview": [], "preview_columns": [], "is_queued": False,
+            "left": found.rows_total - found.rows_done, "refusal": error, "dependants": _dependants(batch_id), "dependant_columns": DEPENDANTS,
+        }  # fmt: skip
+        return render(request, "connect/batch.html", context, status=error.status)
     messages.success(request, "The import was taken back; its entries are reversed.")
     return redirect("connect:batch", batch_id)
+
+
+def _is_queued(batch: ImportBatch) -> bool:
+    """Whether the worker has it, or will."""
+    waiting = OutboxMessage.objects.filter(key=f"import:{batch.pk}", state=OutboxMessage.State.WAITING)
+    return batch.state in {"checked", "running"} and waiting.exists()
+
+
+def _dependants(batch_id: int) -> list[dict[str, Any]]:
+    """Allocations and credit notes that rest on what a batch brought, and were not made by it: at most 100."""
+    invoices = dict(Invoice.objects.filter(import_batch_id=batch_id).values_list("id", "number"))
+    payments = dict(Payment.objects.filter(import_batch_id=batch_id).values_list("id", "number"))
+    rows = cash.standing_allocations(payment_ids=list(payments), invoice_ids=list(invoices)).to_dicts()
+    mine = [r for r in rows if r["payment_id"] not in payments or (r["invoice_id"] and r["invoice_id"] not in invoices)][:100]
+    documents = {i.pk: i for i in Invoice.objects.filter(pk__in=[r["invoice_id"] for r in mine if r["invoice_id"]])}
+    numbers = dict(Payment.objects.filter(pk__in=[r["payment_id"] for r in mine if r["payment_id"]]).values_list("id", "number"))
+    found = [
+        {
+            "effective_on": r["effective_on"], "kind": r["kind"].replace("_", " "), "amount_minor": r["amount_minor"],
+            "document": documents[r["invoice_id"]].number if r["invoice_id"] else "", "document_url": reverse("billing:invoice", args=[r["invoice_id"]]) if r["invoice_id"] else "",
+            "currency": documents[r["invoice_id"]].currency if r["invoice_id"] else "EUR",
+            "payment": numbers.get(r["payment_id"], ""), "payment_url": reverse("receivables:payment", args=[r["payment_id"]]) if r["payment_id"] else "",
+        }
+        for r in mine
+    ]  # fmt: skip
+    notes = Invoice.objects.filter(corrects_id__in=list(invoices)).exclude(state=Invoice.State.VOID).order_by("id")[:100]
+    found += [
+        {"effective_on": n.issued_on, "kind": "credit note", "amount_minor": n.total_minor, "currency": n.currency, "document": n.number,
+         "document_url": reverse("billing:invoice", args=[n.pk]), "payment": "", "payment_url": ""}
+        for n in notes
+    ]  # fmt: skip
+    return found

@@ -30,3 +30,31 @@ class ChangeForm(CustomerForm):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         people = Member.objects.filter(is_active=True, customer_id__isnull=True).order_by("name").values_list("id", "name")[:500]
         self.fields["owner_id"].choices = [("", "nobody"), *people]  # type: ignore[attr-defined]
+
+
+class ContactForm(forms.Form):
+    """Someone to talk to at a customer."""
+
+    name = forms.CharField(max_length=200)
+    email = forms.EmailField(required=False)
+    phone = forms.CharField(max_length=40, required=False)
+    role = forms.CharField(max_length=60, required=False, help_text="accounts payable, buyer, ...")
+    is_primary = forms.BooleanField(label="Write to them first", required=False)
+
+
+class AddressForm(forms.Form):
+    """A postal address of a customer."""
+
+    kind = forms.ChoiceField(choices=[("billing", "billing"), ("delivery", "delivery")])
+    line1 = forms.CharField(label="Street", max_length=200)
+    line2 = forms.CharField(label="Second line", max_length=200, required=False)
+    postal_code = forms.CharField(max_length=20, required=False)
+    city = forms.CharField(max_length=100, required=False)
+    country = forms.CharField(max_length=2, required=False, help_text="two letters")
+
+
+class AliasForm(forms.Form):
+    """Another name or number by which files and banks know a customer."""
+
+    kind = forms.ChoiceField(choices=[("name", "name"), ("number", "number"), ("iban", "IBAN"), ("tax_id", "tax id")])
+    value = forms.CharField(max_length=200)

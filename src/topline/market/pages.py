@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
+from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -10,7 +13,7 @@ from django.urls import reverse
 
 from topline.kernel.errors import DomainError, Invalid
 from topline.market import actions, queries
-from topline.market.forms import ChangeForm, CustomerForm
+from topline.market.forms import AddressForm, AliasForm, ChangeForm, ContactForm, CustomerForm
 from topline.ui.access import Asked, page
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.tables import Column, listing
@@ -58,7 +61,7 @@ def new_customer(request: Asked) -> HttpResponse:
             return redirect("web:customer", made["customer_id"][0])
     return render(
         request,
-        "market/form.html",
+        "ui/form.html",
         {"form": form, "title": "New customer", "back": ("Customers", reverse("market:customers"))},
         status=400 if form.errors else 200,
     )
@@ -85,7 +88,41 @@ def edit(request: Asked, customer_id: int) -> HttpResponse:
         "title": f"Change {customer.name}",
         "back": (customer.name, reverse("web:customer", args=[customer.pk])),
     }
-    return render(request, "market/form.html", context, status=400 if form.errors else 200)
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("market.add_contact", methods=("GET", "POST"))
+def new_contact(request: Asked, customer_id: int) -> HttpResponse:
+    """Add somebody to talk to."""
+    return _add(request, customer_id, ContactForm, actions.add_contact, "New contact")
+
+
+@page("market.add_address", methods=("GET", "POST"))
+def new_address(request: Asked, customer_id: int) -> HttpResponse:
+    """Add a postal address."""
+    return _add(request, customer_id, AddressForm, actions.add_address, "New address")
+
+
+@page("market.add_alias", methods=("GET", "POST"))
+def new_alias(request: Asked, customer_id: int) -> HttpResponse:
+    """Add a name or number by which files and banks know the customer."""
+    return _add(request, customer_id, AliasForm, actions.add_alias, "Also known as")
+
+
+def _add(request: Asked, customer_id: int, kind: type[forms.Form], verb: Callable[..., int], title: str) -> HttpResponse:
+    customer = queries.customer_detail(customer_id).customer
+    form = kind(request.POST or None)
+    if form.is_valid():
+        try:
+            verb(actor=request.actor, customer_id=customer.pk, **form.cleaned_data)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(request, "Added.")
+            return redirect("web:customer", customer.pk)
+    back = (customer.name, reverse("web:customer", args=[customer.pk]))
+    context = {"form": form, "title": f"{title}: {customer.name}", "back": back}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 @page("market.view")

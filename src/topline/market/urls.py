@@ -9,4 +9,7 @@ urlpatterns = [
     path("duplicates/", pages.duplicates, name="duplicates"),
     path("merge/", pages.merge, name="merge"),
     path("<int:customer_id>/edit/", pages.edit, name="edit"),
+    path("<int:customer_id>/contacts/new/", pages.new_contact, name="new_contact"),
+    path("<int:customer_id>/addresses/new/", pages.new_address, name="new_address"),
+    path("<int:customer_id>/aliases/new/", pages.new_alias, name="new_alias"),
 ]

@@ -118,7 +118,7 @@ def new_payment(request: Asked) -> HttpResponse:
         messages.success(request, f"Payment {made['number'][0]} was booked. Apply it to what it settles.")
         return redirect("receivables:payment", made["payment_id"][0])
     context = {"form": form, "title": "New payment", "back": ("Payments", reverse("receivables:payments"))}
-    return render(request, "market/form.html", context, status=400 if form.errors else 200)
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 @page("receivables.view")
@@ -154,20 +154,42 @@ def apply(request: Asked, payment_id: int) -> HttpResponse:
     if request.POST.get("oldest"):
         links = oldest_first(found, today)
     else:
-        amounts = {
-            int(k.removeprefix("amount-")): v
-            for k, v in request.POST.items()
-            if k.startswith("amount-") and k[7:].isdigit() and isinstance(v, str) and v.strip()
-        }
-        rows = [(payment_id, invoice, parse_amount(text, found.currency, field="amount")) for invoice, text in amounts.items()]
-        links = pl.DataFrame(
-            rows, schema={"payment_id": pl.Int64, "invoice_id": pl.Int64, "amount_minor": pl.Int64}, orient="row"
+        links = _amounts(request, found.currency).select(
+            pl.lit(payment_id, dtype=pl.Int64).alias("payment_id"), "invoice_id", "amount_minor"
         )
     if links.is_empty():
-        raise Invalid("Nothing was applied: no amount was given.", field="amount", remedy="Write an amount beside a document.")
+        raise Invalid(
+            "Nothing is open to apply it to.", field="amount", remedy="Wait for the next invoice, or refund the payment."
+        )
     actions.apply_cash(actor=request.actor, links=links, on=today)
     messages.success(request, f"{format_amount(int(links['amount_minor'].sum()), found.currency)} {found.currency} was applied.")
     return redirect("receivables:payment", payment_id)
+
+
+@page("receivables.apply_credit_note", methods=("GET", "POST"))
+def apply_credit_note(request: Asked, invoice_id: int) -> HttpResponse:
+    """Use a credit note against the customer's open documents of its currency."""
+    note = billing.invoice_detail(invoice_id).invoice
+    if note.kind != Invoice.Kind.CREDIT_NOTE:
+        raise Invalid(
+            f"{note.number} is no credit note.", field="invoice_id", remedy="Open a credit note and apply it from there."
+        )
+    today = clock.today(note.entity.time_zone)
+    if request.method == "POST":
+        links = _amounts(request, note.currency)
+        actions.apply_credit_note(actor=request.actor, credit_note_id=note.pk, links=links, on=today)
+        messages.success(
+            request, f"{format_amount(int(links['amount_minor'].sum()), note.currency)} {note.currency} was applied."
+        )
+        return redirect("billing:invoice", note.pk)
+    items = queries.open_items(entity_id=note.entity_id, as_of=today, customer_ids=market.record_ids(note.customer_id))
+    candidates = items.filter((pl.col("open_minor") > 0) & (pl.col("currency") == note.currency)).unique(
+        "invoice_id", keep="first", maintain_order=True
+    )
+    left = note.total_minor - note.allocated_minor
+    return render(
+        request, "receivables/credit_note.html", {"note": note, "left": left, "candidates": candidates.head(100).to_dicts()}
+    )
 
 
 @page("receivables.unapply", methods=("POST",))
@@ -338,6 +360,19 @@ def oldest_first(payment: Payment, as_of: date) -> pl.DataFrame:
         invoice_id="invoice_id",
         amount_minor=pl.min_horizontal("open_minor", (left - before).clip(0)),
     ).filter(pl.col("amount_minor") > 0)
+
+
+def _amounts(request: Asked, currency: str) -> pl.DataFrame:
+    """What the form says beside each document: invoice_id, amount_minor. Raises: Invalid (nothing given, no amount)."""
+    given = {
+        int(k.removeprefix("amount-")): v
+        for k, v in request.POST.items()
+        if k.startswith("amount-") and k[7:].isdigit() and isinstance(v, str) and v.strip()
+    }
+    if not given:
+        raise Invalid("Nothing was applied: no amount was given.", field="amount", remedy="Write an amount beside a document.")
+    rows = [(invoice, parse_amount(text, currency, field="amount")) for invoice, text in given.items()]
+    return pl.DataFrame(rows, schema={"invoice_id": pl.Int64, "amount_minor": pl.Int64}, orient="row")
 
 
 def _settled(rows: pl.DataFrame, *, document: int | None = None) -> list[dict[str, Any]]:

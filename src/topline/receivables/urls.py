@@ -13,6 +13,7 @@ urlpatterns = [
     path("allocations/<int:allocation_id>/unapply/", pages.unapply, name="unapply"),
     path("invoices/<int:invoice_id>/settlement/", pages.settlement, name="settlement"),
     path("invoices/<int:invoice_id>/write-off/", pages.write_off, name="write_off"),
+    path("credit-notes/<int:invoice_id>/apply/", pages.apply_credit_note, name="apply_credit_note"),
     path("aging/", pages.aging, name="aging"),
     path("customers/<int:customer_id>/statement/", pages.statement, name="statement"),
 ]

@@ -80,7 +80,7 @@ def plan_outflow(request: Asked) -> HttpResponse:
             messages.success(request, f"{form.cleaned_data['name']} is planned.")
             return redirect("treasury:cash")
     context = {"form": form, "title": "Plan an outflow", "back": ("Cash", reverse("treasury:cash"))}
-    return render(request, "market/form.html", context, status=400)
+    return render(request, "ui/form.html", context, status=400)
 
 
 @page("treasury.drop_outflow", methods=("POST",))

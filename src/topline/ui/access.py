@@ -9,6 +9,7 @@ from typing import Any, cast
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from topline.kernel.actor import Actor
@@ -55,4 +56,8 @@ def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Call
 
 def refusal(request: HttpRequest, status: int, message: str, remedy: str) -> HttpResponse:
     """A page that says what is wrong and what to do."""
-    return render(request, "ui/refusal.html", {"status": status, "message": message, "remedy": remedy}, status=status)
+    came_from = request.headers.get("Referer", "")
+    here = url_has_allowed_host_and_scheme(came_from, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    back = came_from if here and came_from != request.build_absolute_uri() else "/"
+    context = {"status": status, "message": message, "remedy": remedy, "back": back}
+    return render(request, "ui/refusal.html", context, status=status)

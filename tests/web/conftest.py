@@ -1,0 +1,84 @@
+"""A small company with something on every page, and a browser in which its Owner is signed in."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from django.test import Client
+
+from topline.bank import actions as bank
+from topline.billing import actions as billing
+from topline.books import actions as books
+from topline.connect import actions as connect
+from topline.team import actions as team
+from topline.team.models import Member
+from topline.treasury import actions as treasury
+
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+PASSWORD = "a long enough phrase"
+
+
+@pytest.fixture
+def sign_in(owner):
+    """Sign somebody in who has these roles; returns their client."""
+
+    def make(*roles: str, **extra) -> Client:
+        email = f"{roles[0].replace(' ', '.').lower()}@acme.localhost"
+        team.add_member(actor=owner, email=email, name=roles[0], roles=list(roles), password=PASSWORD, **extra)
+        client = Client()
+        client.force_login(Member.objects.get(email=email), backend=BACKEND)
+        return client
+
+    return make
+
+
+@pytest.fixture
+def browser(sign_in) -> Client:
+    """The Owner's browser."""
+    return sign_in("Owner")
+
+
+@pytest.fixture
+def acme(owner, entity, make_customers, issue, pay, apply):
+    """Two customers, open, paid, credited and foreign documents, cash, a payroll, a rent, an import, a manual entry."""
+    globex, initech = make_customers("Globex", "Initech")
+    late, half, paid = issue(globex, 100_00, 250_00, 80_00, on=date(2026, 1, 10), tax_ppm=190_000)
+    (dollars,) = issue(initech, 500_00, on=date(2026, 1, 20), currency="USD")
+    done, partly, free = pay(globex, 95_20), pay(globex, 100_00), pay(initech, 30_00)
+    apply(done, paid, 95_20)
+    apply(partly, half, 60_00)
+    note = billing.credit_invoice(actor=owner, invoice_id=late, issue_on=date(2026, 2, 1), total_minor=19_00, reason="Too much")
+    account = bank.add_account(actor=owner, entity_id=entity.pk, name="House bank", currency="EUR", pays_payroll=True)
+    lines = pl.DataFrame({"person": ["Ada", "Bob"], "group": ["Team", "Team"], "amount_minor": [3_000_00, 2_500_00]})
+    plan = treasury.set_pay_plan(actor=owner, entity_id=entity.pk, name="Salaries", currency="EUR", frequency="monthly", first_payday=date(2026, 3, 27), lines=lines)  # fmt: skip
+    rent = treasury.plan_outflow(
+        actor=owner, entity_id=entity.pk, name="Rent", currency="EUR", amount_minor=900_00, first_on=date(2026, 3, 1)
+    )
+    content = b"number,customer,issued on,due on,amount,paid on\nR1,Hooli,2026-01-05,2026-02-04,100.00,\nR2,Hooli,2026-02-31,2026-03-04,5.00,\n"
+    batch = connect.check_file(actor=owner, entity_id=entity.pk, kind="receivables", content=content, file_name="open.csv")
+    ledger = pl.DataFrame(books.queries.trial_balance(entity_id=entity.pk, as_of=date(2026, 3, 31)))
+    codes = ledger["code"].to_list()
+    entry = books.post_entry(actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 2, 2), memo="By hand", debit=codes[0], credit=codes[1], amount_minor=5_00, currency="EUR")  # fmt: skip
+    return SimpleNamespace(
+        entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, ledger_account=int(ledger["account_id"][0]),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def addresses(acme) -> list[str]:
+    """Every page that can be looked at."""
+    a = acme
+    return [
+        "/", "/?as_of=2026-03-31", "/figures/", "/customers/", f"/customers/{a.globex}/", f"/customers/{a.globex}/?stage=cash", "/customers/new/", "/customers/duplicates/",
+        f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
+        f"/customers/{a.globex}/statement/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",
+        f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", f"/payments/{a.partly}/",
+        "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month",
+        f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
+        "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
+        "/team/tasks/", "/team/audit/", "/team/account/",
+    ]  # fmt: skip

@@ -1,0 +1,167 @@
+"""What holds for every page: it is there, whole or in part, says no in a sentence, and lets no foreign code in."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from topline.market import actions as market
+
+pytestmark = pytest.mark.django_db
+
+INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|javascript:|<script(?![^>]*\ssrc=)(?![^>]*application/json)", re.IGNORECASE)
+LISTS = ["/customers/", "/invoices/", "/payments/", "/team/audit/"]
+
+
+def test_every_page_is_whole_and_holds_no_inline_script_or_style(browser, addresses):
+    for address in addresses:
+        answer = browser.get(address)
+        page = answer.content.decode()
+        assert answer.status_code == 200, (address, re.findall("<h1>(.*?)</h1>", page))
+        assert page.count("<h1>") == 1 and "<nav" in page and "</html>" in page, address
+        assert not INLINE.search(page), (address, INLINE.search(page))
+
+
+def test_every_page_carries_the_headers_of_safety(browser, addresses):
+    for address in addresses[:6]:
+        headers = browser.get(address).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert "HX-Request" in headers["Vary"]
+
+
+def test_nobody_sees_a_page_without_signing_in(addresses, client):
+    for address in addresses:
+        answer = client.get(address)
+        assert answer.status_code == 302 and answer.headers["Location"].startswith("/sign-in/login/"), address
+
+
+def test_a_page_that_is_not_for_a_role_says_so(sign_in, acme):
+    sales = sign_in("Sales")
+    for address in ("/books/", "/cash/", f"/cash/payroll/{acme.plan}/", "/team/audit/", "/figures/lowest/", "/figures/in_bank/"):
+        answer = sales.get(address)
+        assert answer.status_code == 403 and b"not for your role" in answer.content, address
+    assert sales.get("/figures/in_bank/").content.count(b"data-amount") == 0
+
+
+def test_a_forged_request_is_refused(acme, sign_in):
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = sign_in("Owner").cookies
+    assert client.post(f"/invoices/{acme.late}/void/").status_code == 403
+
+
+@pytest.mark.parametrize("address", LISTS)
+def test_a_list_answers_htmx_with_its_results_only(browser, acme, address):
+    page = browser.get(address, headers={"HX-Request": "true"}).content.decode().strip()
+    assert page.startswith('<div id="results">') and page.endswith("</div>")
+    assert "<html" not in page and "<nav" not in page
+
+
+def test_history_gets_the_whole_page(browser, acme):
+    page = browser.get("/customers/", headers={"HX-Request": "true", "HX-History-Restore-Request": "true"}).content.decode()
+    assert "</html>" in page
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("/customers/?sort=password", "cannot be sorted by"),
+        ("/customers/?page=0", "is no page"),
+        ("/customers/?page=x", "is no page"),
+        ("/invoices/?size=7", "rows"),
+        ("/invoices/?export=exe", "is no format"),
+        ("/?as_of=yesterday", "is no day"),
+        ("/?as_of=0001-01-01", "lies outside"),
+        ("/aging/?by=age", "neither due nor issued"),
+        ("/aging/?buckets=a,b", "are no buckets"),
+        ("/cash/?every=hour", "is no period"),
+        ("/figures/nothing/", "There is no figure"),
+        ("/figures/invoice_open/", "Of which invoice?"),
+        ("/figures/invoice_open/?invoice=999999", "There is no"),
+        ("/customers/999999/", "There is no customer"),
+    ],
+)
+def test_a_bad_address_gets_a_sentence(browser, acme, address, sentence):
+    answer = browser.get(address)
+    assert answer.status_code in {400, 404, 422}
+    assert sentence in answer.content.decode()
+
+
+def test_an_export_makes_formulas_harmless(browser, owner, make_customers):
+    make_customers("=cmd()", "+1", "-1", "@sum", "plain")
+    csv = browser.get("/customers/?export=csv").content.decode("utf-8-sig")
+    for name in ("'=cmd()", "'+1", "'-1", "'@sum"):
+        assert name in csv
+    assert "'plain" not in csv and browser.get("/customers/?export=xlsx").content[:2] == b"PK"
+
+
+def test_names_are_text_on_a_page(browser, make_customers):
+    make_customers("<script>alert(1)</script>")
+    page = browser.get("/customers/").content.decode()
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
+
+
+def test_a_list_asks_as_often_for_fifty_rows_as_for_five(browser, make_customers, issue, pay):
+    from django.db import connection
+
+    def asked(address):
+        with CaptureQueriesContext(connection) as asked:
+            assert browser.get(address).status_code == 200
+        return len(asked)
+
+    (first,) = make_customers("First")
+    issue(first, *[1_00] * 5)
+    for _ in range(5):
+        pay(first, 1_00)
+    watched = [
+        *LISTS,
+        "/",
+        "/aging/",
+        "/cash/",
+        "/books/",
+        "/books/entries/",
+        f"/customers/{first}/",
+        "/team/tasks/",
+        "/figures/owed/",
+    ]
+    for address in watched:
+        asked(address)  # what is kept in memory is kept from here on
+    few = {address: asked(address) for address in watched}
+    others = make_customers(*[f"Customer {n}" for n in range(45)])
+    for customer in others[:15]:
+        issue(customer, 1_00, 2_00, 3_00)
+        pay(customer, 1_00)
+    many = {address: asked(address) for address in watched}
+    assert many == few
+    assert max(few.values()) <= 60
+
+
+def test_search_finds_what_one_may_see(browser, sign_in, acme):
+    from topline.billing.models import Invoice
+
+    number = Invoice.objects.get(pk=acme.late).number
+    found = browser.get("/search", {"q": "glob"}).json()["results"]
+    assert found[0] == {"label": "Globex", "hint": found[0]["hint"], "url": f"/customers/{acme.globex}/"}
+    assert browser.get("/search", {"q": number}).json()["results"][0]["url"] == f"/invoices/{acme.late}/"
+    assert all("/payments/" not in r["url"] for r in sign_in("Sales").get("/search", {"q": "P"}).json()["results"])
+
+
+def test_the_portal_shows_a_customer_only_what_is_shared(owner, sign_in, acme):
+    market.change_customer(actor=owner, customer_id=acme.globex, changes={"is_on_hold": True})
+    portal = sign_in("Customer", customer_id=acme.globex)
+    page = portal.get("/portal/").content.decode()
+    assert "Invoice issued" in page and "credit hold" not in page and "Initech" not in page
+    for address in ("/", "/customers/", f"/customers/{acme.globex}/", f"/invoices/{acme.late}/", "/figures/"):
+        assert portal.get(address).status_code == 403
+
+
+def test_a_new_company_is_told_what_is_missing(browser, entity):
+    page = browser.get("/").content.decode()
+    for step in ("Import your open invoices", "Import a bank statement", "Import who is paid, and when"):
+        assert step in page
