@@ -1,0 +1,227 @@
+"""Days told in a real browser: first sign-in, an import with two bad rows, a payment that changes what payroll hangs on.
+
+Each has a server of its own on a new SQLite file. Skipped, saying so, where no chromium is found.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.journey
+
+CHROMIUM = (
+    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+SHOTS = Path(__file__).parent / "screenshots"
+EMAIL, PASSWORD = "owner@acme.localhost", "a long enough phrase"
+INVOICES = """number,customer,issued on,due on,amount,paid on
+J1,Globex,2026-01-05,2026-02-04,10000.00,
+J2,Globex,2026-02-31,2026-03-04,100.00,
+J3,Initech,2026-01-05,2026-02-04,12.345,
+J4,Initech,2026-01-06,2026-02-05,2500.00,
+"""
+SETUP = """
+import topline.config.sqlite
+import django; django.setup()
+from datetime import date, timedelta
+import polars as pl
+from django.core.management import call_command
+from topline.kernel import clock
+call_command("migrate", verbosity=0)
+from topline.bank import actions as bank
+from topline.books import actions as books
+from topline.team import actions as team
+from topline.team.queries import system_actor
+from topline.treasury import actions as treasury
+owner = system_actor("test")
+entity = books.open_entity(actor=owner, key="acme", name="Acme GmbH", currency="EUR", time_zone="Europe/Berlin")
+team.add_member(actor=owner, email="owner@acme.localhost", name="Olivia Owner", roles=["Owner"], password="a long enough phrase")
+account = bank.add_account(actor=owner, entity_id=entity, name="House bank", currency="EUR", pays_payroll=True)
+lines = pl.DataFrame({"person": ["Ada"], "group": ["Team"], "amount_minor": [5_000_00]})
+first = clock.today("Europe/Berlin") + timedelta(days=45)
+treasury.set_pay_plan(actor=owner, entity_id=entity, name="Salaries", currency="EUR", frequency="monthly", first_payday=first, lines=lines)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with a new company; yields its address."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium is found: journeys are not driven")
+    home = tmp_path_factory.mktemp("journey")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "TOPLINE_HOME": str(home), "DJANGO_SETTINGS_MODULE": "topline.config.settings", "OMP_NUM_THREADS": "1"}
+    env.pop("DATABASE_URL", None)
+    env.pop("TOPLINE_DATABASE_URL", None)
+    subprocess.run([sys.executable, "-c", SETUP], env=env, check=True, timeout=120)
+    address = f"http://localhost:{port}"
+    serve = "from topline.cli.main import main; main()"
+    with (home / "server.log").open("w") as log:
+        running = subprocess.Popen([sys.executable, "-c", serve, "serve", "--port", str(port)], env=env, stdout=log, stderr=log)
+        try:
+            for _ in range(60):
+                try:
+                    urllib.request.urlopen(f"{address}/healthz", timeout=1).read()
+                    break
+                except OSError:
+                    time.sleep(0.5)
+            else:
+                pytest.fail((home / "server.log").read_text()[-2000:])
+            yield address
+        finally:
+            running.terminate()
+            running.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def chromium(server):
+    """One browser for all journeys."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def state(chromium, server, tmp_path_factory):
+    """The first sign-in; what later pages need to be signed in."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(server + "/books/")
+    page.get_by_label("Email").fill(EMAIL)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/books/")
+    path = tmp_path_factory.mktemp("state") / "state.json"
+    context.storage_state(path=str(path))
+    context.close()
+    return str(path)
+
+
+@pytest.fixture
+def page(chromium, server, state):
+    """A page that is signed in; what the console calls an error fails the journey."""
+    context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": 1440, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(10_000)
+    errors: list[str] = []
+    opened.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    opened.on("pageerror", lambda e: errors.append(str(e)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def test_1_the_first_day_begins_with_what_is_missing(page):
+    page.goto("/")
+    assert page.get_by_role("link", name="Import your open invoices").is_visible()
+    page.get_by_role("link", name="Import your open invoices").click()
+    assert page.get_by_role("heading", name="Import", exact=True).is_visible()
+
+
+def test_2_two_bad_rows_of_a_file_are_told_and_the_others_come_in(page, tmp_path):
+    file = tmp_path / "open.csv"
+    file.write_text(INVOICES)
+    page.goto("/import/")
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Check it").click()
+    assert page.get_by_text("is no day of the calendar").is_visible()
+    assert page.locator("text=12.345").first.is_visible()
+    page.get_by_role("button", name="Import 2 rows").click()
+    page.get_by_text("open.csv is in.").wait_for()
+    page.goto("/invoices/")
+    page.get_by_label("Number or customer").fill("J4")
+    page.wait_for_url("**q=J4**")
+    assert page.locator("#results tbody tr").count() == 1
+
+
+def test_3_a_payment_is_applied_and_payroll_hangs_on_one_invoice_less(page):
+    page.goto("/")
+    before = page.locator(".verdict").first.inner_text()
+    assert "J1" in before
+    page.goto("/payments/new/")
+    page.get_by_label("Customer", exact=True).select_option(label="Globex")
+    page.get_by_label("Amount", exact=True).fill("10,000.00")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Oldest first").click()
+    page.get_by_text("10,000.00 EUR was applied.").wait_for()
+    page.goto("/")
+    after = page.locator(".verdict").first.inner_text()
+    assert after != before and "J1" not in after
+
+
+def test_4_a_step_that_destroys_asks_first(page):
+    page.goto("/invoices/?q=J4")
+    page.get_by_role("link", name="J4").click()
+    page.get_by_label("Reason").last.fill("mistake")
+    page.get_by_role("button", name="Void").click()
+    question = page.locator("#question")
+    assert question.is_visible() and "Void this document?" in question.inner_text()
+    question.get_by_role("button", name="Cancel").click()
+    assert page.locator(".page-head .badge").first.inner_text() == "open"
+    page.get_by_role("button", name="Void").click()
+    question.get_by_role("button", name="Void").click()
+    page.get_by_text("The document is void").wait_for()
+    assert page.locator(".page-head .badge").first.inner_text() == "void"
+
+
+def test_5_the_keyboard_is_enough(page):
+    page.goto("/")
+    page.keyboard.press("Control+k")
+    page.locator("#palette input").fill("glob")
+    page.get_by_role("option", name="Globex").wait_for()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Globex", exact=True).wait_for()
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.wait_for_url("**/invoices/")
+    page.keyboard.press("j")
+    assert page.locator("tr.here").count() == 1
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Lines").wait_for()
+
+
+ADDRESSES = [
+    "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/aging/", "/bank/",
+    "/bank/1/", "/cash/", "/cash/payroll/1/", "/books/", "/books/entries/", "/books/entries/1/", "/books/entries/new/", "/books/rates/", "/import/", "/import/1/", "/team/", "/team/tasks/",
+    "/team/audit/", "/team/account/", "/figures/", "/figures/owed/", "/sign-in/password/change/", "/sign-in/2fa/", "/sign-in/sessions/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 380])
+def test_6_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    SHOTS.mkdir(exist_ok=True)
+    context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True)  # fmt: skip
+    page = context.new_page()
+    odd: list[str] = []
+    for address in ADDRESSES:
+        answer = page.goto(address)
+        name = address.strip("/").replace("/", "-") or "today"
+        page.screenshot(path=str(SHOTS / f"{name}-{width}-{theme}.png"))
+        if answer.status != 200:
+            odd.append(f"{address}: {answer.status}")
+        if (beyond := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")) > 0:
+            odd.append(f"{address}: {beyond} px too wide")
+        found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        odd += [f"{address}: {v['id']} {[n['target'] for n in v['nodes']][:3]}" for v in found]
+    context.close()
+    assert not odd, "\n".join(odd)
