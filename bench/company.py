@@ -1,0 +1,98 @@
+"""A fresh database with a company in it, gone afterwards; sizes by TOPLINE_BENCH_SCALE."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SCALE = float(os.environ.get("TOPLINE_BENCH_SCALE", "1"))
+
+
+def sized(count: int) -> int:
+    """A size at the chosen scale, at least 20."""
+    return max(20, int(count * SCALE))
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that work took, and what it gave."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+@contextmanager
+def a_company() -> Iterator[str]:
+    """Django set up on an empty database with one company; yields the name of the database's kind.
+
+    SQLite: a file in a temporary folder. PostgreSQL: a schema emptied before and after (the cluster is a private one).
+    """
+    home = tempfile.mkdtemp(prefix="tl-bench-")
+    os.environ["TOPLINE_HOME"] = home
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "topline.config.settings")
+    import topline.config.sqlite  # noqa: F401  isort: skip
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        connection.close()
+        settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = os.path.join(home, "topline.sqlite3")  # noqa: PTH118
+    else:
+        _empty(connection)
+    try:
+        call_command("migrate", verbosity=0)
+        from topline.books import actions as books
+        from topline.team.queries import system_actor
+
+        books.open_entity(actor=system_actor("bench"), key="bench", name="Bench", currency="EUR")
+        yield connection.vendor
+    finally:
+        if connection.vendor != "sqlite":
+            _empty(connection)
+        connection.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _empty(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
+def seed_invoices(count: int, *, customers: int, open_share: float = 1.0) -> None:
+    """Issued invoices with lines and ledger rows, written in bulk through the real action in chunks."""
+    from datetime import date
+
+    import polars as pl
+
+    from topline.billing import actions as billing
+    from topline.books.models import Entity
+    from topline.market import actions as market
+    from topline.receivables import actions as receivables
+    from topline.team.queries import system_actor
+
+    actor, entity = system_actor("bench"), Entity.objects.get()
+    names = pl.DataFrame({"name": [f"Customer {n:06d}" for n in range(customers)], "currency": "EUR"})
+    ids = market.add_customers(actor=actor, customers=names)["customer_id"]
+    for start in range(0, count, 50_000):
+        rows = pl.DataFrame({"n": pl.int_range(start, min(start + 50_000, count), eager=True)})
+        items = rows.select(
+            number=pl.format("B{}", pl.col("n")), customer_id=ids.gather(rows["n"] % customers), currency=pl.lit("EUR"),
+            issued_on=pl.lit(date(2025, 1, 1)) + pl.duration(days=pl.col("n") % 365), due_on=pl.lit(date(2025, 1, 31)) + pl.duration(days=pl.col("n") % 365),
+            total_minor=10_000 + pl.col("n") % 9_000,
+        )  # fmt: skip
+        made = billing.import_open_items(actor=actor, entity_id=entity.pk, items=items, against="revenue")
+        paid = items.with_columns(made["invoice_id"]).filter((pl.col("total_minor") * 7919) % 1000 >= open_share * 1000)
+        if paid.is_empty():
+            continue
+        payments = paid.select("customer_id", "currency", amount_minor="total_minor", received_on="due_on")
+        taken = receivables.record_payments(actor=actor, entity_id=entity.pk, payments=payments)
+        links = paid.select("invoice_id", amount_minor="total_minor", effective_on="due_on").with_columns(taken["payment_id"])
+        receivables.apply_cash(actor=actor, links=links)

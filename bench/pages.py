@@ -1,0 +1,101 @@
+"""The Today page and the list of customers through the real server, 16 at a time."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
+
+from bench.company import seed_invoices, sized
+
+CONNECTIONS, REQUESTS = 16, 20  # each connection asks this often
+EMAIL, PASSWORD = "bench@example.com", "a-long-bench-password"
+
+
+def run() -> list[tuple[str, str]]:
+    from topline.team import actions as team
+    from topline.team.queries import system_actor
+
+    count = sized(100_000)
+    seed_invoices(count, customers=sized(5_000))
+    team.add_member(actor=system_actor("bench"), email=EMAIL, name="Bench", roles=["Owner"], password=PASSWORD)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "topline.cli.main", "serve", "--port", str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ,
+    )  # fmt: skip
+    try:
+        cookie = sign_in(port)
+        rows = []
+        for label, path in (("Today", "/?as_of=2026-01-15"), ("customers", "/customers/")):
+            get(port, path, cookie)  # warm
+            single = sorted(get(port, path, cookie) for _ in range(5))
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                times = sorted(
+                    t
+                    for part in pool.map(lambda _, p=path: [get(port, p, cookie) for _ in range(REQUESTS)], range(CONNECTIONS))
+                    for t in part
+                )
+            rows.append(
+                (
+                    f"{label}, {count:,} open invoices, {CONNECTIONS} at a time",
+                    f"p50 {1000 * times[len(times) // 2]:.0f} ms, p99 {1000 * times[int(len(times) * 0.99)]:.0f} ms; alone {1000 * single[2]:.0f} ms",
+                )
+            )
+        return rows
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def get(port: int, path: str, cookie: str) -> float:
+    """Seconds that one page took."""
+    start = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("GET", path, headers={"Cookie": cookie})
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    if response.status != 200:
+        raise RuntimeError(f"{path} answered {response.status}")
+    return time.perf_counter() - start
+
+
+def sign_in(port: int) -> str:
+    """The session cookie of the bench's Owner."""
+    for _ in range(200):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("GET", "/sign-in/login/")
+            response = connection.getresponse()
+            break
+        except OSError:
+            time.sleep(0.1)
+    else:
+        raise RuntimeError("The server did not start.")
+    page = response.read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    csrf = re.search(r"csrftoken=([^;]+)", response.getheader("Set-Cookie") or "")
+    if token is None or csrf is None:
+        raise RuntimeError("The sign-in page has no token.")
+    body = urlencode({"login": EMAIL, "password": PASSWORD, "csrfmiddlewaretoken": token[1]})
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": f"csrftoken={csrf[1]}",
+        "Referer": f"http://127.0.0.1:{port}/",
+    }
+    connection.request("POST", "/sign-in/login/", body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    session = re.search(r"sessionid=([^;]+)", " ".join(v for k, v in answer.getheaders() if k.lower() == "set-cookie"))
+    if session is None:
+        raise RuntimeError(f"Signing in was refused ({answer.status}).")
+    return f"sessionid={session[1]}"
