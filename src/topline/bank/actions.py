@@ -53,6 +53,12 @@ class UnknownBankAccount(NotFound):
     code = "unknown_bank_account"
 
 
+class LineLinked(Conflict):
+    """The line stands for a payment already."""
+
+    code = "line_linked"
+
+
 class LinesInUse(Conflict):
     """Payments were booked from lines of the statement."""
 
@@ -193,6 +199,26 @@ def undo_statements(*, actor: Actor, statement_ids: Sequence[int], on: date, rea
         _book_opening(account, fallback_on=on)
     changed_many("bank_statement", list(statement_ids), after={"is_undone": True, "reason": reason})
     return lines.height
+
+
+@action("bank.link_lines")
+def link_lines(*, actor: Actor, links: pl.DataFrame) -> int:
+    """Lines stand for payments from now on and are no longer open; returns how many.
+
+    links  one row per line: line_id, payment_id
+    Raises: NotFound, LineLinked (it stands for a payment already).
+    """
+    ids = links["line_id"].to_list()
+    lines = bulk.read_locked(StatementLine, sorted(set(ids)), ["id", "payment_id"])
+    ensure(lines.height == len(ids), NotFound("A statement line is not there, or was given twice.", field="line_id"))
+    taken = lines.drop_nulls("payment_id")
+    ensure(
+        taken.is_empty(),
+        LineLinked("A statement line stands for another payment already.", field="line_id", remedy="Link each line once."),
+    )
+    bulk.update(StatementLine, links.select("payment_id", id="line_id", state=pl.lit(StatementLine.State.MATCHED.value)))
+    changed_many("statement_line", ids, after={"state": "matched"})
+    return len(ids)
 
 
 def _account_of(entity_id: int, statement: Statement, default_account_id: int | None) -> BankAccount:

@@ -33,7 +33,7 @@ from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, Invalid
-from topline.receivables import figures
+from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
@@ -42,6 +42,7 @@ from topline.treasury import queries as treasury
 from topline.web import today as today_page
 
 console = Console()
+SHOWN = 200  # rows of a queue that a command prints
 AsOf = Annotated[str, typer.Option("--as-of", help="The day to look at, such as 2026-01-31; default today.")]
 Company = Annotated[str, typer.Option("--company", help="Key of the company; default the first one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -155,6 +156,24 @@ def aging(
         _print_json({"as_of": found.as_of, "buckets": found.buckets.to_dicts()})
         return
     render.aging(console, found)
+
+
+@app.command()
+def match(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Book bank credits as payments, apply what is certain, and show what waits for a person and why."""
+    entity, actor = _entity(company), system_actor("command line")
+    day = _day(as_of, entity)
+    lines = matching.book_bank_lines(actor=actor, entity_id=entity.pk)
+    made = matching.match_payments(actor=actor, entity_id=entity.pk, as_of=day)
+    waiting = matching.queue(entity.pk)
+    found = {
+        "lines_booked": int(lines["booked"].sum()), "lines_linked": int((~lines["booked"]).sum()), "posted": int((made["state"] == "posted").sum()),
+        "waiting": waiting.count(), "queue": matching.shown(waiting[:SHOWN]), "weeks": matching.quality(entity.pk).to_dicts(),
+    }  # fmt: skip
+    if as_json:
+        _print_json(found)
+        return
+    render.match(console, found)
 
 
 @app.command()

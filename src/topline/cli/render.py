@@ -124,6 +124,29 @@ def aging(console: Console, found: Aging) -> None:
     console.print(table)
 
 
+def match(console: Console, found: dict[str, Any]) -> None:
+    """What the matcher did, the queue with its reasons, and how right it was per week."""
+    console.print(
+        f"\nBooked {found['lines_booked']} bank credits, linked {found['lines_linked']}; applied {found['posted']} payments, {found['waiting']} wait.",
+        highlight=False,
+    )
+    for row in found["queue"]:
+        console.print(
+            f"  {row['payment']}  {row['payer'] or 'payer unknown'}  {format_amount(row['amount_minor'], row['currency'])} {row['currency']}  "
+            f"{row['confidence']:.1%}  {row['documents'] or 'nothing to apply'}",
+            highlight=False, markup=False,
+        )  # fmt: skip
+        console.print(f"    {row['reason']}", highlight=False, markup=False)
+    if found["waiting"] > len(found["queue"]):
+        console.print(f"  ... and {found['waiting'] - len(found['queue'])} more on the page Match.", highlight=False)
+    for week in found["weeks"]:
+        if week["precision"] is not None:
+            console.print(
+                f"[dim]week of {week['week']}: precision {week['precision']:.1%}, recall {week['recall']:.1%} of {week['proposed']}[/dim]",
+                highlight=False,
+            )
+
+
 def forecast(console: Console, found: Forecast) -> None:
     """Weeks in rows."""
     table = _table("week of", ">opening", ">in", ">out", ">closing", ">lowest")

@@ -177,8 +177,8 @@ def add_alias(*, actor: Actor, customer_id: int, value: str, kind: str = "name",
     """
     _customer(customer_id)
     ensure(
-        kind in {"name", "number", "iban", "tax_id"},
-        Invalid(f"{kind!r} is no kind of alias.", field="kind", remedy="Use name, number, iban or tax_id."),
+        kind in {"name", "payer", "number", "iban", "tax_id"},
+        Invalid(f"{kind!r} is no kind of alias.", field="kind", remedy="Use name, payer, number, iban or tax_id."),
     )
     ensure(bool(value.strip()), Invalid("An alias needs a value.", field="value"))
     _add_aliases(pl.DataFrame({"customer_id": [customer_id], "kind": [kind], "value": [value.strip()]}), source=source)

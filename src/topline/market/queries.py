@@ -128,6 +128,34 @@ def addressees(customer_ids: list[int]) -> pl.DataFrame:
     return facts.join(best.select("customer_id", "email", person="name"), on="customer_id", how="left")
 
 
+def known_payers(*, parents: bool = True) -> pl.DataFrame:
+    """By which names and accounts customers pay: customer_id, payer_key (folded name) or payer_account (folded), the other null.
+
+    Names, legal names, aliases and accounts that people confirmed; those of a parent count for its children where wanted.
+    Work: reads all customers and their aliases, two statements.
+    """
+    customers = bulk.read(Customer.objects.order_by("id").values("id", "name", "legal_name", "parent_id"))
+    aliases = bulk.read(
+        CustomerAlias.objects.filter(kind__in=["name", "payer", "iban"]).order_by("id").values("customer_id", "kind", "folded")
+    )
+    nothing = pl.lit(None, dtype=pl.String)
+    parts = [
+        customers.select(customer_id="id", payer_key=folded(pl.col(c)), payer_account=nothing) for c in ("name", "legal_name")
+    ]
+    is_account = pl.col("kind") == "iban"
+    parts.append(
+        aliases.select(
+            "customer_id", payer_key=pl.when(~is_account).then("folded"), payer_account=pl.when(is_account).then("folded")
+        )
+    )
+    own = pl.concat(parts).filter(pl.coalesce("payer_key", "payer_account") != "")
+    if parents:
+        children = customers.drop_nulls("parent_id").select(child_id="id", customer_id="parent_id")
+        theirs = own.join(children, on="customer_id").select("payer_key", "payer_account", customer_id="child_id")
+        own = pl.concat([own, theirs.select(own.columns)])
+    return resolve(own).unique(maintain_order=True)
+
+
 def find(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> pl.DataFrame:
     """Which customer each text names: by number first, then by any alias; ambiguous texts find nobody.
 

@@ -42,6 +42,12 @@ CASH_APPLICATION = frozenset(
         "receivables.apply_credit_note",
         "receivables.unapply",
         "receivables.return_payment",
+        "receivables.book_bank_lines",
+        "receivables.match_payments",
+        "receivables.confirm_match",
+        "receivables.reject_match",
+        "bank.link_lines",
+        "market.add_alias",
     }
 )
 COLLECTING = frozenset(

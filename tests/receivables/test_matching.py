@@ -1,0 +1,222 @@
+"""Cash application in the books: certain matches post, doubtful ones wait, people teach it, and no money is booked twice."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from topline.bank import actions as bank
+from topline.bank.formats.model import Statement, StatementEntry
+from topline.bank.models import StatementLine
+from topline.billing.models import Invoice
+from topline.books import actions as books
+from topline.market.models import CustomerAlias
+from topline.receivables import actions, matching
+from topline.receivables.models import Allocation, MatchProposal, Payment
+
+DAY = date(2026, 3, 25)
+
+
+@pytest.fixture
+def globex(make_customers):
+    return make_customers("Globex AG")[0]
+
+
+@pytest.fixture
+def receive(owner, entity):
+    """Record a payment as a file would bring it; returns its id."""
+
+    def make(amount, payer="Globex AG", reference="", *, on=date(2026, 3, 20), currency="EUR", customer_id=None, **more):
+        row = {
+            "customer_id": customer_id,
+            "currency": currency,
+            "amount_minor": amount,
+            "received_on": on,
+            "payer_name": payer,
+            "reference": reference,
+            **more,
+        }
+        frame = pl.DataFrame([row], schema_overrides={"customer_id": pl.Int64})
+        return actions.record_payments(actor=owner, entity_id=entity.pk, payments=frame)["payment_id"][0]
+
+    return make
+
+
+@pytest.fixture
+def match(owner, entity):
+    return lambda: matching.match_payments(actor=owner, entity_id=entity.pk, as_of=DAY)
+
+
+@pytest.fixture
+def account(owner, entity):
+    return bank.add_account(actor=owner, entity_id=entity.pk, name="Main", number="DE02120300000000202051", currency="EUR")
+
+
+@pytest.fixture
+def statement(owner, entity, account):
+    """Take in a statement of credits: (amount, payer, text, payer's account)."""
+
+    def make(*rows, on=date(2026, 3, 20)):
+        entries = tuple(
+            StatementEntry(
+                amount_minor=a,
+                currency="EUR",
+                booked_on=on,
+                counterparty_name=p,
+                remittance_information=t,
+                counterparty_account=n,
+            )
+            for a, p, t, n in rows
+        )
+        one = Statement(
+            account="DE02120300000000202051", currency="EUR", entries=entries, opening_minor=0,
+            closing_minor=sum(a for a, *_ in rows), opening_on=on, closing_on=on, statement_id="1",
+        )  # fmt: skip
+        bank.import_statements(
+            actor=owner, entity_id=entity.pk, statements=[one], file_name="march.xml", file_sha256="0" * 64, format="camt.053"
+        )
+
+    return make
+
+
+def number(invoice_id):
+    return Invoice.objects.get(pk=invoice_id).number
+
+
+def paid(*invoice_ids):
+    return [Invoice.objects.get(pk=i).state == "paid" for i in invoice_ids]
+
+
+def test_a_payment_that_names_its_invoice_is_applied_and_a_second_run_does_nothing(globex, issue, receive, match):
+    (invoice,) = issue(globex, 11_900)
+    receive(11_900, reference=f"Invoice {number(invoice)}")
+    assert match()["state"].to_list() == ["posted"]
+    assert paid(invoice) == [True]
+    assert match().is_empty()
+    assert (Allocation.objects.count(), MatchProposal.objects.count()) == (1, 1)
+
+
+def test_one_payment_settles_the_several_invoices_that_it_names(globex, issue, receive, match):
+    a, b = issue(globex, 3_000, 5_050)
+    receive(8_050, reference=f"{number(a)}, {number(b)}")
+    match()
+    assert paid(a, b) == [True, True]
+
+
+def test_a_short_payment_within_its_discount_terms_closes_the_invoice(globex, issue, receive, match):
+    (invoice,) = issue(globex, 10_000, on=date(2026, 3, 15), terms="2/10 net 30")
+    receive(9_800, reference=number(invoice))
+    match()
+    assert paid(invoice) == [True]
+    assert list(Allocation.objects.order_by("kind").values_list("kind", "amount_minor")) == [
+        ("discount", 200),
+        ("payment", 9_800),
+    ]
+
+
+def test_a_cent_against_ten_equal_invoices_and_one_of_ten_wait_or_find_nothing(globex, issue, receive, match, entity):
+    issue(globex, *[10_000] * 10)
+    receive(1)
+    doubtful = receive(10_000)
+    assert match().select("payment_id", "state").rows() == [(doubtful, "waiting")]
+    assert "More than one" in matching.shown(matching.queue(entity.pk)[:10])[0]["reason"]
+    assert match().is_empty()
+    assert not Allocation.objects.exists()
+
+
+def test_a_payment_in_another_currency_is_never_applied_by_itself(owner, entity, globex, issue, receive, match):
+    table = pl.DataFrame(
+        {"on": [date(2026, 3, 1)], "currency": ["USD"], "per_euro": [Decimal("1.1")]},
+        schema_overrides={"per_euro": pl.Decimal(20, 9)},
+    )
+    books.add_rates(actor=owner, table=table, source="test")
+    (invoice,) = issue(globex, 10_000)
+    receive(10_000, reference=number(invoice), currency="USD")
+    assert match()["state"].to_list() == ["waiting"]
+    assert paid(invoice) == [False]
+
+
+def test_a_confirmed_match_teaches_the_payer(owner, entity, globex, issue, statement, match):
+    a, b = issue(globex, 10_000, 7_700)
+    statement((6_000, "Holding X Treasury", number(a), "DE75512108001245126199"))
+    matching.book_bank_lines(actor=owner, entity_id=entity.pk)
+    match()
+    (waiting,) = matching.queue(entity.pk)[:5]
+    matching.confirm_match(actor=owner, proposal_id=waiting.pk, on=DAY)
+    assert set(CustomerAlias.objects.filter(customer_id=globex, source="confirmed match").values_list("kind", flat=True)) == {
+        "payer",
+        "iban",
+    }
+    with pytest.raises(matching.ProposalDecided):
+        matching.confirm_match(actor=owner, proposal_id=waiting.pk, on=DAY)
+    receive = pl.DataFrame({"customer_id": [None], "currency": ["EUR"], "amount_minor": [7_700], "received_on": [DAY], "payer_name": ["HOLDING X TREASURY"]},
+                           schema_overrides={"customer_id": pl.Int64})  # fmt: skip
+    actions.record_payments(actor=owner, entity_id=entity.pk, payments=receive)
+    match()
+    assert paid(b) == [True]
+
+
+def test_what_was_rejected_is_not_proposed_again(owner, entity, globex, issue, receive, match):
+    (invoice,) = issue(globex, 10_000)
+    payment = receive(6_000, reference=number(invoice))
+    match()
+    (waiting,) = matching.queue(entity.pk)[:5]
+    assert matching.reject_match(actor=owner, proposal_id=waiting.pk) == payment
+    assert match().is_empty()
+    assert not matching.queue(entity.pk).exists()
+
+
+def test_an_undone_match_counts_as_wrong_and_is_not_posted_again(owner, entity, globex, issue, receive, match):
+    a, b = issue(globex, 10_000, 5_000)
+    receive(10_000, reference=number(a))
+    receive(5_000, reference=number(b))
+    match()
+    (first,) = Allocation.objects.filter(invoice_id=a)
+    actions.unapply(actor=owner, allocation_ids=[first.pk], on=DAY)
+    assert match()["state"].to_list() == ["waiting"]
+    week = matching.quality(entity.pk).row(0, named=True)
+    assert (week["posted"], week["undone"], week["precision"]) == (2, 1, 0.5)
+
+
+def test_a_returned_payment_opens_its_invoice_again_and_is_not_matched(owner, entity, globex, issue, receive, match):
+    (invoice,) = issue(globex, 10_000)
+    payment = receive(10_000, reference=number(invoice))
+    match()
+    actions.return_payments(actor=owner, payment_ids=[payment], on=DAY)
+    assert paid(invoice) == [False]
+    assert match().is_empty()
+    assert matching.quality(entity.pk)["precision"].to_list() == [1.0]
+
+
+def test_a_bank_line_is_booked_once_though_its_payment_came_in_before(
+    owner, entity, globex, issue, receive, statement, account, match
+):
+    a, b = issue(globex, 10_000, 4_000)
+    known = receive(10_000, payer="GLOBEX", on=date(2026, 3, 18), bank_account_id=account)
+    statement((10_000, "Globex AG", number(a), ""), (4_000, "Globex AG", number(b), ""))
+    done = matching.book_bank_lines(actor=owner, entity_id=entity.pk)
+    assert sorted(done["booked"].to_list()) == [False, True]
+    assert matching.book_bank_lines(actor=owner, entity_id=entity.pk).is_empty()
+    assert Payment.objects.count() == 2
+    assert StatementLine.objects.get(payment_id=known).amount_minor == 10_000
+    match()
+    assert paid(a, b) == [True, True]
+
+
+def test_a_line_that_may_be_a_payment_of_another_name_is_left_open(owner, entity, globex, receive, statement, account):
+    receive(10_000, payer="", bank_account_id=account)
+    statement((10_000, "Globex AG", "", ""))
+    assert matching.book_bank_lines(actor=owner, entity_id=entity.pk).is_empty()
+    assert StatementLine.objects.get().state == "open"
+
+
+def test_ten_kilobytes_of_mixed_scripts_still_name_their_invoice(owner, entity, globex, issue, statement, match):
+    (invoice,) = issue(globex, 10_000)
+    noise = "Ωμέγα Счёт 請求書 שלום \U0001f4b6 " * 330
+    statement((10_000, "Globex AG", f"{noise} {number(invoice)}", ""))
+    matching.book_bank_lines(actor=owner, entity_id=entity.pk)
+    match()
+    assert paid(invoice) == [True]
