@@ -100,6 +100,19 @@ def test_what_was_applied_is_undone_and_a_payment_goes_back(api, invoice, paymen
     assert ok(api.get(f"/invoices/{invoice}"))["open_minor"] == 11_900
 
 
+def test_payments_are_matched_and_proposals_decided(api, customer, invoice):
+    number = ok(api.get(f"/invoices/{invoice}"))["number"]
+    short = {"customer_id": customer, "currency": "EUR", "amount_minor": 6_000, "received_on": "2026-03-20", "reference": number}
+    items(api.post("/payments", {"payments": [short, {**short, "amount_minor": 5_000}]}))
+    assert items(api.post("/payments/book-bank-lines", {})) == []
+    made = items(api.post("/payments/match", {"as_of": "2026-03-25"}))
+    assert [m["state"] for m in made] == ["waiting", "waiting"]
+    result(api.post(f"/match-proposals/{made[0]['proposal_id']}/reject", {}))
+    (applied,) = items(api.post(f"/match-proposals/{made[1]['proposal_id']}/confirm", {"on": "2026-03-25"}))
+    assert applied["amount_minor"] == 5_000
+    assert sorted(p["state"] for p in items(api.get("/match-proposals"))) == ["confirmed", "rejected"]
+
+
 def test_invoices_are_credited_void_written_off_and_taken_over(api, customer, invoice):
     note = result(api.post(f"/invoices/{invoice}/credit", {"issue_on": "2026-03-02", "total_minor": 1_900}))
     assert ok(api.get(f"/invoices/{note}"))["kind"] == "credit_note"

@@ -220,3 +220,28 @@ def test_ten_kilobytes_of_mixed_scripts_still_name_their_invoice(owner, entity, 
     matching.book_bank_lines(actor=owner, entity_id=entity.pk)
     match()
     assert paid(invoice) == [True]
+
+
+def test_the_page_confirms_a_row_and_moves_to_the_next(owner, entity, globex, issue, receive, match, client):
+    from topline.team import actions as team
+    from topline.team.models import Member
+
+    a, b = issue(globex, 10_000, 7_000)
+    receive(6_000, reference=number(a))
+    receive(5_000, reference=number(b))
+    match()
+    client.force_login(
+        Member.objects.get(
+            pk=team.add_member(
+                actor=owner, email="c@example.com", name="C", roles=["Collections"], password="long enough words 42"
+            )
+        )
+    )
+    shown = client.get("/payments/match/").content.decode()
+    assert (shown.count(">Confirm</button>"), shown.count("autofocus>Confirm"), number(a) in shown) == (2, 1, True)
+    (first, second) = matching.queue(entity.pk)[:5]
+    answer = client.post(f"/payments/match/{first.pk}/confirm/", {"row": "0"}, follow=True)
+    assert answer.content.decode().count(">Confirm</button>") == 1
+    client.post(f"/payments/match/{second.pk}/reject/", {"row": "0"})
+    assert "No payment waits" in client.get("/payments/match/").content.decode()
+    assert list(Allocation.objects.values_list("amount_minor", flat=True)) in ([6_000], [5_000])

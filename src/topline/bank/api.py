@@ -12,6 +12,7 @@ from topline.bank.models import BankAccount, BankStatement
 from topline.books import queries as books
 from topline.kernel import clock
 from topline.ui.wire import (
+    MAX_ROWS,
     Asked,
     Body,
     Caller,
@@ -25,8 +26,10 @@ from topline.ui.wire import (
     Name,
     OfCompany,
     Page,
+    Ref,
     Room,
     done,
+    frame,
     given,
     once,
     page,
@@ -77,6 +80,15 @@ class UndoStatements(Body):
     statement_ids: Ids
     on: Day
     reason: Name = ""
+
+
+class LineLink(Body):
+    line_id: Ref
+    payment_id: Ref
+
+
+class LineLinks(Body):
+    links: Annotated[list[LineLink], Field(min_length=1, max_length=MAX_ROWS)]
 
 
 @room.reads("/bank-accounts", "bank.view", Page)
@@ -136,3 +148,9 @@ def change_bank_account(request: Caller, account_id: Id, body: BankAccountChange
 def undo_statements(request: Caller, body: UndoStatements) -> Any:
     """Take statements out again, with reversing entries; answers with how many lines."""
     return done(actions.undo_statements(statement_ids=body.statement_ids, on=body.on, reason=body.reason, **once(request)))
+
+
+@room.does("/statement-lines/link", "bank.link_lines")
+def link_lines(request: Caller, body: LineLinks) -> Any:
+    """Lines stand for payments from now on; answers with how many."""
+    return done(actions.link_lines(links=frame(body.links), **once(request)))

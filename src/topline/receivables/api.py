@@ -12,8 +12,8 @@ from topline.books import queries as books
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, ensure
 from topline.market import queries as market
-from topline.receivables import actions, figures, queries
-from topline.receivables.models import Payment
+from topline.receivables import actions, figures, matching, queries
+from topline.receivables.models import MatchProposal, Payment
 from topline.ui.wire import (
     MAX_ROWS,
     Asked,
@@ -44,6 +44,21 @@ COLUMNS = ["id", "entity_id", "customer_id", "bank_account_id", "state", "number
            "reference", "payer_name", "import_batch_id"]  # fmt: skip
 ALLOCATION = [*queries.ALLOCATION, "recorded_at", "reverses_id"]
 Reason = Annotated[str, Field(max_length=200)]
+
+
+PROPOSAL = ["id", "payment_id", "state", "rule", "links", "confidence_ppm", "reason", "proposed_at", "decided_at"]
+
+
+class ProposalsAsked(Asked):
+    state: Literal["", "waiting", "posted", "confirmed", "rejected", "superseded"] = ""
+
+
+class MatchDay(Body):
+    as_of: Day
+
+
+class ConfirmDay(Body):
+    on: Day
 
 
 class PaymentsAsked(Asked):
@@ -218,3 +233,37 @@ def write_off(request: Caller, body: WriteOff) -> Any:
 def apply_credit_note(request: Caller, credit_note_id: Id, body: CreditLinks) -> Any:
     """Use a credit note against documents; answers with the allocations."""
     return rows(actions.apply_credit_note(credit_note_id=credit_note_id, links=frame(body.links), on=body.on, **once(request)))
+
+
+@room.reads("/match-proposals", "receivables.view", Page)
+def list_match_proposals(request: Caller, asked: Query[ProposalsAsked]) -> Any:
+    """What the matcher proposed per payment, with its confidence (of a million) and the reason in words."""
+    wanted = {"state": asked.state} if asked.state else {}
+    return page(
+        MatchProposal.objects.filter(payment__entity_id=books.entity(asked.company or None).pk, **wanted), PROPOSAL, asked
+    )
+
+
+@room.does("/payments/match", "receivables.match_payments", Rows)
+def match_payments(request: Caller, target: Query[OfCompany], body: MatchDay) -> Any:
+    """Apply what is certain and queue what is doubtful; answers with the new proposals."""
+    entity_id = books.entity(target.company or None).pk
+    return rows(matching.match_payments(entity_id=entity_id, as_of=body.as_of, **once(request)))
+
+
+@room.does("/payments/book-bank-lines", "receivables.book_bank_lines", Rows)
+def book_bank_lines(request: Caller, target: Query[OfCompany]) -> Any:
+    """Bank credits become payments, or are linked to the payments that stand for them already; answers with each line."""
+    return rows(matching.book_bank_lines(entity_id=books.entity(target.company or None).pk, **once(request)))
+
+
+@room.does("/match-proposals/{int:proposal_id}/confirm", "receivables.confirm_match", Rows)
+def confirm_match(request: Caller, proposal_id: Id, body: ConfirmDay) -> Any:
+    """Apply what is proposed and learn the payer; answers with the allocations."""
+    return rows(matching.confirm_match(proposal_id=proposal_id, on=body.on, **once(request)))
+
+
+@room.does("/match-proposals/{int:proposal_id}/reject", "receivables.reject_match")
+def reject_match(request: Caller, proposal_id: Id) -> Any:
+    """The proposal is wrong; answers with the payment's id."""
+    return done(matching.reject_match(proposal_id=proposal_id, **once(request)))

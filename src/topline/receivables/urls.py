@@ -1,10 +1,14 @@
 from django.urls import path
 
-from topline.receivables import pages
+from topline.receivables import matches, pages
 
 app_name = "receivables"
 urlpatterns = [
     path("payments/", pages.payments, name="payments"),
+    path("payments/match/", matches.queue, name="matches"),
+    path("payments/match/run/", matches.run, name="run_match"),
+    path("payments/match/<int:proposal_id>/confirm/", matches.confirm, name="confirm_match"),
+    path("payments/match/<int:proposal_id>/reject/", matches.reject, name="reject_match"),
     path("payments/new/", pages.new_payment, name="new_payment"),
     path("payments/<int:payment_id>/", pages.payment, name="payment"),
     path("payments/<int:payment_id>/apply/", pages.apply, name="apply"),
