@@ -1,43 +1,67 @@
-"""Serving: granian in front, the outbox worker beside it."""
+"""Serving: granian in front, the outbox worker beside it, each a process of its own.
+
+Neither is forked from here: a fork would inherit the locks of SQLite and of Polars' threads as they stood and wait on them for ever.
+"""
 
 from __future__ import annotations
 
-import threading
+import signal
+import subprocess
+import sys
 import time
-
-from granian import Granian
-from granian.constants import Interfaces
+from types import FrameType
 
 from topline.flows.handlers import HANDLERS
 from topline.kernel import outbox
 
 PAUSE = 1.0
+WORKER = "from topline.cli.main import main; main()"
 
 
-def work(stop: threading.Event | None = None) -> None:
-    """Drain the outbox again and again until told to stop."""
+def work() -> None:
+    """Drain the outbox again and again until interrupted."""
     from django.db import close_old_connections
 
-    while stop is None or not stop.is_set():
+    while True:
         close_old_connections()
         if not outbox.drain(HANDLERS):
             time.sleep(PAUSE)
 
 
 def run(*, host: str, port: int, workers: int) -> None:
-    """Serve until interrupted; one outbox worker runs inside."""
-    stop = threading.Event()
-    thread = threading.Thread(target=work, args=(stop,), name="outbox", daemon=True)
-    thread.start()
+    """Serve until interrupted or terminated; one outbox worker runs beside the server and ends with it."""
+    serve = [
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        str(workers),
+        "--blocking-threads",
+        "8",
+    ]
+    signal.signal(signal.SIGTERM, _stop)
+    children = [
+        subprocess.Popen([sys.executable, *serve, "topline.config.wsgi:application"]),
+        subprocess.Popen([sys.executable, "-c", WORKER, "worker"]),
+    ]
     try:
-        Granian(
-            "topline.config.wsgi:application",
-            address=host,
-            port=port,
-            interface=Interfaces.WSGI,
-            workers=workers,
-            blocking_threads=8,
-            log_access=False,
-        ).serve()
+        children[0].wait()
+    except KeyboardInterrupt:
+        pass  # Ctrl-C is how one stops it
     finally:
-        stop.set()
+        for child in children:
+            child.terminate()
+        for child in children:
+            try:
+                child.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
