@@ -24,6 +24,7 @@ from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market import queries as market
 from topline.team.models import Member
 from topline.timeline import actions as timeline
 
@@ -89,6 +90,7 @@ def log_contact(
         occurred_on <= clock.today(),
         Invalid("A contact cannot lie in the future.", field="occurred_on", remedy="Use the day on which it happened."),
     )
+    market.ensure_known(pl.Series([customer_id]))
     contact = Contact.objects.create(
         entity_id=entity_id, customer_id=customer_id, channel=channel, outcome=outcome, occurred_on=occurred_on, person=person[:200], note=note,
         recorded_at=clock.now(), actor_key=actor.key, reminder_id=reminder_id,
@@ -112,6 +114,7 @@ def set_desk(
     note: str = "",
 ) -> int:
     """Put a customer off until a day (None: back on the list), or keep the ladder of reminders from them; returns the desk's id."""
+    market.ensure_known(pl.Series([customer_id]))
     desk, _ = Desk.objects.update_or_create(
         entity_id=entity_id,
         customer_id=customer_id,

@@ -26,11 +26,13 @@ from topline.ui.wire import (
     Positive,
     Ref,
     Room,
+    Rows,
     Whole,
     done,
     frame,
     once,
     page,
+    rows,
 )
 
 room = Room(tags=["Collections"])
@@ -242,10 +244,10 @@ def record_promise(request: Caller, target: Query[OfCompany], body: NewPromise) 
     )
 
 
-@room.does("/promises/judge", "collections.judge_promises")
+@room.does("/promises/judge", "collections.judge_promises", Rows)
 def judge_promises(request: Caller, body: AsOf) -> Any:
     """Say which promises were kept by a day."""
-    return done(actions.judge_promises(as_of=body.as_of, **once(request)))
+    return rows(actions.judge_promises(as_of=body.as_of, **once(request)))
 
 
 @room.does("/disputes", "collections.raise_dispute")
@@ -271,10 +273,10 @@ def agree_plan(request: Caller, target: Query[OfCompany], body: NewPlan) -> Any:
     )
 
 
-@room.does("/payment-plans/judge", "collections.judge_plans")
+@room.does("/payment-plans/judge", "collections.judge_plans", Rows)
 def judge_plans(request: Caller, body: AsOf) -> Any:
     """Complete plans that are paid and break those that missed a part."""
-    return done(actions.judge_plans(as_of=body.as_of, **once(request)))
+    return rows(actions.judge_plans(as_of=body.as_of, **once(request)))
 
 
 @room.does("/payment-plans/{int:plan_id}/cancel", "collections.cancel_plan")
@@ -289,16 +291,16 @@ def set_policy(request: Caller, target: Query[OfCompany], body: PolicySet) -> An
     return done(reminders.set_policy(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
 
 
-@room.does("/reminders/plan", "collections.plan_reminders")
+@room.does("/reminders/plan", "collections.plan_reminders", Rows)
 def plan_reminders(request: Caller, target: Query[OfCompany], body: AsOf) -> Any:
     """Write the day's reminders and queue those that may leave."""
-    return done(reminders.plan_reminders(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+    return rows(reminders.plan_reminders(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
 
 
 @room.does("/reminders/answers", "collections.record_answer")
 def record_answer(request: Caller, body: Answer) -> Any:
-    """A message came back about a reminder; answers with the reminder, or null for mail of others."""
-    return done(reminders.record_answer(**body.model_dump(), **once(request)))
+    """A message came back about a reminder; answers with the reminder, or 0 for mail of others."""
+    return done(reminders.record_answer(**body.model_dump(), **once(request)) or 0)
 
 
 @room.does("/reminders/{int:reminder_id}/release", "collections.release_reminder")
