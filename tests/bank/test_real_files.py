@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from tests.bank.formats.bank_files import FOLDERS, cases, read_case
 
+from tests.bank.formats.bank_files import FOLDERS, cases, read_case
 from topline.bank import actions
 from topline.books import queries as books
 

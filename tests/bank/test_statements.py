@@ -6,8 +6,8 @@ import hashlib
 from datetime import date
 
 import pytest
-from tests.bank.formats import samples
 
+from tests.bank.formats import samples
 from topline.bank import actions, queries
 from topline.bank.formats import StatementRefused, read_statements
 from topline.bank.models import BankAccount, BankStatement, StatementLine

@@ -7,10 +7,10 @@ from datetime import date
 
 import numpy as np
 import pytest
-from bench.cash_paths import book
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cash_paths import book
 from topline.engine import cash_paths, levers, normal
 from topline.engine.cash_paths import Book
 from topline.kernel.errors import Invalid

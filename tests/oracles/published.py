@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import SHARED
 
+from tests.conftest import SHARED
 from topline.kernel.errors import DomainError
 
 Area = Callable[[dict[str, Any]], dict[str, Any]]

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from tests.oracles.published import publish
 
+from tests.oracles.published import publish
 from topline.engine import metering, periods, rating
 from topline.engine.documents import round_half_away
 from topline.engine.periods import Grid

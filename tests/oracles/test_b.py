@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from tests.oracles.published import publish
 
+from tests.oracles.published import publish
 from topline.engine import periods, rating
 from topline.engine.periods import Grid
 from topline.engine.rating import proration

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from tests.oracles.published import publish
 
+from tests.oracles.published import publish
 from topline.engine import rating
 from topline.engine.rating import proration
 from topline.engine.recognition import allocation, balances, modifications, rights, schedules, variable

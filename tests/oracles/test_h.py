@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from tests.oracles.published import publish
 
+from tests.oracles.published import publish
 from topline.engine import einvoice
 
 D = Decimal

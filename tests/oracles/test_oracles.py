@@ -17,9 +17,9 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+
 from tests.conftest import SHARED
 from tests.oracles.published import agree
-
 from topline.engine import aging, currency, documents, receivables, reconcile, terms
 from topline.engine.documents import Tax
 from topline.engine.terms import Part

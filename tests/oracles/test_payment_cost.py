@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+
 from tests.oracles.published import agree
 from tests.oracles.test_oracles import CASES, cents, euros
-
 from topline.engine import early_payment, late_payment
 from topline.engine import instalment_plans as plans
 from topline.kernel.errors import DomainError

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from tests.oracles.published import agree, cases
 
+from tests.oracles.published import agree, cases
 from topline.engine.recognition import schedules
 
 STRAIGHT, DAILY = ([c for c in cases("D") if c["area"] == area] for area in ("schedule.straight_line", "schedule.daily"))

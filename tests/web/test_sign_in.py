@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.web.conftest import PASSWORD
 from tests.web.test_every_page import INLINE
 

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 import mt940
 import pytest
-from tests.bank.formats.bank_files import FOLDERS, Case, cases, content_of, facts, files_of, read_case
 
+from tests.bank.formats.bank_files import FOLDERS, Case, cases, content_of, facts, files_of, read_case
 from topline.kernel.errors import DomainError
 
 ALL = {folder: cases(folder) for folder in FOLDERS}

@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.bank.formats import samples
 
+from tests.bank.formats import samples
 from topline.bank.formats import NotThisFormat, StatementRefused, detect, read_statements, xml
 from topline.kernel.errors import DomainError
 

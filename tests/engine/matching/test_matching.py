@@ -8,10 +8,10 @@ from itertools import combinations
 
 import polars as pl
 import pytest
-from bench import matching as books
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import matching as books
 from topline.engine.matching import Policy, confidence, propose
 from topline.engine.matching.references import structured_body
 from topline.engine.matching.subsets import LARGEST_SET, adding_up

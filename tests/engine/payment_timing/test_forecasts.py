@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from tests.engine.payment_timing.conftest import START, made_up
 
+from tests.engine.payment_timing.conftest import START, made_up
 from topline.engine.payment_timing.backtest import backtest
 from topline.engine.payment_timing.book import Book, LeakingColumn, as_of, day_number
 from topline.engine.payment_timing.explain import explain
