@@ -376,7 +376,7 @@ def _owed(items: pl.DataFrame, *, customer_id: int) -> pl.DataFrame:
     ensure(items.height > 0, Invalid("Name at least one invoice.", field="items"))
     invoices = billing.for_update(items["invoice_id"].to_list())
     wanted = dict(items.select("invoice_id", "amount_minor").iter_rows())
-    own = set(queries.record_ids(customer_id))
+    own = set(market.record_ids(customer_id))
     for invoice in invoices.iter_rows(named=True):
         ensure(invoice["customer_id"] in own, NotOwed(f"{invoice['number']} is another customer's.", field="invoice_id"))
         _ensure_owed(invoice, wanted[invoice["id"]])

@@ -12,8 +12,6 @@ from topline.kernel import bulk
 from topline.market import queries as market
 from topline.receivables.models import Allocation
 
-record_ids = market.record_ids
-
 
 def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
     """Open promises with what settled their invoices from the day they were made until their day and grace.
