@@ -11,6 +11,12 @@ os.environ.setdefault("TOPLINE_HOME", tempfile.mkdtemp(prefix="topline-test-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+# The gate gives the same answer for the same tree; `make test-slow` hunts with new examples each time.
+settings.register_profile("gate", derandomize=True)
+settings.register_profile("hunt", derandomize=False)
+settings.load_profile(os.environ.get("TOPLINE_HYPOTHESIS", "gate"))
 
 SHARED = Path(os.environ.get("TOPLINE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from topline.engine import periods, rating
@@ -161,6 +161,8 @@ def test_a_ramp_splits_the_period_in_which_a_phase_begins():
 
 
 @settings(max_examples=40, deadline=None)
+@example(amounts=[532], given_discounts=[(True, 24_500), (True, 40_000), (True, 2_600), (False, 386)])
+@example(amounts=[1, 1], given_discounts=[(True, 50_000), (False, 1)])
 @given(
     st.lists(st.integers(0, 50_000), min_size=1, max_size=6),
     st.lists(st.tuples(st.booleans(), st.integers(1, 90_000)), max_size=4),
@@ -185,6 +187,7 @@ def test_discounts_never_take_more_than_the_fees_and_their_parts_add_up(amounts,
     found = rating.apply_discounts(fees, discounts)
     assert found.fees["discount_minor"].sum() == found.discounts["taken_minor"].sum() <= sum(amounts)
     assert (found.fees["discount_exact"] <= found.fees["amount_minor"]).all()
+    assert (found.fees["discount_minor"] <= found.fees["amount_minor"]).all()
     totals = rating.taxed(found.fees).invoices.row(0, named=True)
     assert totals["gross_minor"] == totals["net_minor"] + totals["tax_minor"]
 

@@ -34,24 +34,24 @@ def apply_discounts(fees: pl.DataFrame, discounts: pl.DataFrame) -> Discounted:
                periods_left and ended bool. A discount that finds nothing left to take is not used up.
     Work: O(fees) a position; positions are few.
     """
-    rest = fees.with_columns(
-        _rest=pl.col("amount_minor").cast(EXACT), _whole=pl.lit(0, dtype=pl.Int64), _row=pl.int_range(pl.len())
-    )
+    rest = fees.with_columns(_rest=pl.col("amount_minor").cast(EXACT), _row=pl.int_range(pl.len()))
     taken = []
     for position in discounts["position"].unique().sort():
         one = discounts.filter(pl.col("position") == position)
         product = pl.col("products").is_null() | pl.col("product").is_in(pl.col("products"))
-        aimed = rest.join(one, on="invoice_id").filter(product & (pl.col("_rest") > 0))
+        off = (pl.col("amount_minor").cast(EXACT) - pl.col("_rest")).sum().over("invoice_id")
+        aimed = rest.with_columns(_off=off).join(one, on="invoice_id").filter(product & (pl.col("_rest") > 0))
         base = pl.col("_rest").sum().over("invoice_id")
         whole = pl.min_horizontal(
             pl.coalesce(pl.col("fixed_minor").cast(EXACT), base * pl.col("percent_ppm").cast(EXACT) / PPM), base
         )
-        aimed = aimed.with_columns(_total=round_half_away(whole), _share=whole * pl.col("_rest") / base)
-        aimed = aimed.with_columns(_part=largest_remainder(pl.col("_share"), pl.col("_total"), over=["invoice_id"]))
-        taken.append(aimed.group_by("invoice_id", "discount_id").agg(taken_minor=pl.col("_part").sum()))
-        rest = rest.join(aimed.select("_row", "_share", "_part"), on="_row", how="left", maintain_order="left").with_columns(
-            _rest=pl.col("_rest") - pl.col("_share").fill_null(0), _whole=pl.col("_whole") + pl.col("_part").fill_null(0)
-        ).drop("_share", "_part")  # fmt: skip
+        aimed = aimed.with_columns(_whole=whole, _share=whole * pl.col("_rest") / base)
+        # Cents come from the running total, so that roundings of several discounts never add up to more than was taken.
+        cents = round_half_away(pl.col("_off") + pl.col("_whole")) - round_half_away(pl.col("_off"))
+        taken.append(aimed.group_by("invoice_id", "discount_id").agg(taken_minor=cents.first()))
+        rest = rest.join(aimed.select("_row", "_share"), on="_row", how="left", maintain_order="left").with_columns(
+            _rest=pl.col("_rest") - pl.col("_share").fill_null(0)
+        ).drop("_share")  # fmt: skip
     none = discounts.select("invoice_id", "discount_id", taken_minor=pl.lit(0, dtype=pl.Int64)).clear()
     found = pl.concat(taken) if taken else none
     used = pl.col("taken_minor") > 0
@@ -65,11 +65,10 @@ def apply_discounts(fees: pl.DataFrame, discounts: pl.DataFrame) -> Discounted:
             & ((once & (pl.col("remaining_minor").fill_null(0) == 0)) | (pl.col("periods_left") <= 0).fill_null(value=False))
         )
     )
-    exact = pl.col("amount_minor").cast(EXACT) - pl.col("_rest")
-    return Discounted(
-        fees=rest.with_columns(discount_exact=exact, discount_minor=pl.col("_whole")).drop("_rest", "_whole", "_row"),
-        discounts=after,
-    )
+    exact = rest.with_columns(discount_exact=pl.col("amount_minor").cast(EXACT) - pl.col("_rest")).drop("_rest", "_row")
+    total = round_half_away(pl.col("discount_exact").sum().over("invoice_id"))
+    part = largest_remainder(pl.col("discount_exact"), total, over=["invoice_id"])
+    return Discounted(fees=exact.with_columns(discount_minor=part), discounts=after)
 
 
 @dataclass(frozen=True, slots=True)
