@@ -128,7 +128,7 @@ VERBS = [  # verb of the API: its action is the permission
     ("accounts", "books.add_account"), ("entries", "books.post_entry"), ("entries/1/reverse", "books.reverse_entry"), ("period-lock", "books.lock_period"),
     ("seal", "books.seal"), ("rates", "books.add_rates"),
     ("tasks", "team.add_task"), ("tasks/1/finish", "team.finish_task"), ("members/99/change", "team.change_member"), ("members/99/roles", "team.grant_roles"),
-    ("areas/billing", "team.set_area"), ("tokens/99/revoke", "team.revoke_token"),
+    ("areas/billing", "team.set_area"), ("tokens/999999999/revoke", "team.revoke_token"),
     ("imports", "connect.check_file"), ("imports/99/run", "connect.run_import"), ("imports/1/undo", "connect.undo_import"),
 ]  # fmt: skip
 PAY_SEEN_BY = {"Owner", "Treasury", "Approver", "Auditor"}
@@ -234,7 +234,7 @@ def test_every_address_stands_in_the_table():
     named = {name for name, route in addresses() if not is_allauths(route) and not is_api(route)}
     assert named == set(PAGES)
     offered = {re.sub(r"<int:\w+>", "1", route).removeprefix("api/v1/") for _, route in addresses() if is_api(route)}
-    listed = {re.sub(r"\b99\b", "1", path) for path, _ in [*READS, *VERBS]}
+    listed = {re.sub(r"\b9{2,}\b", "1", path) for path, _ in [*READS, *VERBS]}
     assert {path.replace("<key>", "billing") for path in offered} == listed
 
 

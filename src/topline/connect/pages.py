@@ -99,7 +99,8 @@ def batch(request: Asked, batch_id: int) -> HttpResponse:
     if found.state == "checked" and found.kind != "bank":
         frame = actions.kept_rows(found, actions.kept_file(found.file_sha256).read_bytes()).head(8)
         preview = [{k: str(v) if v is not None else "" for k, v in row.items()} for row in frame.to_dicts()]
-    columns = [Column(name, name.replace("_", " ")) for name in (preview[0] if preview else [])]
+    told = [name for name in (preview[0] if preview else []) if any(row[name] for row in preview)]
+    columns = [Column(name, name.replace("_", " ")) for name in told]
     return render(
         request,
         "connect/batch.html",
