@@ -147,6 +147,18 @@ def test_milestones_come_newest_first_by_the_day_they_happened_and_can_be_narrow
     assert queries.milestones(subject=("invoice", early))["kind"].to_list() == ["invoice_issued"]
 
 
+def test_older_milestones_follow_without_a_gap_or_a_repeat(stage, issue):
+    customer = stage.customer
+    issue(customer, 100, 200, 300, on=date(2026, 1, 5))
+    whole = queries.milestones(customer_ids=[customer])["id"].to_list()
+    seen, last = [], None
+    while part := queries.milestones(customer_ids=[customer], limit=2, older_than=last).to_dicts():
+        seen += [row["id"] for row in part]
+        last = (part[-1]["occurred_on"], part[-1]["id"])
+    assert seen == whole
+    assert len(whole) == 4
+
+
 def test_a_refused_action_leaves_no_milestone(stage):
     invoice = stage.invoice()
     before = Milestone.objects.count()

@@ -137,9 +137,10 @@ def test_a_list_asks_as_often_for_fifty_rows_as_for_five(browser, make_customers
     for customer in others[:15]:
         issue(customer, 1_00, 2_00, 3_00)
         pay(customer, 1_00)
+    cold = {address: asked(address) for address in watched}  # what was kept is made anew after a change
     many = {address: asked(address) for address in watched}
     assert many == few
-    assert max(few.values()) <= 60
+    assert max(cold.values()) <= 60
 
 
 def test_search_finds_what_one_may_see(browser, sign_in, acme):

@@ -113,16 +113,18 @@ def project(*, opening_minor: int, receipts: pl.DataFrame, outflows: pl.DataFram
 def rolled_up(daily: pl.DataFrame, *, every: str) -> pl.DataFrame:
     """Days of `project` summed to weeks ("1w", from Monday) or months ("1mo"): sums add up, opening and closing carry over.
 
-    returns  one row per period: period (its first calendar day), opening_minor, in_minor, out_minor, closing_minor, lowest_minor
+    returns  one row per period: period (its first calendar day), last_on (its last day within the forecast), opening_minor, in_minor,
+             out_minor, closing_minor, lowest_minor
     """
     return (
         daily.sort("day")
         .group_by_dynamic("day", every=every)
         .agg(
-            pl.col("opening_minor").first(),
-            pl.col("in_minor").sum(),
-            pl.col("out_minor").sum(),
-            pl.col("closing_minor").last(),
+            last_on=pl.col("day").last(),
+            opening_minor=pl.col("opening_minor").first(),
+            in_minor=pl.col("in_minor").sum(),
+            out_minor=pl.col("out_minor").sum(),
+            closing_minor=pl.col("closing_minor").last(),
             lowest_minor=pl.col("closing_minor").min(),
         )
         .rename({"day": "period"})

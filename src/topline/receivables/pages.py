@@ -18,7 +18,7 @@ from topline.books.company import company, day_asked
 from topline.engine import aging as engine
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
-from topline.kernel.money import format_amount, parse_amount
+from topline.kernel.money import format_amount, parse_amount, to_major
 from topline.market import queries as market
 from topline.receivables import actions, documents, figures, queries
 from topline.receivables.forms import PaymentForm
@@ -304,7 +304,11 @@ def aging(request: Asked) -> HttpResponse:
         for c in currencies
     ]
     bars = [
-        {"bucket": n, "amount": totals_of[n] / 100, "shown": format_amount(totals_of[n], entity.currency)}
+        {
+            "bucket": n,
+            "amount": float(to_major(totals_of[n], entity.currency)),
+            "shown": format_amount(totals_of[n], entity.currency),
+        }
         for totals_of in totals
         if totals_of["currency"] == entity.currency
         for n in labels

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import polars as pl
+from django.db.models import Q
 
 from topline.kernel import bulk
 from topline.timeline.kinds import KINDS
@@ -16,9 +19,9 @@ def milestones(
     stage: str = "",
     only_visible_to_customer: bool = False,
     limit: int = 50,
-    before_id: int | None = None,
+    older_than: tuple[date, int] | None = None,
 ) -> pl.DataFrame:
-    """Milestones of customers or of one document, newest first.
+    """Milestones of customers or of one document, newest first; older_than: the day and id of the last one already shown.
 
     returns  id, kind, label, stage, tone, occurred_on, recorded_at, customer_id, subject_kind, subject_id, actor_key,
              amount_minor, currency, note, visible_to_customer
@@ -32,8 +35,9 @@ def milestones(
         rows = rows.filter(kind__in=[kind for kind, known in KINDS.items() if known.stage == stage])
     if only_visible_to_customer:
         rows = rows.filter(visible_to_customer=True)
-    if before_id is not None:
-        rows = rows.filter(pk__lt=before_id)
+    if older_than is not None:
+        day, last = older_than
+        rows = rows.filter(Q(occurred_on__lt=day) | Q(occurred_on=day, pk__lt=last))
     columns = [f.attname for f in Milestone._meta.concrete_fields]
     frame = bulk.read(rows.order_by("-occurred_on", "-id").values(*columns)[:limit])
     words = pl.DataFrame([{"kind": k, "label": m.label, "stage": m.stage, "tone": m.tone} for k, m in KINDS.items()])

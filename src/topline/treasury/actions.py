@@ -76,9 +76,12 @@ def plan_outflow(
     frequency: str = "monthly",
     kind: str = "other",
     until: date | None = None,
+    is_critical: bool = False,
     bank_account_id: int | None = None,
 ) -> int:
     """Plan money that leaves once or again and again: rent, tax, a loan; returns its id.
+
+    is_critical  it cannot wait: its odds are told beside those of payrolls, as those of taxes always are
 
     Raises: Invalid (currency, amount, frequency, kind, end before begin), NotFound (bank account).
     """
@@ -94,7 +97,7 @@ def plan_outflow(
     _ensure_account(entity_id, bank_account_id)
     outflow = PlannedOutflow.objects.create(
         entity_id=entity_id, kind=kind, name=name, currency=currency, amount_minor=amount_minor, first_on=first_on, frequency=frequency, until=until,
-        bank_account_id=bank_account_id,
+        is_critical=is_critical, bank_account_id=bank_account_id,
     )  # fmt: skip
     changed(
         "planned_outflow",

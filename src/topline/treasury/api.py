@@ -10,9 +10,10 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.treasury import actions, outlook, queries
+from topline.treasury import actions, outlook, queries, scenarios, variance
 from topline.treasury.models import PayPlan, PlannedOutflow
 from topline.ui.wire import (
+    MAX_MINOR,
     MAX_ROWS,
     Asked,
     Body,
@@ -46,7 +47,19 @@ PLAN = [
     "employer_cost_ppm",
     "bank_account_id",
 ]
-OUTFLOW = ["id", "entity_id", "kind", "name", "currency", "amount_minor", "first_on", "frequency", "until", "bank_account_id"]
+OUTFLOW = [
+    "id",
+    "entity_id",
+    "kind",
+    "name",
+    "currency",
+    "amount_minor",
+    "first_on",
+    "frequency",
+    "until",
+    "is_critical",
+    "bank_account_id",
+]
 Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "quarterly", "yearly"]
 Title = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -58,6 +71,20 @@ class ForecastAsked(OfCompany):
 
 class OutlookAsked(OfCompany):
     as_of: Day | None = None
+
+
+class ScenariosAsked(OutlookAsked):
+    slip_percent: Annotated[int, Field(ge=0, le=100)] = 20
+    late_days: Annotated[int, Field(ge=0, le=180)] = 14
+    late_customer_id: Id | None = None
+    lost_customer_id: Id | None = None
+    hires: Annotated[int, Field(ge=0, le=1_000)] = 1
+    hire_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
+    vendor_days: Annotated[int, Field(ge=0, le=180)] = 14
+
+
+class VarianceAsked(OutlookAsked):
+    frozen_on: Day | None = None
 
 
 class Freeze(Body):
@@ -90,6 +117,7 @@ class NewOutflow(Body):
     frequency: Frequency = "monthly"
     kind: Literal["tax", "rent", "vendor", "loan", "other"] = "other"
     until: Day | None = None
+    is_critical: bool = False
     bank_account_id: Ref | None = None
 
 
@@ -106,6 +134,7 @@ def cash_forecast(request: Caller, asked: Query[ForecastAsked]) -> Any:
         "minimum_minor": found.minimum_minor,
         "periods": table.to_dicts(),
         "payrolls": [asdict(coverage) for coverage in found.payrolls],
+        "duties": [asdict(coverage) for coverage in found.duties],
     }
 
 
@@ -115,6 +144,23 @@ def cash_outlook(request: Caller, asked: Query[OutlookAsked]) -> Any:
     entity = books.entity(asked.company or None)
     found = outlook.outlook(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
     return {**asdict(found), "trust": found.trust}
+
+
+@room.reads("/cash-scenarios", "treasury.view")
+def cash_scenarios(request: Caller, asked: Query[ScenariosAsked]) -> Any:
+    """What if: balances and the odds of each payroll under one change each."""
+    entity = books.entity(asked.company or None)
+    assumed = scenarios.Assumptions(**asked.model_dump(exclude={"company", "as_of"}))
+    return asdict(scenarios.compare(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone), assumed=assumed))
+
+
+@room.reads("/cash-variance", "treasury.view")
+def cash_variance(request: Caller, asked: Query[VarianceAsked]) -> Any:
+    """What became of a frozen forecast: the difference to the bank, by cause."""
+    entity = books.entity(asked.company or None)
+    found = variance.explain(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone), frozen_on=asked.frozen_on)
+    causes = [{**asdict(c), "rows": c.rows.head(100).to_dicts()} for c in found.causes]
+    return {**asdict(found), "held": found.held, "causes": causes}
 
 
 @room.does("/forecasts/freeze", "treasury.freeze_forecast")

@@ -70,6 +70,7 @@ class PlannedOutflow(models.Model):
     frequency = models.CharField(max_length=12, choices=Frequency.choices, default=Frequency.MONTHLY)
     until = models.DateField(null=True)
     bank_account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, null=True, related_name="+")
+    is_critical = models.BooleanField(default=False, help_text="cannot wait: work stops or a penalty falls due without it")
     is_dropped = models.BooleanField(default=False)
     import_batch_id = models.BigIntegerField(null=True, db_index=True)
 

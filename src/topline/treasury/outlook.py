@@ -68,13 +68,17 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What may stand in the bank, by day; in the company's currency. record: how far its ranges can be trusted."""
+    """What may stand in the bank, by day; in the company's currency.
+
+    duties: odds of taxes and of vendors that cannot wait; record: how far the ranges can be trusted
+    """
 
     as_of: date
     currency: str
     ranges: tuple[cash_paths.Range, ...]
     lowest: cash_paths.Range
     payrolls: tuple[Odds, ...]
+    duties: tuple[Odds, ...]
     record: tuple[Score, ...]
     method: str
     version: str
@@ -149,9 +153,8 @@ def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date) -> int:
     standing = FrozenForecast.objects.filter(entity=entity, as_of=as_of).values_list("id", flat=True).first()
     if standing is not None:
         return standing
-    record = past_record(entity=entity, as_of=as_of)
-    found = _compute(entity, as_of, record)
-    base = queries.forecast(entity=entity, as_of=as_of)
+    on = basis(entity, as_of, past_record(entity=entity, as_of=as_of))
+    found, base = _told(on), on.base
     flows = {row["day"]: row for row in base.daily.to_dicts()}
     days = [
         {"day": str(day), "p10_minor": r.p10, "p50_minor": r.p50, "p90_minor": r.p90, "in_minor": flows[day]["in_minor"], "out_minor": flows[day]["out_minor"]}
@@ -169,7 +172,7 @@ def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date) -> int:
     ]
     row = FrozenForecast.objects.create(
         entity=entity, as_of=as_of, currency=found.currency, opening_minor=base.opening_minor, days=days, payrolls=payrolls,
-        record=[asdict(s) for s in record], model_version=found.version, recorded_at=clock.now(),
+        record=[asdict(s) for s in found.record], model_version=found.version, recorded_at=clock.now(),
     )  # fmt: skip
     changed("frozen_forecast", row.pk, after={"as_of": as_of, "lowest_p10_minor": found.lowest.p10})
     return row.pk
@@ -183,66 +186,107 @@ def words(percent: int) -> str:
 @lru_cache(maxsize=16)
 def _outlook(entity_id: int, as_of: date, last_change: tuple[int, datetime] | None) -> Outlook:
     entity = Entity.objects.get(pk=entity_id)
-    frozen = (
-        FrozenForecast.objects.filter(entity=entity, as_of__lte=as_of).order_by("-as_of").values_list("record", flat=True).first()
-    )
-    record = tuple(Score(**row) for row in frozen) if frozen else tuple(_score(horizon, []) for horizon in HORIZONS)
-    return _compute(entity, as_of, record)
+    return _told(basis(entity, as_of, record_of(entity, as_of)))
 
 
-def _compute(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Outlook:
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What futures are made from: the plain forecast, the open items with their chances of being paid by each day, the record."""
+
+    entity: Entity
+    base: queries.Forecast
+    invoices: pl.DataFrame
+    book: cash_paths.Book
+    record: tuple[Score, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Futures:
+    """Receipts and balances of each future; days are days ahead. outflows: (days ahead, minor units), certain."""
+
+    paths: cash_paths.Paths
+    balances: Any
+    outflows: list[tuple[int, int]]
+
+
+def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
+    """The plain forecast and the open book of a day. Work: one prediction of every open invoice."""
     base = queries.forecast(entity=entity, as_of=as_of)
     told = timing.forecast(entity_id=entity.pk, as_of=as_of)
     horizon = base.daily.height
-    debits = [(c.debit_on - as_of).days - 1 for c in base.payrolls]
-    days = tuple(sorted({*range(1, 29), *range(35, horizon + 1, 7), *(d for d in debits if 0 < d <= horizon)}))
+    debits = [(c.debit_on - as_of).days - 1 for c in [*base.payrolls, *base.duties]]
+    ends = [(day - as_of).days for table in (base.weekly, base.monthly) for day in table["last_on"]]
+    days = tuple(sorted({*range(1, 29), *ends, *(d for d in debits if 0 < d <= horizon)}))
     amounts = _at_home(told.invoices, entity.currency, as_of)
-    customers = told.invoices["customer_id"].to_numpy()
-    paid_by = _cumulative(told.pmf, days)
-    book = cash_paths.Book(amounts, customers, paid_by, days)
-    paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(entity.key, as_of))
-    wide = cash_paths.widened(paths, [_factor(record, day) for day in days], within=(0.0, float(amounts.sum())))
-    outflows = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in base.outflows.to_dicts()]
-    futures = cash_paths.balances(wide, opening_minor=base.opening_minor, outflows=outflows)
-    lowest = cash_paths.lowest(futures)
+    book = cash_paths.Book(amounts, told.invoices["customer_id"].to_numpy(), _cumulative(told.pmf, days), days)
+    model = timing.model_in_use(entity_id=entity.pk, as_of=as_of)
+    return Basis(entity, base, told.invoices, book, record, model.version if model else "")
+
+
+def futures(on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Futures:
+    """Ten thousand futures of a book and what leaves; the same day draws the same chances, so that cases can be told apart."""
+    as_of = on.base.as_of
+    paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(on.entity.key, as_of))
+    factors = [_factor(on.record, day) for day in book.days]
+    wide = cash_paths.widened(paths, factors, within=(0.0, float(book.amounts.sum())))
+    leaving = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in outflows.to_dicts()]
+    return Futures(wide, cash_paths.balances(wide, opening_minor=on.base.opening_minor, outflows=leaving), leaving)
+
+
+def covered(on: Basis, debit_on: date, found: Futures) -> tuple[Any, int, Any]:
+    """What stands there in each future before a debit, what is needed by then, and each item's chance of being there in time.
+
+    Money of the debit day comes too late; everything else that leaves until then leaves first.
+    """
+    debit = (debit_on - on.base.as_of).days
+    need = on.base.minimum_minor + sum(amount for day, amount in found.outflows if day <= debit)
+    if debit - 1 not in on.book.days:
+        return np.full(PATHS, float(on.base.opening_minor)), need, np.zeros(len(on.book.amounts))
+    column = on.book.days.index(debit - 1)
+    return on.base.opening_minor + found.paths.received[:, column], need, on.book.paid_by[:, column].astype(float)
+
+
+def percent_of(stands: Any, need_minor: int) -> int:
+    """The share of futures that hold enough, in whole percent, never quite sure either way."""
+    return min(99, max(1, round(100 * float((stands >= need_minor).mean()))))
+
+
+def record_of(entity: Entity, as_of: date) -> tuple[Score, ...]:
+    """How past forecasts did, as kept with the last frozen one; without one nothing is known."""
+    frozen = (
+        FrozenForecast.objects.filter(entity=entity, as_of__lte=as_of).order_by("-as_of").values_list("record", flat=True).first()
+    )
+    return tuple(Score(**row) for row in frozen) if frozen else tuple(_score(horizon, []) for horizon in HORIZONS)
+
+
+def _told(on: Basis) -> Outlook:
+    found, days = futures(on, on.book, on.base.outflows), on.book.days
+    lowest = cash_paths.lowest(found.balances)
     return Outlook(
-        as_of=as_of,
-        currency=entity.currency,
-        ranges=tuple(cash_paths.ranges(futures, days)),
+        as_of=on.base.as_of,
+        currency=on.entity.currency,
+        ranges=tuple(cash_paths.ranges(found.balances, days)),
         lowest=cash_paths.Range(days[lowest.day], lowest.p10, lowest.p50, lowest.p90),
-        payrolls=tuple(_odds(c, as_of, days, wide, base, outflows, told.invoices, amounts, paid_by) for c in base.payrolls),
-        record=record,
-        method=str(told.invoices["method"][0]) if told.invoices.height else "nothing is open",
-        version=(model.version if (model := timing.model_in_use(entity_id=entity.pk, as_of=as_of)) else ""),
+        payrolls=tuple(_odds(c, on, found) for c in on.base.payrolls),
+        duties=tuple(_odds(c, on, found) for c in on.base.duties),
+        record=on.record,
+        method=str(on.invoices["method"][0]) if on.invoices.height else "nothing is open",
+        version=on.version,
     )
 
 
-def _odds(
-    covered: Coverage, as_of: date, days: tuple[int, ...], paths: cash_paths.Paths, base: queries.Forecast, outflows: list[tuple[int, int]],
-    invoices: pl.DataFrame, amounts: Any, paid_by: Any,
-) -> Odds:  # fmt: skip
-    """A payroll's odds: money of its debit day comes too late, everything else that leaves until then leaves first."""
-    debit = (covered.debit_on - as_of).days
-    out = sum(amount for day, amount in outflows if day <= debit)
-    need = base.minimum_minor + out
-    if debit - 1 in days:
-        column = days.index(debit - 1)
-        stands = base.opening_minor + paths.received[:, column]
-        before = paid_by[:, column].astype(float)
-    else:
-        stands = np.full(PATHS, float(base.opening_minor))
-        before = np.zeros(len(amounts))
-    share = float((stands >= need).mean())
-    percent = min(99, max(1, round(100 * share)))
+def _odds(coverage: Coverage, on: Basis, found: Futures) -> Odds:
+    stands, need, before = covered(on, coverage.debit_on, found)
+    percent = percent_of(stands, need)
     after = levers.with_hazard_ratio(before, CALL_RATIO)
-    effects = levers.effect_of_actions(stands, need_minor=need, amounts=amounts, before=before, after=after)
+    effects = levers.effect_of_actions(stands, need_minor=need, amounts=on.book.amounts, before=before, after=after)
     best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
-    ids = invoices["invoice_id"].to_list()
-    helpful = tuple(
-        Lever(int(ids[i]), int(amounts[i]), round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0
-    )
+    ids = on.invoices["invoice_id"].to_list()
+    points = [(i, round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0]
+    helpful = tuple(Lever(int(ids[i]), int(on.book.amounts[i]), gained) for i, gained in points if gained > 0)
     short = max(0, round(float(need - np.quantile(stands, 0.1))))
-    return Odds(covered, percent, words(percent), short, helpful)
+    return Odds(coverage, percent, words(percent), short, helpful)
 
 
 def _score(horizon: int, rows: list[tuple[int, date, int, int, int, int]]) -> Score:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import polars as pl
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from topline.billing.models import Invoice
 from topline.books.company import company, day_asked
+from topline.engine.cash import Coverage
+from topline.engine.cash_paths import Range
 from topline.kernel.errors import DomainError, Invalid
-from topline.kernel.money import format_amount
+from topline.kernel.money import format_amount, to_major
 from topline.market import queries as market
 from topline.treasury import actions, queries
-from topline.treasury.forms import OutflowForm
+from topline.treasury import outlook as outlooks
+from topline.treasury import scenarios as compared
+from topline.treasury import variance as variances
+from topline.treasury.forms import AssumptionsForm, OutflowForm
 from topline.ui.access import Asked, page
-from topline.ui.charts import balance_chart
+from topline.ui.charts import Chart, balance_chart, range_chart
 from topline.ui.export import export
 from topline.ui.tables import Column
 
+SHOWN = 15  # rows of a card that are listed; its figure lists the rest
+ACCOUNT = [Column("name", "Account"), Column("opening_minor", "Opening", "money"), Column("in_minor", "In", "money"), Column("out_minor", "Out", "money"),
+           Column("closing_minor", "Closing", "money"), Column("lowest_minor", "Lowest", "money"), Column("lowest_on", "On", "date")]  # fmt: skip
 PERIODS = {"day": "daily", "week": "weekly", "month": "monthly"}
 
 
@@ -31,39 +43,70 @@ def cash(request: Asked) -> HttpResponse:
     if every not in PERIODS:
         raise Invalid(f"{every!r} is no period.", field="every", remedy="Use day, week or month.")
     found = queries.forecast(entity=entity, as_of=as_of)
+    told = outlooks.outlook(entity=entity, as_of=as_of) if outlooks.is_quick(entity) else None
     home = entity.currency
+    at_end = {as_of + timedelta(days=r.day): r for r in told.ranges} if told else {}
     rows = [
-        {**r, "currency": home}
+        {**r, "currency": home, **_range(at_end.get(r.get("last_on", r["period"])))}
         for r in getattr(found, PERIODS[every]).rename({"day": "period"} if every == "day" else {}).to_dicts()
     ]
     columns = [Column("period", every.capitalize(), "date"), Column("opening_minor", "Opening", "money"), Column("in_minor", "In", "money"), Column("out_minor", "Out", "money"),
-               Column("closing_minor", "Closing", "money"), *([] if every == "day" else [Column("lowest_minor", "Lowest", "money")])]  # fmt: skip
+               Column("closing_minor", "Closing", "money"), *([] if every == "day" else [Column("lowest_minor", "Lowest", "money")]),
+               *([Column("p10", "Low (P10)", "money"), Column("p50", "Middle (P50)", "money"), Column("p90", "High (P90)", "money")] if told else [])]  # fmt: skip
     if (form := request.GET.get("export", "")) in ("csv", "xlsx"):
         return export(rows, columns, name=f"cash-{as_of}", form=form)
-    names = market.names(found.receipts["customer_id"].unique().to_list())
-    receipts = [
-        {
-            **r,
-            "customer": names.get(r["customer_id"], ""),
-            "url": reverse("billing:invoice", args=[r["item_id"]]),
-            "currency": home,
-        }
-        for r in found.receipts.sort("expected_on", "amount_minor", descending=[False, True]).head(200).to_dicts()
-    ]
-    daily = [
-        {"day": r["day"], "major": r["closing_minor"] / 100, "shown": format_amount(r["closing_minor"], home)}
-        for r in found.daily.to_dicts()
-    ]
     context = {
-        "found": found, "home": home, "every": every, "rows": rows, "columns": columns, "receipts": receipts,
+        "found": found, "told": told, "home": home, "every": every, "rows": rows, "columns": columns, "receipts": _largest(found, home),
         "receipt_columns": [Column("expected_on", "Expected", "date"), Column("number", "Invoice", link="url"), Column("customer", "Customer"), Column("amount_minor", "Amount", "money")],
         "outflows": [{**r, "currency": home} for r in found.outflows.to_dicts()],
         "outflow_columns": [Column("debit_on", "Taken on", "date"), Column("name", "What"), Column("kind", "Kind"), Column("amount_minor", "Amount", "money")],
-        "chart": balance_chart(daily, x="day", y="major", title="Balance by day", y_title=home, marks=[{"day": c.debit_on} for c in found.payrolls], shown="shown"),
+        "accounts": [{**r, "currency": home} for r in queries.by_account(entity=entity, found=found).to_dicts()], "account_columns": ACCOUNT,
+        "chart": _chart(found, told, home), "payrolls": _with_odds(found.payrolls, told.payrolls if told else ()), "duties": _with_odds(found.duties, told.duties if told else ()),
         "plans": queries.pay_plans(entity.pk), "planned": queries.planned_outflows(entity.pk), "form": OutflowForm(initial={"currency": home, "first_on": as_of}),
-        "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()), "late": found.receipts.filter(pl.col("expected_on") > found.as_of).height,
+        "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()),
     }  # fmt: skip
     return render(request, "treasury/cash.html", context)
+
+
+@page("treasury.view")
+def scenarios(request: Asked) -> HttpResponse:
+    """What if: the futures under one change each, side by side."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    form = AssumptionsForm(request.GET if "slip_percent" in request.GET else None, currency=entity.currency)
+    told, status = None, 200
+    try:
+        assumed = form.assumptions()
+        told = compared.compare(entity=entity, as_of=as_of, assumed=assumed)
+    except Invalid as error:
+        form.add_error(error.field if error.field in form.fields else None, str(error))
+        status = 400
+    if told and not form.is_bound:
+        form = AssumptionsForm(None, currency=entity.currency, start=told.assumed)
+    return render(request, "treasury/scenarios.html", {"told": told, "form": form, "as_of": as_of, "home": entity.currency, "ahead": compared.AHEAD}, status=status)  # fmt: skip
+
+
+@page("treasury.view")
+def variance(request: Asked) -> HttpResponse:
+    """What became of a frozen forecast, by cause."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    days = variances.frozen_days(entity=entity, as_of=as_of)
+    asked = request.GET.get("frozen_on", "")
+    frozen_on = next((day for day in days if day.isoformat() == asked), days[0] if days else None)
+    found = variances.explain(entity=entity, as_of=as_of, frozen_on=frozen_on) if frozen_on else None
+    names = _documents([i for c in found.causes for i in c.rows["item_id"].head(SHOWN).drop_nulls().to_list()] if found else [])
+    causes = [
+        {
+            "said": cause.said,
+            "amount_minor": cause.amount_minor,
+            "count": cause.rows.height,
+            "rows": [{**row, "currency": entity.currency, "name": row["what"] or names.get(row["item_id"], ("", ""))[0], "url": names.get(row["item_id"], ("", ""))[1]} for row in cause.rows.head(SHOWN).to_dicts()],
+        }
+        for cause in (found.causes if found else ())
+    ]  # fmt: skip
+    columns = [Column("name", "What", link="url"), Column("amount_minor", "Difference", "money")]
+    return render(request, "treasury/variance.html", {"found": found, "days": days, "causes": causes, "columns": columns, "as_of": as_of, "home": entity.currency, "shown": SHOWN})  # fmt: skip
 
 
 @page("treasury.plan_outflow", methods=("POST",))
@@ -107,3 +150,57 @@ def payroll(request: Asked, plan_id: int) -> HttpResponse:
         "treasury/payroll.html",
         {"plan": plan, "rows": rows[:1000], "total": len(rows), "columns": columns, "sum": sum(r["amount_minor"] for r in rows)},
     )
+
+
+def _range(found: Range | None) -> dict[str, int | None]:
+    return {"p10": found.p10 if found else None, "p50": found.p50 if found else None, "p90": found.p90 if found else None}
+
+
+def _with_odds(coverages: list[Coverage], odds: Sequence[outlooks.Odds]) -> list[dict[str, Any]]:
+    known = {(o.coverage.name, o.coverage.debit_on): o for o in odds}
+    return [{"coverage": c, "odds": known.get((c.name, c.debit_on))} for c in coverages]
+
+
+def _largest(found: queries.Forecast, home: str) -> list[dict[str, Any]]:
+    """The largest receipts expected, in order of their day."""
+    top = found.receipts.sort("amount_minor", "item_id", descending=[True, False]).head(SHOWN)
+    names = market.names(top["customer_id"].unique().to_list())
+    return [
+        {
+            **r,
+            "customer": names.get(r["customer_id"], ""),
+            "url": reverse("billing:invoice", args=[r["item_id"]]),
+            "currency": home,
+        }
+        for r in top.sort("expected_on", "amount_minor", descending=[False, True]).to_dicts()
+    ]
+
+
+def _documents(ids: list[int]) -> dict[int, tuple[str, str]]:
+    """Numbers and addresses of documents by id."""
+    rows = Invoice.objects.filter(pk__in=ids).values_list("id", "number", "customer__name")
+    return {pk: (f"{number} {name}", reverse("billing:invoice", args=[pk])) for pk, number, name in rows}
+
+
+def _chart(found: queries.Forecast, told: outlooks.Outlook | None, home: str) -> Chart | None:
+    marks = [{"day": c.debit_on} for c in found.payrolls]
+    if told is None:
+        daily = [
+            {
+                "day": r["day"],
+                "major": float(to_major(r["closing_minor"], home)),
+                "shown": format_amount(r["closing_minor"], home),
+            }
+            for r in found.daily.to_dicts()
+        ]
+        return balance_chart(daily, x="day", y="major", title="Balance by day", y_title=home, marks=marks, shown="shown")
+    rows = [
+        {
+            "day": found.as_of + timedelta(days=r.day),
+            **{name: float(to_major(getattr(r, name), home)) for name in ("p10", "p50", "p90")},
+            **{f"{name}_shown": format_amount(getattr(r, name), home) for name in ("p10", "p50", "p90")},
+        }
+        for r in told.ranges
+    ]
+    shown = ("p10_shown", "p50_shown", "p90_shown")
+    return range_chart(rows, x="day", low="p10", middle="p50", high="p90", title="Balance by day, as a range", y_title=home, marks=marks, shown=shown)  # fmt: skip

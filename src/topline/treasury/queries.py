@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 
 import polars as pl
-from django.db.models import Count, Sum
+from django.db.models import Count, Max, Sum
 
 from topline.bank import queries as bank
 from topline.books import rates
@@ -18,10 +19,15 @@ from topline.kernel.errors import NotFound
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.receivables import queries as receivables
+from topline.receivables.models import Payment
 from topline.treasury.calendar import closed_days, debit_day, occurrences
 from topline.treasury.models import PayLine, PayPlan, PlannedOutflow
 
 WEEKS = 13
+BY_ACCOUNT = {
+    "name": pl.String, "opening_minor": pl.Int64, "in_minor": pl.Int64, "out_minor": pl.Int64, "closing_minor": pl.Int64,
+    "lowest_minor": pl.Int64, "lowest_on": pl.Date,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,9 @@ class Forecast:
 
     balances   what the bank says per account; opening_minor is their sum in the company's currency
     receipts   cash.RECEIPTS in the company's currency, with number and customer_id
-    outflows   name, kind, payday, debit_on, amount_minor in the company's currency
+    outflows   name, kind, payday, debit_on, amount_minor in the company's currency, is_critical, bank_account_id
     daily      cash.project; weekly and monthly add up to it
-    payrolls   one Coverage each, in order of debit day
+    payrolls   one Coverage each, in order of debit day; duties: the same of taxes and of vendors that cannot wait
     """
 
     as_of: date
@@ -46,6 +52,7 @@ class Forecast:
     weekly: pl.DataFrame
     monthly: pl.DataFrame
     payrolls: list[cash.Coverage]
+    duties: list[cash.Coverage]
 
     @property
     def lowest(self) -> tuple[date, int]:
@@ -63,23 +70,27 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS) -> Forecast:
     start = as_of + timedelta(days=1)
     end = start + timedelta(days=7 * weeks)
     balances = bank.bank_balances(entity_id=entity.pk, as_of=as_of)
-    opening = sum(_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, as_of))
-    minimum = sum(_home([(b.account.currency, b.account.minimum_minor) for b in balances], entity.currency, as_of))
+    opening = sum(at_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, as_of))
+    minimum = sum(at_home([(b.account.currency, b.account.minimum_minor) for b in balances], entity.currency, as_of))
     closed = [day for day in closed_days(entity.country)[start:end]] if entity.country else []  # noqa: C416  (a slice of holidays is a list of days)
     receipts = _receipts(entity, as_of, closed)
     outflows = planned(entity=entity, start=start, end=end)
     daily = cash.project(opening_minor=opening, receipts=receipts, outflows=outflows, start=start, days=7 * weeks)
-    payrolls = outflows.filter(pl.col("kind") == "payroll").select("name", "payday", "debit_on", "amount_minor")
+    payroll = outflows["kind"] == "payroll"
+    covered = partial(cash.coverage, daily, receipts=receipts, minimum_minor=minimum)
     return Forecast(
         as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, outflows=outflows, daily=daily,
         weekly=cash.rolled_up(daily, every="1w"), monthly=cash.rolled_up(daily, every="1mo"),
-        payrolls=cash.coverage(daily, payrolls=payrolls, receipts=receipts, minimum_minor=minimum),
+        payrolls=covered(payrolls=outflows.filter(payroll)), duties=covered(payrolls=outflows.filter(~payroll & pl.col("is_critical"))),
     )  # fmt: skip
 
 
 def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
-    """What leaves in [start, end), on the day the bank takes it: name, kind, payday, debit_on, amount_minor (home currency)."""
-    rows: list[tuple[str, str, date, date, str, int]] = []
+    """What leaves in [start, end), on the day the bank takes it: name, kind, payday, debit_on, amount_minor (home currency).
+
+    is_critical tells payrolls, taxes and vendors that cannot wait; bank_account_id is null where none is named.
+    """
+    rows: list[tuple[str, str, date, date, bool, int | None, str, int]] = []
     for plan in PayPlan.objects.filter(entity=entity).annotate(pay_minor=Sum("lines__amount_minor")).order_by("id")[:100]:
         pay = plan.pay_minor or 0
         amount = pay + money.round_minor(Decimal(pay) * plan.employer_cost_ppm / 1_000_000)
@@ -88,16 +99,20 @@ def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
         ):
             debit = debit_day(payday, lead_days=plan.debit_lead_days, country=entity.country)
             if start <= debit < end:
-                rows.append((plan.name, "payroll", payday, debit, plan.currency, amount))
+                rows.append((plan.name, "payroll", payday, debit, True, plan.bank_account_id, plan.currency, amount))
     for outflow in PlannedOutflow.objects.filter(entity=entity, is_dropped=False).order_by("id")[:1000]:
         days = occurrences(first_on=outflow.first_on, frequency=outflow.frequency, start=start, end=end, until=outflow.until)
-        rows += [(outflow.name, outflow.kind, day, day, outflow.currency, outflow.amount_minor) for day in days]
-    home = _home([(currency, amount) for *_, currency, amount in rows], entity.currency, start)
-    return pl.DataFrame(
-        [(name, kind, payday, debit, amount) for (name, kind, payday, debit, _, _), amount in zip(rows, home, strict=True)],
-        schema={"name": pl.String, "kind": pl.String, "payday": pl.Date, "debit_on": pl.Date, "amount_minor": pl.Int64},
-        orient="row",
-    ).sort("debit_on", "name")
+        critical = outflow.is_critical or outflow.kind == PlannedOutflow.Kind.TAX
+        rows += [
+            (outflow.name, outflow.kind, day, day, critical, outflow.bank_account_id, outflow.currency, outflow.amount_minor)
+            for day in days
+        ]
+    home = at_home([(currency, amount) for *_, currency, amount in rows], entity.currency, start)
+    columns = {
+        "name": pl.String, "kind": pl.String, "payday": pl.Date, "debit_on": pl.Date, "is_critical": pl.Boolean, "bank_account_id": pl.Int64,
+    }  # fmt: skip
+    frame = pl.DataFrame([row[:6] for row in rows], schema=columns, orient="row")
+    return frame.with_columns(amount_minor=pl.Series(home, dtype=pl.Int64)).sort("debit_on", "name")
 
 
 def pay_plans(entity_id: int) -> list[PayPlan]:
@@ -107,6 +122,11 @@ def pay_plans(entity_id: int) -> list[PayPlan]:
         .annotate(people=Count("lines"), pay_minor=Sum("lines__amount_minor"))
         .order_by("name")[:100]
     )
+
+
+def people_paid(entity_id: int) -> int:
+    """How many people the pay plans of a company pay."""
+    return PayLine.objects.filter(plan__entity_id=entity_id).count()
 
 
 def pay_plan(plan_id: int) -> tuple[PayPlan, pl.DataFrame]:
@@ -141,7 +161,54 @@ def _receipts(entity: Entity, as_of: date, closed: list[date]) -> pl.DataFrame:
     return expected.with_columns(items["number"])
 
 
-def _home(amounts: list[tuple[str, int]], home: str, on: date) -> list[int]:
+def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:
+    """The forecast split by bank account: receipts go where the customer last paid, outflows leave from where they are planned.
+
+    What names no account goes where most payments came in (receipts), or to the account that pays salaries (outflows).
+    returns  one row per open account, in the company's currency: name, opening_minor, in_minor, out_minor, closing_minor,
+             lowest_minor, lowest_on; the sums of its columns are the forecast's
+    """
+    accounts = [b.account for b in found.balances]
+    if not accounts:
+        return pl.DataFrame(schema=BY_ACCOUNT)
+    known = {a.pk for a in accounts}
+    payments = Payment.objects.filter(entity=entity, received_on__lte=found.as_of, bank_account_id__in=known)
+    busiest = payments.values("bank_account_id").annotate(n=Count("id")).order_by("-n").values_list("bank_account_id", flat=True)
+    collects = busiest.first() or accounts[0].pk
+    pays = next((a.pk for a in accounts if a.pays_payroll), accounts[0].pk)
+    used = bulk.read(payments.filter(customer__isnull=False).values("customer_id", "bank_account_id").annotate(last=Max("id")))
+    last = used.sort("last").unique("customer_id", keep="last").drop("last")
+    coming = found.receipts.join(last, on="customer_id", how="left").select(
+        account_id=pl.col("bank_account_id").fill_null(collects), day="expected_on", in_minor="amount_minor", out_minor=pl.lit(0)
+    )
+    account = pl.col("bank_account_id")
+    going = found.outflows.select(
+        account_id=pl.when(account.is_in(known)).then(account).otherwise(pays), day="debit_on", in_minor=pl.lit(0), out_minor="amount_minor"
+    )  # fmt: skip
+    opening = at_home([(b.account.currency, b.balance_minor) for b in found.balances], entity.currency, found.as_of)
+    start = pl.DataFrame(
+        {"account_id": [a.pk for a in accounts], "name": [a.name for a in accounts], "opening_minor": opening}
+    ).with_columns(day=pl.lit(found.as_of))
+    end = found.as_of + timedelta(days=found.daily.height)
+    moves = pl.concat([coming, going], how="vertical_relaxed").filter(pl.col("day") <= end)
+    days = moves.group_by("account_id", "day").agg(pl.col("in_minor", "out_minor").sum())
+    rows = pl.concat([start, days], how="diagonal_relaxed").sort("account_id", "day").with_columns(
+        pl.col("in_minor", "out_minor", "opening_minor").fill_null(0)
+    )  # fmt: skip
+    stands = (pl.col("opening_minor") + pl.col("in_minor") - pl.col("out_minor")).cum_sum().over("account_id")
+    return (
+        rows.with_columns(_stands=stands)
+        .group_by("account_id", maintain_order=True)
+        .agg(
+            pl.col("name").drop_nulls().first(), pl.col("opening_minor", "in_minor", "out_minor").sum(), closing_minor=pl.col("_stands").last(),
+            lowest_minor=pl.col("_stands").min(), lowest_on=pl.col("day").sort_by("_stands", "day").first(),
+        )
+        .select(*BY_ACCOUNT)
+    )  # fmt: skip
+
+
+def at_home(amounts: list[tuple[str, int]], home: str, on: date) -> list[int]:
+    """Amounts (currency, minor units) in the company's currency at the rate of a day, in order."""
     if not amounts:
         return []
     frame = pl.DataFrame(amounts, schema={"currency": pl.String, "amount_minor": pl.Int64}, orient="row").with_columns(

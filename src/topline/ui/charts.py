@@ -87,21 +87,48 @@ def balance_chart(
     line = data.mark_area(
         interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12
     ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)))
-    zero = alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
-    layers = [line, zero]
-    if marks:
-        layers.append(
-            alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks]))
-            .mark_rule(color=SERIES[1], strokeDash=[3, 3])
-            .encode(x=f"{x}:T")
-        )
     return _draw(
-        alt.layer(*layers),
+        alt.layer(line, _zero(), *_marks(marks, x)),
         title=title,
         height=height,
         head=[x, y_title],
         rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows],
     )
+
+
+def range_chart(
+    rows: Sequence[dict[str, Any]], *, x: str, low: str, middle: str, high: str, title: str, y_title: str, marks: Sequence[dict[str, Any]] = (),
+    shown: Sequence[str] = (), height: int = 240,
+) -> Chart | None:  # fmt: skip
+    """A balance that may lie anywhere between `low` and `high`, its middle as a line; `shown` are the keys with the three as text."""
+    if not rows:
+        return None
+    data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
+    scale_x = alt.X(f"{x}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
+    axis = alt.Axis(format="~s", tickCount=5)
+    band = data.mark_area(color=SERIES[0], opacity=0.18).encode(
+        x=scale_x, y=alt.Y(f"{low}:Q", title=y_title, axis=axis), y2=f"{high}:Q"
+    )
+    line = data.mark_line(color=SERIES[0], strokeWidth=2).encode(x=scale_x, y=alt.Y(f"{middle}:Q", title=y_title, axis=axis))
+    return _draw(
+        alt.layer(band, line, _zero(), *_marks(marks, x)),
+        title=title,
+        height=height,
+        head=[x, "low (P10)", "middle (P50)", "high (P90)"],
+        rows=[[str(r[x]), *(str(r[key]) for key in shown or (low, middle, high))] for r in rows],
+    )
+
+
+def _zero() -> Any:
+    return alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
+
+
+def _marks(marks: Sequence[dict[str, Any]], x: str) -> list[Any]:
+    """Dashed lines on days."""
+    if not marks:
+        return []
+    days = alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks]))
+    return [days.mark_rule(color=SERIES[1], strokeDash=[3, 3]).encode(x=f"{x}:T")]
 
 
 def _draw(chart: Any, *, title: str, height: int, head: list[str], rows: list[list[str]]) -> Chart:

@@ -52,6 +52,15 @@ class Asked:
             raise Invalid(f"Of which {name}? The address does not say.", field=name, remedy="Follow the link beside the figure.")
         return int(text)
 
+    def day(self, name: str) -> date:
+        """A day from the address. Raises: Invalid."""
+        try:
+            return date.fromisoformat(self.params.get(name, ""))
+        except ValueError:
+            raise Invalid(
+                f"Of which {name}? The address does not say.", field=name, remedy="Follow the link beside the figure."
+            ) from None
+
 
 @dataclass(frozen=True)
 class Part:
@@ -148,6 +157,21 @@ def lowest(asked: Asked) -> Explained:
                     _row("Expected in" if sign > 0 else "Planned out", row["day"], "", sign * row[name], reverse("treasury:cash"))
                 )
     return _summed(f"Until {day:%d %b %Y}", rows, asked.entity.currency)
+
+
+def before_debit(asked: Asked) -> Explained:
+    """What stands there before a payment leaves: the bank, what comes in before that day, what else leaves until its end."""
+    found = treasury.forecast(entity=asked.entity, as_of=asked.as_of)
+    day, amount = asked.day("day"), asked.number("amount")
+    rows = [_row("In the bank", asked.as_of, "opening balance", found.opening_minor, reverse("bank:accounts"))]
+    coming = found.daily.filter((pl.col("day") < day) & (pl.col("in_minor") > 0))
+    rows += [_row("Expected in", r["day"], "", r["in_minor"], reverse("treasury:cash")) for r in coming.to_dicts()]
+    leaving = found.outflows.filter(pl.col("debit_on") <= day)
+    rows += [
+        _row(r["name"], r["debit_on"], "planned out", -r["amount_minor"], reverse("treasury:cash")) for r in leaving.to_dicts()
+    ]
+    rows.append(_row("The payment itself", day, "not yet taken", amount, reverse("treasury:cash")))
+    return _summed(f"Before the payment of {day:%d %b %Y}", rows, asked.entity.currency)
 
 
 def expected_in(asked: Asked) -> Explained:
@@ -331,6 +355,7 @@ FIGURES = {
         Definition("unapplied", "Unapplied cash", "money", "Money that came in and settles nothing yet.", "sum of payments - what was applied of them", "Payments and their allocations.", "receivables.view", unapplied),
         Definition("in_bank", "In the bank", "money", "What the bank says stands on our accounts.", "last closing balance + booked lines after it, per account, at the last known rate", "Bank statements (ISO 20022 camt.053 or alike).", "bank.view", in_bank),
         Definition("lowest", "Lowest in 13 weeks", "money", "The day on which least stands in the bank, if all goes as expected.", "in the bank + expected receipts - planned outflows, until that day", "Thirteen-week direct cash forecast.", "treasury.view", lowest),
+        Definition("before_debit", "There before it", "money", "What stands there before a payroll, a tax or a vendor is paid.", "in the bank + expected receipts before the day - all else that leaves until its end", "Money of the debit day itself comes too late.", "treasury.view", before_debit),
         Definition("expected_in", "Expected in", "money", "Open invoices in the company's currency, at the day on which the customer usually pays.", "sum of what is open, converted at the last known rate", "Due day shifted by the customer's own payment history.", "treasury.view", expected_in),
         Definition("dso_countback", "Days sales outstanding, countback", "days", "How many days of sales are still owed.", "take each month's sales off what is owed, newest first; each month used up counts its days, the last one its share", "Exhaustion method: not misled by seasons.", "receivables.view", dso_countback),
         Definition("best_possible", "Best possible DSO", "days", "DSO if everybody paid on the due day.", "not yet due / sales of three months x days of the span", "Credit Research Foundation: best possible DSO.", "receivables.view", best_possible),

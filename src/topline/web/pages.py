@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import polars as pl
 from django.db import connection
@@ -19,7 +19,7 @@ from topline.engine import aging as engine
 from topline.kernel import clock, guards
 from topline.kernel.errors import NotFound
 from topline.kernel.models import OutboxMessage
-from topline.kernel.money import format_amount
+from topline.kernel.money import format_amount, to_major
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.team import queries as team
@@ -34,6 +34,7 @@ from topline.web.figures import FIGURES
 from topline.web.figures import Asked as AskedFigure
 from topline.web.search import search
 
+SPINE = 30  # milestones on a customer's page before "Older"
 ITEMS = [
     Column("number", "Document", link="url"), Column("issued_on", "Issued", "date"), Column("due_on", "Due", "date"), Column("age_days", "Days late", "integer"),
     Column("open_minor", "Open", "money"), Column("currency", ""),
@@ -48,11 +49,11 @@ def today(request: Asked) -> HttpResponse:
     home = entity.currency
     daily = found.forecast.daily.select("day", "closing_minor").to_dicts()
     for row in daily:
-        row["major"] = row["closing_minor"] / 100
+        row["major"] = float(to_major(row["closing_minor"], home))
         row["shown"] = format_amount(row["closing_minor"], home)
     marks = [{"day": a.coverage.debit_on} for a in found.payrolls]
     buckets = [
-        {"bucket": str(b), "amount": m / 100, "shown": format_amount(m, home)}
+        {"bucket": str(b), "amount": float(to_major(m, home)), "shown": format_amount(m, home)}
         for c, b, _, m in found.aging.buckets.iter_rows()
         if c == home
     ]
@@ -89,14 +90,15 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
     if stage and stage not in {k.stage for k in KINDS.values()}:
         raise NotFound(f"There is no part {stage!r} of the timeline.", field="stage")
     may_see_money = request.actor.may("billing.view")
-    spine = (
-        timeline.milestones(customer_ids=detail.ids, stage=stage, limit=60)
-        if request.actor.may("timeline.view")
-        else timeline.milestones(customer_ids=[])
-    )
+    ids = detail.ids if request.actor.may("timeline.view") else []
+    spine = timeline.milestones(customer_ids=ids, stage=stage, limit=SPINE, older_than=_cursor(request.GET.get("older", "")))
+    last = spine.row(-1, named=True) if spine.height == SPINE else None
     delays = figures.delays(entity_id=entity.pk, as_of=as_of).filter(pl.col("customer_id") == detail.customer.pk).to_dicts()
     rows = (
-        [{**r, "url": reverse("billing:invoice", args=[r["invoice_id"]])} for r in aged.items.sort("due_on").head(200).to_dicts()]
+        [
+            {**r, "age_days": max(r["age_days"], 0) or None, "url": reverse("billing:invoice", args=[r["invoice_id"]])}
+            for r in aged.items.sort("due_on").head(200).to_dicts()
+        ]
         if may_see_money
         else []
     )
@@ -110,10 +112,19 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
         "web/customer.html",
         {
             "detail": detail, "customer": detail.customer, "as_of": as_of, "rows": rows, "columns": ITEMS, "by_currency": by_currency, "labels": engine.labels(),
-            "delay": delays[0] if delays else None, "spine": _linked(spine), "stage": stage, "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
+            "delay": delays[0] if delays else None, "spine": _linked(spine), "older": f"{last['occurred_on']}.{last['id']}" if last else "", "stage": stage, "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
             "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
         },
     )  # fmt: skip
+
+
+def _cursor(text: str) -> tuple[date, int] | None:
+    """The milestone after which to go on, as the link "Older" names it; none for anything else."""
+    day, _, last = text.partition(".")
+    try:
+        return (date.fromisoformat(day), int(last)) if 0 < len(last) < 19 else None
+    except ValueError:
+        return None
 
 
 @page("web.today")
