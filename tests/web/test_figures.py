@@ -43,7 +43,17 @@ def test_every_figure_is_the_sum_of_the_rows_behind_it(browser, addresses):
                 assert "The figure is undefined" in page, (address, key)
             else:
                 assert summed(page) == pytest.approx(float(value), abs=1e-6), (address, key)
-    assert seen == set(FIGURES), "a figure that no page shows, or that these pages do not reach"
+    assert seen == set(FIGURES) - {"bucket"}, "a figure that no page shows, or that these pages do not reach"
+
+
+def test_every_cell_of_the_ageing_is_the_sum_of_the_rows_behind_it(browser, acme):
+    page = browser.get("/aging/?as_of=2026-11-24&buckets=10,45").content.decode()
+    cells = re.findall(r'<a href="([^"]*/figures/bucket/[^"]*)">([^<]+)</a>', page)
+    assert len(cells) >= 4
+    for href, shown in cells:
+        assert summed(browser.get(unescape(href)).content.decode()) == pytest.approx(100 * float(shown.replace(",", "")))
+    assert browser.get("/figures/bucket/?bucket=soon").status_code == 422
+    assert browser.get("/figures/roll_rate/?bucket=over%2090").status_code == 422
 
 
 def test_a_figure_beyond_what_is_listed_still_adds_up(browser, make_customers, issue, monkeypatch):

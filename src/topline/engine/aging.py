@@ -22,6 +22,18 @@ EDGES = (30, 60, 90)
 NOT_DUE = "not due"
 
 
+def edges_of(text: str) -> tuple[int, ...]:
+    """Bounds written as `30,60,90`; EDGES where nothing is written. Raises: Invalid."""
+    if not text:
+        return EDGES
+    parts = text.split(",")
+    if not all(p.strip().isdecimal() and len(p) < 8 for p in parts) or len(parts) > 8:
+        raise Invalid(f"{text!r} are no buckets.", field="buckets", remedy="Write rising days such as 30,60,90.")
+    edges = tuple(int(p) for p in parts)
+    labels(edges)
+    return edges
+
+
 def labels(edges: Sequence[int] = EDGES) -> list[str]:
     """Names of the buckets, in order: `not due`, `1-30`, ..., `over 90`. Raises: Invalid unless edges rise from above zero."""
     ensure(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
+from urllib.parse import urlencode
 
 import polars as pl
 from django.contrib import messages
@@ -274,7 +276,7 @@ def aging(request: Asked) -> HttpResponse:
     by = request.GET.get("by", "due")
     if by not in ("due", "issued"):
         raise Invalid(f"{by!r} is neither due nor issued.", field="by")
-    edges = _edges(request.GET.get("buckets", ""))
+    edges = engine.edges_of(request.GET.get("buckets", ""))
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, by="due" if by == "due" else "issued", edges=edges)
     names = market.names(aged.customers["customer_id"].drop_nulls().to_list()[:30_000])
     labels = engine.labels(edges)
@@ -286,7 +288,7 @@ def aging(request: Asked) -> HttpResponse:
         }
         for r in aged.customers.to_dicts()
     ]
-    columns = [Column("customer", "Customer", link="url"), *[Column(n, n.capitalize(), "money") for n in labels], Column("credits_minor", "Credits", "money"),
+    columns = [Column("customer", "Customer", link="url"), *[Column(n, n.capitalize(), "money", link=f"{n}_url") for n in labels], Column("credits_minor", "Credits", "money"),
                Column("unapplied_minor", "Unapplied", "money"), Column("total_minor", "Total", "money"), Column("currency", "")]  # fmt: skip
     if (form := request.GET.get("export", "")) in ("csv", "xlsx"):
         return export(rows, columns, name=f"ageing-{as_of}", form=form)
@@ -303,6 +305,11 @@ def aging(request: Asked) -> HttpResponse:
         }
         for c in currencies
     ]
+    asked = urlencode({"as_of": as_of, "by": by, "buckets": ",".join(map(str, edges))})
+    figure = reverse("web:figure", args=["bucket"])
+    for row in [*totals, *rows[:500]]:
+        of = {"currency": row["currency"]} | ({"customer": row["customer_id"]} if row.get("customer_id") else {})
+        row |= {f"{n}_url": f"{figure}?{asked}&{urlencode({'bucket': n, **of})}" if row[n] else "" for n in labels}
     bars = [
         {
             "bucket": n,
@@ -316,7 +323,7 @@ def aging(request: Asked) -> HttpResponse:
     context = {
         "as_of": as_of, "by": by, "buckets": ",".join(map(str, edges)), "rows": rows[:500], "total": len(rows), "columns": columns, "totals": totals,
         "figures": figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency), "home": entity.currency,
-        "rolls": figures.roll_rates(entity_id=entity.pk, as_of=as_of, currency=entity.currency).to_dicts(), "query": request.GET.urlencode(),
+        "rolls": [{**r, "exact": Fraction(100 * r["rolled_minor"], r["balance_minor"]) if r["balance_minor"] else None} for r in figures.roll_rates(entity_id=entity.pk, as_of=as_of, currency=entity.currency).to_dicts()], "query": request.GET.urlencode(),
         "chart": bar_chart(bars, x="bucket", y="amount", title="Open receivables by days past due", y_title=entity.currency, shown="shown", height=150),
     }  # fmt: skip
     return render(request, "receivables/aging.html", context)
@@ -409,17 +416,6 @@ def _settled(rows: pl.DataFrame, *, document: int | None = None) -> list[dict[st
             }
         )
     return found
-
-
-def _edges(text: str) -> tuple[int, ...]:
-    if not text:
-        return engine.EDGES
-    parts = text.split(",")
-    if not all(p.strip().isdigit() for p in parts) or len(parts) > 8:
-        raise Invalid(f"{text!r} are no buckets.", field="buckets", remedy="Write rising days such as 30,60,90.")
-    edges = tuple(int(p) for p in parts)
-    engine.labels(edges)
-    return edges
 
 
 def _day(text: str | None, default: date) -> date:

@@ -120,6 +120,35 @@ def not_due(asked: Asked) -> Explained:
     return _of_items("Documents not yet due", asked, (pl.col("age_days") <= 0) & (pl.col("open_minor") > 0))
 
 
+def bucket(asked: Asked) -> Explained:
+    """Open documents of one age, as the ageing page cuts them."""
+    edges = aging.edges_of(asked.params.get("buckets", ""))
+    name = asked.params.get("bucket", "")
+    if name not in aging.labels(edges):
+        raise Invalid(f"There is no bucket {name!r}.", field="bucket", remedy=f"Use one of {', '.join(aging.labels(edges))}.")
+    by: Literal["due", "issued"] = "issued" if asked.params.get("by") == "issued" else "due"
+    ids = market.customer_detail(asked.number("customer")).ids if asked.params.get("customer") else None
+    found = figures.aged(entity_id=asked.entity.pk, as_of=asked.as_of, by=by, edges=edges, customer_ids=ids).items
+    keep = (pl.col("bucket") == name) & (pl.col("currency") == asked.currency) & (pl.col("open_minor") > 0)
+    return _summed(f"Open, {name}", _items(found.filter(keep)), asked.currency)
+
+
+def roll_rate(asked: Asked) -> Explained:
+    """What is in the next bucket today, over what was in this one a month ago."""
+    names = aging.labels()
+    name = asked.params.get("bucket", "")
+    if name not in names[:-1]:
+        raise Invalid(f"Nothing rolls on from {name!r}.", field="bucket", remedy=f"Use one of {', '.join(names[:-1])}.")
+    month_ago = asked.as_of - timedelta(days=30)
+    keep = (pl.col("currency") == asked.currency) & (pl.col("open_minor") > 0)
+    parts = []
+    for day, which in ((asked.as_of, names[names.index(name) + 1]), (month_ago, name)):
+        items = figures.aged(entity_id=asked.entity.pk, as_of=day).items.filter(keep & (pl.col("bucket") == which))
+        parts.append(_part(f"{which} on {day:%d %b %Y}", _items(items)))
+    value = Fraction(100 * parts[0].total, parts[1].total) if parts[1].total else None
+    return _ratio(value, parts, asked.currency, 100)
+
+
 def unapplied(asked: Asked) -> Explained:
     """Payments with money left."""
     left = _aged(asked).unapplied.filter(pl.col("currency") == asked.currency).to_dicts()
@@ -352,6 +381,8 @@ FIGURES = {
         Definition("owed", "Owed to us", "money", "What customers owe at the end of the day.", "open documents - credit notes with something left - unapplied payments", "Own ledger, accounts receivable; gross, with tax.", "receivables.view", owed),
         Definition("overdue", "Overdue", "money", "What should have been paid already.", "sum of what is open on documents whose due day has passed", "Due day from the terms of the document (EN 16931 BT-9).", "receivables.view", overdue),
         Definition("not_due", "Not due yet", "money", "What is open and need not be paid yet.", "sum of what is open on documents whose due day has not passed", "Due day from the terms of the document (EN 16931 BT-9).", "receivables.view", not_due),
+        Definition("bucket", "Open by age", "money", "What is open and so many days past its day.", "sum of what is open on documents of that age", "Ageing of receivables; bounds of the buckets as asked for.", "receivables.view", bucket),
+        Definition("roll_rate", "Roll rate", "percent", "Share of a bucket a month ago that is in the next one today.", "100 x open in the next bucket / open in this bucket 30 days before", "Flow rate between ageing buckets.", "receivables.view", roll_rate),
         Definition("unapplied", "Unapplied cash", "money", "Money that came in and settles nothing yet.", "sum of payments - what was applied of them", "Payments and their allocations.", "receivables.view", unapplied),
         Definition("in_bank", "In the bank", "money", "What the bank says stands on our accounts.", "last closing balance + booked lines after it, per account, at the last known rate", "Bank statements (ISO 20022 camt.053 or alike).", "bank.view", in_bank),
         Definition("lowest", "Lowest in 13 weeks", "money", "The day on which least stands in the bank, if all goes as expected.", "in the bank + expected receipts - planned outflows, until that day", "Thirteen-week direct cash forecast.", "treasury.view", lowest),
