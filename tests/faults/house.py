@@ -1,8 +1,10 @@
-"""What faults are played on: an empty Topline of its own with real commits, driven by processes that can be stopped."""
+"""What faults are played on: a Topline of its own with real commits, driven by processes that can be stopped."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,6 @@ import topline.config.sqlite
 import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "topline.config.settings")
 django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from datetime import date
 import polars as pl
 from django.db import connection, transaction
@@ -38,17 +38,27 @@ from topline.receivables.models import Payment
 from topline.team.queries import system_actor
 actor = system_actor("test")
 """
-COMMAND = "from topline.cli.main import main; main()"
+COMMAND = "\nfrom topline.cli.main import main; main()"
 
 
 @contextmanager
-def place() -> Iterator[dict[str, str]]:
-    """The environment of an empty home, on PostgreSQL (where TOPLINE_DATABASE_URL names one) with a database of its own."""
+def place(like: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
+    """The environment of an empty home, on PostgreSQL (where TOPLINE_DATABASE_URL names one) with a database of its own.
+
+    like  an environment of which this one is to be a copy; nobody may be at work there
+    """
     url = os.environ.get("TOPLINE_DATABASE_URL", "")
     with tempfile.TemporaryDirectory(prefix="topline-house-") as home:
         environment = {name: value for name, value in os.environ.items() if name not in ("TOPLINE_HOME", "TOPLINE_DATABASE_URL")}
         paths = [str(ROOT), str(ROOT / "src"), *filter(None, [environment.get("PYTHONPATH")])]
-        environment |= {"TOPLINE_HOME": home, "PYTHONPATH": os.pathsep.join(paths), "TOPLINE_LOG_FORMAT": "json"}
+        environment |= {
+            "TOPLINE_HOME": home,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "TOPLINE_LOG_FORMAT": "json",
+            "COLUMNS": "400",
+        }
+        if like:
+            shutil.copytree(like["TOPLINE_HOME"], home, dirs_exist_ok=True)
         if not url.startswith("postgres"):
             yield environment
             return
@@ -56,7 +66,8 @@ def place() -> Iterator[dict[str, str]]:
 
         name = f"house_{uuid.uuid4().hex[:8]}"
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            model = urlsplit(like["TOPLINE_DATABASE_URL"]).path[1:] if like else "template1"
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {model}")
             try:
                 yield environment | {"TOPLINE_DATABASE_URL": urlunsplit(urlsplit(url)._replace(path=f"/{name}"))}
             finally:
@@ -64,7 +75,7 @@ def place() -> Iterator[dict[str, str]]:
 
 
 class House:
-    """An empty Topline: `run` a script in it, `start` one beside others, or call the command line."""
+    """A Topline of its own: `run` a script in it, `start` one beside others, or call the command line."""
 
     def __init__(self, environment):
         self.environment = environment
@@ -74,42 +85,42 @@ class House:
     def is_sqlite(self):
         return "TOPLINE_DATABASE_URL" not in self.environment
 
-    def start(self, script, *arguments):
+    def start(self, script, *arguments, **options):
         return subprocess.Popen(
             [sys.executable, "-c", START + script, *map(str, arguments)],
-            env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
         )  # fmt: skip
 
     def run(self, script, *arguments):
-        """The last line that a script prints, which must end well."""
+        """What a script prints last, as JSON; it must end well."""
         process = self.start(script, *arguments)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        return out.splitlines()[-1] if out else ""
+        return json.loads(out.splitlines()[-1]) if out else None
 
-    def command(self, *arguments, program=COMMAND, **options):
-        """`topline ARGUMENTS`: exit code and everything it said, in one line."""
-        done = subprocess.run(
-            [sys.executable, "-c", program, *map(str, arguments)], env=self.environment | {"COLUMNS": "400"}, capture_output=True, text=True, timeout=120, check=False, **options,
-        )  # fmt: skip
-        return done.returncode, " ".join((done.stdout + done.stderr).split())
-
-    def broken_proofs(self):
-        return self.run("print([p.name for p in proofs.verify() if not p.holds])")
+    def command(self, *arguments, script="", **options):
+        """`topline ARGUMENTS`, after what a script arranged: exit code and everything it said, in one line."""
+        process = self.start(script + COMMAND, *arguments, **options)
+        said = " ".join("".join(process.communicate(timeout=120)).split())
+        assert "Traceback" not in said, said
+        return process.returncode, said
 
 
-@pytest.fixture
-def house():
+@pytest.fixture(scope="session")
+def furnished():
+    """A house with a company in it; tests work on copies."""
     with place() as environment:
-        yield House(environment)
+        made = House(environment)
+        code, said = made.command("init", "Acme", "--currency", "EUR")
+        assert code == 0, said
+        yield made
 
 
 @pytest.fixture
-def company(house):
-    """The house with a company in it."""
-    code, said = house.command("init", "Acme", "--currency", "EUR")
-    assert code == 0, said
-    return house
+def company(furnished):
+    """A house of its own with a company in it."""
+    with place(like=furnished.environment) as environment:
+        yield House(environment)
 
 
 @pytest.fixture(scope="session")
