@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import resource
 
+pytest_plugins = ["tests.faults.house"]
+
 CEILING = 700 * 1024 * 1024
 
 
-def test_a_sparse_gigabyte_is_refused_by_its_size_under_a_memory_ceiling(home):
-    with (home.folder / "big.csv").open("wb") as file:
+def test_a_sparse_gigabyte_is_refused_by_its_size_under_a_memory_ceiling(company, tmp_path):
+    with (tmp_path / "big.csv").open("wb") as file:
         file.truncate(1024**3)
-    told = home.run(
+    code, said = company.command(
         "import",
         "receivables",
-        "big.csv",
-        code=2,
+        tmp_path / "big.csv",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (CEILING, CEILING)),
     )
-    assert "big.csv has 1,073,741,824 bytes; at most 268,435,456 are read." in told
-    assert "Split it into smaller files." in told
-    assert home.count("connect_importbatch") == 0
+    assert code == 2
+    assert said == "big.csv has 1,073,741,824 bytes; at most 268,435,456 are read. Split it into smaller files."
+    assert company.run("print(json.dumps(ImportBatch.objects.count()))") == 0

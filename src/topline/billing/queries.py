@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 import polars as pl
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Sum
 
 from topline.billing.models import Instalment, Invoice, InvoiceLine
 from topline.books.models import Entry
@@ -117,7 +117,8 @@ def monthly_sales(*, entity_id: int, until: date, months: int = 24) -> pl.DataFr
     rows = Invoice.objects.filter(
         entity_id=entity_id, issued_on__gte=date(from_year, from_month + 1, 1), issued_on__lte=until
     ).exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
-    frame = bulk.read(rows.values("issued_on", "currency", "kind", "total_minor"))
+    daily = rows.order_by().values("issued_on", "currency", "kind").annotate(sum_minor=Sum("total_minor"))
+    frame = bulk.read(daily).rename({"sum_minor": "total_minor"})
     sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
     return (
         frame.group_by(month=pl.col("issued_on").dt.truncate("1mo"), currency="currency")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import polars as pl
-from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from topline.books.models import Entry, PeriodBalance, Seal, Transfer
 from topline.kernel import bulk
@@ -62,22 +61,24 @@ _SUMS = ["debit_minor", "credit_minor", "debit_functional_minor", "credit_functi
 
 
 def moved(transfers: QuerySet[Transfer]) -> pl.DataFrame:
-    """What transfers moved, one row per account, currency and month: debit and credit sums in both currencies."""
-    month = (
-        "strftime('%%Y-%%m-01', e.effective_on)" if connection.vendor == "sqlite" else "date_trunc('month', e.effective_on)::date"
-    )
-    ids, params = transfers.order_by().values("id").query.sql_with_params()
-    halves = " UNION ALL ".join(
-        f"SELECT t.{side}_account_id AS account_id, t.currency, {month} AS month, {columns}"
-        f" FROM books_transfer t JOIN books_entry e ON e.id = t.entry_id WHERE t.id IN ({ids}) GROUP BY 1, 2, 3"
-        for side, columns in (
-            ("debit", "sum(t.amount_minor) AS d, 0 AS c, sum(t.functional_minor) AS df, 0 AS cf"),
-            ("credit", "0 AS d, sum(t.amount_minor) AS c, 0 AS df, sum(t.functional_minor) AS cf"),
-        )
-    )
-    sql = f"SELECT account_id, currency, month, CAST(sum(d) AS bigint), CAST(sum(c) AS bigint), CAST(sum(df) AS bigint), CAST(sum(cf) AS bigint) FROM ({halves}) m GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-    types = {"account_id": pl.Int64(), "currency": pl.String(), "month": pl.Date(), **dict.fromkeys(_SUMS, pl.Int64())}
-    return bulk.query(sql, [*params, *params], types)
+    """What transfers moved, one row per account, currency and month: debit and credit sums in both currencies.
+
+    Work: one pass in the database, which hands out a row per pair of accounts, currency and day.
+    """
+    pairs = transfers.order_by().values("debit_account_id", "credit_account_id", "currency", "entry__effective_on")
+    daily = bulk.read(pairs.annotate(amount=Sum("amount_minor"), functional=Sum("functional_minor")))
+    nothing = pl.lit(0, dtype=pl.Int64)
+    key = {"currency": pl.col("currency"), "month": pl.col("entry__effective_on").dt.truncate("1mo")}
+    sides = [
+        daily.select(account_id="debit_account_id", **key, **_sums("amount", nothing, "functional", nothing)),
+        daily.select(account_id="credit_account_id", **key, **_sums(nothing, "amount", nothing, "functional")),
+    ]
+    order = ["account_id", "currency", "month"]
+    return pl.concat(sides).group_by(order).agg(pl.col(_SUMS).sum()).sort(order)
+
+
+def _sums(*columns: str | pl.Expr) -> dict[str, pl.Expr]:
+    return {name: pl.col(c) if isinstance(c, str) else c for name, c in zip(_SUMS, columns, strict=True)}
 
 
 def broken_seals() -> pl.DataFrame:

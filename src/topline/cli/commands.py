@@ -15,6 +15,7 @@ import polars as pl
 import typer
 from django.conf import settings
 from django.core.management import call_command
+from django.db import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -32,7 +33,7 @@ from topline.flows import proofs
 from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
-from topline.kernel.errors import Conflict, Invalid
+from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Member
@@ -43,9 +44,16 @@ from topline.web import today as today_page
 
 console = Console()
 SHOWN = 200  # rows of a queue that a command prints
+MAX_BYTES = 256 * 1024 * 1024
 AsOf = Annotated[str, typer.Option("--as-of", help="The day to look at, such as 2026-01-31; default today.")]
 Company = Annotated[str, typer.Option("--company", help="Key of the company; default the first one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class ImportStopped(DomainError):
+    """The database gave up in the middle of an import; whole chunks are in, the rest is not."""
+
+    code = "import_stopped"
 
 
 @app.command()
@@ -78,13 +86,13 @@ def init(
 
 @app.command("import")
 def import_file(
-    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank or rates")],
+    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank or rates")] = "",
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="The file: CSV, XLSX, or a bank statement in any common format.", exists=True, dir_okay=False, readable=True
         ),
-    ],
+    ] = None,
     profile: Annotated[str, typer.Option(help="How to read it: a profile's name, or your own YAML file.")] = "",
     company: Company = "",
     currency: Annotated[str, typer.Option(help="Currency of amounts where the file names none.")] = "",
@@ -94,31 +102,23 @@ def import_file(
     first_payday: Annotated[str, typer.Option(help="For payroll: the first payday, such as 2026-01-09.")] = "",
     frequency: Annotated[str, typer.Option(help="For payroll: weekly, biweekly, semimonthly or monthly.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    resume: Annotated[int, typer.Option("--resume", help="Go on with this batch, which was interrupted.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Import a file: checked first, then written in chunks that are each whole. The same file twice changes nothing."""
-    entity = _entity(company)
-    options = {
-        "currency": currency, "bank_account": account, "date_order": date_order, "decimal_mark": decimal_mark, "first_payday": first_payday, "frequency": frequency,
-    }  # fmt: skip
-    limit = 256 * 1024 * 1024
-    if file.stat().st_size > limit:
-        raise Invalid(
-            f"{file.name} has {file.stat().st_size:,} bytes; at most {limit:,} are read.",
-            field="file",
-            remedy="Split it into smaller files.",
-        )
-    actor = system_actor("command line")
-    batch_id = connect.check_file(
-        actor=actor,
-        entity_id=entity.pk,
-        kind=kind,
-        content=file.read_bytes(),
-        file_name=file.name,
-        profile=profile,
-        options=options,
-    )
-    batch = ImportBatch.objects.get(pk=batch_id)
+    if resume:
+        ensure(file is None, Invalid("A batch that goes on has its file already.", field="file", remedy="Leave the file out."))
+        batch_id = resume
+    elif file is None:
+        raise Invalid("Which file is to be imported?", field="file", remedy="Say it: topline import receivables FILE.")
+    else:
+        options = {
+            "currency": currency, "bank_account": account, "date_order": date_order, "decimal_mark": decimal_mark, "first_payday": first_payday, "frequency": frequency,
+        }  # fmt: skip
+        batch_id = _check(file, entity=_entity(company), kind=kind, profile=profile, options=options)
+    batch = ImportBatch.objects.filter(pk=batch_id).first()
+    if batch is None:
+        raise NotFound(f"There is no import {batch_id}.", field="resume", remedy="Its number stands on the Import page.")
     if not dry_run:
         _write(batch, quiet=as_json)
         batch.refresh_from_db()
@@ -349,7 +349,30 @@ def demo(
         serve(port=port, host="127.0.0.1", workers=1)
 
 
+def _check(file: Path, *, entity: Entity, kind: str, profile: str, options: dict[str, str]) -> int:
+    """Check a file that is not too large; returns its batch's id."""
+    size = file.stat().st_size
+    ensure(
+        size <= MAX_BYTES,
+        Invalid(
+            f"{file.name} has {size:,} bytes; at most {MAX_BYTES:,} are read.",
+            field="file",
+            remedy="Split it into smaller files.",
+        ),
+    )
+    return connect.check_file(
+        actor=system_actor("command line"),
+        entity_id=entity.pk,
+        kind=kind,
+        content=file.read_bytes(),
+        file_name=file.name,
+        profile=profile,
+        options=options,
+    )
+
+
 def _write(batch: ImportBatch, *, quiet: bool) -> None:
+    """Write what is left of a batch; when the database gives up, say how to go on."""
     actor = system_actor("command line")
     with Progress(
         TextColumn(batch.file_name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=quiet
@@ -357,7 +380,13 @@ def _write(batch: ImportBatch, *, quiet: bool) -> None:
         task = progress.add_task("import", total=batch.rows_total)
         more = True
         while more:
-            more = connect.run_import(actor=actor, batch_id=batch.pk)
+            try:
+                more = connect.run_import(actor=actor, batch_id=batch.pk)
+            except OperationalError as error:
+                raise ImportStopped(
+                    f"{batch.rows_done:,} of {batch.rows_total:,} rows are in, then the database refused: {str(error).strip()}.",
+                    remedy=f"See to that, then go on where it stopped: topline import --resume {batch.pk}.",
+                ) from error
             batch.refresh_from_db()
             progress.update(task, completed=batch.rows_done)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
+import sqlite3
 import subprocess
 import tarfile
 import tempfile
+import zlib
+from contextlib import closing
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from topline.kernel.database import is_postgresql
 from topline.kernel.errors import Conflict, DomainError, Invalid
@@ -36,9 +40,10 @@ def backup(target: Path) -> Path:
             if files.is_dir():
                 archive.add(files, arcname="imports")
         part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+    except (OSError, DatabaseError) as error:
         raise DomainError(f"The backup could not be written: {error}.", remedy="Free some disk space.") from error
+    finally:
+        part.unlink(missing_ok=True)
     return target
 
 
@@ -50,9 +55,12 @@ def restore(source: Path) -> None:
     _ensure_empty()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with tarfile.open(source) as archive:
-                archive.extractall(folder, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
+            with gzip.open(source) as stream:
+                with tarfile.open(fileobj=stream, mode="r:") as archive:
+                    archive.extractall(folder, filter="data")
+                while stream.read(1024 * 1024):  # the checksum stands at the end, beyond what the archive needs
+                    pass
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise Invalid(f"{source.name} is no backup that can be read: {error}.", field="source") from error
         dump = Path(folder) / (DUMP if is_postgresql() else SQLITE)
         if not dump.exists():
@@ -80,15 +88,29 @@ def _dump(folder: Path) -> Path:
 
 
 def _load(dump: Path) -> None:
+    """Put a copy in the place of the empty database, whole or not at all."""
     if is_postgresql():
-        _run("pg_restore", "--no-owner", "--clean", "--if-exists", f"--dbname={connection.settings_dict['NAME']}", str(dump))
+        database = f"--dbname={connection.settings_dict['NAME']}"
+        _run("pg_restore", "--no-owner", "--clean", "--if-exists", "--single-transaction", database, str(dump))
         return
+    _ensure_sound(dump)
     connection.close()
     target = Path(settings.DATABASES["default"]["NAME"])
     target.parent.mkdir(parents=True, exist_ok=True)
     for leftover in (target, *(target.with_name(target.name + end) for end in ("-wal", "-shm"))):
         leftover.unlink(missing_ok=True)
     shutil.copyfile(dump, target)
+
+
+def _ensure_sound(copy: Path) -> None:
+    """Raises: Invalid where a SQLite file is damaged or none at all."""
+    try:
+        with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
+            told = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        told = str(error)
+    if told != "ok":
+        raise Invalid(f"The copy in the archive is damaged: {told}.", field="source", remedy="Use another backup.")
 
 
 def _ensure_empty() -> None:
@@ -110,9 +132,19 @@ def _run(program: str, *arguments: str) -> None:
     }  # fmt: skip
     try:
         subprocess.run(
-            [program, *arguments], check=True, capture_output=True, text=True, env={k: v for k, v in environment.items() if v}
+            [_program(program), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={k: v for k, v in environment.items() if v},
         )
     except FileNotFoundError as error:
         raise DomainError(f"{program} is not installed.", remedy="Install PostgreSQL's client programs.") from error
     except subprocess.CalledProcessError as error:
         raise DomainError(f"{program} failed: {error.stderr.strip()[-300:]}") from error
+
+
+def _program(name: str) -> str:
+    """A client program of PostgreSQL: on the path, or where Debian keeps those of the newest version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
+    return shutil.which(name) or (str(versions[-1]) if versions else name)

@@ -21,6 +21,13 @@ app = typer.Typer(
 )
 
 
+NO_COMPANY, NO_ROOM = (
+    "Is there a company yet? Make one: topline init NAME.",
+    "Free some disk space and try again; nothing is half written.",
+)
+CURES = {"no such table": NO_COMPANY, "does not exist": NO_COMPANY, "is full": NO_ROOM, "No space left": NO_ROOM}
+
+
 def main() -> None:
     """Set Django up, run the command, and turn what happened into an exit code."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "topline.config.settings")
@@ -42,9 +49,7 @@ def main() -> None:
         sys.exit(2)
     except (OperationalError, ProgrammingError) as error:
         text = str(error)
-        hint = (
-            "Is there a company yet? Make one: topline init NAME." if "no such table" in text or "does not exist" in text else ""
-        )
+        hint = next((cure for sign, cure in CURES.items() if sign in text), "")
         console.print(f"[red]The database refused: {text.strip()}[/red]\n{hint}".strip(), highlight=False)
         sys.exit(1)
 

@@ -7,6 +7,7 @@ what a chunk writes and the count of what is done commit together.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,7 @@ from topline.engine.sheets import Profile
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
+from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.market import actions as market
 from topline.market import queries as customers
@@ -81,6 +83,13 @@ def check_file(
     ensure(kind in KINDS, NotFound(f"{kind!r} cannot be imported.", field="kind", remedy=f"Use one of {', '.join(KINDS)}."))
     sha = hashlib.sha256(content).hexdigest()
     same = ImportBatch.objects.filter(entity_id=entity_id, kind=kind, file_sha256=sha, state__in=[S.RUNNING, S.DONE]).first()
+    if same is not None and same.state == S.RUNNING:
+        raise FileImported(
+            f"{file_name} is half in: {same.rows_done} of {same.rows_total} rows (batch {same.pk}).",
+            field="file",
+            remedy=f"Let it finish, or go on where it stopped: topline import --resume {same.pk}.",
+            batch_id=same.pk,
+        )
     if same is not None:
         raise FileImported(
             f"{file_name} is in already ({same.recorded_at:%d %b %Y}, batch {same.pk}); nothing was changed.",
@@ -119,6 +128,8 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
     Raises: ImportNotReady, FileImported, and whatever the rooms refuse (the chunk is then not written).
     """
     batch = _locked(batch_id)
+    # files of one company go in one after the other: the later sees what the earlier wrote, and is told so
+    lock(f"import:{batch.entity_id}")
     ensure(
         batch.state in {S.CHECKED, S.RUNNING},
         ImportNotReady(f"Batch {batch_id} is {batch.state}.", field="batch_id", remedy="Import the file again."),
@@ -128,7 +139,7 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
     )
     ensure(
         not rival.exclude(pk=batch_id).exists(),
-        FileImported(f"{batch.file_name} is being imported, or is in already.", field="batch_id"),
+        FileImported(f"{batch.file_name} is being imported, or is in already; nothing was changed.", field="batch_id"),
     )
     content = kept_file(batch.file_sha256).read_bytes()
     if batch.kind == "bank":
@@ -492,7 +503,7 @@ def _keep_file(sha: str, content: bytes) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{secrets.token_hex(4)}.part")  # the same file may come twice at once
     try:
         part.write_bytes(content)
         part.replace(path)

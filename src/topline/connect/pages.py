@@ -118,7 +118,9 @@ def run(request: Asked, batch_id: int) -> HttpResponse:
     if found is None:
         raise NotFound(f"There is no import {batch_id}.", field="batch_id")
     if found.rows_total > IN_REQUEST:
-        outbox.enqueue("run_import", {"batch_id": batch_id}, key=f"import:{batch_id}")
+        sent = OutboxMessage.objects.filter(key__startswith=_queue_key(batch_id)).count()
+        if not _is_queued(found):  # a batch whose message failed may be sent again
+            outbox.enqueue("run_import", {"batch_id": batch_id}, key=f"{_queue_key(batch_id)}{sent}")
         messages.success(request, "The import runs in the background; this page tells how far it is.")
         return redirect("connect:batch", batch_id)
     while actions.run_import(actor=request.actor, batch_id=batch_id):
@@ -148,8 +150,12 @@ def undo(request: Asked, batch_id: int) -> HttpResponse:
 
 def _is_queued(batch: ImportBatch) -> bool:
     """Whether the worker has it, or will."""
-    waiting = OutboxMessage.objects.filter(key=f"import:{batch.pk}", state=OutboxMessage.State.WAITING)
+    waiting = OutboxMessage.objects.filter(key__startswith=_queue_key(batch.pk), state=OutboxMessage.State.WAITING)
     return batch.state in {"checked", "running"} and waiting.exists()
+
+
+def _queue_key(batch_id: int) -> str:
+    return f"import:{batch_id}:"
 
 
 def _dependants(batch_id: int) -> list[dict[str, Any]]:

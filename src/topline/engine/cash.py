@@ -42,16 +42,20 @@ class Coverage:
 def average_delays(history: pl.DataFrame) -> pl.DataFrame:
     """How many days after the due day each customer pays, shrunk to the company's mean where there are few payments.
 
-    history  one row per paid invoice: customer_id, due_on, paid_on
-    returns  one row per customer: customer_id, payments u32, delay_days f64; a row with customer_id null is the company's mean
+    history  one row per paid invoice: customer_id, due_on, paid_on; or counted already: customer_id, late_days i64, payments i64
+    returns  one row per customer: customer_id, payments i64, delay_days f64; a row with customer_id null is the company's mean
     """
-    days = history.with_columns(delay=(pl.col("paid_on") - pl.col("due_on")).dt.total_days().cast(pl.Float64))
-    mean = float(days["delay"].mean() or 0.0)  # type: ignore[arg-type]
-    own = days.group_by("customer_id").agg(payments=pl.len(), total=pl.col("delay").sum())
+    if "late_days" not in history.columns:
+        late = (pl.col("paid_on") - pl.col("due_on")).dt.total_days()
+        history = history.select("customer_id", late_days=late, payments=pl.lit(1, dtype=pl.Int64))
+    total = pl.col("late_days") * pl.col("payments")
+    own = history.group_by("customer_id").agg(pl.col("payments").sum(), total=total.sum())
+    count = int(own["payments"].sum())
+    mean = int(own["total"].sum()) / count if count else 0.0
     shrunk = own.select(
         "customer_id", "payments", delay_days=(pl.col("total") + PRIOR_PAYMENTS * mean) / (pl.col("payments") + PRIOR_PAYMENTS)
     )
-    company = pl.DataFrame({"customer_id": [None], "payments": [days.height], "delay_days": [mean]}, schema=shrunk.schema)
+    company = pl.DataFrame({"customer_id": [None], "payments": [count], "delay_days": [mean]}, schema=shrunk.schema)
     return pl.concat([shrunk, company])
 
 
@@ -59,7 +63,7 @@ def expected_receipts(items: pl.DataFrame, history: pl.DataFrame, *, as_of: date
     """When each open item is expected: its due day shifted by the customer's own history, never in the past.
 
     items    one row per open document: item_id, customer_id, currency, due_on, amount_minor > 0
-    history  one row per paid invoice: customer_id, due_on, paid_on, all on or before as_of
+    history  as in average_delays, all paid on or before as_of
     closed   bank holidays; weekends are closed anyway
     returns  one row per item (RECEIPTS), in the order of items. What was expected already and did not come is moved to the
              customer's usual delay from today, at least the next business day

@@ -20,6 +20,7 @@ from topline.billing.models import Invoice
 from topline.engine import aging, cash
 from topline.engine import receivables as engine
 from topline.kernel import bulk
+from topline.kernel.database import is_postgresql
 from topline.market import queries as market
 from topline.receivables import queries
 from topline.receivables.models import Allocation, Payment
@@ -92,13 +93,15 @@ class Collection:
     expected_loss_minor: int
 
 
-def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
+def collection(*, entity_id: int, as_of: date, currency: str, now: Aging | None = None) -> Collection:
     """Days sales outstanding in three ways, days lost to lateness, collection effectiveness and expected loss.
 
     The span is the three calendar months that end with as_of's month; gross figures on both sides; unapplied cash and credits
     reduce the receivables. Sources: see engine.receivables and engine.aging.
+
+    now  the ageing of that day, where the caller has it already
     """
-    now = aged(entity_id=entity_id, as_of=as_of)
+    now = now or aged(entity_id=entity_id, as_of=as_of)
     months = months_back(as_of, 24)
     sold = {m: s for m, c, s in billing.monthly_sales(entity_id=entity_id, until=as_of).iter_rows() if c == currency}
     owed = now.total_minor(currency)
@@ -107,7 +110,7 @@ def collection(*, entity_id: int, as_of: date, currency: str) -> Collection:
     span = months[:3]
     days = sum(d for _, d in span)
     sales = sum(sold.get(m, 0) for m, _ in span)
-    opening = aged(entity_id=entity_id, as_of=span[-1][0] - timedelta(days=1)).total_minor(currency)
+    opening = queries.owed_minor(entity_id=entity_id, as_of=span[-1][0] - timedelta(days=1), currency=currency)
     simple = engine.dso_simple(receivables_minor=owed, sales_minor=sales, days=days)
     best = engine.best_possible_dso(current_minor=current, sales_minor=sales, days=days)
     by_count, by_value = aging.at_risk(mine)
@@ -144,9 +147,20 @@ def payment_history(*, entity_id: int, as_of: date) -> pl.DataFrame:
     return market.resolve(bulk.read(paid.values("customer_id", "due_on", "closed_on"))).rename({"closed_on": "paid_on"})
 
 
+def lateness(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """The same history counted by the database: customer_id, late_days i64, payments i64 (invoices paid so late or early)."""
+    days = "closed_on - due_on" if is_postgresql() else "CAST(julianday(closed_on) - julianday(due_on) AS integer)"
+    counted = bulk.query(
+        f"SELECT customer_id, {days}, count(*) FROM billing_invoice WHERE entity_id = %s AND kind = %s AND state = %s AND closed_on <= %s GROUP BY 1, 2",
+        [entity_id, Invoice.Kind.INVOICE.value, Invoice.State.PAID.value, as_of.isoformat()],
+        {"customer_id": pl.Int64(), "late_days": pl.Int64(), "payments": pl.Int64()},
+    )
+    return market.resolve(counted)
+
+
 def delays(*, entity_id: int, as_of: date) -> pl.DataFrame:
     """How late each customer pays on average, shrunk to the company's mean: customer_id, payments, delay_days."""
-    return cash.average_delays(payment_history(entity_id=entity_id, as_of=as_of))
+    return cash.average_delays(lateness(entity_id=entity_id, as_of=as_of))
 
 
 def roll_rates(*, entity_id: int, as_of: date, currency: str) -> pl.DataFrame:

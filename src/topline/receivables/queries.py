@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -93,7 +93,7 @@ def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = 
     Work: reads what is open now or was closed after the day, and the allocations after it.
     """
     items = billing.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)
-    later = _allocated_after(as_of)
+    later = _allocated_after(as_of, entity_id=entity_id)
     frame = (
         items.join(later, left_on="id", right_on="document_id", how="left")
         .with_columns(
@@ -119,6 +119,29 @@ def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = 
     ).sort("due_on", "invoice_id")
 
 
+def owed_minor(*, entity_id: int, as_of: date, currency: str) -> int:
+    """What was owed in all at the end of a day in one currency, less credit notes and unapplied cash; summed by the database.
+
+    Work: three aggregates and the payments with money left.
+    """
+    documents = Invoice.objects.filter(entity_id=entity_id, currency=currency, issued_on__lte=as_of).filter(
+        Q(state=Invoice.State.OPEN) | Q(closed_on__gt=as_of)
+    )
+    rest = Case(When(state=Invoice.State.VOID, then=F("total_minor")), default=F("total_minor") - F("allocated_minor"))
+    standing = documents.exclude(state=Invoice.State.VOID).values("pk")
+    later = Allocation.objects.filter(effective_on__gt=as_of)
+    owed = 0
+    for kind, sign, settled, amount in (
+        (Invoice.Kind.INVOICE, 1, "invoice", "amount_minor"),
+        (Invoice.Kind.CREDIT_NOTE, -1, "credit_note", "source_minor"),
+    ):
+        mine = documents.filter(kind=kind).aggregate(total=Sum(rest))["total"] or 0
+        since = later.filter(**{f"{settled}__in": standing.filter(kind=kind)}).aggregate(total=Sum(amount))["total"] or 0
+        owed += sign * (mine + since)
+    left = unapplied(entity_id=entity_id, as_of=as_of).filter(pl.col("currency") == currency)["left_minor"].sum()
+    return owed - int(left)
+
+
 def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
     """Payments with money left at the end of a day: payment_id, customer_id, number, currency, received_on, left_minor.
 
@@ -129,14 +152,10 @@ def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     rows = Payment.objects.filter(kept, entity_id=entity_id, received_on__lte=as_of)
     if customer_ids is not None:
         rows = rows.filter(customer_id__in=customer_ids)
-    after = bulk.read(
-        Allocation.objects.filter(effective_on__gt=as_of, payment_id__isnull=False, payment__entity_id=entity_id).values(
-            "payment_id", "source_minor"
-        )
-    )
+    later = Allocation.objects.filter(effective_on__gt=as_of, payment__entity_id=entity_id, payment__received_on__lte=as_of)
+    after = bulk.read(later.values("payment_id", "source_minor"))
     after = after.group_by("payment_id").agg(later=pl.col("source_minor").sum())
-    touched = Q(pk__in=after["payment_id"].to_list()) if after.height <= 900 else Q()
-    rows = rows.filter(Q(allocated_minor__lt=F("amount_minor")) | touched) if touched else rows
+    rows = rows.filter(Q(allocated_minor__lt=F("amount_minor")) | Q(pk__in=later.values("payment_id")))
     columns = ["id", "customer_id", "number", "currency", "received_on", "amount_minor", "allocated_minor", "state"]
     frame = bulk.read(rows.values(*columns)).filter((pl.col("state") == Payment.State.RECEIVED) | pl.col("id").is_in(gone))
     left = pl.col("amount_minor") - pl.col("allocated_minor") + pl.col("later").fill_null(0)
@@ -155,13 +174,13 @@ def returned(*, entity_id: int, after: date | None = None) -> pl.DataFrame:
     return found.select(payment_id=pl.col("source").str.strip_prefix("payment:").cast(pl.Int64), returned_on="reversed_on")
 
 
-def _allocated_after(as_of: date) -> pl.DataFrame:
-    """What later allocations settled, per document: document_id, later_minor."""
+def _allocated_after(as_of: date, *, entity_id: int) -> pl.DataFrame:
+    """What later allocations settled of documents that were there on the day: document_id, later_minor."""
     rows = Allocation.objects.filter(effective_on__gt=as_of)
-    settled = bulk.read(rows.filter(invoice_id__isnull=False).values("invoice_id", "amount_minor")).rename(
-        {"invoice_id": "document_id", "amount_minor": "m"}
-    )
-    used = bulk.read(rows.filter(credit_note_id__isnull=False).values("credit_note_id", "source_minor")).rename(
+    invoices = rows.filter(invoice__entity_id=entity_id, invoice__issued_on__lte=as_of)
+    settled = bulk.read(invoices.values("invoice_id", "amount_minor")).rename({"invoice_id": "document_id", "amount_minor": "m"})
+    notes = rows.filter(credit_note__entity_id=entity_id, credit_note__issued_on__lte=as_of)
+    used = bulk.read(notes.values("credit_note_id", "source_minor")).rename(
         {"credit_note_id": "document_id", "source_minor": "m"}
     )
     return pl.concat([settled, used]).group_by("document_id").agg(later_minor=pl.col("m").sum())

@@ -61,11 +61,13 @@ class Forecast:
         return row["day"], row["closing_minor"]
 
 
-def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS) -> Forecast:
+def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataFrame | None = None) -> Forecast:
     """Opening bank balance, expected receipts and planned outflows by day, week and month, and each payroll's cover.
 
     Receipts are open invoices at their due day shifted by the customer's own history; nothing is expected in the past.
     Everything is told in the company's currency at the last known rate.
+
+    items  the open items of that day with customers resolved, where the caller has them already
     """
     start = as_of + timedelta(days=1)
     end = start + timedelta(days=7 * weeks)
@@ -73,7 +75,9 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS) -> Forecast:
     opening = sum(at_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, as_of))
     minimum = sum(at_home([(b.account.currency, b.account.minimum_minor) for b in balances], entity.currency, as_of))
     closed = [day for day in closed_days(entity.country)[start:end]] if entity.country else []  # noqa: C416  (a slice of holidays is a list of days)
-    receipts = _receipts(entity, as_of, closed)
+    if items is None:
+        items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of))
+    receipts = _receipts(entity, as_of, closed, items)
     outflows = planned(entity=entity, start=start, end=end)
     daily = cash.project(opening_minor=opening, receipts=receipts, outflows=outflows, start=start, days=7 * weeks)
     payroll = outflows["kind"] == "payroll"
@@ -144,14 +148,14 @@ def planned_outflows(entity_id: int) -> list[PlannedOutflow]:
     return list(PlannedOutflow.objects.filter(entity_id=entity_id, is_dropped=False).order_by("name", "id")[:1000])
 
 
-def _receipts(entity: Entity, as_of: date, closed: list[date]) -> pl.DataFrame:
+def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFrame) -> pl.DataFrame:
     """Open invoices (credit notes left out: they bring no cash) as expected receipts in the company's currency."""
-    items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of)).filter(pl.col("open_minor") > 0)
+    items = items.filter(pl.col("open_minor") > 0)
     if items.is_empty():
         return pl.DataFrame(schema={**cash.RECEIPTS, "number": pl.String})
     worth = rates.convert(items.select("currency", amount_minor="open_minor", on=pl.lit(as_of)), to=entity.currency)
     items = items.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency))
-    history = figures.payment_history(entity_id=entity.pk, as_of=as_of)
+    history = figures.lateness(entity_id=entity.pk, as_of=as_of)
     expected = cash.expected_receipts(
         items.select("customer_id", "currency", "due_on", "amount_minor", item_id="invoice_id"),
         history,

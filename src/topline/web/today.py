@@ -12,6 +12,7 @@ from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.engine.cash import Coverage
 from topline.kernel.money import Money
+from topline.kernel.remember import Remembered
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.treasury import queries as treasury
@@ -55,17 +56,27 @@ class Today:
         return int(mine["open_minor"].sum())
 
 
+_LAST: Remembered[Today] = Remembered(size=16)
+
+
 def today(*, entity: Entity, as_of: date) -> Today:
-    """Who owes us, what is in the bank, is payroll covered: as of the end of a day."""
+    """Who owes us, what is in the bank, is payroll covered: as of the end of a day.
+
+    Work: one statement when nothing has changed since it was asked last; else one pass over the open items.
+    """
+    return _LAST.get((entity.pk, as_of), lambda: _read(entity, as_of))
+
+
+def _read(entity: Entity, as_of: date) -> Today:
     aging = figures.aged(entity_id=entity.pk, as_of=as_of)
-    forecast = treasury.forecast(entity=entity, as_of=as_of)
+    forecast = treasury.forecast(entity=entity, as_of=as_of, items=aging.items)
     told = outlook(entity=entity, as_of=as_of) if forecast.payrolls and is_quick(entity) else None
     late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
     return Today(
         entity=entity,
         as_of=as_of,
         aging=aging,
-        collection=figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency),
+        collection=figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency, now=aging),
         forecast=forecast,
         payrolls=[with_odds(answer(coverage, forecast), forecast, told) for coverage in forecast.payrolls[:6]],
         outlook=told,
