@@ -120,7 +120,7 @@ VERBS = [  # verb of the API: its action is the permission
     ("contacts", "collections.log_contact"), ("desk", "collections.set_desk"), ("promises", "collections.record_promise"),
     ("promises/judge", "collections.judge_promises"), ("disputes", "collections.raise_dispute"), ("disputes/1/resolve", "collections.resolve_dispute"),
     ("payment-plans", "collections.agree_plan"), ("payment-plans/judge", "collections.judge_plans"), ("payment-plans/1/cancel", "collections.cancel_plan"),
-    ("dunning-policies", "collections.set_policy"), ("reminders/plan", "collections.plan_reminders"), ("reminders/answers", "collections.record_answer"),
+    ("dunning-policies", "collections.set_policy"), ("reminders/plan", "collections.plan_reminders"), ("reminders", "collections.remind_customer"), ("reminders/answers", "collections.record_answer"),
     ("reminders/1/release", "collections.release_reminder"), ("reminders/1/drop", "collections.drop_reminder"), ("reminders/1/mark", "collections.mark_reminder"),
     ("payment-timing/train", "collections.train_timing"),
     ("bank-accounts", "bank.add_account"), ("bank-accounts/1/change", "bank.change_account"), ("statements/undo", "bank.undo_statements"),

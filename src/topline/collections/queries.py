@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -109,6 +109,31 @@ def last_contacts(*, entity_id: int, customer_ids: Sequence[int] | None = None) 
         rows = rows.filter(customer_id__in=list(customer_ids))
     frame = bulk.read(rows.order_by("occurred_on", "id").values("customer_id", "occurred_on", "channel", "outcome", "note"))
     return market.resolve(frame).unique("customer_id", keep="last", maintain_order=True)
+
+
+def contact_marks(*, entity_id: int, as_of: date, days: int) -> pl.DataFrame:
+    """When each customer was last in contact, how that ended, and how often in the days before: customer_id, contacted_on, channel,
+    outcome, contacts.
+    """
+    rows = Contact.objects.filter(entity_id=entity_id, occurred_on__lte=as_of)
+    rows = rows.exclude(channel=Contact.Channel.NOTE).exclude(outcome=Contact.Outcome.BOUNCED)
+    frame = market.resolve(
+        bulk.read(rows.order_by("occurred_on", "id").values("customer_id", "occurred_on", "channel", "outcome"))
+    )
+    return frame.group_by("customer_id").agg(
+        pl.col("channel", "outcome").last(),
+        contacted_on=pl.col("occurred_on").last(),
+        contacts=(pl.col("occurred_on") > as_of - timedelta(days=days)).sum().cast(pl.Int64),
+    )
+
+
+def broken_promises(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """When each customer's last promise was found broken, or kept in part only: customer_id, broken_on."""
+    rows = Promise.objects.filter(
+        entity_id=entity_id, state__in=[Promise.State.BROKEN, Promise.State.PARTLY], judged_on__lte=as_of
+    )
+    frame = market.resolve(bulk.read(rows.values("customer_id", "judged_on")))
+    return frame.group_by("customer_id").agg(broken_on=pl.col("judged_on").max())
 
 
 def contacts(*, customer_ids: Sequence[int], limit: int = 50) -> list[Contact]:

@@ -31,7 +31,6 @@ from topline.treasury.models import FrozenForecast
 
 PATHS = 10_000
 HORIZONS = (7, 14, 28)  # days ahead at which past forecasts are scored
-CALL_RATIO = 1.2  # assumed: a call multiplies the daily chance of payment by this, until own experiments say otherwise
 SNAPSHOTS, LEARN_SHARE = 40, 0.6  # past Mondays looked at; the share of them that teaches the spread, the rest scores it
 AT_ONCE = 60_000  # invoices up to which a page computes; above, it shows what was frozen
 
@@ -234,7 +233,7 @@ def _odds(
         before = np.zeros(len(amounts))
     share = float((stands >= need).mean())
     percent = min(99, max(1, round(100 * share)))
-    after = levers.with_hazard_ratio(before, CALL_RATIO)
+    after = levers.with_hazard_ratio(before, levers.CALL_RATIO)
     effects = levers.effect_of_actions(stands, need_minor=need, amounts=amounts, before=before, after=after)
     best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
     ids = invoices["invoice_id"].to_list()
