@@ -6,6 +6,8 @@ from datetime import date
 
 import polars as pl
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from topline.collections import actions, worklist
 from topline.receivables import actions as receivables
@@ -167,6 +169,24 @@ def test_what_is_paid_in_the_course_of_the_day_leaves_the_list(owner, make_custo
     assert rows() == {}
     receivables.return_payments(actor=owner, payment_ids=[payment], on=DAY, reason="No funds")
     assert rows()[globex]["waits"] == ""
+
+
+def test_the_list_is_made_by_as_many_statements_for_fifty_customers_as_for_two(entity, make_customers, issue, contact, rows):
+    def asked():
+        with CaptureQueriesContext(connection) as asked:
+            rows()
+        return len(asked)
+
+    for name in ("One", "Two"):
+        issue(make_customers(name)[0], 1_000_00)
+    asked()
+    contact(make_customers("Three")[0])
+    few = asked()
+    for n in range(48):
+        issue(make_customers(f"Customer {n}")[0], 1_000_00, 2_000_00)
+    contact(make_customers("Four")[0])
+    assert asked() == few <= 50
+    assert asked() <= 2  # nothing has changed since: only that is asked
 
 
 def test_an_empty_company_has_an_empty_list(rows, todays):

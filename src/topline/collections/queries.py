@@ -7,7 +7,17 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, PlanInstalment, PlanInvoice, Promise, PromiseItem
+from topline.collections.models import (
+    Contact,
+    Desk,
+    Dispute,
+    PaymentPlan,
+    PlanInstalment,
+    PlanInvoice,
+    Promise,
+    PromiseItem,
+    Reminder,
+)
 from topline.kernel import bulk
 from topline.market import queries as market
 from topline.receivables.models import Allocation
@@ -165,6 +175,16 @@ def plans(*, customer_ids: Sequence[int], limit: int = 20) -> list[PaymentPlan]:
     return list(
         PaymentPlan.objects.filter(customer_id__in=list(customer_ids)).prefetch_related("instalments").order_by("-id")[:limit]
     )
+
+
+def reminders(*, customer_ids: Sequence[int], limit: int = 50) -> list[Reminder]:
+    """Reminders to a customer, newest first."""
+    return list(Reminder.objects.filter(customer_id__in=list(customer_ids)).order_by("-planned_on", "-id")[:limit])
+
+
+def desk(*, entity_id: int, customer_id: int) -> Desk | None:
+    """How a customer lies on the desk of a company; None when nobody said."""
+    return Desk.objects.filter(entity_id=entity_id, customer_id=customer_id).first()
 
 
 def planned_invoices(*, entity_id: int) -> set[int]:

@@ -69,7 +69,7 @@ def morning(*, entity_id: int, as_of: date) -> Morning:
     Kept in memory until a document is added, or a fact of earlier days. Work: O(open invoices x days x trees).
     """
     newest = (
-        AuditRecord.objects.order_by("id").values_list("recorded_at", flat=True).first(),
+        _began(),
         *(
             rows.order_by("-id").values_list("id", flat=True).first()
             for rows in (
@@ -96,7 +96,7 @@ def worklist(*, entity: Entity, as_of: date) -> pl.DataFrame:
     Work: a fixed number of statements, O(open items); kept in memory until anything changes.
     """
     last = AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
-    return _worklist(entity.pk, as_of, last)
+    return _worklist(entity.pk, as_of, (_began(), last))
 
 
 def todays(*, entity: Entity, as_of: date, owner: str = "") -> list[int]:
@@ -121,6 +121,11 @@ def why(row: dict[str, Any], currency: str) -> str:
     return ("A promise was broken. " if row["is_broken"] else "") + told + "."
 
 
+def _began() -> datetime | None:
+    """When the database was begun: what is kept in memory is of this one."""
+    return AuditRecord.objects.order_by("id").values_list("recorded_at", flat=True).first()
+
+
 @lru_cache(maxsize=3)
 def _morning(entity_id: int, as_of: date, newest: tuple[datetime | int | None, ...]) -> Morning:
     before = as_of - timedelta(days=1)
@@ -135,7 +140,7 @@ def _morning(entity_id: int, as_of: date, newest: tuple[datetime | int | None, .
 
 
 @lru_cache(maxsize=3)
-def _worklist(entity_id: int, as_of: date, last_change: tuple[int, datetime] | None) -> pl.DataFrame:
+def _worklist(entity_id: int, as_of: date, changes: tuple[datetime | None, tuple[int, datetime] | None]) -> pl.DataFrame:
     entity = Entity.objects.get(pk=entity_id)
     debts = _customers(_invoices(entity, as_of))
     call_cost = _at_home(
@@ -230,21 +235,22 @@ def _with_facts(debts: pl.DataFrame, entity: Entity, as_of: date) -> pl.DataFram
         .group_by("customer_id")
         .agg(cash_minor=pl.col("home_minor").sum())
     )
-    held = market.resolve(
-        bulk.read(Reminder.objects.filter(entity=entity, state=Reminder.State.HELD, channel="email").values("customer_id"))
-    )
+    waiting = Reminder.objects.filter(entity=entity, channel="email", state__in=[Reminder.State.HELD, Reminder.State.QUEUED])
+    letters = market.resolve(bulk.read(waiting.values("customer_id", "state")))
     parts = [
         known,
         cash,
         queries.contact_marks(entity_id=entity.pk, as_of=as_of, days=RELATION_DAYS),
         queries.desks(entity_id=entity.pk).select("customer_id", "snoozed_until", desk_note="note"),
         queries.broken_promises(entity_id=entity.pk, as_of=as_of),
-        held.group_by("customer_id").agg(held=pl.len()),
+        letters.group_by("customer_id").agg(
+            held=(pl.col("state") == Reminder.State.HELD).sum(), queued=(pl.col("state") == Reminder.State.QUEUED).sum()
+        ),
     ]
     for part in parts:
         debts = debts.join(part.unique("customer_id", keep="last"), on="customer_id", how="left", maintain_order="left")
     return debts.with_columns(
-        pl.col("cash_minor", "contacts", "held").fill_null(0), pl.col("oldest_days").fill_null(0)
+        pl.col("cash_minor", "contacts", "held", "queued").fill_null(0), pl.col("oldest_days").fill_null(0)
     ).with_columns(chase_minor=(pl.col("free_minor") - pl.col("cash_minor")).clip(0))
 
 
@@ -277,6 +283,8 @@ def _waits(as_of: date) -> pl.Expr:
         .then(pl.format("written to on {}", word))
         .when(spoken)
         .then(pl.format("contacted on {}", word))
+        .when(pl.col("queued") > 0)
+        .then(pl.lit("a reminder is on its way"))
         .when("too_dear")
         .then(pl.lit("a call would cost more than it brings"))
         .otherwise(pl.lit(""))
