@@ -207,6 +207,16 @@ C4,Umbrella,{issued},{due},5000.00,
 """
 
 
+def pictures(page, name):
+    """The page as it stands, wide and narrow, light and dark."""
+    SHOTS.mkdir(exist_ok=True)
+    for width in (380, 1440):
+        for theme in ("dark", "light"):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=theme)
+            page.screenshot(path=str(SHOTS / f"{name}-{width}-{theme}.png"))
+
+
 def test_6_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path):
     today = date.today()
     file = tmp_path / "overdue.csv"
@@ -222,9 +232,11 @@ def test_6_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path)
     page.wait_for_url("**/collections/")
     names = page.locator("table[data-rows] tbody tr td:first-child").all_inner_texts()
     assert names[:3] == ["Massive Dynamic", "Hooli", "Umbrella"]
+    pictures(page, "day")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Massive Dynamic", exact=True).wait_for()
+    pictures(page, "debt")
 
     page.keyboard.press("c")  # called: they asked for a few days
     page.locator("#do-call").wait_for()
@@ -238,6 +250,7 @@ def test_6_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path)
     page.keyboard.press("p")  # promised: all of it, in a week
     page.locator("#do-promise").wait_for()
     assert page.locator("#promise_amount").input_value() == "7000.00"
+    pictures(page, "debt-promise")
     page.keyboard.press("Escape")
     assert page.locator("#do-promise").is_hidden()
     page.keyboard.press("p")
@@ -252,10 +265,7 @@ def test_6_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path)
     assert page.evaluate("document.activeElement.name") == "amount"
     page.keyboard.type("5000")
     page.keyboard.press("Enter")
-    page.get_by_text("Umbrella: The dispute is written down").wait_for()
-    page.keyboard.press("g")
-    page.keyboard.press("w")
-    page.wait_for_url("**/collections/")
+    page.get_by_text("Umbrella: The dispute is written down").wait_for()  # and the list is done
     worked = {"Massive Dynamic", "Hooli", "Umbrella"}
     assert not worked & set(page.locator("table[data-rows] tbody tr td:first-child").all_inner_texts())
     page.get_by_role("link", name="Waiting").click()

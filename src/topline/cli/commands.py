@@ -168,7 +168,7 @@ def match(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> N
     waiting = matching.queue(entity.pk)
     found = {
         "lines_booked": int(lines["booked"].sum()), "lines_linked": int((~lines["booked"]).sum()), "posted": int((made["state"] == "posted").sum()),
-        "waiting": waiting.count(), "queue": matching.shown(waiting[:SHOWN]), "weeks": matching.quality(entity.pk).to_dicts(),
+        "waiting": waiting.count(), "queue": matching.shown(waiting[:SHOWN], as_of=day), "weeks": matching.quality(entity.pk).to_dicts(),
     }  # fmt: skip
     if as_json:
         _print_json(found)

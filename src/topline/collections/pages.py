@@ -34,13 +34,13 @@ from topline.ui.tables import Column, listing
 SHOW = {"": "Today", "waiting": "Waiting", "all": "All"}
 LIST = [
     Column("customer", "Customer", sort="customer", link="url"), Column("gain_minor", "Gain", "money", sort="gain_minor"), Column("overdue_minor", "Overdue", "money", sort="overdue_minor"),
-    Column("open_minor", "Open", "money", sort="open_minor"), Column("oldest_days", "Oldest", "integer", sort="oldest_days"), Column("step", "Next step"), Column("why", "Why"),
+    Column("open_minor", "Open", "money", sort="open_minor"), Column("oldest_days", "Oldest", "integer", sort="oldest_days"), Column("step", "Next step"), Column("why", "Why", "sentence"),
     Column("expected_on", "Expected", "date", sort="expected_on"), Column("promised_on", "Promised", "date", sort="promised_on"),
     Column("disputed_minor", "Disputed", "money", sort="disputed_minor"), Column("contacted_on", "Last contact", "date", sort="contacted_on"), Column("owner", "Owner", sort="owner"),
 ]  # fmt: skip
 ITEMS = [
     Column("number", "Document", link="url"), Column("due_on", "Due", "date"), Column("late_days", "Days late", "integer"), Column("open_minor", "Open", "money"), Column("currency", ""),
-    Column("expected", "Expected"), Column("reason", "Why then"), Column("said", "Said"), Column("interest_minor", "Interest", "money"),
+    Column("expected", "Expected"), Column("said", "Said"), Column("interest_minor", "Interest", "money"), Column("reason", "Why then", "sentence"),
 ]  # fmt: skip
 
 
@@ -109,8 +109,9 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
         {**i, "url": reverse("billing:invoice", args=[i["invoice_id"]]), "said": _said(i), "expected": _expected(i)}
         for i in found.items
     ]
+    columns = [c for c in ITEMS if c.key not in ("said", "interest_minor") or any(i[c.key] for i in items)]
     context = {
-        "debt": found, "customer": customer, "as_of": as_of, "home": entity.currency, "items": items, "columns": ITEMS, "query": query, "place": place, "count": len(order),
+        "debt": found, "customer": customer, "as_of": as_of, "home": entity.currency, "items": items, "columns": columns, "query": query, "place": place, "count": len(order),
         "why": worklist.why(found.row, entity.currency) if found.row else "Nothing is open.",
         "next": reverse("collections:workspace", args=[after]) + query if after is not None else "",
         "verbs": list(_verbs(request, entity, found)), "spine": _linked(found.spine), "tasks": team.tasks(about=("customer", customer.pk), limit=10),
@@ -365,7 +366,7 @@ def _addressee(reminder_id: int) -> int:
 
 def _expected(item: dict[str, Any]) -> str:
     day: date | None = item["expected_on"]
-    return f"{day.day} {day:%b %Y}" if day else "later" if item["is_foreseen"] else "–"
+    return f"{day.day}\u00a0{day:%b}\u00a0{day.year}" if day else "later" if item["is_foreseen"] else "–"
 
 
 def _said(item: dict[str, Any]) -> str:

@@ -104,6 +104,17 @@ def disputed(*, entity_id: int, as_of: date) -> pl.DataFrame:
     return frame.rename({"id": "dispute_id"})
 
 
+def remarks(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """What cash application should know: invoice_id, remark, holds (disputed: only a person may settle it)."""
+    contested = disputed(entity_id=entity_id, as_of=as_of).select(
+        "invoice_id", remark=pl.format("disputed: {}", pl.col("reason").str.replace_all("_", " ")), holds=pl.lit(value=True)
+    )
+    said = promised(entity_id=entity_id, as_of=as_of).select(
+        "invoice_id", remark=pl.format("promised by {}", pl.col("due_on").dt.strftime("%-d %b")), holds=pl.lit(value=False)
+    )
+    return pl.concat([contested, said])
+
+
 def resolution_days(*, entity_id: int, as_of: date) -> pl.DataFrame:
     """How long disputes of each reason took to resolve: reason, disputes, days f64."""
     rows = Dispute.objects.filter(invoice__entity_id=entity_id, resolved_on__lte=as_of)
