@@ -175,6 +175,14 @@ def test_verify_fails_with_exit_code_1_and_the_offending_rows(cli, tmp_path):
     assert all(bad.values())
 
 
+def test_a_days_work_is_done_once(cli):
+    first = cli("daily", "--as-of", "2026-02-09", "--json")
+    assert json.loads(first)["frozen"] is not None
+    again = cli.json("daily", "--as-of", "2026-02-09")
+    assert (again["promises"], again["plans"], again["reminders"], again["frozen"]) == (0, 0, [], json.loads(first)["frozen"])
+    assert "plans were judged" in cli("daily", "--as-of", "2026-02-10")
+
+
 def test_the_worker_handles_what_waits_and_stops(cli):
     assert cli("seal").startswith("Sealed ")
     assert cli("worker", "--once") == ""

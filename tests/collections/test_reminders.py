@@ -145,6 +145,30 @@ def test_a_final_notice_waits_for_a_person_and_a_missing_address_is_told(owner, 
     assert [m.to for m in mail.outbox] == [["pay@globex.example"]]
 
 
+def test_a_person_writes_to_one_customer_once_a_step_and_only_about_what_may_be_chased(owner, entity, customer, issue):
+    def write(step, **more):
+        day = date(2026, 4, 20)
+        with clock.at(morning(day)):
+            return reminders.remind_customer(actor=owner, entity_id=entity.pk, customer_id=customer, step=step, as_of=day, **more)
+
+    a, b = issue(customer, 10_000, 5_000)
+    issue(customer, 7_000, on=date(2026, 4, 1))
+    actions.raise_dispute(actor=owner, invoice_id=b, reason="price", raised_on=DUE, deadline_on=date(2026, 5, 1))
+    assert write("firm").select("step", "state", "items").rows() == [("firm", "queued", 1)]
+    assert list(ReminderItem.objects.values_list("invoice_id", flat=True)) == [a]
+    with pytest.raises(reminders.NothingToRemind, match="named by 'firm' before"):
+        write("firm")
+    with pytest.raises(Invalid, match="no letter"):
+        write("call")
+    with pytest.raises(Invalid, match="Nobody to write to"):
+        write("final", recipient="nobody")
+    write("final", recipient="boss@globex.example")
+    assert list(Reminder.objects.order_by("id").values_list("recipient", flat=True)) == [
+        "pay@globex.example",
+        "boss@globex.example",
+    ]
+
+
 def test_nothing_leaves_at_night_or_on_a_weekend(customer, issue, plan):
     issue(customer, 10_000)
     friday_evening = datetime(2026, 4, 3, 17, 30, tzinfo=UTC)  # 19:30 in Berlin

@@ -1,4 +1,4 @@
-"""Days told in a real browser: first sign-in, an import with two bad rows, a payment that changes what payroll hangs on.
+"""Days told in a real browser: first sign-in, an import with two bad rows, a payment that changes what payroll hangs on, a day's list.
 
 Each has a server of its own on a new SQLite file. Skipped, saying so, where no chromium is found.
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -198,8 +199,83 @@ def test_5_the_keyboard_is_enough(page):
     page.get_by_role("heading", name="Lines").wait_for()
 
 
+OVERDUE = """number,customer,issued on,due on,amount,paid on
+C1,Massive Dynamic,{issued},{due},9000.00,
+C2,Massive Dynamic,{issued},{due},1500.00,
+C3,Hooli,{issued},{due},7000.00,
+C4,Umbrella,{issued},{due},5000.00,
+"""
+
+
+def pictures(page, name):
+    """The page as it stands, wide and narrow, light and dark."""
+    SHOTS.mkdir(exist_ok=True)
+    for width in (380, 1440):
+        for theme in ("dark", "light"):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=theme)
+            page.screenshot(path=str(SHOTS / f"{name}-{width}-{theme}.png"))
+
+
+def test_6_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path):
+    today = date.today()
+    file = tmp_path / "overdue.csv"
+    file.write_text(OVERDUE.format(issued=today - timedelta(days=40), due=today - timedelta(days=10)))
+    page.goto("/import/")
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Check it").click()
+    page.get_by_role("button", name="Import 4 rows").click()
+    page.get_by_text("overdue.csv is in.").wait_for()
+
+    page.keyboard.press("g")
+    page.keyboard.press("w")
+    page.wait_for_url("**/collections/")
+    names = page.locator("table[data-rows] tbody tr td:first-child").all_inner_texts()
+    assert names[:3] == ["Massive Dynamic", "Hooli", "Umbrella"]
+    pictures(page, "day")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Massive Dynamic", exact=True).wait_for()
+    pictures(page, "debt")
+
+    page.keyboard.press("c")  # called: they asked for a few days
+    page.locator("#do-call").wait_for()
+    assert page.evaluate("document.activeElement.name") == "outcome"
+    page.keyboard.press("Tab")
+    page.keyboard.type("Will look into it")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Hooli", exact=True).wait_for()
+    assert page.get_by_text("Massive Dynamic: The contact is logged.").is_visible()
+
+    page.keyboard.press("p")  # promised: all of it, in a week
+    page.locator("#do-promise").wait_for()
+    assert page.locator("#promise_amount").input_value() == "7000.00"
+    pictures(page, "debt-promise")
+    page.keyboard.press("Escape")
+    assert page.locator("#do-promise").is_hidden()
+    page.keyboard.press("p")
+    page.locator("#promise_amount").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Umbrella", exact=True).wait_for()
+
+    page.keyboard.press("d")  # disputed: the price
+    page.locator("#do-dispute").wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name") == "amount"
+    page.keyboard.type("5000")
+    page.keyboard.press("Enter")
+    page.get_by_text("Umbrella: The dispute is written down").wait_for()  # and the list is done
+    worked = {"Massive Dynamic", "Hooli", "Umbrella"}
+    assert not worked & set(page.locator("table[data-rows] tbody tr td:first-child").all_inner_texts())
+    page.get_by_role("link", name="Waiting").click()
+    page.get_by_text("All that is overdue is disputed.").wait_for()
+    assert page.get_by_text("Promised by").count() and page.get_by_text("Contacted on").count()
+
+
 ADDRESSES = [
-    "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/aging/", "/bank/",
+    "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/payments/match/", "/aging/", "/collections/",
+    "/collections/?show=waiting", "/collections/3/", "/collections/3/call/", "/collections/3/promise/", "/collections/4/", "/collections/5/", "/collections/board/", "/bank/",
     "/bank/1/", "/cash/", "/cash/payroll/1/", "/books/", "/books/entries/", "/books/entries/1/", "/books/entries/new/", "/books/rates/", "/import/", "/import/1/", "/team/", "/team/tasks/",
     "/team/audit/", "/team/account/", "/figures/", "/figures/owed/", "/sign-in/password/change/", "/sign-in/2fa/", "/sign-in/sessions/",
 ]  # fmt: skip
@@ -207,7 +283,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 380])
-def test_6_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
+def test_7_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     SHOTS.mkdir(exist_ok=True)
     context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True)  # fmt: skip
@@ -215,7 +291,7 @@ def test_6_every_page_fits_and_can_be_read_by_everybody(chromium, server, state,
     odd: list[str] = []
     for address in ADDRESSES:
         answer = page.goto(address)
-        name = address.strip("/").replace("/", "-") or "today"
+        name = address.strip("/").replace("/", "-").replace("?show=", "-") or "today"
         page.screenshot(path=str(SHOTS / f"{name}-{width}-{theme}.png"))
         if answer.status != 200:
             odd.append(f"{address}: {answer.status}")

@@ -122,7 +122,7 @@ def test_a_cent_against_ten_equal_invoices_and_one_of_ten_wait_or_find_nothing(g
     receive(1)
     doubtful = receive(10_000)
     assert match().select("payment_id", "state").rows() == [(doubtful, "waiting")]
-    assert "More than one" in matching.shown(matching.queue(entity.pk)[:10])[0]["reason"]
+    assert "More than one" in matching.shown(matching.queue(entity.pk)[:10], as_of=DAY)[0]["reason"]
     assert match().is_empty()
     assert not Allocation.objects.exists()
 

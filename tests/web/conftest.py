@@ -12,6 +12,7 @@ from django.test import Client
 from topline.bank import actions as bank
 from topline.billing import actions as billing
 from topline.books import actions as books
+from topline.collections import actions as collections
 from topline.connect import actions as connect
 from topline.team import actions as team
 from topline.team.models import Member
@@ -51,6 +52,19 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     apply(done, paid, 95_20)
     apply(partly, half, 60_00)
     note = billing.credit_invoice(actor=owner, invoice_id=late, issue_on=date(2026, 2, 1), total_minor=19_00, reason="Too much")
+    told = {"actor": owner, "entity_id": entity.pk, "customer_id": globex}
+    collections.log_contact(**told, channel="call", outcome="promised", occurred_on=date(2026, 3, 18), note="Will pay")
+    items = pl.DataFrame({"invoice_id": [half], "amount_minor": [50_00]})
+    collections.record_promise(**told, due_on=date(2026, 3, 22), items=items, made_on=date(2026, 3, 18))
+    collections.judge_promises(actor=owner, as_of=date(2026, 3, 25))
+    dispute = collections.raise_dispute(
+        actor=owner,
+        invoice_id=late,
+        reason="price",
+        amount_minor=10_00,
+        raised_on=date(2026, 3, 1),
+        deadline_on=date(2026, 3, 15),
+    )
     account = bank.add_account(actor=owner, entity_id=entity.pk, name="House bank", currency="EUR", pays_payroll=True)
     lines = pl.DataFrame({"person": ["Ada", "Bob"], "group": ["Team", "Team"], "amount_minor": [3_000_00, 2_500_00]})
     plan = treasury.set_pay_plan(actor=owner, entity_id=entity.pk, name="Salaries", currency="EUR", frequency="monthly", first_payday=date(2026, 3, 27), lines=lines)  # fmt: skip
@@ -64,7 +78,7 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     entry = books.post_entry(actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 2, 2), memo="By hand", debit=codes[0], credit=codes[1], amount_minor=5_00, currency="EUR")  # fmt: skip
     return SimpleNamespace(
         entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
-        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, ledger_account=int(ledger["account_id"][0]),
+        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
 
@@ -77,7 +91,9 @@ def addresses(acme) -> list[str]:
         f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
         f"/customers/{a.globex}/statement/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",
         f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", f"/payments/{a.partly}/",
-        "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month",
+        "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/collections/", "/collections/?show=waiting&as_of=2026-03-31", "/collections/board/?as_of=2026-03-31", f"/collections/{a.globex}/?as_of=2026-03-31", f"/collections/{a.initech}/",
+        *(f"/collections/{a.globex}/{verb}/" for verb in ("call", "promise", "dispute", "remind", "hold", "snooze")), f"/collections/disputes/{a.dispute}/resolve/", "/payments/match/",
+        "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
         "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
         "/team/tasks/", "/team/audit/", "/team/account/",

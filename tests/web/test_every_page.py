@@ -13,7 +13,7 @@ from topline.market import actions as market
 pytestmark = pytest.mark.django_db
 
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|javascript:|<script(?![^>]*\ssrc=)(?![^>]*application/json)", re.IGNORECASE)
-LISTS = ["/customers/", "/invoices/", "/payments/", "/team/audit/"]
+LISTS = ["/customers/", "/invoices/", "/payments/", "/team/audit/", "/collections/"]
 
 
 def test_every_page_is_whole_and_holds_no_inline_script_or_style(browser, addresses):
@@ -127,6 +127,8 @@ def test_a_list_asks_as_often_for_fifty_rows_as_for_five(browser, make_customers
         "/books/",
         "/books/entries/",
         f"/customers/{first}/",
+        f"/collections/{first}/",
+        "/collections/board/",
         "/team/tasks/",
         "/figures/owed/",
     ]

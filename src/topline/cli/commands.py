@@ -29,7 +29,7 @@ from topline.collections import reminders, timing
 from topline.connect import actions as connect
 from topline.connect.models import ImportBatch
 from topline.engine.payment_timing import backtest as backtesting
-from topline.flows import proofs
+from topline.flows import daily, proofs
 from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
@@ -168,7 +168,7 @@ def match(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> N
     waiting = matching.queue(entity.pk)
     found = {
         "lines_booked": int(lines["booked"].sum()), "lines_linked": int((~lines["booked"]).sum()), "posted": int((made["state"] == "posted").sum()),
-        "waiting": waiting.count(), "queue": matching.shown(waiting[:SHOWN]), "weeks": matching.quality(entity.pk).to_dicts(),
+        "waiting": waiting.count(), "queue": matching.shown(waiting[:SHOWN], as_of=day), "weeks": matching.quality(entity.pk).to_dicts(),
     }  # fmt: skip
     if as_json:
         _print_json(found)
@@ -248,6 +248,31 @@ def remind(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> 
         console.print("Nobody is due for a reminder.")
 
 
+@app.command("daily")
+def daily_work(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """The day's work, as the worker does it each morning: judge, remind, learn when it is time, freeze on Mondays."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    with console.status("Working"):
+        done, version, frozen = daily.run(actor=system_actor("command line"), entity_id=entity.pk, as_of=day)
+    if as_json:
+        steps = [{"step": step, "state": state, "count": count} for (step, state), count in done.steps.items()]
+        _print_json(
+            {"as_of": day, "promises": done.promises, "plans": done.plans, "reminders": steps, "model": version, "frozen": frozen}
+        )
+        return
+    console.print(f"{day}: {done.promises} promises and {done.plans} plans were judged.", highlight=False)
+    for (step, state), count in done.steps.items():
+        console.print(f"{count} x {step}: {state}", highlight=False)
+    console.print(
+        f"Model {version} was trained."
+        if version
+        else "The model of payment dates is fresh, or there is too little to learn from."
+    )
+    if frozen is not None:
+        console.print("The forecast of this Monday is frozen.")
+
+
 @app.command("mail-in")
 def mail_in() -> None:
     """Take in one e-mail from standard input (from your mail system): a bounce of a reminder, or an answer to one."""
@@ -313,6 +338,7 @@ def worker(once: Annotated[bool, typer.Option("--once", help="Stop when nothing 
     from topline.cli.server import work
 
     if once:
+        daily.due()
         while outbox.drain(HANDLERS):
             pass
         return

@@ -11,19 +11,25 @@ import sys
 import time
 from types import FrameType
 
+from topline.flows import daily
 from topline.flows.handlers import HANDLERS
 from topline.kernel import outbox
 
 PAUSE = 1.0
+ASK_EVERY = 60.0  # seconds between two looks at whether a day has begun
 WORKER = "from topline.cli.main import main; main()"
 
 
 def work() -> None:
-    """Drain the outbox again and again until interrupted."""
+    """Drain the outbox again and again until interrupted; once a day ask it for the day's work of each company."""
     from django.db import close_old_connections
 
+    asked_at = -ASK_EVERY
     while True:
         close_old_connections()
+        if time.monotonic() - asked_at >= ASK_EVERY:
+            daily.due()
+            asked_at = time.monotonic()
         if not outbox.drain(HANDLERS):
             time.sleep(PAUSE)
 

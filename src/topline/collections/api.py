@@ -171,6 +171,13 @@ class PolicySet(Body):
     is_on: Flag = True
 
 
+class NewReminder(Body):
+    customer_id: Ref
+    step: Code
+    as_of: Day
+    recipient: Annotated[str, Field(max_length=254)] = ""
+
+
 class Release(Body):
     recipient: Annotated[str, Field(max_length=254)] = ""
 
@@ -295,6 +302,13 @@ def set_policy(request: Caller, target: Query[OfCompany], body: PolicySet) -> An
 def plan_reminders(request: Caller, target: Query[OfCompany], body: AsOf) -> Any:
     """Write the day's reminders and queue those that may leave."""
     return rows(reminders.plan_reminders(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+
+
+@room.does("/reminders", "collections.remind_customer", Rows)
+def remind_customer(request: Caller, target: Query[OfCompany], body: NewReminder) -> Any:
+    """Write to one customer now."""
+    entity_id = books.entity(target.company or None).pk
+    return rows(reminders.remind_customer(entity_id=entity_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/reminders/answers", "collections.record_answer")

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
-from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, PlanInstalment, PlanInvoice, Promise, PromiseItem
+from topline.collections.models import (
+    Contact,
+    Desk,
+    Dispute,
+    PaymentPlan,
+    PlanInstalment,
+    PlanInvoice,
+    Promise,
+    PromiseItem,
+    Reminder,
+)
 from topline.kernel import bulk
 from topline.market import queries as market
 from topline.receivables.models import Allocation
@@ -94,6 +104,17 @@ def disputed(*, entity_id: int, as_of: date) -> pl.DataFrame:
     return frame.rename({"id": "dispute_id"})
 
 
+def remarks(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """What cash application should know: invoice_id, remark, holds (disputed: only a person may settle it)."""
+    contested = disputed(entity_id=entity_id, as_of=as_of).select(
+        "invoice_id", remark=pl.format("disputed: {}", pl.col("reason").str.replace_all("_", " ")), holds=pl.lit(value=True)
+    )
+    said = promised(entity_id=entity_id, as_of=as_of).select(
+        "invoice_id", remark=pl.format("promised by {}", pl.col("due_on").dt.strftime("%-d %b")), holds=pl.lit(value=False)
+    )
+    return pl.concat([contested, said])
+
+
 def resolution_days(*, entity_id: int, as_of: date) -> pl.DataFrame:
     """How long disputes of each reason took to resolve: reason, disputes, days f64."""
     rows = Dispute.objects.filter(invoice__entity_id=entity_id, resolved_on__lte=as_of)
@@ -109,6 +130,31 @@ def last_contacts(*, entity_id: int, customer_ids: Sequence[int] | None = None) 
         rows = rows.filter(customer_id__in=list(customer_ids))
     frame = bulk.read(rows.order_by("occurred_on", "id").values("customer_id", "occurred_on", "channel", "outcome", "note"))
     return market.resolve(frame).unique("customer_id", keep="last", maintain_order=True)
+
+
+def contact_marks(*, entity_id: int, as_of: date, days: int) -> pl.DataFrame:
+    """When each customer was last in contact, how that ended, and how often in the days before: customer_id, contacted_on, channel,
+    outcome, contacts.
+    """
+    rows = Contact.objects.filter(entity_id=entity_id, occurred_on__lte=as_of)
+    rows = rows.exclude(channel=Contact.Channel.NOTE).exclude(outcome=Contact.Outcome.BOUNCED)
+    frame = market.resolve(
+        bulk.read(rows.order_by("occurred_on", "id").values("customer_id", "occurred_on", "channel", "outcome"))
+    )
+    return frame.group_by("customer_id").agg(
+        pl.col("channel", "outcome").last(),
+        contacted_on=pl.col("occurred_on").last(),
+        contacts=(pl.col("occurred_on") > as_of - timedelta(days=days)).sum().cast(pl.Int64),
+    )
+
+
+def broken_promises(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """When each customer's last promise was found broken, or kept in part only: customer_id, broken_on."""
+    rows = Promise.objects.filter(
+        entity_id=entity_id, state__in=[Promise.State.BROKEN, Promise.State.PARTLY], judged_on__lte=as_of
+    )
+    frame = market.resolve(bulk.read(rows.values("customer_id", "judged_on")))
+    return frame.group_by("customer_id").agg(broken_on=pl.col("judged_on").max())
 
 
 def contacts(*, customer_ids: Sequence[int], limit: int = 50) -> list[Contact]:
@@ -140,6 +186,16 @@ def plans(*, customer_ids: Sequence[int], limit: int = 20) -> list[PaymentPlan]:
     return list(
         PaymentPlan.objects.filter(customer_id__in=list(customer_ids)).prefetch_related("instalments").order_by("-id")[:limit]
     )
+
+
+def reminders(*, customer_ids: Sequence[int], limit: int = 50) -> list[Reminder]:
+    """Reminders to a customer, newest first."""
+    return list(Reminder.objects.filter(customer_id__in=list(customer_ids)).order_by("-planned_on", "-id")[:limit])
+
+
+def desk(*, entity_id: int, customer_id: int) -> Desk | None:
+    """How a customer lies on the desk of a company; None when nobody said."""
+    return Desk.objects.filter(entity_id=entity_id, customer_id=customer_id).first()
 
 
 def planned_invoices(*, entity_id: int) -> set[int]:

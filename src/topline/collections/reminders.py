@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -30,6 +30,12 @@ class ReminderGone(Conflict):
     """The reminder has left, or was dropped."""
 
     code = "reminder_gone"
+
+
+class NothingToRemind(Conflict):
+    """Nothing of the customer's is left that a step may name."""
+
+    code = "nothing_to_remind"
 
 
 @action("collections.set_policy")
@@ -86,27 +92,51 @@ def plan_reminders(*, actor: Actor, entity_id: int, as_of: date) -> pl.DataFrame
                 "items": pl.UInt32,
             }
         )
-    heads = _messages(Entity.objects.get(pk=entity_id), due, as_of)
-    written = bulk.insert(
-        Reminder,
-        heads.select(
-            "customer_id", "step", "channel", "language", "recipient", "subject", "body", "state", "why",
-            entity_id=pl.lit(entity_id, dtype=pl.Int64), planned_on=pl.lit(as_of), recorded_at=pl.lit(clock.now()),
-        ),
-    )  # fmt: skip
-    heads = heads.with_columns(reminder_id=written["id"])
-    bulk.insert(
-        ReminderItem,
-        due.join(heads.select("customer_id", "currency", "reminder_id"), on=["customer_id", "currency"]).select(
-            "invoice_id", "step", "open_minor", "reminder_id"
+    hours = {p.segment: p for p in policies}
+    return _write(entity_id, due, as_of, hours.get)
+
+
+@action("collections.remind_customer")
+def remind_customer(
+    *, actor: Actor, entity_id: int, customer_id: int, step: str, as_of: date, recipient: str = ""
+) -> pl.DataFrame:
+    """Write to one customer now, by a person's decision, whatever the ladder says of today; it leaves at the next allowed hour.
+
+    Left alone is what the ladder leaves alone too (disputed, promised, planned, covered by unapplied cash), what is not yet due, and
+    what this step has named before.
+    step       key of a step of the customer's ladder that is an e-mail
+    recipient  e-mail address (default: the contact for money)
+    returns    one row per currency, as plan_reminders
+    Raises: NotFound (customer), Invalid (step, nobody to write to), NothingToRemind.
+    """
+    customer = market.customer_detail(customer_id).customer
+    chosen = next((s for s in ladder_of(entity_id, customer.segment) if s.key == step and s.channel == "email"), None)
+    if chosen is None:
+        raise Invalid(f"{step!r} is no letter of the ladder.", field="step", remedy="Choose one of the ladder's e-mails.")
+    items = chaseable(entity_id=entity_id, as_of=as_of, customer_ids=market.record_ids(customer.pk)).filter(
+        pl.col("due_on") < as_of
+    )
+    had = bulk.read(ReminderItem.objects.filter(step=step, invoice_id__in=items["invoice_id"].to_list()).values("invoice_id"))
+    items = items.join(had, on="invoice_id", how="anti")
+    ensure(
+        items.height > 0,
+        NothingToRemind(
+            f"Nothing is left to remind of: it was named by {step!r} before, or is disputed, promised, planned or covered.",
+            field="step",
+            remedy="Take the next step of the ladder, or call.",
         ),
     )
-    hours = {p.segment: p for p in policies}
-    zone = Entity.objects.values_list("time_zone", flat=True).get(pk=entity_id)
-    for reminder_id, segment in heads.filter(pl.col("state") == S.QUEUED).select("reminder_id", "segment").iter_rows():
-        outbox.enqueue("send_reminder", {"reminder_id": reminder_id}, at=allowed_at(hours[segment], zone, clock.now()))
-    changed_many("reminder", heads["reminder_id"])
-    return heads.select("reminder_id", "customer_id", "step", "channel", "state", "items")
+    facts = market.addressees([customer.pk])
+    due = items.join(facts, on="customer_id").with_columns(
+        email=pl.coalesce(pl.lit(recipient or None, dtype=pl.String), "email"), step=pl.lit(chosen.key), step_days=pl.lit(chosen.days),
+        channel=pl.lit(chosen.channel), template=pl.lit(chosen.template), needs_approval=pl.lit(value=False),
+    )  # fmt: skip
+    ensure(
+        "@" in (due["email"][0] or ""),
+        Invalid("Nobody to write to.", field="recipient", remedy="Add a contact with an e-mail address."),
+    )
+    policy = _policy(entity_id, customer.segment)
+    return _write(entity_id, due, as_of, lambda _: policy)
 
 
 @action("collections.release_reminder")
@@ -218,8 +248,17 @@ def allowed_at(policy: DunningPolicy, zone: str, moment: datetime) -> datetime:
 
 def policy_of(reminder: Reminder) -> DunningPolicy | None:
     """The policy under which a reminder goes: its customer's segment, else the default one."""
-    rows = DunningPolicy.objects.filter(entity_id=reminder.entity_id, segment__in=[reminder.customer.segment, ""])
-    return rows.order_by("-segment").first()
+    return _policy(reminder.entity_id, reminder.customer.segment)
+
+
+def ladder_of(entity_id: int, segment: str) -> tuple[dunning.Step, ...]:
+    """The steps for customers of a segment: those of its policy, else of the default policy, else the default ladder."""
+    policy = _policy(entity_id, segment)
+    return dunning.parse_steps(policy.steps) if policy else dunning.LADDER
+
+
+def _policy(entity_id: int, segment: str) -> DunningPolicy | None:
+    return DunningPolicy.objects.filter(entity_id=entity_id, segment__in=[segment, ""]).order_by("-segment").first()
 
 
 def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
@@ -273,6 +312,32 @@ def _due(entity_id: int, policies: list[DunningPolicy], as_of: date) -> pl.DataF
         enough = steps.filter(pl.col("open_minor").sum().over("customer_id", "currency") >= policy.minimum_minor)
         parts.append(enough.with_columns(segment=pl.lit(policy.segment)))
     return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _write(entity_id: int, due: pl.DataFrame, as_of: date, policy_for: Callable[[str], DunningPolicy | None]) -> pl.DataFrame:
+    """Write the messages about what is due, and queue those that may leave at the first hour that their policy allows."""
+    entity = Entity.objects.get(pk=entity_id)
+    heads = _messages(entity, due, as_of)
+    written = bulk.insert(
+        Reminder,
+        heads.select(
+            "customer_id", "step", "channel", "language", "recipient", "subject", "body", "state", "why",
+            entity_id=pl.lit(entity_id, dtype=pl.Int64), planned_on=pl.lit(as_of), recorded_at=pl.lit(clock.now()),
+        ),
+    )  # fmt: skip
+    heads = heads.with_columns(reminder_id=written["id"])
+    bulk.insert(
+        ReminderItem,
+        due.join(heads.select("customer_id", "currency", "reminder_id"), on=["customer_id", "currency"]).select(
+            "invoice_id", "step", "open_minor", "reminder_id"
+        ),
+    )
+    for reminder_id, segment in heads.filter(pl.col("state") == S.QUEUED).select("reminder_id", "segment").iter_rows():
+        policy = policy_for(segment)
+        opens = allowed_at(policy, entity.time_zone, clock.now()) if policy else None
+        outbox.enqueue("send_reminder", {"reminder_id": reminder_id}, at=opens)
+    changed_many("reminder", heads["reminder_id"])
+    return heads.select("reminder_id", "customer_id", "step", "channel", "state", "items")
 
 
 def _messages(entity: Entity, due: pl.DataFrame, as_of: date) -> pl.DataFrame:

@@ -20,13 +20,15 @@ from django.conf import settings
 from topline.billing.models import Invoice
 from topline.collections.models import Dispute, PromiseItem, ReminderItem, TimingModel
 from topline.engine.payment_timing.book import Book
-from topline.engine.payment_timing.model import HORIZON, Forecast, Model, counted_only, predict, train
+from topline.engine.payment_timing.model import HORIZON, TIERS, Forecast, Model, counted_only, predict, train
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.market import queries as market
 from topline.receivables.models import Allocation
 
+STALE_DAYS = 7
+LEAST_PAID = TIERS[1].least  # with fewer paid invoices the public curves speak, and there is nothing to learn
 _CASH = (Allocation.Kind.PAYMENT, Allocation.Kind.BANK_FEE)
 _LESS = (Allocation.Kind.CREDIT_NOTE, Allocation.Kind.DISCOUNT)
 
@@ -90,6 +92,15 @@ def train_timing(*, actor: Actor, entity_id: int, as_of: date) -> str:
         )  # fmt: skip
         changed("timing_model", row.pk, after={"version": model.version, "method": model.tier, "invoices": model.paid})
     return str(model.version)
+
+
+def is_stale(*, entity_id: int, as_of: date) -> bool:
+    """Whether the model should be trained anew: it is STALE_DAYS old, or none is, and enough invoices are paid to learn from."""
+    newest = TimingModel.objects.filter(entity_id=entity_id, trained_on__lte=as_of).order_by("-trained_on", "-id").first()
+    if newest is not None and (as_of - newest.trained_on).days < STALE_DAYS:
+        return False
+    paid = Invoice.objects.filter(entity_id=entity_id, kind=Invoice.Kind.INVOICE, state=Invoice.State.PAID, closed_on__lte=as_of)
+    return paid[:LEAST_PAID].count() >= LEAST_PAID
 
 
 def model_in_use(*, entity_id: int, as_of: date) -> Model | None:

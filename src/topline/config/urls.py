@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("customers/", include("topline.market.urls")),
     path("invoices/", include("topline.billing.urls")),
     path("", include("topline.receivables.urls")),
+    path("collections/", include("topline.collections.urls")),
     path("bank/", include("topline.bank.urls")),
     path("cash/", include("topline.treasury.urls")),
     path("books/", include("topline.books.urls")),

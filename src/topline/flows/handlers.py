@@ -6,7 +6,7 @@ from typing import Any
 
 from topline.books import actions as books
 from topline.connect import actions as connect
-from topline.flows import reminders
+from topline.flows import daily, reminders
 from topline.kernel.outbox import Handler
 from topline.team.queries import system_actor
 
@@ -23,4 +23,11 @@ def run_import(payload: dict[str, Any]) -> None:
         pass
 
 
-HANDLERS: dict[str, Handler] = {"seal_books": seal_books, "run_import": run_import, "send_reminder": reminders.send}
+HANDLERS: dict[str, Handler] = {
+    "seal_books": seal_books,
+    "run_import": run_import,
+    "send_reminder": reminders.send,
+    daily.TOPIC: daily.handle,
+    "learn_timing": daily.handled_by(daily.learn),
+    "freeze_forecast": daily.handled_by(daily.freeze),
+}

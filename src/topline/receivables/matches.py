@@ -20,7 +20,7 @@ def queue(request: Asked) -> HttpResponse:
     """What waits for a person, surest first; `row` is the row whose Confirm has the focus."""
     entity = company(request)
     waiting = matching.queue(entity.pk)
-    rows = matching.shown(waiting[:SHOWN])
+    rows = matching.shown(waiting[:SHOWN], as_of=clock.today(entity.time_zone))
     asked = request.GET.get("row", "")
     focus = min(int(asked), len(rows) - 1) if asked.isdecimal() and len(asked) < 6 else 0
     weeks = [w for w in matching.quality(entity.pk).to_dicts() if w["precision"] is not None][-8:]

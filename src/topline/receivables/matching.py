@@ -24,7 +24,7 @@ from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import actions as market_actions
 from topline.market import queries as market
 from topline.market.names import folded
-from topline.receivables import actions
+from topline.receivables import actions, remarks
 from topline.receivables.models import Allocation, MatchProposal, Payment
 
 P = MatchProposal.State
@@ -151,9 +151,15 @@ def queue(entity_id: int) -> QuerySet[MatchProposal]:
     return rows.order_by("-confidence_ppm", "id")
 
 
-def shown(proposals: QuerySet[MatchProposal]) -> list[dict[str, Any]]:
-    """A slice of the queue for people: payment, payer, amount, documents by number, confidence 0-1 and the reason. Two statements."""
+def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, Any]]:
+    """A slice of the queue for people: payment, payer, amount, documents by number, confidence 0-1, the reason, and what is said about
+    the documents on a day (remarks). Work: a fixed number of statements.
+    """
     rows = list(proposals)
+    said: dict[int, list[str]] = {}
+    for entity_id in {row.payment.entity_id for row in rows}:
+        told = remarks.remarks(entity_id=entity_id, as_of=as_of).group_by("invoice_id", maintain_order=True).agg("remark")
+        said |= dict(told.iter_rows())
     wanted = {link["invoice_id"] for row in rows for link in row.links}
     numbers = dict(Invoice.objects.filter(pk__in=wanted).values_list("pk", "number"))
     return [
@@ -170,6 +176,9 @@ def shown(proposals: QuerySet[MatchProposal]) -> list[dict[str, Any]]:
             "rule": row.rule,
             "confidence": row.confidence_ppm / 1_000_000,
             "reason": row.reason,
+            "remarks": [
+                f"{numbers[link['invoice_id']]}: {remark}" for link in row.links for remark in said.get(link["invoice_id"], [])
+            ],
         }
         for row in rows
     ]
@@ -329,12 +338,13 @@ def _items(entity_id: int, as_of: date) -> pl.DataFrame:
         whole = percent > 0 and not allocated
         until.append(issued + timedelta(days=days) if whole else None)
         taken.append(int((total * percent / 100).quantize(Decimal(1), ROUND_HALF_UP)) if whole else 0)
+    held = remarks.remarks(entity_id=entity_id, as_of=as_of).filter("holds")["invoice_id"]
     return frame.select(
         "customer_id", "number", "currency", "due_on", item_id="id",
         customer_key=folded(pl.col("customer")),
         order_number=pl.when(pl.col("purchase_order") != "").then("purchase_order"), reference=pl.lit(None, dtype=pl.String),
         open_minor=pl.col("total_minor") - pl.col("allocated_minor"), discount_minor=pl.Series(taken, dtype=pl.Int64),
-        discount_until=pl.Series(until, dtype=pl.Date), blocked=pl.lit(value=False),
+        discount_until=pl.Series(until, dtype=pl.Date), blocked=pl.col("id").is_in(held.implode()),
     )  # fmt: skip
 
 

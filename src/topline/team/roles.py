@@ -62,6 +62,7 @@ COLLECTING = frozenset(
         "collections.judge_plans",
         "collections.cancel_plan",
         "collections.plan_reminders",
+        "collections.remind_customer",
         "collections.release_reminder",
         "collections.drop_reminder",
         "collections.mark_reminder",

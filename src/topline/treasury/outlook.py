@@ -31,7 +31,6 @@ from topline.treasury.models import FrozenForecast
 
 PATHS = 10_000
 HORIZONS = (7, 14, 28)  # days ahead at which past forecasts are scored
-CALL_RATIO = 1.2  # assumed: a call multiplies the daily chance of payment by this, until own experiments say otherwise
 SNAPSHOTS, LEARN_SHARE = 40, 0.6  # past Mondays looked at; the share of them that teaches the spread, the rest scores it
 AT_ONCE = 60_000  # invoices up to which a page computes; above, it shows what was frozen
 
@@ -279,7 +278,7 @@ def _told(on: Basis) -> Outlook:
 def _odds(coverage: Coverage, on: Basis, found: Futures) -> Odds:
     stands, need, before = covered(on, coverage.debit_on, found)
     percent = percent_of(stands, need)
-    after = levers.with_hazard_ratio(before, CALL_RATIO)
+    after = levers.with_hazard_ratio(before, levers.CALL_RATIO)
     effects = levers.effect_of_actions(stands, need_minor=need, amounts=on.book.amounts, before=before, after=after)
     best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
     ids = on.invoices["invoice_id"].to_list()

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from topline.kernel.errors import Invalid
 
-Kind = Literal["text", "money", "date", "integer", "decimal", "badge", "moment"]
+Kind = Literal["text", "money", "date", "integer", "decimal", "badge", "moment", "sentence"]
 SIZES = (50, 25, 100, 200)
 
 

@@ -18,6 +18,7 @@ from topline.billing import queries as billing
 from topline.books import queries as books
 from topline.books import rates
 from topline.books.models import Account, Entity
+from topline.collections import board
 from topline.engine import aging, cash
 from topline.kernel.errors import Invalid, NotFound
 from topline.kernel.money import format_amount
@@ -293,6 +294,57 @@ def expected_loss(asked: Asked) -> Explained:
     return _summed("Buckets", rows, asked.currency)
 
 
+def promises_kept(asked: Asked) -> Explained:
+    """Promises kept in full over those that were judged."""
+    judged = board.promises(entity_id=asked.entity.pk, as_of=asked.as_of)
+    names = market.names(judged["customer_id"].unique().to_list())
+    rows = [
+        (r["is_kept"], _row(names.get(r["customer_id"], ""), r["judged_on"], f"{format_amount(r['amount_minor'], r['currency'])} {r['currency']} by {r['due_on']:%d %b}: {r['state']}", 1, reverse("collections:workspace", args=[r["customer_id"]])))
+        for r in judged.to_dicts()
+    ]  # fmt: skip
+    parts = [
+        _part("Kept in full", [row for kept, row in rows if kept], "count"),
+        _part("Judged", [row for _, row in rows], "count"),
+    ]
+    value = Fraction(100 * int(parts[0].total), int(parts[1].total)) if rows else None
+    return _ratio(value, parts, asked.currency, 100)
+
+
+def dispute_age(asked: Asked) -> Explained:
+    """Days that open disputes have been open, over their number."""
+    found = board.disputes(entity=asked.entity, as_of=asked.as_of).to_dicts()
+    urls = [reverse("billing:invoice", args=[r["invoice_id"]]) for r in found]
+    told = [(r["number"], r["raised_on"], r["reason"].replace("_", " "), url) for r, url in zip(found, urls, strict=True)]
+    days = [_row(what, on, note, r["days"], url) for r, (what, on, note, url) in zip(found, told, strict=True)]
+    parts = [
+        _part("Days open", days, "days"),
+        _part("Open disputes", [_row(what, on, note, 1, url) for what, on, note, url in told], "count"),
+    ]
+    return _ratio(Fraction(int(parts[0].total), len(found)) if found else None, parts, asked.currency, 1)
+
+
+def recovered(asked: Asked) -> Explained:
+    """Money that came within a week of a contact, over the contacts."""
+    contacts, money = board.recovered(entity=asked.entity, as_of=asked.as_of)
+    names = market.names(contacts["customer_id"].unique().to_list())
+    came = [_row(r["number"], r["received_on"], f"{names.get(r['customer_id'], '')}, contact on {r['occurred_on']:%d %b}", r["amount_minor"], reverse("receivables:payment", args=[r["payment_id"]])) for r in money.to_dicts()]  # fmt: skip
+    said = [_row(names.get(r["customer_id"], ""), r["occurred_on"], f"{r['channel']}, {r['outcome'].replace('_', ' ')}", 1, reverse("collections:workspace", args=[r["customer_id"]])) for r in contacts.to_dicts()]  # fmt: skip
+    parts = [_part("Came within a week of a contact", came), _part("Contacts", said, "count")]
+    return _ratio(Fraction(int(parts[0].total), len(said)) if said else None, parts, asked.entity.currency, 1)
+
+
+def roll_rate(asked: Asked) -> Explained:
+    """What is in the next bucket today over what was in this one a month ago."""
+    bucket, names = asked.params.get("bucket", ""), aging.labels()
+    if bucket not in names[:-1]:
+        raise Invalid(f"{bucket!r} is no bucket that rolls.", field="bucket", remedy=f"Use one of {', '.join(names[:-1])}.")
+    before = Asked(asked.entity, asked.as_of - timedelta(days=30), asked.params)
+    following = names[names.index(bucket) + 1]
+    now = _of_items(f"Today {following}", asked, (pl.col("bucket") == following) & (pl.col("open_minor") > 0)).parts[0]
+    then = _of_items(f"A month ago {bucket}", before, (pl.col("bucket") == bucket) & (pl.col("open_minor") > 0)).parts[0]
+    return _ratio(Fraction(100 * int(now.total), int(then.total)) if then.total else None, [now, then], asked.currency, 100)
+
+
 def usual_delay(asked: Asked) -> Explained:
     """Days after the due day over paid invoices, with the company's mean beside them."""
     ids = set(market.customer_detail(asked.number("customer")).ids)
@@ -394,6 +446,10 @@ FIGURES = {
         Definition("effectiveness", "Collection effectiveness", "percent", "How much of what could be collected in three months was; 100 leaves nothing overdue.", "100 x (opening + sales - owed at the end) / (opening + sales - not yet due at the end)", "Collection effectiveness index, over the whole span.", "receivables.view", effectiveness),
         Definition("at_risk", "At risk", "percent", "Share of what is open that is 90 days late and more, by value.", "100 x open and 90 days late / open", "Portfolio at risk over 90 days.", "receivables.view", at_risk),
         Definition("expected_loss", "Expected loss", "money", "What will probably not be paid.", "sum over buckets of balance x loss rate, rounded once", "IFRS 9 5.5.15, B5.5.35: provision matrix.", "receivables.view", expected_loss),
+        Definition("promises_kept", "Promises kept", "percent", "How many of the promises judged in 90 days were kept in full.", "100 x promises settled in full by their day and two days of grace / promises judged", "Promises to pay; what was kept in part counts as not kept.", "collections.view", promises_kept),
+        Definition("dispute_age", "Age of open disputes", "days", "How long open disputes have been open on average.", "sum of days since each was raised / open disputes", "Disputes not resolved on the day.", "collections.view", dispute_age),
+        Definition("recovered", "Came after each contact", "money", "What came in within a week of a contact, per contact of 90 days.", "payments received 0 to 7 days after a contact, each after its last one / contacts", "Contact log and payments; it says what followed, not what the contact caused.", "collections.view", recovered),
+        Definition("roll_rate", "Roll rate", "percent", "How much of a bucket a month ago is in the next bucket today.", "100 x open in the next bucket / open in the bucket 30 days before", "Credit-risk practice: flow rates.", "collections.view", roll_rate),
         Definition("usual_delay", "Usually pays", "days", "How many days after the due day the customer pays.", "(days late of paid invoices + mean of all customers x 5) / (paid invoices + 5)", "Average shrunk to the company's mean where there are few payments.", "receivables.view", usual_delay),
         Definition("invoice_total", "Total", "money", "What the document asks for, with tax.", "sum of net lines + tax", "EN 16931 BT-112.", "billing.view", invoice_total),
         Definition("invoice_open", "Open", "money", "What is still to be settled.", "total - payments, credit notes, discounts and write-offs applied", "EN 16931 BT-115, after what came since.", "billing.view", invoice_open),
@@ -437,7 +493,8 @@ def _row(what: str, on: date | None, note: str, amount: int | Fraction, url: str
 
 
 def _columns(kind: str) -> list[Column]:
-    amount = Column("amount", "Days" if kind == "days" else "Amount", "decimal" if kind == "days" else "money")
+    label = {"days": "Days", "count": "Number"}.get(kind)
+    amount = Column("amount", label or "Amount", "decimal" if label else "money")
     return [Column("what", "What", link="url"), Column("on", "Day", "date"), Column("note", ""), amount]
 
 

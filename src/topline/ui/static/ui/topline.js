@@ -1,4 +1,5 @@
-// Small conveniences; every page works without them. Ctrl-K finds, ? shows keys, g then a letter goes, j and k move.
+// Small conveniences; every page works without them. Ctrl-K finds, ? shows keys, g then a letter goes, j and k move, and what a page
+// can do has a letter of its own (data-press).
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
@@ -104,6 +105,12 @@
     if (event.key === "Enter") $("tr.here a")?.click();
     if (event.key === "/") { const field = $("form.filters input[type=search]"); if (field) { event.preventDefault(); field.focus(); } }
     if (event.key === "?") $("#keys")?.showModal();
+    const pressed = /^[a-z]$/.test(event.key) && $(`main [data-press="${event.key}"]`);
+    if (pressed) { event.preventDefault(); pressed.click(); }
   });
-  document.addEventListener("click", (event) => { const name = event.target.closest("[data-dialog]")?.dataset.dialog; if (name) $(`#${name}`)?.showModal(); });
+  document.addEventListener("click", (event) => {
+    const dialog = $(`#${event.target.closest("[data-dialog]")?.dataset.dialog}`);
+    if (dialog) { event.preventDefault(); dialog.showModal(); }
+    if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  });
 })();

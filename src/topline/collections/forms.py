@@ -1,0 +1,157 @@
+"""Forms of the collector's desk: small, with the usual answer filled in."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, cast
+
+from django import forms
+
+from topline.collections.models import Contact, Dispute
+from topline.collections.workspace import Debt
+from topline.engine.dunning import Step
+from topline.kernel.errors import Invalid
+from topline.kernel.money import format_amount, parse_amount
+
+C, O = Contact.Channel, Contact.Outcome  # noqa: E741  (channels and outcomes)
+DAY = forms.DateInput(attrs={"type": "date"})
+WEEK, FORTNIGHT = timedelta(days=7), timedelta(days=14)
+
+
+class DeskForm(forms.Form):
+    """A form about one customer's debt."""
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s", initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial, auto_id=auto_id)
+
+    def offer(self, name: str, choices: list[tuple[Any, str]]) -> None:
+        """Set what a field may be chosen from."""
+        cast(forms.ChoiceField, self.fields[name]).choices = choices
+
+
+class CallForm(DeskForm):
+    """A contact that has just been."""
+
+    outcome = forms.ChoiceField(choices=[(O.REACHED, "reached"), (O.NOT_REACHED, "not reached"), (O.OTHER, "other")])
+    note = forms.CharField(max_length=4000, required=False, label="What was said")
+    channel = forms.ChoiceField(choices=C.choices, initial=C.CALL)
+    person = forms.CharField(max_length=200, required=False, label="With whom")
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        contacts = debt.customer.contacts
+        super().__init__(data, debt=debt, initial={"person": contacts[0].name if contacts else ""}, auto_id=auto_id)
+
+
+class PromiseForm(DeskForm):
+    """What the customer says they will pay, and by when; the oldest invoices first."""
+
+    due_on = forms.DateField(label="Will pay by", widget=DAY)
+    amount = forms.CharField(max_length=30, help_text="it covers the oldest invoices first")
+    currency = forms.ChoiceField()
+    note = forms.CharField(max_length=300, required=False)
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        asked = debt.chaseable or [{**i, "ask_minor": i["open_minor"] - i["disputed_minor"]} for i in debt.items]
+        sums: dict[str, int] = {}
+        for item in asked:
+            sums[item["currency"]] = sums.get(item["currency"], 0) + item["ask_minor"]
+        first = max(sums, key=lambda c: sums[c], default="")
+        told = {
+            "due_on": next_workday(debt.as_of + WEEK),
+            "currency": first,
+            "amount": format_amount(sums.get(first, 0), first, group="") if first else "",
+        }
+        super().__init__(data, debt=debt, initial=told, auto_id=auto_id)
+        self.offer("currency", [(c, c) for c in sums])
+
+    def clean(self) -> dict[str, Any]:
+        return _with_amount(self, super().clean() or {}, self.data.get("currency", ""))
+
+
+class DisputeForm(DeskForm):
+    """What the customer contests; the rest stays due."""
+
+    invoice_id = forms.TypedChoiceField(coerce=int, label="Invoice")
+    reason = forms.ChoiceField(choices=[(value, value.replace("_", " ")) for value in Dispute.Reason.values])
+    amount = forms.CharField(max_length=30, required=False, help_text="empty: all that is open")
+    deadline_on = forms.DateField(label="To be resolved by", widget=DAY)
+    note = forms.CharField(max_length=4000, required=False)
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        super().__init__(data, debt=debt, initial={"deadline_on": next_workday(debt.as_of + FORTNIGHT)}, auto_id=auto_id)
+        free = {i["invoice_id"]: i for i in debt.items if not i["disputed_minor"] and i["kind"] == "invoice"}
+        self.currencies = {str(k): i["currency"] for k, i in free.items()}
+        said = {k: f"{i['number']}, {format_amount(i['open_minor'], i['currency'])} {i['currency']}" for k, i in free.items()}
+        self.offer("invoice_id", list(said.items()))
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        return _with_amount(self, data, self.currencies.get(self.data.get("invoice_id", ""), ""))
+
+
+class RemindForm(DeskForm):
+    """A letter of the ladder, now."""
+
+    step = forms.ChoiceField(label="Letter")
+    recipient = forms.EmailField(label="To")
+
+    def __init__(self, data: Any = None, *, debt: Debt, ladder: tuple[Step, ...], auto_id: str = "id_%s") -> None:
+        oldest = debt.row["oldest_days"] if debt.row else 0
+        letters = [s for s in ladder if s.channel == "email" and s.days > 0]
+        due = [s.key for s in letters if s.days <= oldest]
+        address = next((c.email for c in debt.customer.contacts if c.email), "")
+        super().__init__(data, debt=debt, initial={"step": due[-1] if due else "", "recipient": address}, auto_id=auto_id)
+        self.offer("step", [(s.key, f"{s.key}, from {s.days} days late") for s in letters])
+
+
+class HoldForm(DeskForm):
+    """Nothing to fill in: the button is the answer."""
+
+
+class SnoozeForm(DeskForm):
+    """Off the list until a day."""
+
+    snoozed_until = forms.DateField(label="Back on", required=False, widget=DAY, help_text="empty: back on the list now")
+    note = forms.CharField(max_length=300, required=False, label="Why")
+    no_reminders = forms.BooleanField(required=False, label="People write to this customer, the ladder does not")
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        silent = debt.desk.no_reminders if debt.desk else False
+        super().__init__(
+            data, debt=debt, initial={"snoozed_until": next_workday(debt.as_of + WEEK), "no_reminders": silent}, auto_id=auto_id
+        )
+
+
+class ResolveForm(forms.Form):
+    """How a dispute ends."""
+
+    state = forms.ChoiceField(
+        label="It ends",
+        choices=[("rejected", "rejected: the customer owes it"), ("paid", "paid after all"), ("credited", "credited")],
+    )
+    credit_note_id = forms.TypedChoiceField(label="Credit note", required=False, coerce=int, empty_value=None)
+    resolution = forms.CharField(max_length=300, label="What was agreed")
+
+    def __init__(self, data: Any = None, *, notes: list[tuple[int, str]]) -> None:
+        super().__init__(data)
+        cast(forms.ChoiceField, self.fields["credit_note_id"]).choices = [("", "none"), *notes]
+
+
+def next_workday(day: date) -> date:
+    """The day itself, or the Monday after it."""
+    return day + timedelta(days=7 - day.weekday() if day.weekday() >= 5 else 0)
+
+
+def _with_amount(form: forms.Form, data: dict[str, Any], currency: str) -> dict[str, Any]:
+    """Adds amount_minor; None where no amount was written."""
+    text = data.pop("amount", "")
+    data["amount_minor"] = None
+    if text and currency:
+        try:
+            data["amount_minor"] = parse_amount(text, currency)
+        except Invalid as error:
+            form.add_error("amount", str(error))
+        else:
+            if data["amount_minor"] <= 0:
+                form.add_error("amount", "It must be more than zero.")
+    return data

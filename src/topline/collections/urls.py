@@ -1,0 +1,19 @@
+from django.urls import path
+
+from topline.collections import pages
+
+app_name = "collections"
+urlpatterns = [
+    path("", pages.day_list, name="worklist"),
+    path("board/", pages.board, name="board"),
+    path("<int:customer_id>/", pages.workspace, name="workspace"),
+    path("<int:customer_id>/call/", pages.call, name="call"),
+    path("<int:customer_id>/promise/", pages.promise, name="promise"),
+    path("<int:customer_id>/dispute/", pages.dispute, name="dispute"),
+    path("<int:customer_id>/remind/", pages.remind, name="remind"),
+    path("<int:customer_id>/hold/", pages.hold, name="hold"),
+    path("<int:customer_id>/snooze/", pages.snooze, name="snooze"),
+    path("disputes/<int:dispute_id>/resolve/", pages.resolve, name="resolve"),
+    path("reminders/<int:reminder_id>/release/", pages.release, name="release"),
+    path("reminders/<int:reminder_id>/drop/", pages.drop, name="drop"),
+]

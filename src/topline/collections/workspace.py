@@ -1,0 +1,142 @@
+"""Everything about one customer's debt on one page, and what may be claimed on top of what is late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from topline.books.models import Entity
+from topline.collections import queries, worklist
+from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
+from topline.engine.late_payment import EU_STATES, LateCharge, late_charge
+from topline.kernel.errors import NotFound
+from topline.market import queries as market
+from topline.receivables import figures
+from topline.receivables import queries as receivables
+from topline.timeline import queries as timeline
+
+SHOWN = 100  # open documents on the page; the statement of account holds all
+COMPENSATED = {"EU": "EUR", "UK": "GBP"}  # the fixed sum is stated in this currency
+
+
+@dataclass(frozen=True)
+class Debt:
+    """One customer's debt on a day.
+
+    row      the customer's row of the day's list, None when nothing is open
+    items    open documents, oldest first, at most SHOWN: those of open_items with late_days, expected_on, reason, disputed_minor,
+             promised_on, is_planned, interest_minor and compensation_minor (None where no table or contract says)
+    owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
+    """
+
+    customer: market.CustomerDetail
+    as_of: date
+    row: dict[str, Any] | None
+    items: list[dict[str, Any]]
+    count: int
+    owed: list[dict[str, Any]]
+    unapplied: list[dict[str, Any]]
+    promises: list[Promise]
+    disputes: list[Dispute]
+    plans: list[PaymentPlan]
+    reminders: list[Reminder]
+    contacts: list[Contact]
+    desk: Desk | None
+    spine: pl.DataFrame
+
+    @property
+    def chaseable(self) -> list[dict[str, Any]]:
+        """Overdue documents that nobody contests or has promised, oldest first; with what of each may be asked for as ask_minor."""
+        return [
+            {**i, "ask_minor": i["open_minor"] - i["disputed_minor"]}
+            for i in self.items
+            if i["late_days"] > 0 and i["promised_on"] is None and not i["is_planned"] and i["open_minor"] > i["disputed_minor"]
+        ]
+
+
+def debt(*, entity: Entity, customer_id: int, as_of: date) -> Debt:
+    """All that is known about a customer's debt at the end of a day. Raises: NotFound. Work: a fixed number of statements."""
+    detail = market.customer_detail(customer_id)
+    rows = worklist.worklist(entity=entity, as_of=as_of).filter(pl.col("customer_id") == detail.customer.pk)
+    aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
+    late = (pl.lit(as_of) - pl.col("due_on")).dt.total_days()
+    frame = aged.items.filter(pl.col("open_minor") > 0).with_columns(late_days=late).sort("due_on", "invoice_id")
+    items = _said(frame.head(SHOWN), entity, as_of)
+    charges = _charges(items, entity, as_of)
+    for item, charge in zip(items, charges, strict=True):
+        item["interest_minor"] = charge.interest_minor if charge else None
+        item["compensation_minor"] = charge.compensation_minor if charge else None
+    owed = [
+        {**r, **{k: _sum(i[k] for i in items if i["currency"] == r["currency"]) for k in ("interest_minor", "compensation_minor")},
+         "overdue_minor": sum(i["open_minor"] for i in frame.to_dicts() if i["currency"] == r["currency"] and i["late_days"] > 0)}
+        for r in aged.customers.to_dicts()
+    ]  # fmt: skip
+    asked: dict[str, Any] = {"customer_ids": detail.ids}
+    return Debt(
+        customer=detail, as_of=as_of, row=rows.row(0, named=True) if rows.height else None, items=items, count=frame.height, owed=owed,
+        unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
+        plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
+        desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=40),
+    )  # fmt: skip
+
+
+def jurisdiction(entity: Entity) -> str:
+    """The table of late-payment law that the company's country comes under; "" where none is known."""
+    return "UK" if entity.country == "GB" else entity.country if entity.country in EU_STATES else ""
+
+
+def _said(frame: pl.DataFrame, entity: Entity, as_of: date) -> list[dict[str, Any]]:
+    """Open documents with what was said about each, and when and why it is expected."""
+    morning = worklist.morning(entity_id=entity.pk, as_of=as_of)
+    contested = queries.disputed(entity_id=entity.pk, as_of=as_of).select("invoice_id", disputed_minor="amount_minor")
+    said = queries.promised(entity_id=entity.pk, as_of=as_of).select("invoice_id", promised_on="due_on")
+    told = morning.told.select("invoice_id", "expected_on", is_foreseen=pl.lit(value=True))
+    for part in (contested, said, told):
+        frame = frame.join(part, on="invoice_id", how="left", maintain_order="left")
+    reasons = morning.reasons(frame["invoice_id"].unique(maintain_order=True).to_list())
+    planned = queries.planned_invoices(entity_id=entity.pk)
+    return [
+        {**r, "disputed_minor": min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),
+         "is_foreseen": bool(r["is_foreseen"])}
+        for r in frame.to_dicts()
+    ]  # fmt: skip
+
+
+def _charges(items: list[dict[str, Any]], entity: Entity, as_of: date) -> list[LateCharge | None]:
+    """Interest until the day on what is late, parts that were paid late counted until they came; None where no table says."""
+    law = jurisdiction(entity)
+    settled = receivables.standing_allocations(invoice_ids=[i["invoice_id"] for i in items]) if law else pl.DataFrame()
+    parts: dict[int, list[tuple[date, int]]] = {}
+    for a in settled.to_dicts():
+        if a["effective_on"] <= as_of:
+            parts.setdefault(a["invoice_id"], []).append((a["effective_on"], a["amount_minor"]))
+    rows = [i["invoice_id"] for i in items]
+    found: list[LateCharge | None] = []
+    for i in items:
+        alone = rows.count(i["invoice_id"]) == 1  # of an invoice in instalments only what is still open bears interest here
+        paid = [(on, amount) for on, amount in parts.get(i["invoice_id"], []) if on > i["due_on"]] if alone else []
+        found.append(_charge(law, i, as_of, paid) if law and i["late_days"] > 0 else None)
+    return found
+
+
+def _charge(law: str, item: dict[str, Any], as_of: date, paid: list[tuple[date, int]]) -> LateCharge | None:
+    try:
+        charge = late_charge(
+            jurisdiction=law,
+            principal_minor=item["open_minor"] + sum(a for _, a in paid),
+            due_on=item["due_on"],
+            until=as_of,
+            paid=paid,
+        )
+    except NotFound:  # older than the tables
+        return None
+    in_its_currency = item["currency"] == COMPENSATED["UK" if law == "UK" else "EU"]
+    return charge if in_its_currency else LateCharge(charge.days, charge.interest_minor, 0, charge.spans)
+
+
+def _sum(values: Any) -> int | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None

@@ -1,0 +1,238 @@
+"""The collector's pages: a day's list is worked off customer by customer, and every key's form does what it says."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+from django.core import mail
+from django.test import Client
+
+from topline.collections.models import Contact, Desk, Dispute, Promise, Reminder
+from topline.flows.handlers import HANDLERS
+from topline.kernel import clock, outbox
+from topline.market import actions as market
+from topline.market.models import Customer
+from topline.team import actions as team
+from topline.team.models import Member
+
+DAY = date(2026, 4, 20)
+
+
+@pytest.fixture
+def day():
+    with clock.at(DAY):
+        yield DAY
+
+
+@pytest.fixture
+def desk(owner, entity, make_customers, issue, day):
+    """Three customers to call, the dearest first, and a collector's browser."""
+    big, middle, small = make_customers("Big", "Middle", "Small")
+    market.add_contact(actor=owner, customer_id=big, name="Ada Pay", email="pay@big.example", role="Accounts payable")
+    first = issue(big, 6_000_00, 3_000_00, on=date(2026, 3, 1))
+    (second,) = issue(middle, 5_000_00, on=date(2026, 3, 1))
+    (third,) = issue(small, 2_000_00, on=date(2026, 3, 1))
+    member = team.add_member(
+        actor=owner, email="clara@acme.localhost", name="Clara", roles=["Collections"], password="a long enough phrase"
+    )
+    browser = Client()
+    browser.force_login(Member.objects.get(pk=member))
+    return SimpleNamespace(
+        big=big, middle=middle, small=small, first=first, second=second, third=third, browser=browser, clara=member
+    )
+
+
+def at(customer):
+    return f"/collections/{customer}/"
+
+
+def test_the_list_names_each_customer_once_in_the_order_of_gain_and_is_exported(desk):
+    page = desk.browser.get("/collections/").content.decode()
+    assert page.index(">Big<") < page.index(">Middle<") < page.index(">Small<")
+    assert "Send the firm reminder" in page and "more within 14 days" in page
+    csv = desk.browser.get("/collections/?export=csv&sort=-overdue_minor").content.decode("utf-8-sig").splitlines()
+    assert [line.split(",")[0] for line in csv] == ["Customer", "Big", "Middle", "Small"]
+    asked = desk.browser.get("/collections/?q=mid").content.decode()
+    assert ">Middle<" in asked and ">Big<" not in asked
+
+
+@pytest.mark.parametrize("query", ["show=never", "owner=x", "sort=why", "page=0"])
+def test_a_list_that_cannot_be_is_refused(desk, query):
+    assert desk.browser.get(f"/collections/?{query}").status_code in {400, 422}
+
+
+def test_after_each_step_the_next_customer_opens_until_the_list_is_done(desk):
+    answer = desk.browser.post(
+        at(desk.big) + "call/", {"outcome": "reached", "note": "Pays Friday", "channel": "call", "person": "Ada"}
+    )
+    assert answer.url == at(desk.middle)
+    answer = desk.browser.post(
+        at(desk.middle) + "promise/", {"due_on": "2026-04-27", "amount": "5000.00", "currency": "EUR", "note": ""}
+    )
+    assert answer.url == at(desk.small)
+    answer = desk.browser.post(at(desk.small) + "snooze/", {"snoozed_until": "2026-04-30", "note": "Away"}, follow=True)
+    assert answer.redirect_chain[-1][0] == "/collections/"
+    page = answer.content.decode()
+    assert "The day&#39;s list is done." in page and "Nobody is to be called today" in page
+    waiting = desk.browser.get("/collections/?show=waiting").content.decode()
+    for reason in ("Contacted on 20 Apr.", "Promised by 27 Apr.", "Snoozed until 30 Apr: Away."):
+        assert reason in waiting
+    assert Contact.objects.filter(customer_id=desk.big, note="Pays Friday", person="Ada").count() == 1
+    assert Desk.objects.get().snoozed_until == date(2026, 4, 30)
+
+
+def test_skipping_goes_on_and_an_owner_stays_chosen(owner, desk):
+    for customer in (desk.big, desk.small):
+        market.change_customer(actor=owner, customer_id=customer, changes={"owner_id": desk.clara})
+    page = desk.browser.get(at(desk.big) + f"?owner={desk.clara}").content.decode()
+    assert f'href="{at(desk.small)}?owner={desk.clara}"' in page and "No 1 of 2 today" in page
+    answer = desk.browser.post(at(desk.big) + f"call/?owner={desk.clara}", {"outcome": "not_reached", "channel": "call"})
+    assert answer.url == at(desk.small) + f"?owner={desk.clara}"
+
+
+def test_a_promise_covers_the_oldest_invoices_first_and_no_more_than_is_open(desk):
+    more = {"due_on": "2026-04-27", "currency": "EUR", "note": "By phone"}
+    refused = desk.browser.post(at(desk.big) + "promise/", {**more, "amount": "9000.01"})
+    assert refused.status_code == 400 and b"More is promised than is open" in refused.content
+    assert not Promise.objects.exists()
+    desk.browser.post(at(desk.big) + "promise/", {**more, "amount": "7000.00"})
+    made = Promise.objects.get()
+    assert dict(made.items.values_list("invoice_id", "amount_minor")) == {desk.first[0]: 6_000_00, desk.first[1]: 1_000_00}
+    assert Contact.objects.get().outcome == "promised"
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "sentence"),
+    [
+        ("promise", {"due_on": "2026-04-19", "amount": "1", "currency": "EUR"}, "is past already"),
+        ("promise", {"due_on": "2026-04-27", "amount": "-1", "currency": "EUR"}, "more than zero"),
+        ("promise", {"due_on": "soon", "amount": "1", "currency": "EUR"}, "Enter a valid date"),
+        ("call", {"outcome": "sent", "channel": "call"}, "not one of the available choices"),
+        ("dispute", {"invoice_id": "999", "reason": "price", "deadline_on": "2026-05-04"}, "not one of the available choices"),
+        ("remind", {"step": "call", "recipient": "a@b.example"}, "not one of the available choices"),
+    ],
+)
+def test_a_wrong_answer_is_told_at_its_field_and_changes_nothing(desk, verb, body, sentence):
+    answer = desk.browser.post(at(desk.big) + f"{verb}/", body)
+    assert answer.status_code == 400 and sentence in answer.content.decode()
+    assert not Promise.objects.exists() and not Contact.objects.exists() and not Dispute.objects.exists()
+
+
+def test_a_dispute_of_a_part_has_an_owner_and_is_resolved_from_the_page(desk):
+    body = {"invoice_id": desk.second, "reason": "price", "amount": "500.00", "deadline_on": "2026-05-04", "note": "Old price"}
+    assert desk.browser.post(at(desk.middle) + "dispute/", body).status_code == 302
+    made = Dispute.objects.get()
+    assert (made.amount_minor, made.owner_id) == (500_00, desk.clara)
+    page = desk.browser.get(at(desk.middle)).content.decode()
+    assert "disputed in part" in page and "to be resolved by 4 May 2026" in page
+    refused = desk.browser.post(f"/collections/disputes/{made.pk}/resolve/", {"state": "credited", "resolution": "Agreed"})
+    assert refused.status_code == 400 and b"credit note for its invoice" in refused.content
+    answer = desk.browser.post(f"/collections/disputes/{made.pk}/resolve/", {"state": "rejected", "resolution": "Not so"})
+    assert answer.url == at(desk.middle)
+    made.refresh_from_db()
+    assert made.state == "rejected"
+
+
+def test_a_reminder_is_sent_by_hand_and_the_customer_waits_meanwhile(desk):
+    answer = desk.browser.post(at(desk.big) + "remind/", {"step": "second", "recipient": "pay@big.example"})
+    assert answer.url == at(desk.middle)
+    assert "A reminder is on its way." in desk.browser.get("/collections/?show=waiting").content.decode()
+    while outbox.drain(HANDLERS):
+        pass
+    assert [m.to for m in mail.outbox] == [["pay@big.example"]]
+    assert Reminder.objects.get().state == "sent"
+    assert "Written to on 20 Apr." in desk.browser.get("/collections/?show=waiting").content.decode()
+
+
+def test_a_held_reminder_is_let_go_or_dropped(owner, entity, desk):
+    made = [
+        Reminder.objects.create(entity=entity, customer_id=desk.big, step=s, channel="email", language="en", recipient="pay@big.example", state="held", planned_on=DAY, recorded_at=clock.now()).pk
+        for s in ("final", "firm")
+    ]  # fmt: skip
+    assert "Let the held reminder go, or drop it" in desk.browser.get("/collections/").content.decode()
+    desk.browser.post(f"/collections/reminders/{made[0]}/release/")
+    desk.browser.post(f"/collections/reminders/{made[1]}/drop/")
+    assert list(Reminder.objects.order_by("id").values_list("state", flat=True)) == ["queued", "dropped"]
+
+
+def test_a_hold_is_put_on_and_released_by_the_same_key(desk):
+    for held in (True, False):
+        desk.browser.post(at(desk.big) + "hold/")
+        assert Customer.objects.get(pk=desk.big).is_on_hold is held
+
+
+def test_a_snoozed_customer_comes_back_when_the_day_is_cleared(desk):
+    desk.browser.post(at(desk.big) + "snooze/", {"snoozed_until": "2026-04-30", "no_reminders": "on"})
+    desk.browser.post(at(desk.big) + "snooze/", {"snoozed_until": "", "no_reminders": "on"})
+    assert Desk.objects.values_list("snoozed_until", "no_reminders").get() == (None, True)
+    assert ">Big<" in desk.browser.get("/collections/").content.decode()
+
+
+def test_without_script_every_key_is_a_link_to_a_form(desk):
+    page = desk.browser.get(at(desk.big)).content.decode()
+    for verb in ("call", "promise", "dispute", "remind", "hold", "snooze"):
+        assert f'href="{at(desk.big)}{verb}/"' in page
+        form = desk.browser.get(at(desk.big) + f"{verb}/")
+        assert form.status_code == 200 and b'method="post"' in form.content
+
+
+def test_whoever_may_only_read_sees_no_keys(owner, desk):
+    team.add_member(actor=owner, email="audit@acme.localhost", name="Audit", roles=["Auditor"], password="a long enough phrase")
+    auditor = Client()
+    auditor.force_login(Member.objects.get(email="audit@acme.localhost"))
+    page = auditor.get(at(desk.big)).content.decode()
+    assert "Big" in page and 'data-press="c"' not in page and '<dialog id="do-' not in page
+    assert auditor.post(at(desk.big) + "call/", {}).status_code == 403
+
+
+def test_interest_and_compensation_follow_the_law_of_the_companys_country(owner, entity, desk):
+    page = desk.browser.get(at(desk.small)).content.decode()
+    assert "May be claimed" not in page
+    type(entity).objects.filter(pk=entity.pk).update(country="FR")
+    page = desk.browser.get(at(desk.small)).content.decode()
+    # 2,000.00 for 20 days after 31 March at 2.15 + 8 percent: 11.12, and 40.00
+    assert "interest 11.12, compensation 40.00" in page
+
+
+def test_a_part_that_was_paid_late_bore_interest_until_it_came(owner, entity, desk, pay, apply):
+    type(entity).objects.filter(pk=entity.pk).update(country="FR")
+    payment = pay(desk.small, 1_000_00, on=date(2026, 4, 10))
+    apply(payment, desk.third, 1_000_00, on=date(2026, 4, 10))
+    page = desk.browser.get(at(desk.small)).content.decode()
+    # 2,000.00 for 10 days and 1,000.00 for 10 more
+    assert "interest 8.34, compensation 40.00" in page
+
+
+def test_a_customer_without_debt_has_a_page_and_one_that_is_not_there_has_none(desk, make_customers):
+    (nobody,) = make_customers("Nobody")
+    page = desk.browser.get(at(nobody)).content.decode()
+    assert "Nothing is open." in page
+    assert desk.browser.get(at(nobody) + "promise/").status_code == 200
+    assert desk.browser.get(at(999_999)).status_code == 404
+
+
+def test_the_board_counts_promises_money_after_contacts_and_disputes(owner, entity, desk, pay, apply):
+    from topline.collections import actions, board
+
+    desk.browser.post(at(desk.big) + "call/", {"outcome": "reached", "channel": "call"})
+    desk.browser.post(at(desk.middle) + "promise/", {"due_on": "2026-04-22", "amount": "5000.00", "currency": "EUR"})
+    desk.browser.post(at(desk.small) + "dispute/", {"invoice_id": desk.third, "reason": "price", "deadline_on": "2026-04-21"})
+    pay(desk.big, 700_00, on=date(2026, 4, 19))  # before the contact
+    pay(desk.big, 1_000_00, on=date(2026, 4, 24))
+    pay(desk.big, 9_00, on=date(2026, 4, 28))  # more than a week after it
+    with clock.at(date(2026, 4, 30)):
+        apply(pay(desk.middle, 2_000_00, on=date(2026, 4, 21)), desk.second, 2_000_00, on=date(2026, 4, 21))
+        actions.judge_promises(actor=owner, as_of=date(2026, 4, 30))
+        found = board.board(entity=entity, as_of=date(2026, 4, 30))
+    assert (found.judged, found.kept, found.kept_percent) == (1, 0, 0)
+    assert (found.contacts, found.recovered_minor) == (3, 3_000_00)
+    assert [(d["reason"], d["days"], d["late"]) for d in found.disputes] == [("price", 10, 1)]
+    assert [(c["channel"], c["contacts"], c["followed"], c["recovered_minor"]) for c in found.channels] == [
+        ("call", 3, 2, 3_000_00)
+    ]
+    assert [(w["week"], w["contacts"], w["recovered_minor"], w["judged"]) for w in found.weeks[:2]] == [
+        (date(2026, 4, 27), 0, 0, 1),
+        (date(2026, 4, 20), 3, 3_000_00, 0),
+    ]
