@@ -134,22 +134,6 @@ def bucket(asked: Asked) -> Explained:
     return _summed(f"Open, {name}", _items(found.filter(keep)), asked.currency)
 
 
-def roll_rate(asked: Asked) -> Explained:
-    """What is in the next bucket today, over what was in this one a month ago."""
-    names = aging.labels()
-    name = asked.params.get("bucket", "")
-    if name not in names[:-1]:
-        raise Invalid(f"Nothing rolls on from {name!r}.", field="bucket", remedy=f"Use one of {', '.join(names[:-1])}.")
-    month_ago = asked.as_of - timedelta(days=30)
-    keep = (pl.col("currency") == asked.currency) & (pl.col("open_minor") > 0)
-    parts = []
-    for day, which in ((asked.as_of, names[names.index(name) + 1]), (month_ago, name)):
-        items = figures.aged(entity_id=asked.entity.pk, as_of=day).items.filter(keep & (pl.col("bucket") == which))
-        parts.append(_part(f"{which} on {day:%d %b %Y}", _items(items)))
-    value = Fraction(100 * parts[0].total, parts[1].total) if parts[1].total else None
-    return _ratio(value, parts, asked.currency, 100)
-
-
 def unapplied(asked: Asked) -> Explained:
     """Payments with money left."""
     left = _aged(asked).unapplied.filter(pl.col("currency") == asked.currency).to_dicts()
@@ -449,7 +433,6 @@ FIGURES = {
         Definition("promises_kept", "Promises kept", "percent", "How many of the promises judged in 90 days were kept in full.", "100 x promises settled in full by their day and two days of grace / promises judged", "Promises to pay; what was kept in part counts as not kept.", "collections.view", promises_kept),
         Definition("dispute_age", "Age of open disputes", "days", "How long open disputes have been open on average.", "sum of days since each was raised / open disputes", "Disputes not resolved on the day.", "collections.view", dispute_age),
         Definition("recovered", "Came after each contact", "money", "What came in within a week of a contact, per contact of 90 days.", "payments received 0 to 7 days after a contact, each after its last one / contacts", "Contact log and payments; it says what followed, not what the contact caused.", "collections.view", recovered),
-        Definition("roll_rate", "Roll rate", "percent", "How much of a bucket a month ago is in the next bucket today.", "100 x open in the next bucket / open in the bucket 30 days before", "Credit-risk practice: flow rates.", "collections.view", roll_rate),
         Definition("usual_delay", "Usually pays", "days", "How many days after the due day the customer pays.", "(days late of paid invoices + mean of all customers x 5) / (paid invoices + 5)", "Average shrunk to the company's mean where there are few payments.", "receivables.view", usual_delay),
         Definition("invoice_total", "Total", "money", "What the document asks for, with tax.", "sum of net lines + tax", "EN 16931 BT-112.", "billing.view", invoice_total),
         Definition("invoice_open", "Open", "money", "What is still to be settled.", "total - payments, credit notes, discounts and write-offs applied", "EN 16931 BT-115, after what came since.", "billing.view", invoice_open),
