@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+import polars.selectors as cs
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -20,7 +22,7 @@ from topline.kernel.models import OutboxMessage
 from topline.receivables import queries as cash
 from topline.receivables.models import Payment
 from topline.ui.access import Asked, page
-from topline.ui.tables import Column
+from topline.ui.tables import Column, Kind
 
 COLUMNS = [
     Column("id", "Batch", "integer", link="url"), Column("file_name", "File", link="url"), Column("kind", "Kind"), Column("state", "State", "badge"), Column("rows_done", "Rows in", "integer"),
@@ -95,11 +97,8 @@ def batch(request: Asked, batch_id: int) -> HttpResponse:
     if found is None:
         raise NotFound(f"There is no import {batch_id}.", field="batch_id")
     problems = list(found.problems.order_by("row").values("row", "column", "message", "remedy")[:200])
-    preview = []
-    if found.state == "checked" and found.kind != "bank":
-        frame = actions.kept_rows(found, actions.kept_file(found.file_sha256).read_bytes()).head(8)
-        preview = [{k: str(v) if v is not None else "" for k, v in row.items()} for row in frame.to_dicts()]
-    columns = [Column(name, name.replace("_", " ")) for name in (preview[0] if preview else [])]
+    shows = found.state == "checked" and found.kind != "bank"
+    columns, preview = _preview(found) if shows else ([], [])
     return render(
         request,
         "connect/batch.html",
@@ -145,6 +144,22 @@ def undo(request: Asked, batch_id: int) -> HttpResponse:
         return render(request, "connect/batch.html", context, status=error.status)
     messages.success(request, "The import was taken back; its entries are reversed.")
     return redirect("connect:batch", batch_id)
+
+
+def _preview(batch: ImportBatch) -> tuple[list[Column], list[dict[str, Any]]]:
+    """The first rows of a checked file as they were read: days and amounts as on every page."""
+    rows = actions.kept_rows(batch, actions.kept_file(batch.file_sha256).read_bytes()).head(8)
+    rows = rows.drop(cs.ends_with("_minor"))  # the same amounts once more, without their sign
+    amounts = set(rows.select(cs.by_name("amount", "tax", require_all=False) & cs.integer()).columns)
+    days = set(rows.select(cs.date()).columns)
+    if amounts and "currency" not in rows.columns:
+        rows = rows.with_columns(currency=pl.lit(actions.currency_of(batch)))
+
+    def kind(name: str) -> Kind:
+        return "money" if name in amounts else "date" if name in days else "text"
+
+    columns = [Column(name, name.replace("_", " "), kind(name)) for name in rows.columns]
+    return columns, rows.to_dicts()
 
 
 def _is_queued(batch: ImportBatch) -> bool:
