@@ -9,9 +9,12 @@ import pytest
 
 from topline.billing.models import Invoice
 from topline.books import queries as books
-from topline.connect import actions
+from topline.connect import actions, queue
 from topline.connect.models import ImportBatch
 from topline.engine import aging
+from topline.flows.handlers import HANDLERS
+from topline.kernel import clock, outbox
+from topline.kernel.models import OutboxMessage
 from topline.market.models import Customer
 from topline.receivables import queries as receivables
 from topline.receivables.models import Payment
@@ -174,6 +177,26 @@ def test_an_import_that_was_interrupted_goes_on_where_it_stood(owner, entity, mo
     while actions.run_import(actor=owner, batch_id=batch):
         pass
     assert sorted(Invoice.objects.values_list("total_minor", flat=True)) == [n * 100 for n in range(1, 8)]
+
+
+def test_the_worker_writes_a_chunk_at_a_time_and_one_that_fails_leaves_those_before_it(owner, entity, monkeypatch):
+    monkeypatch.setattr(actions, "CHUNK", 2)
+    rows = "".join(f"R{n},Globex,2026-01-05,2026-02-04,{n}.00,\n" for n in range(1, 6))
+    batch = actions.check_file(
+        actor=owner, entity_id=entity.pk, kind="receivables", content=(HEAD + rows).encode(), file_name="f.csv"
+    )
+    queue.ask_for_chunk(batch)
+    assert outbox.drain(HANDLERS, limit=1) == 1
+    assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
+    assert queue.is_queued(ImportBatch.objects.get())
+    with monkeypatch.context() as broken:
+        broken.setattr(actions.billing, "import_open_items", lambda **_: 1 / 0)
+        assert outbox.drain(HANDLERS) == 1
+    assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
+    OutboxMessage.objects.update(available_at=clock.now())
+    assert outbox.drain(HANDLERS) == 2
+    assert (ImportBatch.objects.get().state, Invoice.objects.count()) == ("done", 5)
+    assert not queue.is_queued(ImportBatch.objects.get())
 
 
 def test_undoing_reverses_the_books_and_keeps_customers(owner, entity, load):

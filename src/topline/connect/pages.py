@@ -13,12 +13,11 @@ from django.urls import reverse
 
 from topline.billing.models import Invoice
 from topline.books.company import company
-from topline.connect import actions
+from topline.connect import actions, queue
 from topline.connect.forms import ImportForm
 from topline.connect.models import ImportBatch
-from topline.kernel import clock, outbox
+from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
-from topline.kernel.models import OutboxMessage
 from topline.receivables import queries as cash
 from topline.receivables.models import Payment
 from topline.ui.access import Asked, page
@@ -104,7 +103,7 @@ def batch(request: Asked, batch_id: int) -> HttpResponse:
         "connect/batch.html",
         {
             "batch": found, "problems": problems, "problem_columns": PROBLEMS, "preview": preview, "preview_columns": columns,
-            "is_queued": _is_queued(found), "left": found.rows_total - found.rows_done, "refusal": None, "dependants": [], "dependant_columns": DEPENDANTS,
+            "is_queued": queue.is_queued(found), "left": found.rows_total - found.rows_done, "refusal": None, "dependants": [], "dependant_columns": DEPENDANTS,
         },
     )  # fmt: skip
 
@@ -116,9 +115,8 @@ def run(request: Asked, batch_id: int) -> HttpResponse:
     if found is None:
         raise NotFound(f"There is no import {batch_id}.", field="batch_id")
     if found.rows_total > IN_REQUEST:
-        sent = OutboxMessage.objects.filter(key__startswith=_queue_key(batch_id)).count()
-        if not _is_queued(found):  # a batch whose message failed may be sent again
-            outbox.enqueue("run_import", {"batch_id": batch_id}, key=f"{_queue_key(batch_id)}{sent}")
+        if not queue.is_queued(found):  # a batch whose message failed may be sent again
+            queue.ask_for_chunk(batch_id)
         messages.success(request, "The import runs in the background; this page tells how far it is.")
         return redirect("connect:batch", batch_id)
     while actions.run_import(actor=request.actor, batch_id=batch_id):
@@ -160,16 +158,6 @@ def _preview(batch: ImportBatch) -> tuple[list[Column], list[dict[str, Any]]]:
 
     columns = [Column(name, name.replace("_", " "), kind(name)) for name in rows.columns]
     return columns, rows.to_dicts()
-
-
-def _is_queued(batch: ImportBatch) -> bool:
-    """Whether the worker has it, or will."""
-    waiting = OutboxMessage.objects.filter(key__startswith=_queue_key(batch.pk), state=OutboxMessage.State.WAITING)
-    return batch.state in {"checked", "running"} and waiting.exists()
-
-
-def _queue_key(batch_id: int) -> str:
-    return f"import:{batch_id}:"
 
 
 def _dependants(batch_id: int) -> list[dict[str, Any]]:
