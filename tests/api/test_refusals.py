@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pydantic import BaseModel
 
@@ -97,6 +98,16 @@ def test_a_refused_body_is_a_problem(api):
 def test_a_body_over_the_limit_is_refused_before_it_is_read(api, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
     problem(api.post("/customers", raw=b" " * 101), 413, "body_too_large")
+
+
+def test_an_upload_over_the_limit_is_refused_before_it_is_stored(api, settings, monkeypatch):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    monkeypatch.setattr("topline.api.middleware.MAX_BYTES", 1_000)
+    for size, status in ((2_000, 413), (500, 422)):  # the smaller one lacks its other fields
+        upload = {"file": SimpleUploadedFile("c.csv", b"x" * size)}
+        answer = api.client.post("/api/v1/imports", upload, headers={**api.headers, "Idempotency-Key": str(size)})
+        assert answer.status_code == status, answer.content
+        assert status == 422 or answer.json()["detail"] == "A request holds at most 1100 bytes."
 
 
 def test_a_change_without_a_key_is_refused(api):

@@ -243,6 +243,20 @@ def test_a_file_is_uploaded_run_and_undone(api, entity):
     assert ok(api.get(f"/imports/{batch}"))["state"] == "undone"
 
 
+def test_an_upload_has_a_largest_size_and_a_profile_is_no_path(api, entity, monkeypatch, tmp_path):
+    monkeypatch.setattr("topline.connect.actions.MAX_BYTES", 30)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.yaml").write_text("id: p\nkind: customers\ntitle: P\ncolumns: {name: Wer}\n")
+    for content, profile, refusal in (
+        (b"name,currency\nInitech,EUR\nHooli,EUR\n", "", (422, "c.csv has 36 bytes; at most 30 are read.")),
+        (b"Wer\nInitech\n", "p.yaml", (404, "There is no profile 'p.yaml' for customers.")),
+    ):
+        upload = {"kind": "customers", "profile": profile, "file": SimpleUploadedFile("c.csv", content)}
+        answer = api.client.post("/api/v1/imports", upload, headers={**api.headers, "Idempotency-Key": f"up{profile}"})
+        assert (answer.status_code, answer.json()["detail"]) == refusal
+    assert items(api.get("/imports")) == []
+
+
 def test_milestones_tell_what_happened(api, customer, invoice):
     told = [m["kind"] for m in items(api.get("/milestones", customer_id=customer))]
     assert told == ["customer_added", "invoice_issued"]

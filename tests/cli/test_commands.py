@@ -136,6 +136,21 @@ def test_a_taken_port_is_told_before_anything_is_done(cli, tmp_path, command):
     assert not (tmp_path / "topline.sqlite3").exists()
 
 
+def test_a_profile_of_ones_own_is_a_file_and_one_that_is_missing_is_told(cli):
+    columns = "  number: {header: Nr}\n  customer: {header: Wer}\n  issued_on: {header: Wann, type: date}\n  amount: {header: Wieviel, type: amount}\n"
+    (cli.home / "mine.yaml").write_text(f"id: mine\nkind: receivables\ntitle: Mine\ncolumns:\n{columns}")
+    (cli.home / "other.csv").write_text("Nr;Wer;Wann;Wieviel\nX1;Globex;2026-01-05;1,25\n")
+    assert cli.json("import", "receivables", "other.csv", "--profile", "mine.yaml", "--dry-run")["state"] == "checked"
+    told = cli("import", "receivables", "other.csv", "--profile", "yours.yaml", code=2)
+    assert "There is no file yours.yaml." in told
+
+
+def test_going_on_with_an_import_needs_its_number_and_no_file(cli):
+    assert "There is no import 99." in cli("import", "--resume", 99, code=2)
+    assert "A batch that goes on has its file already." in cli("import", "receivables", "items.csv", "--resume", 1, code=2)
+    assert "Which file is to be imported?" in cli("import", "receivables", code=2)
+
+
 def test_rates_come_in_by_the_command_that_the_refusal_names(cli):
     (cli.home / "rates.csv").write_text("currency,date,rate\nUSD,2030-01-02,1.25\n")
     assert cli.json("import", "rates", "rates.csv")["rows_done"] == 1

@@ -9,9 +9,12 @@ import pytest
 
 from topline.billing.models import Invoice
 from topline.books import queries as books
-from topline.connect import actions
+from topline.connect import actions, queue
 from topline.connect.models import ImportBatch
 from topline.engine import aging
+from topline.flows.handlers import HANDLERS
+from topline.kernel import clock, outbox
+from topline.kernel.models import OutboxMessage
 from topline.market.models import Customer
 from topline.receivables import queries as receivables
 from topline.receivables.models import Payment
@@ -72,6 +75,75 @@ def test_a_row_that_cannot_be_read_is_told_and_the_others_come_in(load):
     assert told.remedy.startswith("Correct the date")
 
 
+@pytest.mark.parametrize(
+    ("kind", "row", "sentence", "remedy"),
+    [
+        ("receivables", "R2,Globex,2026-01-05,2026-02-04,100.00,,XQQ", "column currency: 'XQQ' is not an ISO 4217 currency code", "Use three capital letters"),
+        ("receivables", "R2,Globex,1899-12-31,2026-02-04,100.00,,", "column issued on: '1899-12-31' lies outside 1900 to 2199", "Correct the year"),
+        ("receivables", "R2,Globex,2026-01-05,2200-01-01,100.00,,", "column due on: '2200-01-01' lies outside 1900 to 2199", "Correct the year"),
+        ("receivables", "R2,Globex,yesterday,2026-02-04,100.00,,", "column issued on: 'yesterday' is not a date", "Write it as 2026-01-31"),
+        ("receivables", "R2,Globex,2026-01-05,2026-02-04,\"1.000,5\",,", "column amount: '1.000,5' is not an amount with '.' as decimal mark", "set the decimal mark"),
+        ("receivables", "R2,Globex,2026-01-05,2026-02-04,100.5,,JPY", "column amount: '100.5' has more decimals than its currency", "Round it"),
+        ("receivables", "R2,Globex,2026-01-05,2026-02-04,0.00,,", "column amount: '0' is zero", "Leave the row out"),
+        ("receivables", "R2,Globex,2026-01-05,2026-02-04,-5.00,2026-02-01,", "column paid_on: '2026-02-01' is set on a credit note", "Leave it empty"),
+        ("receivables", "R1,Globex,2026-01-05,2026-02-04,5.00,,", "column number: 'R1' stands twice in the file", "Number every document once"),
+        ("receivables", ",Globex,2026-01-05,2026-02-04,5.00,,", "column number: The cell is empty", "Fill it in"),
+        ("receivables", "R2,Globex,2026-01-05,2026-02-04,5.00,,EUR,more", "has more cells than the header (7)", "Check the delimiter"),
+        ("receivables", "R2,Globex", "column issued on: The cell is empty", "Fill it in"),
+        ("payments", "2026-02-01,0.00,", "column amount: '0' is zero or less", "Book money that leaves as a refund"),
+        ("payments", "2026-02-01,-5.00,", "column amount: '-500' is zero or less", "Book money that leaves as a refund"),
+        ("payments", "2026-02-01,5.00,R99", "column invoice: 'R99' is no invoice of ours", "Correct the number"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_told_by_row_column_and_cure_and_the_good_one_comes_in(load, kind, row, sentence, remedy):
+    good = {
+        "receivables": "number,customer,issued on,due on,amount,paid on,currency\nR1,Globex,2026-01-05,2026-02-04,1.25,,",
+        "payments": "received on,amount,invoice\n2026-02-01,1.25,",
+    }
+    batch = load(f"{good[kind]}\n{row}\n", kind=kind, decimal_mark=".")
+    assert (batch.rows_done, batch.rows_refused) == (1, 1)
+    told = list(batch.problems.filter(row=3))
+    assert len(told) == batch.problems.count()
+    assert told[0].message.startswith("Row 3"), told[0].message
+    assert sentence in told[0].message
+    assert told[0].remedy.startswith(remedy) or remedy in told[0].remedy
+    assert Invoice.objects.count() + Payment.objects.count() == 1
+
+
+def test_a_payment_larger_than_all_debts_settles_them_and_keeps_the_rest_as_a_liability(entity, load):
+    load(GOOD)
+    load("received on,amount,invoice,payer\n2026-02-01,1000000.00,R1,Globex\n", kind="payments")
+    assert Invoice.objects.get(number="R1").allocated_minor == 10_000
+    assert ledger(entity, "unapplied_cash") == -(100_000_000 - 10_000)
+
+
+def test_the_name_of_a_profile_never_opens_a_file(load, tmp_path):
+    (tmp_path / "mine.yaml").write_text("id: mine\nkind: receivables\ntitle: Mine\ncolumns: {}\n")
+    for kind in ("receivables", "bank"):
+        with pytest.raises(actions.DomainError, match=r"There is no (bank )?profile"):
+            load("date,amount\n2026-01-05,1.00\n", kind=kind, profile=str(tmp_path / "mine.yaml"))
+
+
+def test_a_profile_of_ones_own_is_kept_with_the_batch_and_must_be_for_its_kind(owner, entity):
+    own = "id: mine\nkind: {}\ntitle: Mine\ncolumns:\n  number: {{header: Nr}}\n  customer: {{header: Wer}}\n  issued_on: {{header: Wann, type: date}}\n  amount: {{header: Wieviel, type: amount}}\n"
+    given = {
+        "actor": owner, "entity_id": entity.pk, "kind": "receivables", "content": b"Nr;Wer;Wann;Wieviel\nR1;Globex;2026-01-05;1,25\n", "file_name": "f.csv",
+        "profile": "mine.yaml",
+    }  # fmt: skip
+    with pytest.raises(actions.DomainError, match=r"mine.yaml is a profile for bank, not for receivables."):
+        actions.check_file(**given, own_profile=own.format("bank"))
+    batch = actions.check_file(**given, own_profile=own.format("receivables"))
+    assert not actions.run_import(actor=owner, batch_id=batch)
+    assert Invoice.objects.get().total_minor == 125
+
+
+def test_a_file_larger_than_what_is_read_is_refused_before_anything_is_kept(load, monkeypatch):
+    monkeypatch.setattr(actions, "MAX_BYTES", 100)
+    with pytest.raises(actions.FileTooLarge, match=r"file.csv has .* bytes; at most 100 are read"):
+        load(GOOD)
+    assert not ImportBatch.objects.exists()
+
+
 def test_the_same_file_twice_changes_nothing(entity, load):
     load(GOOD)
     with pytest.raises(actions.FileImported, match="nothing was changed"):
@@ -105,6 +177,26 @@ def test_an_import_that_was_interrupted_goes_on_where_it_stood(owner, entity, mo
     while actions.run_import(actor=owner, batch_id=batch):
         pass
     assert sorted(Invoice.objects.values_list("total_minor", flat=True)) == [n * 100 for n in range(1, 8)]
+
+
+def test_the_worker_writes_a_chunk_at_a_time_and_one_that_fails_leaves_those_before_it(owner, entity, monkeypatch):
+    monkeypatch.setattr(actions, "CHUNK", 2)
+    rows = "".join(f"R{n},Globex,2026-01-05,2026-02-04,{n}.00,\n" for n in range(1, 6))
+    batch = actions.check_file(
+        actor=owner, entity_id=entity.pk, kind="receivables", content=(HEAD + rows).encode(), file_name="f.csv"
+    )
+    queue.ask_for_chunk(batch)
+    assert outbox.drain(HANDLERS, limit=1) == 1
+    assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
+    assert queue.is_queued(ImportBatch.objects.get())
+    with monkeypatch.context() as broken:
+        broken.setattr(actions.billing, "import_open_items", lambda **_: 1 / 0)
+        assert outbox.drain(HANDLERS) == 1
+    assert ImportBatch.objects.get().rows_done == Invoice.objects.count() == 2
+    OutboxMessage.objects.update(available_at=clock.now())
+    assert outbox.drain(HANDLERS) == 2
+    assert (ImportBatch.objects.get().state, Invoice.objects.count()) == ("done", 5)
+    assert not queue.is_queued(ImportBatch.objects.get())
 
 
 def test_undoing_reverses_the_books_and_keeps_customers(owner, entity, load):
@@ -147,6 +239,15 @@ def test_payments_find_their_invoice_by_number_and_the_rest_stays_unapplied(enti
         ),
         (HEAD + "R1,Glo\0bex,2026-01-05,2026-02-04,100.00,\n", "NUL byte in line 2"),
         (b"%PDF-1.4 blah", "looks like a PDF"),
+        (b'<?xml version="1.0"?><Document/>', "looks like XML"),
+        (
+            HEAD.replace(",", ":") + "R1:Globex:2026-01-05:2026-02-04:100:\n",
+            "has no column number; it begins with number:customer",
+        ),
+        (
+            HEAD + 'R1,A,2026-01-05,2026-02-04,1.00,\nR2,A,2026-01-05,2026-02-04,"1,00",\n',
+            "uses both '.' and ',' as decimal mark",
+        ),
         (b"", "is empty"),
     ],
 )

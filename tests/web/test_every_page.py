@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import pytest
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from openpyxl import load_workbook
 
+from topline.bank import actions as bank
+from topline.bank.models import BankAccount
+from topline.connect import actions as connect
 from topline.market import actions as market
+from topline.market.models import Customer
 
 pytestmark = pytest.mark.django_db
 
@@ -93,12 +100,41 @@ def test_a_bad_address_gets_a_sentence(browser, acme, address, sentence):
     assert sentence in answer.content.decode()
 
 
-def test_an_export_makes_formulas_harmless(browser, owner, make_customers):
-    make_customers("=cmd()", "+1", "-1", "@sum", "plain")
-    csv = browser.get("/customers/?export=csv").content.decode("utf-8-sig")
-    for name in ("'=cmd()", "'+1", "'-1", "'@sum"):
-        assert name in csv
-    assert "'plain" not in csv and browser.get("/customers/?export=xlsx").content[:2] == b"PK"
+def cells_of(answer):
+    """All cells of a download, of either form."""
+    if answer["Content-Type"].startswith("text/csv"):
+        return [cell for line in csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))) for cell in line]
+    cells = [cell for line in load_workbook(io.BytesIO(answer.content)).active.iter_rows() for cell in line]
+    assert all(cell.data_type != "f" for cell in cells)
+    return [cell.value for cell in cells]
+
+
+FORMULA = "=cmd()"
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_no_export_lets_a_formula_through(browser, owner, entity, make_customers, form):
+    make_customers("=cmd()", "+1", "-1", "@sum", " =cmd()", "plain")
+    content = f"number,customer,issued on,due on,amount,paid on,memo,purchase order\n{FORMULA}1,{FORMULA},2026-01-05,2026-02-04,100.00,,{FORMULA},{FORMULA}\n{FORMULA}2,{FORMULA},2026-01-05,2026-02-04,7.00,2026-01-20,{FORMULA},{FORMULA}\n"
+    movements = f"date,amount,description,counterparty\n2026-02-03,5.00,{FORMULA},{FORMULA}\n"
+    for kind, text in (("receivables", content), ("bank", movements)):
+        batch = connect.check_file(actor=owner, entity_id=entity.pk, kind=kind, content=text.encode(), file_name=f"{FORMULA}.csv")
+        connect.run_import(actor=owner, batch_id=batch)
+    customer = Customer.objects.get(name=FORMULA, import_batch_id__isnull=False)
+    account = BankAccount.objects.get()
+    bank.change_account(actor=owner, bank_account_id=account.pk, changes={"name": FORMULA})
+    seen = 0
+    for address in (
+        "/customers/?", "/invoices/?", "/payments/?", "/aging/?as_of=2026-03-31&", f"/customers/{customer.pk}/statement/?until=2026-03-31&", f"/bank/{account.pk}/?",
+        "/cash/?as_of=2026-02-01&", "/books/?as_of=2026-03-31&", "/figures/overdue/?as_of=2026-03-31&",
+    ):  # fmt: skip
+        answer = browser.get(f"{address}export={form}")
+        assert answer.status_code == 200, address
+        texts = [cell for cell in cells_of(answer) if isinstance(cell, str)]
+        wild = [t for t in texts if t.lstrip()[:1] in set("=+-@") and not re.fullmatch(r"-?[\d.]+", t)]
+        assert wild == [], address
+        seen += any(FORMULA in t for t in texts)
+    assert seen >= 6
 
 
 def test_names_are_text_on_a_page(browser, make_customers):

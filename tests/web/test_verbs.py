@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -10,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from topline.billing.models import Invoice
 from topline.books import queries as books
 from topline.books.models import Entry, ExchangeRate
+from topline.connect import actions as connect
 from topline.connect.models import ImportBatch
 from topline.kernel.models import OutboxMessage
 from topline.market.models import Customer
@@ -191,8 +193,31 @@ def test_a_long_import_goes_to_the_worker_and_the_page_asks_how_far_it_is(browse
     assert OutboxMessage.objects.get(topic="run_import").payload == {"batch_id": acme.batch}
     part = browser.get(f"/import/{acme.batch}/", headers={"HX-Request": "true"}).content.decode()
     assert 'hx-trigger="every 2s"' in part and "<progress" in part and "1 left" in part and "<html" not in part
-    OutboxMessage.objects.update(state="done")
+    post(browser, f"/import/{acme.batch}/run/")
+    assert OutboxMessage.objects.filter(topic="run_import").count() == 1
+    OutboxMessage.objects.update(state="failed")
     assert "every 2s" not in browser.get(f"/import/{acme.batch}/").content.decode()
+    post(browser, f"/import/{acme.batch}/run/")
+    assert list(OutboxMessage.objects.order_by("id").values_list("state", flat=True)) == ["failed", "waiting"]
+
+
+def test_the_first_rows_of_a_checked_file_show_amounts_and_days_as_every_page_does(browser, owner, entity):
+    content = b"number,customer,issued on,amount,currency\nR1,A,2026-01-05,1234.50,EUR\nR2,A,2026-01-06,-7.00,EUR\nR3,A,2026-01-06,1500,JPY\n"
+    batch = connect.check_file(actor=owner, entity_id=entity.pk, kind="receivables", content=content, file_name="open.csv")
+    page = browser.get(f"/import/{batch}/").content.decode()
+    assert re.findall(r'data-amount="[^"]*">([^<]*)<', page) == ["1,234.50", "\u22127.00", "1,500"]
+    assert re.findall(r'<td class="date">([^<]*)<', page)[:2] == ["5 Jan 2026", "4 Feb 2026"]
+    pay = b"person,amount\nAda,1000.50\n"
+    batch = connect.check_file(actor=owner, entity_id=entity.pk, kind="payroll", content=pay, file_name="pay.csv")
+    assert "1,000.50" in browser.get(f"/import/{batch}/").content.decode()
+
+
+def test_a_file_that_is_too_large_is_told_beside_its_field(browser, entity, monkeypatch):
+    monkeypatch.setattr("topline.connect.actions.MAX_BYTES", 10)
+    sent = {"kind": "customers", "currency": "EUR", "file": SimpleUploadedFile("c.csv", b"name,currency\nA,EUR\n")}
+    page = post(browser, "/import/upload/", expect=400, **sent).content.decode()
+    assert "c.csv has 20 bytes; at most 10 are read. Split it into smaller files." in page
+    assert not ImportBatch.objects.exists()
 
 
 def test_members_areas_and_tasks_are_kept_by_the_owner(browser, acme):

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from topline.api.problems import problem, problem_of
+from topline.connect.actions import MAX_BYTES
 from topline.kernel.errors import Forbidden, Invalid
 from topline.team.queries import actor_of_token
 from topline.ui.wire import Caller
@@ -38,11 +39,12 @@ class ApiMiddleware:
             return problem_of(Invalid("The address holds a NUL character.", remedy="Leave it out."))
         length = request.META.get("CONTENT_LENGTH") or "0"
         is_file = request.content_type == "multipart/form-data"  # streamed to disk, as on the pages
-        if not length.isdigit() or (int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and not is_file):
+        most = MAX_BYTES + settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_file else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if not length.isdigit() or int(length) > most:
             return problem(
                 413,
                 "body_too_large",
-                f"A request holds at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.",
+                f"A request holds at most {most} bytes.",
                 remedy="Send it in several requests.",
             )
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")

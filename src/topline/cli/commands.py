@@ -44,7 +44,6 @@ from topline.web import today as today_page
 
 console = Console()
 SHOWN = 200  # rows of a queue that a command prints
-MAX_BYTES = 256 * 1024 * 1024
 AsOf = Annotated[str, typer.Option("--as-of", help="The day to look at, such as 2026-01-31; default today.")]
 Company = Annotated[str, typer.Option("--company", help="Key of the company; default the first one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -377,22 +376,20 @@ def demo(
 
 def _check(file: Path, *, entity: Entity, kind: str, profile: str, options: dict[str, str]) -> int:
     """Check a file that is not too large; returns its batch's id."""
-    size = file.stat().st_size
-    ensure(
-        size <= MAX_BYTES,
-        Invalid(
-            f"{file.name} has {size:,} bytes; at most {MAX_BYTES:,} are read.",
-            field="file",
-            remedy="Split it into smaller files.",
-        ),
-    )
+    connect.ensure_readable(file.stat().st_size, name=file.name)
+    own = Path(profile) if profile.endswith((".yaml", ".yml")) else None
+    if own is not None and not own.is_file():
+        raise NotFound(
+            f"There is no file {profile}.", field="profile", remedy="Name your profile's file, or one of Topline's profiles."
+        )
     return connect.check_file(
         actor=system_actor("command line"),
         entity_id=entity.pk,
         kind=kind,
         content=file.read_bytes(),
         file_name=file.name,
-        profile=profile,
+        profile=own.name if own else profile,
+        own_profile=own.read_text(encoding="utf-8", errors="replace") if own else "",
         options=options,
     )
 

@@ -43,6 +43,8 @@ from topline.treasury.models import PayPlan
 CHUNK = 20_000
 KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates")
 MAX_PROBLEMS = 1_000
+MAX_BYTES = 256 * 1024 * 1024
+OWN_PROFILE = "own_profile"  # a batch keeps the caller's profile: it is read again when the batch goes on
 S = ImportBatch.State
 
 
@@ -64,6 +66,22 @@ class ImportNotReady(Conflict):
     code = "import_not_ready"
 
 
+class FileTooLarge(Invalid):
+    """The file is larger than what is read at once."""
+
+    code = "file_too_large"
+
+
+def ensure_readable(size: int, *, name: str) -> None:
+    """Raises: FileTooLarge; asked with the size alone, before a byte is read into memory."""
+    ensure(
+        size <= MAX_BYTES,
+        FileTooLarge(
+            f"{name} has {size:,} bytes; at most {MAX_BYTES:,} are read.", field="file", remedy="Split it into smaller files."
+        ),
+    )
+
+
 @action("connect.check_file")
 def check_file(
     *,
@@ -73,14 +91,17 @@ def check_file(
     content: bytes,
     file_name: str,
     profile: str = "",
+    own_profile: str = "",
     options: dict[str, Any] | None = None,
 ) -> int:
     """Dry run: read a file, tell what was detected and which rows cannot be taken; nothing is booked. Returns the batch's id.
 
+    profile  name of a profile of ours; own_profile: the text of the caller's own in YAML, of which profile is then the name
     options  what the caller says on top of the profile: currency, bank_account, date_order, decimal_mark, first_payday, ...
-    Raises: FileImported, SheetRefused and StatementRefused (nothing of the file can be taken), NotFound (profile).
+    Raises: FileTooLarge, FileImported, SheetRefused and StatementRefused (nothing of the file can be taken), NotFound (profile).
     """
     ensure(kind in KINDS, NotFound(f"{kind!r} cannot be imported.", field="kind", remedy=f"Use one of {', '.join(KINDS)}."))
+    ensure_readable(len(content), name=file_name)
     sha = hashlib.sha256(content).hexdigest()
     same = ImportBatch.objects.filter(entity_id=entity_id, kind=kind, file_sha256=sha, state__in=[S.RUNNING, S.DONE]).first()
     if same is not None and same.state == S.RUNNING:
@@ -96,9 +117,11 @@ def check_file(
             field="file",
             batch_id=same.pk,
         )
-    given = {name: value for name, value in (options or {}).items() if value not in (None, "")}
+    given = {name: value for name, value in (options or {}).items() if value not in (None, "") and name != OWN_PROFILE}
+    if own_profile:
+        given[OWN_PROFILE] = own_profile
     batch = ImportBatch(
-        entity_id=entity_id, kind=kind, profile=profile, file_name=file_name[:200], file_sha256=sha, file_bytes=len(content), settings=given,
+        entity_id=entity_id, kind=kind, profile=profile[:60], file_name=file_name[:200], file_sha256=sha, file_bytes=len(content), settings=given,
         actor_key=actor.key, recorded_at=clock.now(),
     )  # fmt: skip
     problems = _look_at(batch, content)
@@ -204,10 +227,11 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
 
 def profile_of(batch: ImportBatch) -> Profile:
     """The profile of a batch with what the caller said on top."""
-    using = readers.profile(batch.profile, batch.kind)
-    said = {k: batch.settings[k] for k in ("date_order", "decimal_mark") if k in batch.settings}
+    using = readers.profile(batch.profile, batch.kind, own=batch.settings.get(OWN_PROFILE, ""))
+    options = {name: value for name, value in batch.settings.items() if name != OWN_PROFILE}
+    said = {k: options[k] for k in ("date_order", "decimal_mark") if k in options}
     try:
-        return replace(using, constants=readers.options_of(using, batch.settings), **said)
+        return replace(using, constants=readers.options_of(using, options), **said)
     except TypeError as error:
         raise Invalid(f"The options do not fit: {error}.", field="options") from error
 
@@ -217,6 +241,11 @@ def kept_rows(batch: ImportBatch, content: bytes) -> pl.DataFrame:
     ready = _ready(batch, content, entity_id=None)
     refused = bulk.read(ImportProblem.objects.filter(batch=batch).values("row"))
     return ready.rows.join(refused, on="row", how="anti", maintain_order="left")
+
+
+def currency_of(batch: ImportBatch) -> str:
+    """The currency of amounts of which the file says none."""
+    return str(profile_of(batch).constants.get("currency") or _currency(batch))
 
 
 def kept_file(sha: str) -> Path:
@@ -256,6 +285,7 @@ def _ready(batch: ImportBatch, content: bytes, *, entity_id: int | None) -> read
 
 
 def _currency(batch: ImportBatch) -> str:
+    """The currency that the caller named, else that of the company."""
     return str(batch.settings.get("currency") or Entity.objects.get(pk=batch.entity_id).currency)
 
 
@@ -364,7 +394,7 @@ def _write_payroll(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Da
             remedy="Say it: --first-payday 2026-01-09 (or in the profile).",
         ),
     )
-    currency = str(constants.get("currency") or _currency(batch))
+    currency = currency_of(batch)
     account = (
         BankAccount.objects.filter(entity_id=batch.entity_id, currency=currency, is_closed=False)
         .order_by("-pays_payroll", "id")
@@ -430,7 +460,9 @@ def _write_statements(actor: Actor, batch: ImportBatch, content: bytes) -> None:
 def _statements(batch: ImportBatch, content: bytes) -> list[Statement]:
     """The statements of a bank file, read as the caller says."""
     said = {name: batch.settings.get(name) for name in ("date_order", "decimal_mark")}
-    return read_statements(content, name=batch.file_name, currency=_currency(batch), profile=batch.profile, **said)
+    own = batch.settings.get(OWN_PROFILE, "")
+    using = readers.profile(batch.profile, "bank", own=own) if own else batch.profile
+    return read_statements(content, name=batch.file_name, currency=_currency(batch), profile=using, **said)
 
 
 def _free_name(entity_id: int, wanted: str) -> str:

@@ -58,6 +58,7 @@ def check_file(request: Caller, target: Query[OfCompany], said: Form[Upload], fi
     """Upload a file (multipart) and look at it; nothing is booked. Answers with the batch's id."""
     options = said.model_dump(exclude={"kind", "profile"})
     entity_id = books.entity(target.company or None).pk
+    actions.ensure_readable(file.size or 0, name=file.name or "The file")
     return done(
         actions.check_file(
             entity_id=entity_id, kind=said.kind, profile=said.profile, content=file.read(), file_name=file.name or "upload", options=options, **once(request)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from django import forms
+from typing import Any
 
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+
+from topline.connect.actions import ensure_readable
 from topline.connect.readers import profiles
+from topline.kernel.errors import DomainError
 from topline.kernel.money import currencies
 
 
@@ -34,3 +39,12 @@ class ImportForm(forms.Form):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.fields["profile"].choices = [("", "the usual one"), *[(p.id, f"{p.id}: {p.title}") for p in profiles()]]  # type: ignore[attr-defined]
+
+    def clean_file(self) -> UploadedFile[Any]:
+        """The file, when it is not too large to be read."""
+        file: UploadedFile[Any] = self.cleaned_data["file"]
+        try:
+            ensure_readable(file.size or 0, name=file.name or "The file")
+        except DomainError as error:
+            raise forms.ValidationError(str(error)) from error
+        return file

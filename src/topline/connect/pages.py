@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+import polars.selectors as cs
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -11,16 +13,15 @@ from django.urls import reverse
 
 from topline.billing.models import Invoice
 from topline.books.company import company
-from topline.connect import actions
+from topline.connect import actions, queue
 from topline.connect.forms import ImportForm
 from topline.connect.models import ImportBatch
-from topline.kernel import clock, outbox
+from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
-from topline.kernel.models import OutboxMessage
 from topline.receivables import queries as cash
 from topline.receivables.models import Payment
 from topline.ui.access import Asked, page
-from topline.ui.tables import Column
+from topline.ui.tables import Column, Kind
 
 COLUMNS = [
     Column("id", "Batch", "integer", link="url"), Column("file_name", "File", link="url"), Column("kind", "Kind"), Column("state", "State", "badge"), Column("rows_done", "Rows in", "integer"),
@@ -95,18 +96,14 @@ def batch(request: Asked, batch_id: int) -> HttpResponse:
     if found is None:
         raise NotFound(f"There is no import {batch_id}.", field="batch_id")
     problems = list(found.problems.order_by("row").values("row", "column", "message", "remedy")[:200])
-    preview = []
-    if found.state == "checked" and found.kind != "bank":
-        frame = actions.kept_rows(found, actions.kept_file(found.file_sha256).read_bytes()).head(8)
-        preview = [{k: str(v) if v is not None else "" for k, v in row.items()} for row in frame.to_dicts()]
-    told = [name for name in (preview[0] if preview else []) if any(row[name] for row in preview)]
-    columns = [Column(name, name.replace("_", " ")) for name in told]
+    shows = found.state == "checked" and found.kind != "bank"
+    columns, preview = _preview(found) if shows else ([], [])
     return render(
         request,
         "connect/batch.html",
         {
             "batch": found, "problems": problems, "problem_columns": PROBLEMS, "preview": preview, "preview_columns": columns,
-            "is_queued": _is_queued(found), "left": found.rows_total - found.rows_done, "refusal": None, "dependants": [], "dependant_columns": DEPENDANTS,
+            "is_queued": queue.is_queued(found), "left": found.rows_total - found.rows_done, "refusal": None, "dependants": [], "dependant_columns": DEPENDANTS,
         },
     )  # fmt: skip
 
@@ -118,9 +115,8 @@ def run(request: Asked, batch_id: int) -> HttpResponse:
     if found is None:
         raise NotFound(f"There is no import {batch_id}.", field="batch_id")
     if found.rows_total > IN_REQUEST:
-        sent = OutboxMessage.objects.filter(key__startswith=_queue_key(batch_id)).count()
-        if not _is_queued(found):  # a batch whose message failed may be sent again
-            outbox.enqueue("run_import", {"batch_id": batch_id}, key=f"{_queue_key(batch_id)}{sent}")
+        if not queue.is_queued(found):  # a batch whose message failed may be sent again
+            queue.ask_for_chunk(batch_id)
         messages.success(request, "The import runs in the background; this page tells how far it is.")
         return redirect("connect:batch", batch_id)
     while actions.run_import(actor=request.actor, batch_id=batch_id):
@@ -148,14 +144,20 @@ def undo(request: Asked, batch_id: int) -> HttpResponse:
     return redirect("connect:batch", batch_id)
 
 
-def _is_queued(batch: ImportBatch) -> bool:
-    """Whether the worker has it, or will."""
-    waiting = OutboxMessage.objects.filter(key__startswith=_queue_key(batch.pk), state=OutboxMessage.State.WAITING)
-    return batch.state in {"checked", "running"} and waiting.exists()
+def _preview(batch: ImportBatch) -> tuple[list[Column], list[dict[str, Any]]]:
+    """The first rows of a checked file as they were read: days and amounts as on every page."""
+    rows = actions.kept_rows(batch, actions.kept_file(batch.file_sha256).read_bytes()).head(8)
+    rows = rows.drop(cs.ends_with("_minor"))  # the same amounts once more, without their sign
+    amounts = set(rows.select(cs.by_name("amount", "tax", require_all=False) & cs.integer()).columns)
+    days = set(rows.select(cs.date()).columns)
+    if amounts and "currency" not in rows.columns:
+        rows = rows.with_columns(currency=pl.lit(actions.currency_of(batch)))
 
+    def kind(name: str) -> Kind:
+        return "money" if name in amounts else "date" if name in days else "text"
 
-def _queue_key(batch_id: int) -> str:
-    return f"import:{batch_id}:"
+    columns = [Column(name, name.replace("_", " "), kind(name)) for name in rows.columns]
+    return columns, rows.to_dicts()
 
 
 def _dependants(batch_id: int) -> list[dict[str, Any]]:

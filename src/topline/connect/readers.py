@@ -12,9 +12,10 @@ import polars as pl
 
 from topline.billing.models import Invoice
 from topline.engine import terms
-from topline.engine.sheets import Profile, Typed, load_profile, load_profiles, read_sheet, typed
+from topline.engine.sheets import Profile, Typed, load_profiles, parse_profile, read_sheet, typed
+from topline.engine.sheets.profile import ProfileInvalid
 from topline.kernel import bulk
-from topline.kernel.errors import DomainError, NotFound
+from topline.kernel.errors import DomainError, NotFound, ensure
 from topline.market import queries as market
 from topline.receivables.models import Payment
 
@@ -36,13 +37,21 @@ def profiles(kind: str | None = None) -> list[Profile]:
     return [p for p in load_profiles(FOLDER).values() if kind in (None, p.kind)]
 
 
-def profile(name: str, kind: str) -> Profile:
-    """A profile by id, or from a YAML file of your own.
+def profile(name: str, kind: str, *, own: str = "") -> Profile:
+    """A profile of ours by id, or the caller's own; a name never opens a file.
 
+    own  the text of a profile in YAML; the name is then only what it is called
     Raises: NotFound with the names there are, ProfileInvalid.
     """
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        return load_profile(Path(name))
+    if own:
+        given = parse_profile(own, name=name)
+        ensure(
+            given.kind == kind,
+            ProfileInvalid(
+                f"{name} is a profile for {given.kind}, not for {kind}.", field="profile", remedy=f"Say kind: {kind}."
+            ),
+        )
+        return given
     found = load_profiles(FOLDER).get(name or f"topline-{kind}")
     if found is None or found.kind != kind:
         raise NotFound(

@@ -6,6 +6,7 @@ from typing import Any
 
 from topline.books import actions as books
 from topline.connect import actions as connect
+from topline.connect import queue
 from topline.flows import daily, reminders
 from topline.kernel.outbox import Handler
 from topline.team.queries import system_actor
@@ -18,9 +19,10 @@ def seal_books(payload: dict[str, Any]) -> None:
 
 
 def run_import(payload: dict[str, Any]) -> None:
-    """Write a checked file, chunk by chunk; a chunk that fails leaves the ones before it."""
-    while connect.run_import(actor=system_actor("worker"), batch_id=int(payload["batch_id"])):
-        pass
+    """Write the next chunk of a checked file and ask for the one after it; a chunk that fails leaves the ones before it."""
+    batch_id = int(payload["batch_id"])
+    if connect.run_import(actor=system_actor("worker"), batch_id=batch_id):
+        queue.ask_for_chunk(batch_id)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
 from django.http import HttpResponse
 from openpyxl import Workbook
 
@@ -14,12 +14,12 @@ from topline.kernel.money import to_major
 from topline.ui.tables import Column
 
 MAX_ROWS = 100_000
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: full-width = + - @
 
 
 def harmless(text: str) -> str:
-    """Text that a spreadsheet will show and not run: a quote in front of what begins like a formula."""
-    return "'" + text if text.startswith(_DANGEROUS) else text
+    """Text that a spreadsheet will show and not run: a quote in front of what begins like a formula, blanks aside."""
+    return "'" + text if text.startswith(_DANGEROUS) or text.lstrip().startswith(_DANGEROUS) else text
 
 
 def export(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, name: str, form: str) -> HttpResponse:
@@ -27,7 +27,7 @@ def export(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, name
 
     rows  at most MAX_ROWS dictionaries with the columns' keys
     """
-    head = [c.label for c in columns]
+    head = [harmless(c.label) for c in columns]
     body = [[_cell(row, c) for c in columns] for row in rows[:MAX_ROWS]]
     if form == "xlsx":
         book = Workbook(write_only=True)
@@ -38,12 +38,9 @@ def export(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, name
         book.save(buffer)
         content, kind = buffer.getvalue(), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     else:
-        frame = pl.DataFrame(
-            [[None if v is None else str(v) for v in line] for line in body] or [],
-            schema=dict.fromkeys(head, pl.String),
-            orient="row",
-        )
-        content, kind = frame.write_csv().encode("utf-8-sig"), "text/csv; charset=utf-8"
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([head, *body])  # headings may be empty or alike
+        content, kind = text.getvalue().encode("utf-8-sig"), "text/csv; charset=utf-8"
     response = HttpResponse(content, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
     return response

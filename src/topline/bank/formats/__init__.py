@@ -7,7 +7,7 @@ from collections.abc import Callable
 from topline.bank.formats import bai2, camt, coda, mt940, norma43, ofx, tabular
 from topline.bank.formats.detect import detect
 from topline.bank.formats.model import NotThisFormat, Statement, StatementEntry, StatementRefused, check_balance
-from topline.engine.sheets.profile import DateOrder, DecimalMark
+from topline.engine.sheets.profile import DateOrder, DecimalMark, Profile
 from topline.engine.sheets.typed import EARLIEST, LATEST
 from topline.kernel.errors import DomainError
 
@@ -31,7 +31,7 @@ def read_statements(
     *,
     name: str = "",
     currency: str | None = None,
-    profile: str = "",
+    profile: str | Profile = "",
     date_order: DateOrder | None = None,
     decimal_mark: DecimalMark | None = None,
 ) -> list[Statement]:

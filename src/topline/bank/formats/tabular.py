@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from topline.bank.formats.model import Statement, StatementEntry, StatementRefused
-from topline.engine.sheets import Profile, Sheet, Typed, load_profile, load_profiles, read_sheet, typed
+from topline.engine.sheets import Profile, Sheet, Typed, load_profiles, read_sheet, typed
 from topline.engine.sheets.profile import DateOrder, DecimalMark
 from topline.engine.sheets.typed import find_header
 from topline.kernel import money
@@ -29,14 +29,14 @@ def read(
     content: bytes,
     *,
     name: str = "",
-    profile: str = "",
+    profile: str | Profile = "",
     currency: str | None = None,
     date_order: DateOrder | None = None,
     decimal_mark: DecimalMark | None = None,
 ) -> list[Statement]:
     """A sheet of bank movements as one statement per currency.
 
-    profile   id of a profile, or a YAML file; "" tries all and takes the one that recognises most columns
+    profile   a profile or the id of one of ours; "" tries all and takes the one that recognises most columns
     currency  of amounts where the sheet names none; date_order, decimal_mark  instead of the profile's
     Opening and closing come from the running balances (or, where there are none, from the cells that the profile names); every
     balance that the sheet gives must follow from the one before it.
@@ -214,9 +214,9 @@ def _with_amount(rows: pl.DataFrame, using: Profile) -> pl.DataFrame:
     return rows.filter(pl.col("amount").is_not_null())
 
 
-def _chosen(profile: str) -> Profile:
-    if profile.endswith((".yaml", ".yml")) and Path(profile).is_file():
-        return load_profile(Path(profile))
+def _chosen(profile: str | Profile) -> Profile:
+    if isinstance(profile, Profile):
+        return profile
     found = load_profiles(FOLDER).get(profile)
     if found is None:
         raise StatementRefused(

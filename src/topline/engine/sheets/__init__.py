@@ -5,8 +5,19 @@ what and how amounts and days are written; `typed` makes a frame of money, days 
 row, column, one sentence and its cure. Nothing is guessed silently.
 """
 
-from topline.engine.sheets.profile import Column, Profile, load_profile, load_profiles
+from topline.engine.sheets.profile import Column, Profile, load_profile, load_profiles, parse_profile
 from topline.engine.sheets.reader import Sheet, SheetRefused, read_sheet
 from topline.engine.sheets.typed import Typed, typed
 
-__all__ = ["Column", "Profile", "Sheet", "SheetRefused", "Typed", "load_profile", "load_profiles", "read_sheet", "typed"]
+__all__ = [
+    "Column",
+    "Profile",
+    "Sheet",
+    "SheetRefused",
+    "Typed",
+    "load_profile",
+    "load_profiles",
+    "parse_profile",
+    "read_sheet",
+    "typed",
+]

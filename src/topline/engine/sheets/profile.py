@@ -76,23 +76,35 @@ def load_profile(path: Path) -> Profile:
 
     Raises: ProfileInvalid with the file, the key and what is allowed.
     """
-    found = _read(path)
+    return parse_profile(_text(path), name=path.name)
+
+
+def parse_profile(text: str, *, name: str) -> Profile:
+    """The one profile that a text in YAML holds; `name` is how refusals call it. Raises: as load_profile."""
+    found = _parsed(text, name)
     if len(found) != 1:
-        raise ProfileInvalid(f"{path.name} holds {len(found)} profiles, not one.", field="profile")
+        raise ProfileInvalid(f"{name} holds {len(found)} profiles, not one.", field="profile")
     return found[0]
 
 
 @cache
 def load_profiles(folder: Path) -> dict[str, Profile]:
     """All profiles of a folder by id; a file may hold several, parted by `---`. Raises: ProfileInvalid."""
-    return {profile.id: profile for path in sorted(folder.glob("*.yaml")) for profile in _read(path)}
+    return {profile.id: profile for path in sorted(folder.glob("*.yaml")) for profile in _parsed(_text(path), path.name)}
 
 
-def _read(path: Path) -> list[Profile]:
+def _text(path: Path) -> str:
     try:
-        return [_profile(raw, path.name) for raw in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise ProfileInvalid(f"{path.name} is not YAML: {error}.", field="profile") from error
+
+
+def _parsed(text: str, name: str) -> list[Profile]:
+    try:
+        return [_profile(raw, name) for raw in yaml.safe_load_all(text)]
+    except yaml.YAMLError as error:
+        raise ProfileInvalid(f"{name} is not YAML: {error}.", field="profile") from error
 
 
 def _profile(raw: Any, name: str) -> Profile:
