@@ -1,4 +1,4 @@
-"""The Today page and the list of customers through the real server, 16 at a time."""
+"""The Today page, the list of customers and the collector's day through the real server, 16 at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ def run() -> list[tuple[str, str]]:
     try:
         cookie = sign_in(port)
         rows = []
-        for label, path in (("Today", "/?as_of=2026-01-15"), ("customers", "/customers/")):
+        for label, path in (
+            ("Today", "/?as_of=2026-01-15"),
+            ("customers", "/customers/"),
+            ("Collections", "/collections/?as_of=2026-01-15"),
+        ):
             get(port, path, cookie)  # warm
             single = sorted(get(port, path, cookie) for _ in range(5))
             with ThreadPoolExecutor(CONNECTIONS) as pool:

@@ -187,6 +187,16 @@ def test_whoever_may_only_read_sees_no_keys(owner, desk):
     assert auditor.post(at(desk.big) + "call/", {}).status_code == 403
 
 
+def test_programs_read_the_same_list(owner, desk):
+    from topline.kernel.actor import Actor
+
+    maker = Actor(key=f"member:{desk.clara}", permissions=frozenset({"team.create_token"}))
+    secret = team.create_token(actor=maker, name="t", scopes=["collections.*"])
+    found = Client().get("/api/v1/worklist", {"limit": 2}, headers={"Authorization": f"Bearer {secret}"}).json()
+    assert [row["customer"] for row in found["items"]] == ["Big", "Middle"]
+    assert (found["total"], found["currency"], found["as_of"]) == (3, "EUR", "2026-04-20")
+
+
 def test_interest_and_compensation_follow_the_law_of_the_companys_country(owner, entity, desk):
     page = desk.browser.get(at(desk.small)).content.decode()
     assert "May be claimed" not in page

@@ -112,7 +112,7 @@ READS = [  # noun of the API: permission
     ("customers", "market.view"), ("customers/1", "market.view"), ("duplicates", "market.view"),
     ("invoices", "billing.view"), ("invoices/1", "billing.view"),
     ("payments", "receivables.view"), ("payments/1", "receivables.view"), ("allocations", "receivables.view"), ("allocations/1", "receivables.view"),
-    ("contacts", "collections.view"), ("promises", "collections.view"), ("disputes", "collections.view"), ("payment-plans", "collections.view"),
+    ("worklist", "collections.view"), ("contacts", "collections.view"), ("promises", "collections.view"), ("disputes", "collections.view"), ("payment-plans", "collections.view"),
     ("reminders", "collections.view"),
     ("match-proposals", "receivables.view"), ("aging", "receivables.view"), ("customers/1/statement", "receivables.view"),
     ("bank-accounts", "bank.view"), ("bank-accounts/balances", "bank.view"), ("bank-accounts/1", "bank.view"), ("statements", "bank.view"), ("statement-lines", "bank.view"),

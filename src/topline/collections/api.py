@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from ninja import Query
 from pydantic import Field
 
 from topline.books import queries as books
-from topline.collections import actions, reminders, timing
+from topline.collections import actions, reminders, timing, worklist
 from topline.collections.models import Contact, Dispute, PaymentPlan, Promise, Reminder
+from topline.kernel import clock
 from topline.ui.wire import (
     MAX_ROWS,
     Asked,
@@ -81,6 +83,12 @@ REMINDER = [
 CONTACT = ["id", "entity_id", "customer_id", "channel", "outcome", "person", "note", "occurred_on", "recorded_at", "actor_key"]
 Text = Annotated[str, Field(max_length=4_000)]
 Note = Annotated[str, Field(max_length=300)]
+
+
+class WorklistAsked(OfCompany):
+    as_of: Day | None = None
+    show: Literal["today", "waiting", "all"] = "today"
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 200
 
 
 class LoggedContact(Body):
@@ -196,6 +204,17 @@ class Answer(Body):
     message_id: Annotated[str, Field(min_length=1, max_length=200)]
     text: Text
     is_bounce: Flag = False
+
+
+@room.reads("/worklist", "collections.view")
+def read_worklist(request: Caller, asked: Query[WorklistAsked]) -> Any:
+    """Whom to act on, best first, with what a call is expected to gain; or who waits, and why. Amounts in the company's currency."""
+    entity = books.entity(asked.company or None)
+    as_of = asked.as_of or clock.today(entity.time_zone)
+    found = worklist.worklist(entity=entity, as_of=as_of)
+    wanted = {"today": pl.col("waits") == "", "waiting": pl.col("waits") != "", "all": pl.lit(value=True)}[asked.show]
+    chosen = found.filter(wanted)
+    return {"as_of": as_of, "currency": entity.currency, "total": chosen.height, "items": chosen.head(asked.limit).to_dicts()}
 
 
 @room.reads("/contacts", "collections.view", Page)

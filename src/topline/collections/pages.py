@@ -36,7 +36,7 @@ LIST = [
     Column("customer", "Customer", sort="customer", link="url"), Column("gain_minor", "Gain", "money", sort="gain_minor"), Column("overdue_minor", "Overdue", "money", sort="overdue_minor"),
     Column("open_minor", "Open", "money", sort="open_minor"), Column("oldest_days", "Oldest", "integer", sort="oldest_days"), Column("step", "Next step"), Column("why", "Why", "sentence"),
     Column("expected_on", "Expected", "date", sort="expected_on"), Column("promised_on", "Promised", "date", sort="promised_on"),
-    Column("disputed_minor", "Disputed", "money", sort="disputed_minor"), Column("contacted_on", "Last contact", "date", sort="contacted_on"), Column("owner", "Owner", sort="owner"),
+    Column("disputed_minor", "Disputed", "money", sort="disputed_minor"), Column("contacted_on", "Last contact", "date", sort="contacted_on"),
 ]  # fmt: skip
 ITEMS = [
     Column("number", "Document", link="url"), Column("due_on", "Due", "date"), Column("late_days", "Days late", "integer"), Column("open_minor", "Open", "money"), Column("currency", ""),
@@ -78,7 +78,7 @@ def day_list(request: Asked) -> HttpResponse:
     query = _carried(request)
     shown = [
         {**r, "currency": entity.currency, "why": worklist.why(r, entity.currency), "url": reverse("collections:workspace", args=[r["customer_id"]]) + query,
-         "owner": r["owner"] or "nobody"}
+         "disputed_minor": r["disputed_minor"] or None}
         for r in found.slice(start, size).to_dicts()
     ]  # fmt: skip
     if state.export:
@@ -303,17 +303,19 @@ def _act(request: Asked, customer_id: int, name: str) -> HttpResponse:
 
 
 def _verbs(request: Asked, entity: Entity, found: Debt) -> Iterator[dict[str, Any]]:
-    """The verbs that the actor may use, each with its form."""
+    """The verbs that the actor may use, each with its form; the one that the next step asks for is first among equals."""
+    wanted = "remind" if found.row and found.row["step"].startswith("Send the") else "call"
     for verb in VERBS.values():
         if request.actor.may(verb.permission):
+            button = "Release" if verb.name == "hold" and found.customer.customer.is_on_hold else verb.button
             form = _form(verb, entity, found, None)
-            is_release = verb.name == "hold" and found.customer.customer.is_on_hold
             yield {
                 "name": verb.name,
                 "key": verb.key,
                 "label": _label(verb, found),
-                "button": "Release" if is_release else verb.button,
+                "button": button,
                 "form": form,
+                "is_wanted": verb.name == wanted,
             }
 
 

@@ -7,8 +7,8 @@ fact changes. The list itself is made anew after every change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
@@ -56,11 +56,15 @@ class Morning:
     book: Book
     forecast: Forecast
     told: pl.DataFrame
+    explained: dict[int, str] = field(default_factory=dict)
 
-    def reasons(self, invoice_ids: Iterable[int]) -> dict[int, str]:
-        """Why invoices are expected on their days, a sentence each. Work: three forecasts of these invoices."""
-        found = explain(self.model, self.book, self.forecast, invoice_ids=list(invoice_ids))
-        return {row["invoice_id"]: "; ".join(row["reasons"]) for row in found.iter_rows(named=True)}
+    def reasons(self, invoice_ids: Sequence[int]) -> dict[int, str]:
+        """Why invoices are expected on their days, a sentence each. Work: three forecasts of those that nobody asked about before."""
+        if fresh := [i for i in invoice_ids if i not in self.explained]:
+            found = explain(self.model, self.book, self.forecast, invoice_ids=fresh)
+            told = {row["invoice_id"]: "; ".join(row["reasons"]) for row in found.iter_rows(named=True)}
+            self.explained.update(dict.fromkeys(fresh, "") | told)
+        return {i: self.explained[i] for i in invoice_ids}
 
 
 def morning(*, entity_id: int, as_of: date) -> Morning:
