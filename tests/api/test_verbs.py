@@ -261,6 +261,28 @@ def test_every_action_has_a_verb_or_is_named_as_left_to_a_person():
     assert offered <= rooms
 
 
+def test_a_case_is_opened_weighed_chosen_and_closed(api, entity, customer, invoice, make_member):
+    clerk = make_member("Collections")
+    result(api.post("/areas/collections", {"owner_id": clerk.pk, "deputy_id": None}))
+    case = result(api.post("/cases", {"customer_id": customer, "on": "2026-04-01"}))
+    assert ok(api.get(f"/cases/{case}"))["debt_minor"] == 11_900
+    weighed = ok(api.get(f"/cases/{case}/options", as_of="2026-04-01"))
+    assert len(weighed["options"]) == 17 and weighed["best"][0] in {o["option"] for o in weighed["options"]}
+    refused = api.post(f"/cases/{case}/assumptions", {"options": {"settlement": {"share_percent": 120}}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "impossible_assumption")
+    result(
+        api.post(f"/cases/{case}/assumptions", {"options": {"settlement": {"share_percent": 90}}, "facts": {"is_insured": True}})
+    )
+    result(api.post(f"/cases/{case}/choose", {"option": "settlement", "on": "2026-04-01"}))
+    refused = api.post(f"/cases/{case}/approve", {"on": "2026-04-01"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "approved_by_the_same_person")
+    result(api.post(f"/cases/{case}/refuse", {"on": "2026-04-01", "reason": "Call first"}))
+    result(api.post(f"/cases/{case}/choose", {"option": "channel", "on": "2026-04-01"}))
+    assert {s["assignee_id"] for s in ok(api.get(f"/cases/{case}"))["steps"]} == {clerk.pk}
+    result(api.post(f"/cases/{case}/close", {"on": "2026-04-02", "note": "Test"}))
+    assert [c["state"] for c in items(api.get("/cases"))] == ["closed"]
+
+
 def test_a_retry_answers_the_same_and_changes_nothing(api, customer):
     body = {"payments": [{"customer_id": customer, "currency": "EUR", "amount_minor": 500, "received_on": "2026-03-20"}]}
     first, again = (api.post("/payments", body, key="pay-1") for _ in range(2))

@@ -12,6 +12,7 @@ from django.test import Client
 from topline.bank import actions as bank
 from topline.billing import actions as billing
 from topline.books import actions as books
+from topline.cases import actions as cases
 from topline.connect import actions as connect
 from topline.team import actions as team
 from topline.team.models import Member
@@ -62,9 +63,10 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     ledger = pl.DataFrame(books.queries.trial_balance(entity_id=entity.pk, as_of=date(2026, 3, 31)))
     codes = ledger["code"].to_list()
     entry = books.post_entry(actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 2, 2), memo="By hand", debit=codes[0], credit=codes[1], amount_minor=5_00, currency="EUR")  # fmt: skip
+    case = cases.open_case(actor=owner, entity_id=entity.pk, customer_id=globex, on=date(2026, 3, 31))
     return SimpleNamespace(
         entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
-        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, ledger_account=int(ledger["account_id"][0]),
+        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]),
     )  # fmt: skip
 
 
@@ -80,5 +82,5 @@ def addresses(acme) -> list[str]:
         "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
         "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
-        "/team/tasks/", "/team/audit/", "/team/account/",
+        "/cases/", f"/cases/{a.case}/", f"/cases/new/?customer={a.initech}", "/team/tasks/", "/team/audit/", "/team/account/",
     ]  # fmt: skip

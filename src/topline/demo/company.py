@@ -17,6 +17,7 @@ from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.books.models import Entity
+from topline.cases import actions as cases
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.demo import script
@@ -258,6 +259,11 @@ class _Play:
             snoozed_until=end + timedelta(days=3),
             note="Accounts payable is away until Friday",
         )
+        big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
+        cases.open_case(**told, customer_id=big, on=end)
+        smaller = next(row["customer_id"] for row in one_each if row["customer_id"] != big)
+        case = cases.open_case(**told, customer_id=smaller, on=end)
+        cases.choose_strategy(actor=self.actor, case_id=case, option="diagnose", on=end)
         reminders.plan_reminders(**told, as_of=end)
         outlook.freeze_forecast(**told, as_of=end)
 
