@@ -261,6 +261,21 @@ def test_every_action_has_a_verb_or_is_named_as_left_to_a_person():
     assert offered <= rooms
 
 
+def test_a_discount_is_offered_written_taken_and_withdrawn(api, entity, customer, invoice, payment):
+    wanted = {"offers": [{"invoice_id": invoice, "discount_minor": 238}], "valid_until": "2026-03-25", "on": "2026-03-02"}
+    (made,) = items(api.post("/offers", wanted))
+    assert made["costs_ppm"] > 0
+    again = api.post("/offers", wanted, key="again")
+    assert (again.status_code, again.json()["code"]) == (409, "offer_stands")
+    result(api.post(f"/offers/{made['offer_id']}/send", {"on": "2026-03-02"}))
+    assert items(api.get("/reminders"))[0]["state"] == "held"
+    taken = items(api.post(f"/offers/{made['offer_id']}/take", {"payment_id": payment, "on": "2026-03-20"}))
+    assert {t["kind"]: t["amount_minor"] for t in taken} == {"payment": 11_662, "discount": 238}
+    assert [o["state"] for o in items(api.get("/offers", as_of="2026-03-20"))] == ["taken"]
+    assert ok(api.get("/cash-offers", as_of="2026-03-02"))["offers"] == []
+    assert result(api.post(f"/offers/{made['offer_id']}/withdraw")) == made["offer_id"]
+
+
 def test_a_case_is_opened_weighed_chosen_and_closed(api, entity, customer, invoice, make_member):
     clerk = make_member("Collections")
     result(api.post("/areas/collections", {"owner_id": clerk.pk, "deputy_id": None}))

@@ -20,7 +20,7 @@ from topline.kernel.actions import PermissionMissing
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
-from topline.receivables.models import Allocation
+from topline.receivables.models import Allocation, DiscountOffer
 from topline.team import actions as team
 from topline.team.models import Task
 from topline.team.roles import permissions_of
@@ -231,6 +231,14 @@ def test_what_gives_up_money_waits_for_a_second_person_who_is_another(owner, ant
     assert (case.state, case.approved_by_key, Task.objects.count()) == ("working", anton.key, 2)
     with pytest.raises(IntegrityError), transaction.atomic():
         type(case).objects.filter(pk=opened).update(approved_by_key=case.chosen_by_key)
+
+
+def test_an_approved_settlement_is_an_offer_on_each_invoice_that_ends_on_a_day(owner, anton, opened, debt):
+    choose(owner, opened, "settlement")
+    assert not DiscountOffer.objects.exists()
+    actions.approve_strategy(actor=anton, case_id=opened, on=TODAY)
+    made = DiscountOffer.objects.get()
+    assert (made.invoice_id, made.discount_minor, made.valid_until) == (debt["large"], 59_500_00, TODAY + timedelta(days=10))
 
 
 def test_a_refusal_says_why_and_opens_the_choice_again(owner, anton, opened):

@@ -79,7 +79,7 @@ def addresses(acme) -> list[str]:
         f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
         f"/customers/{a.globex}/statement/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",
         f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", f"/payments/{a.partly}/",
-        "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month",
+        "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
         "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
         "/cases/", f"/cases/{a.case}/", f"/cases/new/?customer={a.initech}", "/team/tasks/", "/team/audit/", "/team/account/",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 
 from topline.cases import queries
+from topline.collections.models import Reminder
+from topline.receivables.models import DiscountOffer
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +66,26 @@ def test_a_refusal_is_shown_with_its_reason(browser, sign_in, acme):
     browser.post(page + "choose/", {"option": "settlement"})
     sign_in("Approver").post(page + "refuse/", {"reason": "Call them first"})
     assert "Call them first" in text(browser.get(page))
+
+
+def test_offers_are_made_written_and_withdrawn_on_their_page(browser, acme):
+    page = text(browser.get("/cash/offers/"))
+    assert "None yet" in page and "/cash/offers/" in text(browser.get("/cash/"))
+    day = date.today() + timedelta(days=5)
+    offer = {"offer": f"{acme.late}:500:{day + timedelta(days=20)}", "valid_until": str(day)}
+    made = browser.post("/cash/offers/make/", {**offer, "write": "1"}, follow=True)
+    assert "1 offers stand" in text(made) and "running" in text(made)
+    assert Reminder.objects.get().state == "held" and "5.00 EUR" in Reminder.objects.get().body
+    number = made.context["made"][0]["id"] if made.context else DiscountOffer.objects.get().pk
+    assert "written to the customer before" in text(browser.post(f"/cash/offers/{number}/write/", follow=True))
+    assert "withdrawn" in text(browser.post(f"/cash/offers/{number}/withdraw/", follow=True))
+    for wrong, sentence in (
+        ({**offer, "valid_until": "2020-01-01"}, "is past already"), ({**offer, "valid_until": "soon"}, "is no day"), ({"offer": "1:2"}, "That is no offer"),
+        ({}, "No offer is ticked"),
+    ):  # fmt: skip
+        assert sentence in text(browser.post("/cash/offers/make/", wrong))
+    for query in ("yearly=x", "yearly=0", "yearly=nan", "taken=0", "taken=101"):
+        assert browser.get(f"/cash/offers/?{query}").status_code == 422
 
 
 def test_roles_without_money_do_not_see_cases(sign_in, acme):

@@ -16,6 +16,7 @@ from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ensure
 from topline.market.models import Customer
 from topline.receivables import actions as receivables
+from topline.receivables import offers
 from topline.team import actions as team
 from topline.team.models import Area, Member
 from topline.timeline import actions as timeline
@@ -144,9 +145,11 @@ def choose_strategy(*, actor: Actor, case_id: int, option: str, on: date) -> int
 
 @action("cases.approve_strategy")
 def approve_strategy(*, actor: Actor, case_id: int, on: date) -> int:
-    """Agree to a strategy that somebody else chose; its steps begin, a write-off is booked. Returns the case's id.
+    """Agree to a strategy that somebody else chose; its steps begin, a write-off is booked, a settlement's offers are made.
 
-    Raises: NotFound, NotAtThatPoint, SamePerson, PermissionMissing (a write-off needs that permission too).
+    Returns the case's id.
+
+    Raises: NotFound, NotAtThatPoint, SamePerson, PermissionMissing (a write-off or an offer needs its own too), offers.OfferStands.
     """
     case = _locked(case_id)
     _ensure_state(case, {S.WAITING})
@@ -159,6 +162,8 @@ def approve_strategy(*, actor: Actor, case_id: int, on: date) -> int:
     if case.strategy == assumptions.WRITE_OFF:
         still = queries.invoices_of(case_id).filter(pl.col("left_minor") > 0)
         receivables.write_off(actor=actor, invoice_ids=still["invoice_id"].to_list(), on=on, reason=f"Case {case_id}")
+    if case.strategy == assumptions.SETTLEMENT:
+        _offer(case, actor, on)
     _begin(case, actor, on)
     _tell("case_approved", case, actor, on, note=assumptions.catalogue()[case.strategy].name)
     changed("case", case_id, before={"state": "waiting"}, after={"state": "working", "strategy": case.strategy})
@@ -197,6 +202,21 @@ def close_case(*, actor: Actor, case_id: int, on: date, note: str = "") -> int:
     _tell("case_closed", case, actor, on, amount_minor=case.received_minor, note=note.strip())
     changed("case", case_id, after={"state": "closed", "received_minor": case.received_minor, "has_worked": case.has_worked})
     return case_id
+
+
+def _offer(case: Case, actor: Actor, on: date) -> None:
+    """The settlement as offers on its invoices: what is paid by their last day settles them, what comes later does not."""
+    values = assumptions.values_of(case.strategy, case.assumptions, {})
+    still = queries.invoices_of(case.pk).with_columns(
+        discount_minor=(pl.col("left_minor") * (100 - values["share_percent"]) / 100).round(0).cast(pl.Int64)
+    )
+    still = still.filter((pl.col("discount_minor") > 0) & (pl.col("discount_minor") < pl.col("left_minor")))
+    if still.height:
+        expected = queries.evaluate(case, as_of=on).waiting.arrives_on
+        offers.make_offers(
+            actor=actor, offers=still.select("invoice_id", "discount_minor", expected_on=pl.lit(expected, dtype=pl.Date)),
+            valid_until=on + timedelta(days=values["offer_days"]), on=on,
+        )  # fmt: skip
 
 
 def _begin(case: Case, actor: Actor, on: date) -> None:

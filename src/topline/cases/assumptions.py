@@ -14,7 +14,7 @@ from topline.engine.large_debt import Assumption, learned
 from topline.kernel.errors import Invalid, ensure
 
 FILE = Path(__file__).resolve().parent / "options.yaml"
-WAITING, WRITE_OFF = "waiting", "write_off"
+WAITING, SETTLEMENT, WRITE_OFF = "waiting", "settlement", "write_off"
 # what a person may change of an option, with the least and the most that makes sense
 EDITABLE: dict[str, tuple[str, float, float]] = {
     "chance_percent": ("Chance, %", 0, 100),
@@ -36,7 +36,7 @@ FACTS = {
     "is_insured": "A credit insurance covers this customer",
     "is_insolvent": "The customer cannot pay (insolvent)",
 }
-SHARED = {"share_percent": 100.0, "cost_percent": 0.0, "fixed": 0.0, "churn_percent": 0.0, "parts": 1, "every_days": 30, "first_percent": None, "waits": True,
+SHARED = {"share_percent": 100, "cost_percent": 0, "fixed": 0, "churn_percent": 0, "parts": 1, "every_days": 30, "first_percent": None, "waits": True,
           "needs_approval": False, "by": "Nobody"}  # fmt: skip
 
 

@@ -298,7 +298,7 @@ def _half_on(chances: Sequence[tuple[int, float]], as_of: date) -> date | None:
 
 
 def _label(spec: OptionSpec, values: Mapping[str, Any]) -> str:
-    if spec.key == "settlement":
+    if spec.key == assumptions.SETTLEMENT:
         return f"Settlement at {100 - values['share_percent']:g} % off"
     return f"Payment plan in {values['parts']} parts" if spec.key == "plan" else spec.name
 

@@ -38,6 +38,7 @@ KINDS: dict[str, MilestoneKind] = {
     "payment_returned": MilestoneKind("Payment returned by the bank", "cash", visible_to_customer=True, tone="bad"),
     "payment_refunded": MilestoneKind("Payment refunded", "cash", visible_to_customer=True),
     "customer_contacted": MilestoneKind("Contact", "collections"),
+    "discount_offered": MilestoneKind("Discount offered", "collections", visible_to_customer=True),
     "payment_promised": MilestoneKind("Payment promised", "collections", visible_to_customer=True),
     "promise_kept": MilestoneKind("Promise kept", "collections", tone="good"),
     "promise_broken": MilestoneKind("Promise broken", "collections", tone="bad"),

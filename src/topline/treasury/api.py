@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from ninja import Query
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.treasury import actions, outlook, queries
+from topline.treasury import actions, offers, outlook, queries
 from topline.treasury.models import PayPlan, PlannedOutflow
 from topline.ui.wire import (
     MAX_ROWS,
@@ -58,6 +59,11 @@ class ForecastAsked(OfCompany):
 
 class OutlookAsked(OfCompany):
     as_of: Day | None = None
+
+
+class OffersWanted(OutlookAsked):
+    yearly_percent: Annotated[int, Field(ge=1, le=1000)] = int(offers.YEARLY_PERCENT)
+    taken_percent: Annotated[int, Field(ge=1, le=100)] = offers.TAKEN_PERCENT
 
 
 class Freeze(Body):
@@ -115,6 +121,20 @@ def cash_outlook(request: Caller, asked: Query[OutlookAsked]) -> Any:
     entity = books.entity(asked.company or None)
     found = outlook.outlook(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
     return {**asdict(found), "trust": found.trust}
+
+
+@room.reads("/cash-offers", "treasury.view")
+def cash_offers(request: Caller, asked: Query[OffersWanted]) -> Any:
+    """The cheapest early-payment offers that cover the next payroll at risk, each with its yearly cost."""
+    entity = books.entity(asked.company or None)
+    day = asked.as_of or clock.today(entity.time_zone)
+    found = offers.suggest(
+        entity=entity, as_of=day, yearly_percent=Decimal(asked.yearly_percent), taken_percent=asked.taken_percent
+    )
+    return {
+        "payroll": asdict(found.payroll) if found.payroll else None, "percent": found.percent, "needed_minor": found.needed_minor, "pay_by": found.pay_by,
+        "gain_minor": found.gain_minor, "cost_minor": found.cost_minor, "offers": found.chosen.to_dicts(),
+    }  # fmt: skip
 
 
 @room.does("/forecasts/freeze", "treasury.freeze_forecast")
