@@ -207,9 +207,11 @@ def test_an_option_cannot_apply_for_a_reason(key, debt, facts, reason):
 
 
 def test_a_strategy_without_approval_begins_with_its_steps_owned_and_dated(owner, opened):
+    before = row(weigh(opened), "executive")
     choose(owner, opened, "executive")
     case = queries.case(opened)
-    assert (case.state, case.strategy, case.expected_on) == ("working", "executive", TODAY + timedelta(days=14))
+    assert TODAY < before.arrives_on < row(weigh(opened), "legal").arrives_on
+    assert (case.state, case.strategy, case.expected_on) == ("working", "executive", before.arrives_on)
     steps = queries.steps_of(opened)
     assert [(s.task.due_on - TODAY).days for s in steps] == [1, 3, 4]
     assert {(s.task.about_kind, s.task.about_id, s.task.assignee.name) for s in steps} == {("case", opened, "Clara")}

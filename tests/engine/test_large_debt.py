@@ -20,6 +20,13 @@ def test_a_way_brings_half_by_its_days_and_what_it_fails_to_bring_comes_as_by_wa
     assert (worth.by_need_minor, worth.expected_minor, worth.value_minor) == (420, 700, 700)
 
 
+def test_what_comes_on_top_of_waiting_is_never_later_than_waiting():
+    option = large_debt.as_option(Assumption("call", 0.4, 20, adds=True), waiting=WAITING)
+    by = large_debt.expected_by(option, debt_minor=1000, days=[9, 10, 20, 40])
+    assert by == [0, 280, 440, 700]  # 1 - 0.9 x 0.8, 1 - 0.7 x 0.8, 1 - 0.6 x 0.5
+    assert option.otherwise == ()
+
+
 def test_what_is_given_away_does_not_come_by_waiting():
     option = large_debt.as_option(Assumption("agency", 0.6, 60, cost_percent=25, waits=False), waiting=WAITING)
     assert large_debt.expected_by(option, debt_minor=1000, days=[40, 1000]) == [112, 450]
@@ -32,10 +39,10 @@ def test_a_plan_comes_in_parts_and_an_advance_takes_the_larger_part_first():
 
 
 @given(
-    chance=st.floats(0, 1), days=st.integers(0, 200), parts=st.integers(1, 6), share=st.floats(0, 1), by=st.integers(0, 400), waits=st.booleans()
+    chance=st.floats(0, 1), days=st.integers(0, 200), parts=st.integers(1, 6), share=st.floats(0, 1), by=st.integers(0, 400), waits=st.booleans(), adds=st.booleans()
 )  # fmt: skip
-def test_outcomes_are_a_distribution_whose_mean_is_what_is_expected(chance, days, parts, share, by, waits):
-    assumed = Assumption("x", chance, days, share=share, parts=parts, waits=waits)
+def test_outcomes_are_a_distribution_whose_mean_is_what_is_expected(chance, days, parts, share, by, waits, adds):
+    assumed = Assumption("x", chance, days, share=share, parts=1 if adds else parts, waits=waits, adds=adds)
     found = large_debt.outcomes(assumed, debt_minor=1_000_000, by_day=by, waiting=WAITING)
     assert sum(p for p, _ in found) == pytest.approx(1)
     assert all(p >= 0 for p, _ in found)

@@ -46,7 +46,7 @@ def payroll(owner, entity, amount):
 
 def test_what_a_payroll_lacks_is_brought_by_the_cheapest_offers(owner, entity, company):
     payroll(owner, entity, 110_000)
-    found = offers.suggest(entity=entity, as_of=TODAY)
+    found = offers.suggest(entity=entity, as_of=TODAY, least_percent=Decimal(0))
     assert found.payroll.name == "Payroll" and found.percent < 90 and found.needed_minor > 0
     assert found.pay_by == found.payroll.debit_on - timedelta(days=1)
     assert found.gain_minor >= found.needed_minor
@@ -64,6 +64,15 @@ def test_dearer_money_takes_off_more(owner, entity, company):
     assert dear["discount_minor"] > cheap["discount_minor"] > 0
 
 
+def test_nobody_is_offered_less_than_what_moves_somebody(owner, entity, company):
+    payroll(owner, entity, 110_000)
+    row = offers.suggest(entity=entity, as_of=TODAY, yearly_percent=Decimal(1), least_percent=Decimal(2)).chosen.row(
+        0, named=True
+    )
+    assert row["discount_minor"] == row["amount_minor"] * 2 // 100
+    assert row["yearly_percent"] > 1
+
+
 def test_a_safe_payroll_needs_no_offer(owner, entity, company):
     assert offers.suggest(entity=entity, as_of=TODAY).payroll is None
     payroll(owner, entity, 50_000)
@@ -79,7 +88,7 @@ def test_what_is_disputed_or_offered_already_is_left_out(owner, entity, company)
     assert offers.suggest(entity=entity, as_of=TODAY).candidates == 0
 
 
-@pytest.mark.parametrize("wrong", [{"yearly_percent": Decimal(0)}, {"yearly_percent": Decimal(1001)}, {"taken_percent": 0}, {"taken_percent": 101}])  # fmt: skip
+@pytest.mark.parametrize("wrong", [{"yearly_percent": Decimal(0)}, {"yearly_percent": Decimal(1001)}, {"taken_percent": 0}, {"taken_percent": 101}, {"least_percent": Decimal(100)}])  # fmt: skip
 def test_rates_that_cannot_be_are_refused(owner, entity, wrong):
     with pytest.raises(Invalid):
         offers.suggest(entity=entity, as_of=TODAY, **wrong)

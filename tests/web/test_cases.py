@@ -88,6 +88,11 @@ def test_offers_are_made_written_and_withdrawn_on_their_page(browser, acme):
         assert browser.get(f"/cash/offers/?{query}").status_code == 422
 
 
+def test_terms_with_a_discount_tell_its_yearly_cost(browser, acme, issue):
+    (invoice,) = issue(acme.globex, 100_00, on=date(2026, 1, 1), terms="2/10 net 30")
+    assert "2 % off until 11 Jan, 37.2 % a year" in text(browser.get(f"/invoices/{invoice}/"))
+
+
 def test_roles_without_money_do_not_see_cases(sign_in, acme):
     sales = sign_in("Sales")
     assert {sales.get(a).status_code for a in ("/cases/", f"/cases/{acme.case}/", "/cases/new/?customer=1")} == {403}

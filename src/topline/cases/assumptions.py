@@ -36,7 +36,7 @@ FACTS = {
     "is_insured": "A credit insurance covers this customer",
     "is_insolvent": "The customer cannot pay (insolvent)",
 }
-SHARED = {"share_percent": 100, "cost_percent": 0, "fixed": 0, "churn_percent": 0, "parts": 1, "every_days": 30, "first_percent": None, "waits": True,
+SHARED = {"share_percent": 100, "cost_percent": 0, "fixed": 0, "churn_percent": 0, "parts": 1, "every_days": 30, "first_percent": None, "waits": True, "adds": False,
           "needs_approval": False, "by": "Nobody"}  # fmt: skip
 
 
@@ -142,6 +142,7 @@ def assumption(key: str, values: Mapping[str, Any], *, unit: int, won: int = 0, 
         fixed_minor=round(values["fixed"] * unit),
         churn=values["churn_percent"] / 100,
         waits=values["waits"],
+        adds=values["adds"],
         needs_approval=values["needs_approval"],
     )
 

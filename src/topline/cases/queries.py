@@ -39,7 +39,7 @@ class Row:
     expected_minor, by_need_minor   expected cash in all, and by the day it is needed
     value_minor    net present value; cost_minor: fees and what is given up; relation_minor: probability to lose the customer x margin
     odds_percent   of the payroll that is looked at; points: against waiting
-    arrives_on     half of what it brings has come by then; learned: what was assumed and what own outcomes made of it
+    arrives_on     half of what is expected has come by then; learned: what was assumed and what own outcomes made of it
     curve          expected cash by the end of each day of CURVE
     """
 
@@ -201,7 +201,7 @@ def evaluate(found: Case, *, as_of: date) -> Evaluation:
             expected_minor=worth.expected_minor, by_need_minor=worth.by_need_minor, value_minor=worth.value_minor,
             cost_minor=assumed.fixed_minor + given_up, relation_minor=round(assumed.churn * margin),
             odds_percent=odds, points=None if odds is None or base is None else odds - base,
-            arrives_on=_half_on(option.arrives, as_of), learned=_learned(values, *outcomes.get(spec.key, (0, 0))),
+            arrives_on=_half_on(option, as_of), learned=_learned(values, *outcomes.get(spec.key, (0, 0))),
             curve=tuple(large_debt.expected_by(option, debt_minor=debt.amount_minor, days=CURVE)),
         )  # fmt: skip
 
@@ -287,11 +287,13 @@ def _odds(at: outlook.Standing, outcomes: list[tuple[float, int]]) -> int:
     return min(99, max(1, round(100 * share)))
 
 
-def _half_on(chances: Sequence[tuple[int, float]], as_of: date) -> date | None:
-    """The day by which half of what comes at all has come."""
-    half, reached = sum(p for _, p in chances) / 2, 0.0
-    for day, p in sorted(chances):
-        reached += p
+def _half_on(option: options.Option, as_of: date) -> date | None:
+    """The day by which half of what is expected has come."""
+    share, left = option.share * (1 - option.cost_percent / 100), 1 - sum(p for _, p in option.arrives)
+    cash = [*((d, p * share) for d, p in option.arrives), *((d, p * left) for d, p in option.otherwise)]
+    half, reached = sum(part for _, part in cash) / 2, 0.0
+    for day, part in sorted(cash):
+        reached += part
         if half and reached >= half - 1e-12:
             return as_of + timedelta(days=day)
     return None
@@ -327,7 +329,8 @@ def _reasons(found: Evaluation) -> list[str]:
             f"By {_day(found.need_on)} it is expected to bring {say(best.by_need_minor)}; waiting brings {say(waiting.by_need_minor)}."
         )
     if payroll and best.odds_percent is not None and best is not waiting:
-        told.append(f"{payroll.name} is then covered in {best.odds_percent} of 100 futures instead of {found.odds_percent}.")
+        odds = f"covered in {best.odds_percent} of 100 futures instead of {found.odds_percent}"
+        told.append(f"{payroll.name} is then {odds}." if best.points else f"It does not come in time to help {payroll.name}.")
     why = f"because {payroll.name} is at risk" if payroll and found.is_at_risk else "the rate of the credit line"
     told.append(f"Cash is counted at {found.yearly_percent:g} % a year, {why}.")
     if best.spec.needs_approval:

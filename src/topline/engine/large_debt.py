@@ -33,6 +33,7 @@ class Assumption:
     parts         payments in which it comes, every_days apart; first: share of the first one, None for equal parts
     cost_percent  of what is received; fixed_minor: in any case; churn: probability that the customer leaves because of it
     waits         whether what it does not bring may still come as if one had waited
+    adds          whether it comes on top of waiting: the money comes by whichever of the two is sooner
     """
 
     key: str
@@ -46,6 +47,7 @@ class Assumption:
     fixed_minor: int = 0
     churn: float = 0.0
     waits: bool = True
+    adds: bool = False
     needs_approval: bool = False
 
     @property
@@ -61,12 +63,17 @@ class Assumption:
 
 
 def as_option(assumed: Assumption, *, waiting: Chances = ()) -> Option:
-    """The assumption as an option that `options.evaluated` can weigh: probability by day, in parts by their share."""
+    """The assumption as an option that `options.evaluated` can weigh: probability by day, in parts by their share.
+
+    What adds to waiting comes by the sooner of the two: P(by t) = 1 - (1 - option by t) (1 - waiting by t).
+    """
     arrives = tuple(
         (round(assumed.days * stretch) + later, assumed.chance * part * share)
         for later, share in assumed.pieces()
         for stretch, part in SPREAD
     )
+    if assumed.adds:
+        arrives = _sooner(arrives, waiting)
     return Option(
         assumed.key,
         arrives,
@@ -74,9 +81,19 @@ def as_option(assumed: Assumption, *, waiting: Chances = ()) -> Option:
         cost_percent=assumed.cost_percent,
         fixed_minor=assumed.fixed_minor,
         churn=assumed.churn,
-        otherwise=waiting if assumed.waits else (),
+        otherwise=waiting if assumed.waits and not assumed.adds else (),
         needs_approval=assumed.needs_approval,
     )
+
+
+def _sooner(one: Chances, other: Chances) -> Chances:
+    """The day of the sooner of two independent arrivals."""
+    found, before = [], 0.0
+    for day in sorted({d for d, _ in (*one, *other)}):
+        reached = 1 - (1 - sum(p for d, p in one if d <= day)) * (1 - sum(p for d, p in other if d <= day))
+        found.append((day, reached - before))
+        before = reached
+    return tuple(found)
 
 
 def expected_by(option: Option, *, debt_minor: int, days: Sequence[int]) -> list[int]:
@@ -92,6 +109,9 @@ def expected_by(option: Option, *, debt_minor: int, days: Sequence[int]) -> list
 def outcomes(assumed: Assumption, *, debt_minor: int, by_day: int, waiting: Chances = ()) -> list[tuple[float, int]]:
     """What may have come by the end of a day: (probability, minor units); the probabilities add up to 1."""
     whole = debt_minor * assumed.net_share
+    if assumed.adds:
+        p = sum(p for day, p in as_option(assumed, waiting=waiting).arrives if day <= by_day)
+        return [(1 - p, 0), (p, round(whole))]
     found: dict[int, float] = {}
     for stretch, part in SPREAD:
         share = sum(s for later, s in assumed.pieces() if round(assumed.days * stretch) + later <= by_day)

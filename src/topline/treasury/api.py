@@ -64,6 +64,7 @@ class OutlookAsked(OfCompany):
 class OffersWanted(OutlookAsked):
     yearly_percent: Annotated[int, Field(ge=1, le=1000)] = int(offers.YEARLY_PERCENT)
     taken_percent: Annotated[int, Field(ge=1, le=100)] = offers.TAKEN_PERCENT
+    least_percent: Annotated[int, Field(ge=0, le=99)] = int(offers.LEAST_PERCENT)
 
 
 class Freeze(Body):
@@ -129,7 +130,11 @@ def cash_offers(request: Caller, asked: Query[OffersWanted]) -> Any:
     entity = books.entity(asked.company or None)
     day = asked.as_of or clock.today(entity.time_zone)
     found = offers.suggest(
-        entity=entity, as_of=day, yearly_percent=Decimal(asked.yearly_percent), taken_percent=asked.taken_percent
+        entity=entity,
+        as_of=day,
+        yearly_percent=Decimal(asked.yearly_percent),
+        taken_percent=asked.taken_percent,
+        least_percent=Decimal(asked.least_percent),
     )
     return {
         "payroll": asdict(found.payroll) if found.payroll else None, "percent": found.percent, "needed_minor": found.needed_minor, "pay_by": found.pay_by,

@@ -28,7 +28,8 @@ def offers_page(request: Asked) -> HttpResponse:
     entity = company(request)
     today = clock.today(entity.time_zone)
     yearly, taken = _number(request, "yearly", offers.YEARLY_PERCENT), _number(request, "taken", Decimal(offers.TAKEN_PERCENT))
-    found = offers.suggest(entity=entity, as_of=today, yearly_percent=yearly, taken_percent=int(taken))
+    least = _number(request, "least", offers.LEAST_PERCENT)
+    found = offers.suggest(entity=entity, as_of=today, yearly_percent=yearly, taken_percent=int(taken), least_percent=least)
     rows = [{**row, "url": reverse("billing:invoice", args=[row["invoice_id"]])} for row in found.chosen.head(SHOWN).to_dicts()]
     made = receivables.offers(entity.pk, as_of=today, limit=100)
     context = {"found": found, "rows": rows, "home": entity.currency, "made": made, "today": today}

@@ -19,6 +19,7 @@ from topline.treasury import outlook
 
 YEARLY_PERCENT = Decimal(36)  # assumed: what cash is worth when a payroll is at risk, a flat factoring fee of 3 % for 30 days
 TAKEN_PERCENT = 30  # assumed: of those who would not have paid in time, how many take an offer
+LEAST_PERCENT = Decimal(1)  # assumed: for less than this off nobody pays sooner
 SAFE_PERCENT = 90  # a payroll is safe from these odds on
 LOOKED_AT = 300  # largest invoices that are weighed
 
@@ -40,6 +41,7 @@ class Suggestion:
     pay_by: date
     yearly_percent: Decimal
     taken_percent: int
+    least_percent: Decimal
     candidates: int
     chosen: pl.DataFrame
 
@@ -55,12 +57,17 @@ class Suggestion:
 
 
 def suggest(
-    *, entity: Entity, as_of: date, yearly_percent: Decimal = YEARLY_PERCENT, taken_percent: int = TAKEN_PERCENT
+    *,
+    entity: Entity,
+    as_of: date,
+    yearly_percent: Decimal = YEARLY_PERCENT,
+    taken_percent: int = TAKEN_PERCENT,
+    least_percent: Decimal = LEAST_PERCENT,
 ) -> Suggestion:
     """The cheapest offers that bring in expectation what the next payroll at risk lacks.
 
     Each invoice that may be chased, is in the company's currency and expected later than the day is offered what its days are worth
-    at the yearly cost of money. Raises: Invalid (rate or share that cannot be).
+    at the yearly cost of money, and at least the least that moves anybody. Raises: Invalid (rate or share that cannot be).
     """
     ensure(
         0 < yearly_percent <= 1000,
@@ -70,21 +77,35 @@ def suggest(
         0 < taken_percent <= 100,
         Invalid("Between 1 and 100 in 100 take an offer.", field="taken", remedy="Use a share such as 30."),
     )
+    ensure(
+        0 <= least_percent < 100,
+        Invalid("The least discount lies between 0 and less than 100 %.", field="least", remedy="Use a share such as 1."),
+    )
     told = outlook.outlook(entity=entity, as_of=as_of) if outlook.is_quick(entity) else None
     odds = next((o for o in told.payrolls if o.percent < SAFE_PERCENT), None) if told else None
     pay_by = odds.coverage.debit_on - timedelta(days=1) if odds else as_of
     empty = pl.DataFrame(schema={"gain_minor": pl.Int64, "cost_minor": pl.Int64, "invoice_id": pl.Int64})
     if odds is None or pay_by <= as_of:
         coverage, percent = (odds.coverage, odds.percent) if odds else (None, None)
-        return Suggestion(coverage, percent, odds.short_p90_minor if odds else 0, pay_by, yearly_percent, taken_percent, 0, empty)
-    rows = _candidates(entity, as_of, pay_by, yearly_percent, taken_percent / 100)
+        return Suggestion(
+            coverage, percent, odds.short_p90_minor if odds else 0, pay_by, yearly_percent, taken_percent, least_percent, 0, empty
+        )
+    rows = _candidates(entity, as_of, pay_by, yearly_percent, least_percent, taken_percent / 100)
     chosen = early_payment.cheapest_offers(rows, needed_minor=odds.short_p90_minor, by=pay_by) if rows.height else empty
     return Suggestion(
-        odds.coverage, odds.percent, odds.short_p90_minor, pay_by, yearly_percent, taken_percent, rows.height, chosen
+        odds.coverage,
+        odds.percent,
+        odds.short_p90_minor,
+        pay_by,
+        yearly_percent,
+        taken_percent,
+        least_percent,
+        rows.height,
+        chosen,
     )
 
 
-def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, take: float) -> pl.DataFrame:
+def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, least: Decimal, take: float) -> pl.DataFrame:
     """Invoices that an offer could bring in time: with its discount, how probable they are to come by themselves, and the lift."""
     running = [row["invoice_id"] for row in standing.offers(entity.pk, as_of=as_of) if row["state"] == "running"]
     may = reminders.chaseable(entity_id=entity.pk, as_of=as_of).filter(
@@ -104,7 +125,10 @@ def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, take
     rows = rows.sort("open_minor", "invoice_id", descending=[True, False]).head(LOOKED_AT)
     rows = rows.with_columns(days_early=(pl.col("expected_on") - pl.lit(pay_by)).dt.total_days(), amount_minor="open_minor")
     discounts = [
-        early_payment.discount_worth(amount_minor=amount, days_early=days, yearly_percent=yearly)
+        max(
+            early_payment.discount_worth(amount_minor=amount, days_early=days, yearly_percent=yearly),
+            int(amount * least / 100),
+        )
         for amount, days in rows.select("amount_minor", "days_early").iter_rows()
     ]
     rows = rows.with_columns(discount_minor=pl.Series(discounts, dtype=pl.Int64), lift=(1 - pl.col("baseline")) * take).filter(
