@@ -25,6 +25,7 @@ from topline.team import actions as team
 from topline.team.models import Task
 from topline.team.roles import permissions_of
 from topline.treasury import actions as treasury
+from topline.treasury import outlook
 
 TODAY = date(2026, 4, 1)
 
@@ -109,6 +110,14 @@ def test_a_payroll_at_risk_makes_cash_dearer_and_early_money_raises_its_odds(ope
     assert settlement.cost_minor == 200_00 + round(0.55 * 0.05 * 1_190_000_00)
     assert found.reasons[0].startswith(f"{found.best[0].label} is worth most today")
     assert any("Payroll is then covered in" in sentence for sentence in found.reasons)
+
+
+def test_of_a_book_too_large_for_a_page_options_are_weighed_without_payrolls_and_say_so(opened, monkeypatch):
+    monkeypatch.setattr(outlook, "AT_ONCE", 1)
+    found = weigh(opened)
+    assert (found.payroll, found.is_own_record, found.need_on) == (None, False, TODAY + timedelta(days=30))
+    assert {r.odds_percent for r in found.rows} == {None}
+    assert found.waiting.expected_minor == round(0.6 * 1_190_000_00)
 
 
 def test_where_the_payroll_is_safe_cash_costs_the_line(owner, entity, opened):

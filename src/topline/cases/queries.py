@@ -258,7 +258,7 @@ def _computed(key: str, debt: rules.Debt) -> dict[str, Any]:
 def _billed(found: Case, mine: pl.DataFrame, as_of: date) -> int:
     """Net sales to the customer in the last year, this debt left out, in the currency of the company."""
     rows = Invoice.objects.filter(
-        entity_id=found.entity_id, customer_id__in=market.record_ids(found.customer_id), kind=Invoice.Kind.INVOICE,
+        entity_id=found.entity_id, customer_id__in=market.customer_detail(found.customer_id).ids, kind=Invoice.Kind.INVOICE,
         issued_on__gt=as_of - timedelta(days=365), issued_on__lte=as_of,
     )  # fmt: skip
     rows = rows.exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID]).exclude(pk__in=mine["invoice_id"].to_list())
