@@ -275,6 +275,43 @@ def test_every_action_has_a_verb_or_is_named_as_left_to_a_person():
     assert offered <= rooms
 
 
+def test_a_discount_is_offered_written_taken_and_withdrawn(api, entity, customer, invoice, payment):
+    wanted = {"offers": [{"invoice_id": invoice, "discount_minor": 238}], "valid_until": "2026-03-25", "on": "2026-03-02"}
+    (made,) = items(api.post("/offers", wanted))
+    assert made["costs_ppm"] > 0
+    again = api.post("/offers", wanted, key="again")
+    assert (again.status_code, again.json()["code"]) == (409, "offer_stands")
+    result(api.post(f"/offers/{made['offer_id']}/send", {"on": "2026-03-02"}))
+    assert items(api.get("/reminders"))[0]["state"] == "held"
+    taken = items(api.post(f"/offers/{made['offer_id']}/take", {"payment_id": payment, "on": "2026-03-20"}))
+    assert {t["kind"]: t["amount_minor"] for t in taken} == {"payment": 11_662, "discount": 238}
+    assert [o["state"] for o in items(api.get("/offers", as_of="2026-03-20"))] == ["taken"]
+    assert ok(api.get("/cash-offers", as_of="2026-03-02"))["offers"] == []
+    assert result(api.post(f"/offers/{made['offer_id']}/withdraw")) == made["offer_id"]
+
+
+def test_a_case_is_opened_weighed_chosen_and_closed(api, entity, customer, invoice, make_member):
+    clerk = make_member("Collections")
+    result(api.post("/areas/collections", {"owner_id": clerk.pk, "deputy_id": None}))
+    case = result(api.post("/cases", {"customer_id": customer, "on": "2026-04-01"}))
+    assert ok(api.get(f"/cases/{case}"))["debt_minor"] == 11_900
+    weighed = ok(api.get(f"/cases/{case}/options", as_of="2026-04-01"))
+    assert len(weighed["options"]) == 17 and weighed["best"][0] in {o["option"] for o in weighed["options"]}
+    refused = api.post(f"/cases/{case}/assumptions", {"options": {"settlement": {"share_percent": 120}}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "impossible_assumption")
+    result(
+        api.post(f"/cases/{case}/assumptions", {"options": {"settlement": {"share_percent": 90}}, "facts": {"is_insured": True}})
+    )
+    result(api.post(f"/cases/{case}/choose", {"option": "settlement", "on": "2026-04-01"}))
+    refused = api.post(f"/cases/{case}/approve", {"on": "2026-04-01"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "approved_by_the_same_person")
+    result(api.post(f"/cases/{case}/refuse", {"on": "2026-04-01", "reason": "Call first"}))
+    result(api.post(f"/cases/{case}/choose", {"option": "channel", "on": "2026-04-01"}))
+    assert {s["assignee_id"] for s in ok(api.get(f"/cases/{case}"))["steps"]} == {clerk.pk}
+    result(api.post(f"/cases/{case}/close", {"on": "2026-04-02", "note": "Test"}))
+    assert [c["state"] for c in items(api.get("/cases"))] == ["closed"]
+
+
 def test_a_retry_answers_the_same_and_changes_nothing(api, customer):
     body = {"payments": [{"customer_id": customer, "currency": "EUR", "amount_minor": 500, "received_on": "2026-03-20"}]}
     first, again = (api.post("/payments", body, key="pay-1") for _ in range(2))

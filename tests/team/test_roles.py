@@ -83,6 +83,18 @@ PAGES: dict[str, str | None] = {
     "treasury:plan_outflow": "treasury.plan_outflow",
     "treasury:drop_outflow": "treasury.drop_outflow",
     "treasury:payroll": "treasury.view_pay",
+    "treasury:offers": "treasury.view",
+    "treasury:make_offers": "receivables.make_offers",
+    "treasury:withdraw_offer": "receivables.withdraw_offer",
+    "treasury:write_offer": "collections.send_offer",
+    "cases:cases": "cases.view",
+    "cases:new": "cases.open_case",
+    "cases:case": "cases.view",
+    "cases:assume": "cases.set_assumptions",
+    "cases:choose": "cases.choose_strategy",
+    "cases:approve": "cases.approve_strategy",
+    "cases:refuse": "cases.refuse_strategy",
+    "cases:close": "cases.close_case",
     "books:trial_balance": "books.view",
     "books:entries": "books.view",
     "books:entry": "books.view",
@@ -113,10 +125,11 @@ READS = [  # noun of the API: permission
     ("invoices", "billing.view"), ("invoices/1", "billing.view"),
     ("payments", "receivables.view"), ("payments/1", "receivables.view"), ("allocations", "receivables.view"), ("allocations/1", "receivables.view"),
     ("worklist", "collections.view"), ("contacts", "collections.view"), ("promises", "collections.view"), ("disputes", "collections.view"), ("payment-plans", "collections.view"),
-    ("reminders", "collections.view"),
+    ("reminders", "collections.view"), ("offers", "receivables.view"), ("cash-offers", "treasury.view"),
     ("match-proposals", "receivables.view"), ("aging", "receivables.view"), ("customers/1/statement", "receivables.view"),
     ("bank-accounts", "bank.view"), ("bank-accounts/balances", "bank.view"), ("bank-accounts/1", "bank.view"), ("statements", "bank.view"), ("statement-lines", "bank.view"),
     ("cash-forecast", "treasury.view"), ("cash-outlook", "treasury.view"), ("cash-scenarios", "treasury.view"), ("cash-variance", "treasury.view"), ("payrolls", "treasury.view"), ("payrolls/1", "treasury.view_pay"), ("outflows", "treasury.view"),
+    ("cases", "cases.view"), ("cases/1", "cases.view"), ("cases/1/options", "cases.view"),
     ("companies", "books.view"), ("accounts", "books.view"), ("entries", "books.view"), ("entries/1", "books.view"), ("trial-balance", "books.view"),
     ("milestones", "timeline.view"), ("members", "team.view"), ("tasks", "team.view"), ("tasks/1", "team.view"),
     ("imports", "connect.view"), ("imports/1", "connect.view"), ("imports/1/problems", "connect.view"),
@@ -136,9 +149,12 @@ VERBS = [  # verb of the API: its action is the permission
     ("payment-plans", "collections.agree_plan"), ("payment-plans/judge", "collections.judge_plans"), ("payment-plans/1/cancel", "collections.cancel_plan"),
     ("dunning-policies", "collections.set_policy"), ("reminders/plan", "collections.plan_reminders"), ("reminders", "collections.remind_customer"), ("reminders/answers", "collections.record_answer"),
     ("reminders/1/release", "collections.release_reminder"), ("reminders/1/drop", "collections.drop_reminder"), ("reminders/1/mark", "collections.mark_reminder"),
+    ("offers", "receivables.make_offers"), ("offers/1/withdraw", "receivables.withdraw_offer"), ("offers/1/take", "receivables.take_offer"), ("offers/1/send", "collections.send_offer"),
     ("payment-timing/train", "collections.train_timing"),
     ("bank-accounts", "bank.add_account"), ("bank-accounts/1/change", "bank.change_account"), ("statements/undo", "bank.undo_statements"),
     ("payrolls", "treasury.set_pay_plan"), ("outflows", "treasury.plan_outflow"), ("outflows/1/drop", "treasury.drop_outflow"), ("forecasts/freeze", "treasury.freeze_forecast"),
+    ("cases", "cases.open_case"), ("cases/1/assumptions", "cases.set_assumptions"), ("cases/1/choose", "cases.choose_strategy"), ("cases/1/approve", "cases.approve_strategy"),
+    ("cases/1/refuse", "cases.refuse_strategy"), ("cases/1/close", "cases.close_case"),
     ("accounts", "books.add_account"), ("entries", "books.post_entry"), ("entries/1/reverse", "books.reverse_entry"), ("period-lock", "books.lock_period"),
     ("seal", "books.seal"), ("rates", "books.add_rates"),
     ("tasks", "team.add_task"), ("tasks/1/finish", "team.finish_task"), ("members/99/change", "team.change_member"), ("members/99/roles", "team.grant_roles"),
@@ -196,6 +212,7 @@ def company(entity, make_customers, issue, pay, apply, owner):
     import polars as pl
 
     from topline.bank import actions as bank
+    from topline.cases import actions as cases
     from topline.treasury import actions as treasury
 
     (customer,) = make_customers("Globex")
@@ -212,6 +229,7 @@ def company(entity, make_customers, issue, pay, apply, owner):
         first_payday=date(2026, 3, 31),
         lines=lines,
     )
+    cases.open_case(actor=owner, entity_id=entity.pk, customer_id=customer, on=date(2026, 3, 31))
     return customer
 
 

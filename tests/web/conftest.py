@@ -12,6 +12,7 @@ from django.test import Client
 from topline.bank import actions as bank
 from topline.billing import actions as billing
 from topline.books import actions as books
+from topline.cases import actions as cases
 from topline.collections import actions as collections
 from topline.connect import actions as connect
 from topline.team import actions as team
@@ -76,9 +77,10 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     ledger = pl.DataFrame(books.queries.trial_balance(entity_id=entity.pk, as_of=date(2026, 3, 31)))
     codes = ledger["code"].to_list()
     entry = books.post_entry(actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 2, 2), memo="By hand", debit=codes[0], credit=codes[1], amount_minor=5_00, currency="EUR")  # fmt: skip
+    case = cases.open_case(actor=owner, entity_id=entity.pk, customer_id=globex, on=date(2026, 3, 31))
     return SimpleNamespace(
         entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
-        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
+        bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
 
@@ -93,8 +95,8 @@ def addresses(acme) -> list[str]:
         f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", f"/payments/{a.partly}/",
         "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/collections/", "/collections/?show=waiting&as_of=2026-03-31", "/collections/board/?as_of=2026-03-31", f"/collections/{a.globex}/?as_of=2026-03-31", f"/collections/{a.initech}/",
         *(f"/collections/{a.globex}/{verb}/" for verb in ("call", "promise", "dispute", "remind", "hold", "snooze")), f"/collections/disputes/{a.dispute}/resolve/", "/payments/match/",
-        "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month",
+        "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50", "/cash/scenarios/?as_of=2026-02-20", "/cash/variance/?as_of=2026-02-20",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
         "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
-        "/team/tasks/", "/team/audit/", "/team/account/",
+        "/cases/", f"/cases/{a.case}/", f"/cases/new/?customer={a.initech}", "/team/tasks/", "/team/audit/", "/team/account/",
     ]  # fmt: skip

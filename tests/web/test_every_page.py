@@ -20,7 +20,7 @@ from topline.market.models import Customer
 pytestmark = pytest.mark.django_db
 
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|javascript:|<script(?![^>]*\ssrc=)(?![^>]*application/json)", re.IGNORECASE)
-LISTS = ["/customers/", "/invoices/", "/payments/", "/team/audit/", "/collections/"]
+LISTS = ["/customers/", "/invoices/", "/payments/", "/cases/", "/team/audit/", "/collections/"]
 
 
 def test_every_page_is_whole_and_holds_no_inline_script_or_style(browser, addresses):

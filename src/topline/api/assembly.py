@@ -14,6 +14,7 @@ from topline.api.parsing import StrictParser
 from topline.bank.api import room as bank
 from topline.billing.api import room as billing
 from topline.books.api import room as books
+from topline.cases.api import room as cases
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.market.api import room as market
@@ -52,5 +53,5 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 problems.install(api)
-for room in (market, billing, receivables, collections, bank, treasury, books, timeline, team, connect):
+for room in (market, billing, receivables, collections, bank, treasury, cases, books, timeline, team, connect):
     api.add_router("/v1", room)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from topline.billing import actions, queries
 from topline.billing.forms import CreditForm, InvoiceForm
 from topline.billing.models import Invoice
 from topline.books.company import company
+from topline.engine import early_payment, terms
 from topline.kernel import clock
 from topline.kernel.actions import history
 from topline.kernel.errors import DomainError, NotFound
@@ -89,6 +91,7 @@ def invoice(request: Asked, invoice_id: int) -> HttpResponse:
         {
             "detail": detail, "invoice": detail.invoice, "today": clock.today(detail.invoice.entity.time_zone), "credit": CreditForm(),
             "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
+            "early": _early(detail.invoice),
             "settled_url": reverse("receivables:settlement", args=[invoice_id]),
             "lines": [_line(line, detail.invoice.currency) for line in detail.lines],
         },
@@ -190,6 +193,22 @@ def _filters(given: Any) -> dict[str, Any]:
         if given.get(name, "").isdigit():
             found[column] = int(given[name])
     return found
+
+
+def _early(invoice: Invoice) -> str:
+    """The discount of the terms for paying early, and what it costs a year; empty where there is none."""
+    try:
+        found = terms.parse_terms(invoice.terms)
+    except terms.UnknownTerms:
+        return ""
+    if not found.discount_percent or invoice.issued_on is None or invoice.due_on is None:
+        return ""
+    net = (invoice.due_on - invoice.issued_on).days
+    if net <= found.discount_days:
+        return ""
+    offered = early_payment.DiscountTerms(found.discount_percent, found.discount_days, net)
+    last = invoice.issued_on + timedelta(days=found.discount_days)
+    return f"{found.discount_percent.normalize():f} % off until {last.day} {last:%b}, {early_payment.yearly_cost(offered).simple_percent:.1f} % a year"
 
 
 def _line(line: Any, currency: str) -> dict[str, Any]:

@@ -241,6 +241,10 @@ def list_plans(request: Caller, asked: Query[Asked]) -> Any:
     return page(PaymentPlan.objects.filter(entity_id=books.entity(asked.company or None).pk), PLAN, asked)
 
 
+class OfferDay(Body):
+    on: Day
+
+
 @room.reads("/reminders", "collections.view", Page)
 def list_reminders(request: Caller, asked: Query[Asked]) -> Any:
     """Reminders with what became of each."""
@@ -334,6 +338,12 @@ def remind_customer(request: Caller, target: Query[OfCompany], body: NewReminder
 def record_answer(request: Caller, body: Answer) -> Any:
     """A message came back about a reminder; answers with the reminder, or 0 for mail of others."""
     return done(reminders.record_answer(**body.model_dump(), **once(request)) or 0)
+
+
+@room.does("/offers/{int:offer_id}/send", "collections.send_offer")
+def send_offer(request: Caller, offer_id: Id, body: OfferDay) -> Any:
+    """Write an offer to its customer; answers with the reminder's id."""
+    return done(reminders.send_offer(offer_id=offer_id, on=body.on, **once(request)))
 
 
 @room.does("/reminders/{int:reminder_id}/release", "collections.release_reminder")

@@ -21,6 +21,7 @@ from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import queries as market
 from topline.receivables import queries as receivables
+from topline.receivables.models import DiscountOffer
 from topline.timeline import actions as timeline
 
 S = Reminder.State
@@ -176,6 +177,46 @@ def drop_reminder(*, actor: Actor, reminder_id: int, reason: str) -> int:
     reminder.save(update_fields=["state", "why"])
     changed("reminder", reminder_id, after={"state": "dropped", "why": reason})
     return reminder_id
+
+
+@action("collections.send_offer")
+def send_offer(*, actor: Actor, offer_id: int, on: date) -> int:
+    """Write to a customer that an invoice may be paid with less by a day; it leaves as reminders do. Returns the reminder's id.
+
+    An offer is written once. Without an address it is held, as a reminder is.
+    Raises: NotFound, Conflict (written before, or the offer no longer runs).
+    """
+    offer = DiscountOffer.objects.select_related("invoice", "invoice__entity").filter(pk=offer_id).first()
+    if offer is None:
+        raise NotFound(f"There is no offer {offer_id}.", field="offer_id")
+    step, invoice = f"offer-{offer_id}", offer.invoice
+    ensure(
+        offer.state == DiscountOffer.State.OPEN and offer.valid_until >= on,
+        Conflict("The offer no longer runs.", field="offer_id", remedy="Make a new one."),
+    )
+    ensure(
+        not ReminderItem.objects.filter(invoice=invoice, step=step).exists(),
+        Conflict("The offer was written to the customer before.", field="offer_id"),
+    )
+    (customer_id,) = market.resolve(pl.DataFrame({"customer_id": [invoice.customer_id]}))["customer_id"]
+    (whom,) = market.addressees([customer_id]).to_dicts()
+    subject, body = letter(
+        "early_payment", whom["language"], person=whom["person"] or whom["name"], numbers=invoice.number or "", until=str(offer.valid_until),
+        total=str(money.Money(offer.open_minor - offer.discount_minor, invoice.currency)), less=str(money.Money(offer.discount_minor, invoice.currency)),
+        seller=invoice.entity.name,
+    )  # fmt: skip
+    state, why = (S.QUEUED, "") if whom["email"] else (S.HELD, "No e-mail address is known.")
+    reminder = Reminder.objects.create(
+        entity_id=invoice.entity_id, customer_id=customer_id, step=step, channel="email", language=whom["language"], recipient=whom["email"] or "",
+        subject=subject[:300], body=body, state=state, why=why, planned_on=on, recorded_at=clock.now(),
+    )  # fmt: skip
+    ReminderItem.objects.create(reminder=reminder, invoice=invoice, step=step, open_minor=offer.open_minor)
+    if state == S.QUEUED:
+        policy = policy_of(reminder)
+        opens = allowed_at(policy, invoice.entity.time_zone, clock.now()) if policy else None
+        outbox.enqueue("send_reminder", {"reminder_id": reminder.pk}, at=opens)
+    changed("reminder", reminder.pk, after={"offer": offer_id, "state": state})
+    return reminder.pk
 
 
 @action("collections.mark_reminder")

@@ -34,6 +34,7 @@ ROOMS = [
     "receivables",
     "collections",
     "treasury",
+    "cases",
     "connect",
     "web",
 ]

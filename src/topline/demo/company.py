@@ -17,6 +17,7 @@ from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.books.models import Entity
+from topline.cases import actions as cases
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.demo import script
@@ -26,6 +27,7 @@ from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.market import actions as market
 from topline.receivables import actions as receivables
+from topline.receivables import offers
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
@@ -258,6 +260,15 @@ class _Play:
             snoozed_until=end + timedelta(days=3),
             note="Accounts payable is away until Friday",
         )
+        big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
+        cases.open_case(**told, customer_id=big, on=end)
+        smaller = next(row["customer_id"] for row in one_each if row["customer_id"] != big)
+        case = cases.open_case(**told, customer_id=smaller, on=end)
+        cases.choose_strategy(actor=self.actor, case_id=case, option="diagnose", on=end)
+        early = reminders.chaseable(entity_id=self.entity_id, as_of=end).filter(pl.col("due_on") > end + timedelta(days=14))
+        early = early.sort("open_minor", "invoice_id", descending=True).head(2)
+        discounts = early.select("invoice_id", discount_minor=pl.col("open_minor") // 50)
+        offers.make_offers(actor=self.actor, offers=discounts, valid_until=end + timedelta(days=7), on=end)
         reminders.plan_reminders(**told, as_of=end)
         outlook.freeze_forecast(**told, as_of=end)
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from topline.kernel.errors import Invalid, ensure
 from topline.kernel.money import EXACT
 
 D = Decimal
+EXACT_UP_TO = 16  # candidates of which every set is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,19 @@ def discount_worth(*, amount_minor: int, days_early: int, yearly_percent: Decima
     return int(EXACT.divide(EXACT.multiply(D(amount_minor), earned), D(year_days) + earned))
 
 
+def cost_of_discount(*, amount_minor: int, discount_minor: int, days_early: int, year_days: int = 365) -> Decimal:
+    """What a discount on one amount costs a year, simple, in percent of the money received. Raises: Invalid (nothing gained)."""
+    ensure(
+        days_early > 0, Invalid("Nothing is gained: the money would come as early without a discount.", field="discount_minor")
+    )
+    ensure(
+        0 < discount_minor < amount_minor,
+        Invalid("A discount lies between nothing and all that is owed.", field="discount_minor", remedy="Take off less."),
+    )
+    share = EXACT.divide(D(discount_minor), D(amount_minor - discount_minor))
+    return EXACT.divide(EXACT.multiply(share, D(100 * year_days)), D(days_early))
+
+
 def cheapest_offers(candidates: pl.DataFrame, *, needed_minor: int, by: date) -> pl.DataFrame:
     """To whom a discount is offered so that the expected cash by a day grows by what is needed, at least cost.
 
@@ -77,7 +93,11 @@ def cheapest_offers(candidates: pl.DataFrame, *, needed_minor: int, by: date) ->
                 offer raises the probability of being paid by the day, 0 to 1), baseline (that probability without it)
     by          the day the cash is needed; carried into the result
     returns     chosen rows with gain_minor (expected extra cash), cost_minor (expected discount: everyone who takes it gets it, those
-                who would have paid anyway as well), cost per gain, in the order of their cost per gain, until the need is met
+                who would have paid anyway as well), cost_per_gain, in that order; all that gain anything where they do not suffice
+
+    Up to 16 candidates: the cheapest set of all. More: by rising cost per gain until the need is met, less what the rest makes
+    superfluous. If the last one could be taken in part, that order would be the optimum (a fractional covering knapsack), so the set
+    costs at most one offer more than the cheapest.
     """
     gain = (pl.col("amount_minor") - pl.col("discount_minor")) * pl.col("lift") - pl.col("discount_minor") * pl.col("baseline")
     cost = pl.col("discount_minor") * (pl.col("baseline") + pl.col("lift"))
@@ -87,5 +107,34 @@ def cheapest_offers(candidates: pl.DataFrame, *, needed_minor: int, by: date) ->
     ranked = rated.with_columns(cost_per_gain=pl.col("cost_minor") / pl.col("gain_minor"), by=pl.lit(by)).sort(
         "cost_per_gain", "invoice_id"
     )
-    before = pl.col("gain_minor").cum_sum() - pl.col("gain_minor")
-    return ranked.filter(before < needed_minor)
+    if needed_minor <= 0 or ranked.is_empty():
+        return ranked.clear()
+    gains, costs = ranked["gain_minor"].to_numpy(), ranked["cost_minor"].to_numpy()
+    if int(gains.sum()) < needed_minor:
+        return ranked
+    taken = _cheapest_set(gains, costs, needed_minor) if len(gains) <= EXACT_UP_TO else _greedy(gains, costs, needed_minor)
+    return ranked.filter(pl.Series(taken))
+
+
+def _cheapest_set(gains: NDArray[np.int64], costs: NDArray[np.int64], needed: int) -> NDArray[np.bool_]:
+    """The cheapest of all sets that gain enough; of equally cheap ones the one that gains most. Work: O(2^n)."""
+    sets = np.arange(1 << len(gains))
+    total_gain, total_cost = np.zeros(len(sets), dtype=np.int64), np.zeros(len(sets), dtype=np.int64)
+    for n, (gain, cost) in enumerate(zip(gains.tolist(), costs.tolist(), strict=True)):
+        inside = (sets >> n) & 1
+        total_gain += inside * gain
+        total_cost += inside * cost
+    enough = np.flatnonzero(total_gain >= needed)
+    best = enough[np.lexsort((-total_gain[enough], total_cost[enough]))[0]]
+    return np.array([bool((best >> n) & 1) for n in range(len(gains))])
+
+
+def _greedy(gains: NDArray[np.int64], costs: NDArray[np.int64], needed: int) -> NDArray[np.bool_]:
+    """By rising cost per gain until there is enough, then without what is superfluous, dearest first. Work: O(n log n)."""
+    taken = np.asarray(np.cumsum(gains) - gains < needed)
+    spare = int(gains[taken].sum()) - needed
+    for n in sorted(np.flatnonzero(taken).tolist(), key=lambda n: -int(costs[n])):
+        if gains[n] <= spare:
+            taken[n] = False
+            spare -= int(gains[n])
+    return taken

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from topline.kernel.errors import Invalid, ensure
 
@@ -18,6 +19,7 @@ class Option:
     share             of the debt that is received at best (a settlement gives up the rest)
     cost_percent      of what is received (agency, factor); fixed_minor: what it costs in any case
     churn             probability that the customer leaves because of it
+    otherwise         the same as arrives for the whole debt where the option brings nothing: what waiting would have brought
     needs_approval    of a second person, before it is done
     """
 
@@ -27,6 +29,7 @@ class Option:
     cost_percent: float = 0.0
     fixed_minor: int = 0
     churn: float = 0.0
+    otherwise: tuple[tuple[int, float], ...] = ()
     needs_approval: bool = False
 
 
@@ -45,18 +48,18 @@ def evaluated(
 ) -> list[Worth]:
     """Options side by side, best first: EV = sum P(cash at t) x amount x (1 - cost) x (1 + k)^(-t / 365) - fixed - P(churn) x margin.
 
+    What an option does not bring may still come by waiting: `otherwise`, with what is left of the probability.
     yearly_percent  the marginal cost of cash: the line's rate, or the dearer one when a payroll is at risk
     Raises: Invalid when an option's probabilities exceed 1 or are negative.
     """
     found = []
     for option in options:
-        days = np.array([day for day, _ in option.arrives], dtype=float)
-        chances = np.array([p for _, p in option.arrives], dtype=float)
-        ensure(
-            bool((chances >= 0).all()) and float(chances.sum()) <= 1 + 1e-9,
-            Invalid(f"The probabilities of {option.name} must lie between 0 and 1 together.", field="arrives"),
-        )
-        net = debt_minor * option.share * (1 - option.cost_percent / 100) * chances
+        days, chances = _columns(option.name, option.arrives)
+        later, rest = _columns(option.name, option.otherwise)
+        net = np.r_[
+            debt_minor * option.share * (1 - option.cost_percent / 100) * chances, debt_minor * (1 - float(chances.sum())) * rest
+        ]
+        days = np.r_[days, later]
         value = (
             float((net * (1 + yearly_percent / 100) ** (-days / 365)).sum())
             - option.fixed_minor
@@ -64,6 +67,16 @@ def evaluated(
         )
         found.append(Worth(option, round(float(net.sum())), round(float(net[days <= need_in_days].sum())), round(value)))
     return sorted(found, key=lambda worth: (-worth.value_minor, worth.option.name))
+
+
+def _columns(name: str, chances: Sequence[tuple[int, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Days and probabilities. Raises: Invalid when they exceed 1 together or one is negative."""
+    values = np.array([p for _, p in chances], dtype=float)
+    ensure(
+        bool((values >= 0).all()) and float(values.sum()) <= 1 + 1e-9,
+        Invalid(f"The probabilities of {name} must lie between 0 and 1 together.", field="arrives"),
+    )
+    return np.array([day for day, _ in chances], dtype=float), values
 
 
 def agency_percent(*, age_days: int, small_or_foreign: bool = False) -> int:

@@ -12,7 +12,7 @@ from topline.books import queries as books
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, ensure
 from topline.market import queries as market
-from topline.receivables import actions, figures, matching, queries
+from topline.receivables import actions, figures, matching, offers, queries
 from topline.receivables.models import MatchProposal, Payment
 from topline.ui.wire import (
     MAX_ROWS,
@@ -144,6 +144,27 @@ class Return(Body):
     reason: Reason = ""
 
 
+class OffersAsked(OfCompany):
+    as_of: Day | None = None
+
+
+class NewOffer(Body):
+    invoice_id: Ref
+    discount_minor: Positive
+    expected_on: Day | None = None
+
+
+class NewOffers(Body):
+    offers: Annotated[list[NewOffer], Field(min_length=1, max_length=MAX_ROWS)]
+    valid_until: Day
+    on: Day
+
+
+class Taking(Body):
+    payment_id: Ref
+    on: Day
+
+
 @room.reads("/payments", "receivables.view", Page)
 def list_payments(request: Caller, asked: Query[PaymentsAsked]) -> Any:
     """Payments; what is left of one is amount_minor less allocated_minor."""
@@ -233,6 +254,31 @@ def write_off(request: Caller, body: WriteOff) -> Any:
 def apply_credit_note(request: Caller, credit_note_id: Id, body: CreditLinks) -> Any:
     """Use a credit note against documents; answers with the allocations."""
     return rows(actions.apply_credit_note(credit_note_id=credit_note_id, links=frame(body.links), on=body.on, **once(request)))
+
+
+@room.reads("/offers", "receivables.view", Rows)
+def list_offers(request: Caller, asked: Query[OffersAsked]) -> Any:
+    """Offers of a discount for paying by a day, newest first (at most 200), with what became of them and their yearly cost."""
+    entity = books.entity(asked.company or None)
+    return {"items": offers.offers(entity.pk, as_of=asked.as_of or clock.today(entity.time_zone))}
+
+
+@room.does("/offers", "receivables.make_offers", Rows)
+def make_offers(request: Caller, body: NewOffers) -> Any:
+    """Offer a discount on invoices that are paid by a day; answers with each offer's id and yearly cost (millionths)."""
+    return rows(offers.make_offers(offers=frame(body.offers), valid_until=body.valid_until, on=body.on, **once(request)))
+
+
+@room.does("/offers/{int:offer_id}/withdraw", "receivables.withdraw_offer")
+def withdraw_offer(request: Caller, offer_id: Id) -> Any:
+    """Take an offer back; answers with its id."""
+    return done(offers.withdraw_offer(offer_id=offer_id, **once(request)))
+
+
+@room.does("/offers/{int:offer_id}/take", "receivables.take_offer", Rows)
+def take_offer(request: Caller, offer_id: Id, body: Taking) -> Any:
+    """Settle an invoice by a payment that came in time; answers with the allocations."""
+    return rows(offers.take_offer(offer_id=offer_id, **body.model_dump(), **once(request)))
 
 
 @room.reads("/match-proposals", "receivables.view", Page)

@@ -24,7 +24,7 @@ from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import actions as market_actions
 from topline.market import queries as market
 from topline.market.names import folded
-from topline.receivables import actions, remarks
+from topline.receivables import actions, offers, remarks
 from topline.receivables.models import Allocation, MatchProposal, Payment
 
 P = MatchProposal.State
@@ -332,8 +332,16 @@ def _items(entity_id: int, as_of: date) -> pl.DataFrame:
     ).filter(pl.col("total_minor") > pl.col("allocated_minor"))
     frame = _with_names(market.resolve(frame))
     discounts = {text: _discount(text) for text in frame["terms"].unique().to_list()}
+    promised = {invoice: (open_minor, less, last) for invoice, open_minor, less, last in offers.standing(entity_id).iter_rows()}
     until, taken = [], []
-    for text, issued, total, allocated in frame.select("terms", "issued_on", "total_minor", "allocated_minor").iter_rows():
+    for invoice, text, issued, total, allocated in frame.select(
+        "id", "terms", "issued_on", "total_minor", "allocated_minor"
+    ).iter_rows():
+        offered = promised.get(invoice)
+        if offered and offered[0] == total - allocated:
+            until.append(offered[2])
+            taken.append(offered[1])
+            continue
         percent, days = discounts[text]
         whole = percent > 0 and not allocated
         until.append(issued + timedelta(days=days) if whole else None)

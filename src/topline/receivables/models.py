@@ -95,6 +95,39 @@ class Allocation(models.Model):
         ]
 
 
+class DiscountOffer(models.Model):
+    """An offer to take less for an invoice that is paid by a day. After the day it is void: what was short stays open.
+
+    open_minor   what was open when it was offered: an invoice that was paid in part since is no longer under the offer
+    costs_ppm    what it costs us a year, in millionths of the money received, against waiting until expected_on
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        WITHDRAWN = "withdrawn"
+        REPLACED = "replaced"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    open_minor = models.BigIntegerField()
+    discount_minor = models.BigIntegerField()
+    offered_on = models.DateField()
+    valid_until = models.DateField()
+    expected_on = models.DateField(help_text="when the money is expected without the offer")
+    costs_ppm = models.BigIntegerField()
+    actor_key = models.CharField(max_length=60)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["invoice"], condition=Q(state="open"), name="one_open_offer_per_invoice"),
+            models.CheckConstraint(
+                condition=Q(discount_minor__gt=0, discount_minor__lt=F("open_minor")), name="offer_leaves_money"
+            ),
+            models.CheckConstraint(condition=Q(valid_until__gte=F("offered_on")), name="offer_ends_after_it_begins"),
+        ]
+
+
 class MatchProposal(models.Model):
     """What the matcher proposes for one payment: which documents it settles, how sure it is, and why in words.
 

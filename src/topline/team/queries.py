@@ -15,7 +15,7 @@ from topline.kernel.models import AuditRecord
 from topline.team.models import ApiToken, Area, Member, Task
 from topline.team.roles import SYSTEM, permissions_of
 
-TASK_URLS = {"customer": "/customers/{}/", "invoice": "/invoices/{}/", "payment": "/payments/{}/"}
+TASK_URLS = {"customer": "/customers/{}/", "invoice": "/invoices/{}/", "payment": "/payments/{}/", "case": "/cases/{}/"}
 
 
 def actor_of(member: Member) -> Actor:

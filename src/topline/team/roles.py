@@ -18,6 +18,7 @@ READ = frozenset(
         "team.view",
         "connect.view",
         "collections.view",
+        "cases.view",
     }
 )
 SELF = frozenset({"team.account"})
@@ -46,6 +47,7 @@ CASH_APPLICATION = frozenset(
         "receivables.match_payments",
         "receivables.confirm_match",
         "receivables.reject_match",
+        "receivables.take_offer",
         "bank.link_lines",
         "market.add_alias",
     }
@@ -70,27 +72,31 @@ COLLECTING = frozenset(
         "collections.train_timing",
     }
 )
+CASES = frozenset({"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case"})
+OFFERS = frozenset({"receivables.make_offers", "receivables.withdraw_offer", "collections.send_offer"})
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
 PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow", "treasury.freeze_forecast"})
 BOOKS = frozenset(
     {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
 )
-APPROVALS = frozenset({"receivables.write_off", "receivables.refund", "collections.set_policy"})
+APPROVALS = frozenset(
+    {"receivables.write_off", "receivables.refund", "collections.set_policy", "cases.approve_strategy", "cases.refuse_strategy"}
+)
 PAY = frozenset({"treasury.view_pay"})
 AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
 _ROLES: dict[str, frozenset[str]] = {
-    "Owner": READ | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION | COLLECTING | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    "Owner": READ | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | IMPORT | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
     "Sales": frozenset({"web.today", "market.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS,
     "Sales manager": frozenset({"web.today", "market.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS,
     "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
-    "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | {"market.change_customer", "market.add_contact"},
-    "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | {"books.add_rates", "books.seal"},
-    "Approver": READ | OWN_TASKS | APPROVALS | PAY,
+    "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
+    "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},
+    "Approver": READ | OWN_TASKS | APPROVALS | OFFERS | PAY,
     "Auditor": READ | PAY | AUDIT,
     "Customer": frozenset({"web.portal"}),
 }  # fmt: skip

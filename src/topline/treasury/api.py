@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from ninja import Query
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.treasury import actions, outlook, queries, scenarios, variance
+from topline.treasury import actions, offers, outlook, queries, scenarios, variance
 from topline.treasury.models import PayPlan, PlannedOutflow
 from topline.ui.wire import (
     MAX_MINOR,
@@ -87,6 +88,12 @@ class VarianceAsked(OutlookAsked):
     frozen_on: Day | None = None
 
 
+class OffersWanted(OutlookAsked):
+    yearly_percent: Annotated[int, Field(ge=1, le=1000)] = int(offers.YEARLY_PERCENT)
+    taken_percent: Annotated[int, Field(ge=1, le=100)] = offers.TAKEN_PERCENT
+    least_percent: Annotated[int, Field(ge=0, le=99)] = int(offers.LEAST_PERCENT)
+
+
 class Freeze(Body):
     as_of: Day
 
@@ -161,6 +168,24 @@ def cash_variance(request: Caller, asked: Query[VarianceAsked]) -> Any:
     found = variance.explain(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone), frozen_on=asked.frozen_on)
     causes = [{**asdict(c), "rows": c.rows.head(100).to_dicts()} for c in found.causes]
     return {**asdict(found), "held": found.held, "causes": causes}
+
+
+@room.reads("/cash-offers", "treasury.view")
+def cash_offers(request: Caller, asked: Query[OffersWanted]) -> Any:
+    """The cheapest early-payment offers that cover the next payroll at risk, each with its yearly cost."""
+    entity = books.entity(asked.company or None)
+    day = asked.as_of or clock.today(entity.time_zone)
+    found = offers.suggest(
+        entity=entity,
+        as_of=day,
+        yearly_percent=Decimal(asked.yearly_percent),
+        taken_percent=asked.taken_percent,
+        least_percent=Decimal(asked.least_percent),
+    )
+    return {
+        "payroll": asdict(found.payroll) if found.payroll else None, "percent": found.percent, "needed_minor": found.needed_minor, "pay_by": found.pay_by,
+        "gain_minor": found.gain_minor, "cost_minor": found.cost_minor, "offers": found.chosen.to_dicts(),
+    }  # fmt: skip
 
 
 @room.does("/forecasts/freeze", "treasury.freeze_forecast")

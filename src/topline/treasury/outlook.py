@@ -6,7 +6,7 @@ this company missed; without such a record they are wider still and say that the
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -91,13 +91,47 @@ class Outlook:
         return ", ".join(f"{s.horizon_days} days ahead held {round(100 * (s.hit_rate or 0))} of 100" for s in scored)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What stands in the bank before a payroll is taken, in each future.
+
+    day         days from the day of the question to the last one whose money is in time; need_minor: what must stand there
+    futures     minor units, one value a future
+    """
+
+    coverage: Coverage
+    day: int
+    need_minor: int
+    futures: Any
+
+    @property
+    def percent(self) -> int:
+        """The share of futures that hold enough, in whole percent, never quite sure either way."""
+        return min(99, max(1, round(100 * float((self.futures >= self.need_minor).mean()))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Without:
+    """Payrolls without some invoices, futures in rising order; chances: (days ahead, probability) that these come then by themselves."""
+
+    payrolls: tuple[Standing, ...]
+    chances: tuple[tuple[int, float], ...]
+
+
 def outlook(*, entity: Entity, as_of: date) -> Outlook:
     """Cash of the next 13 weeks as a distribution, as seen at the end of a day; the same day and books give the same figures.
 
     Kept in memory until anything changes. Work: a forecast of all open invoices and 10,000 futures of them.
     """
-    last = AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
-    return _outlook(entity.pk, as_of, last)
+    return _outlook(entity.pk, as_of, _last_change())
+
+
+def without(*, entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
+    """The payrolls if some invoices never came, and when these come by themselves. Kept in memory until anything changes.
+
+    Work: that of `outlook`.
+    """
+    return _without(entity.pk, as_of, invoice_ids, _last_change())
 
 
 def is_quick(entity: Entity) -> bool:
@@ -188,13 +222,37 @@ def _outlook(entity_id: int, as_of: date, last_change: tuple[int, datetime] | No
     return _told(basis(entity, as_of, record_of(entity, as_of)))
 
 
+@lru_cache(maxsize=8)
+def _without(entity_id: int, as_of: date, invoice_ids: frozenset[int], last_change: tuple[int, datetime] | None) -> Without:
+    entity = Entity.objects.get(pk=entity_id)
+    on = basis(entity, as_of, record_of(entity, as_of))
+    mine = on.invoices["invoice_id"].is_in(list(invoice_ids)).to_numpy()
+    weights = on.invoices["open_minor"].to_numpy()[mine].astype(float)
+    chances = weights @ on.pmf[mine] / weights.sum() if mine.any() else np.zeros(0)
+    rest = replace(on.book, amounts=on.book.amounts[~mine], customers=on.book.customers[~mine], paid_by=on.book.paid_by[~mine])
+    found = futures(on, rest, on.base.outflows)
+    payrolls = (standing(on, coverage, found) for coverage in on.base.payrolls)
+    return Without(
+        tuple(replace(at, futures=np.sort(at.futures)) for at in payrolls),
+        tuple((day, float(p)) for day, p in enumerate(chances, start=1) if p > 0),
+    )
+
+
+def _last_change() -> tuple[int, datetime] | None:
+    return AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
+
+
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What futures are made from: the plain forecast, the open items with their chances of being paid by each day, the record."""
+    """What futures are made from: the plain forecast, the open items and their chances, and how past forecasts did.
+
+    pmf  items x days from tomorrow: chance that the item is paid on the day
+    """
 
     entity: Entity
     base: queries.Forecast
     invoices: pl.DataFrame
+    pmf: Any
     book: cash_paths.Book
     record: tuple[Score, ...]
     version: str
@@ -220,7 +278,7 @@ def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
     amounts = _at_home(told.invoices, entity.currency, as_of)
     book = cash_paths.Book(amounts, told.invoices["customer_id"].to_numpy(), _cumulative(told.pmf, days), days)
     model = timing.model_in_use(entity_id=entity.pk, as_of=as_of)
-    return Basis(entity, base, told.invoices, book, record, model.version if model else "")
+    return Basis(entity, base, told.invoices, told.pmf, book, record, model.version if model else "")
 
 
 def futures(on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Futures:
@@ -233,22 +291,14 @@ def futures(on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Futures
     return Futures(wide, cash_paths.balances(wide, opening_minor=on.base.opening_minor, outflows=leaving), leaving)
 
 
-def covered(on: Basis, debit_on: date, found: Futures) -> tuple[Any, int, Any]:
-    """What stands there in each future before a debit, what is needed by then, and each item's chance of being there in time.
-
-    Money of the debit day comes too late; everything else that leaves until then leaves first.
-    """
-    debit = (debit_on - on.base.as_of).days
+def standing(on: Basis, coverage: Coverage, found: Futures) -> Standing:
+    """What stands there before a debit: money of its day comes too late, everything else that leaves until then leaves first."""
+    debit = (coverage.debit_on - on.base.as_of).days
     need = on.base.minimum_minor + sum(amount for day, amount in found.outflows if day <= debit)
     if debit - 1 not in on.book.days:
-        return np.full(PATHS, float(on.base.opening_minor)), need, np.zeros(len(on.book.amounts))
-    column = on.book.days.index(debit - 1)
-    return on.base.opening_minor + found.paths.received[:, column], need, on.book.paid_by[:, column].astype(float)
-
-
-def percent_of(stands: Any, need_minor: int) -> int:
-    """The share of futures that hold enough, in whole percent, never quite sure either way."""
-    return min(99, max(1, round(100 * float((stands >= need_minor).mean()))))
+        return Standing(coverage, debit - 1, need, np.full(PATHS, float(on.base.opening_minor)))
+    received = found.paths.received[:, on.book.days.index(debit - 1)]
+    return Standing(coverage, debit - 1, need, on.base.opening_minor + received)
 
 
 def record_of(entity: Entity, as_of: date) -> tuple[Score, ...]:
@@ -276,16 +326,16 @@ def _told(on: Basis) -> Outlook:
 
 
 def _odds(coverage: Coverage, on: Basis, found: Futures) -> Odds:
-    stands, need, before = covered(on, coverage.debit_on, found)
-    percent = percent_of(stands, need)
+    at, days = standing(on, coverage, found), on.book.days
+    before = on.book.paid_by[:, days.index(at.day)].astype(float) if at.day in days else np.zeros(len(on.book.amounts))
     after = levers.with_hazard_ratio(before, levers.CALL_RATIO)
-    effects = levers.effect_of_actions(stands, need_minor=need, amounts=on.book.amounts, before=before, after=after)
+    effects = levers.effect_of_actions(at.futures, need_minor=at.need_minor, amounts=on.book.amounts, before=before, after=after)
     best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
     ids = on.invoices["invoice_id"].to_list()
     points = [(i, round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0]
     helpful = tuple(Lever(int(ids[i]), int(on.book.amounts[i]), gained) for i, gained in points if gained > 0)
-    short = max(0, round(float(need - np.quantile(stands, 0.1))))
-    return Odds(coverage, percent, words(percent), short, helpful)
+    short = max(0, round(float(at.need_minor - np.quantile(at.futures, 0.1))))
+    return Odds(coverage, at.percent, words(at.percent), short, helpful)
 
 
 def _score(horizon: int, rows: list[tuple[int, date, int, int, int, int]]) -> Score:

@@ -20,7 +20,7 @@ from topline.kernel.money import round_minor
 from topline.market import queries as market
 from topline.treasury import queries
 from topline.treasury.calendar import occurrences
-from topline.treasury.outlook import Basis, basis, covered, futures, percent_of, record_of
+from topline.treasury.outlook import Basis, basis, futures, record_of, standing
 
 AHEAD = (28, 56, 91)  # days at whose end balances are told
 
@@ -120,13 +120,12 @@ def _case(name: str, on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -
     ranges = cash_paths.ranges(found.balances, days)
     at = [int(np.searchsorted(days, min(ahead, days[-1]), side="right")) - 1 for ahead in AHEAD]
     lowest = cash_paths.lowest(found.balances)
-    odds = (covered(case, payroll.debit_on, found) for payroll in on.base.payrolls)
     return Scenario(
         name=name,
         balances=tuple(ranges[n] for n in at),
         lowest=lowest,
         lowest_on=as_of + timedelta(days=days[lowest.day]),
-        percents=tuple(percent_of(stands, need) for stands, need, _ in odds),
+        percents=tuple(standing(case, payroll, found).percent for payroll in on.base.payrolls),
     )
 
 

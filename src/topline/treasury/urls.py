@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.treasury import pages
+from topline.treasury import offer_pages, pages
 
 app_name = "treasury"
 urlpatterns = [
@@ -9,5 +9,9 @@ urlpatterns = [
     path("variance/", pages.variance, name="variance"),
     path("outflows/", pages.plan_outflow, name="plan_outflow"),
     path("outflows/<int:outflow_id>/drop/", pages.drop_outflow, name="drop_outflow"),
+    path("offers/", offer_pages.offers_page, name="offers"),
+    path("offers/make/", offer_pages.make, name="make_offers"),
+    path("offers/<int:offer_id>/withdraw/", offer_pages.withdraw, name="withdraw_offer"),
+    path("offers/<int:offer_id>/write/", offer_pages.write, name="write_offer"),
     path("payroll/<int:plan_id>/", pages.payroll, name="payroll"),
 ]

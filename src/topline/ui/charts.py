@@ -131,6 +131,48 @@ def _marks(marks: Sequence[dict[str, Any]], x: str) -> list[Any]:
     return [days.mark_rule(color=SERIES[1], strokeDash=[3, 3]).encode(x=f"{x}:T")]
 
 
+def lines_chart(
+    rows: Sequence[dict[str, Any]],
+    *,
+    x: str,
+    series: Sequence[str],
+    title: str,
+    y_title: str,
+    marks: Sequence[dict[str, Any]] = (),
+    shown: dict[str, str] | None = None,
+    height: int = 240,
+) -> Chart | None:
+    """A line for each series over the same days, its name at its end; `marks` are days with a dashed line.
+
+    rows    one row per day: the day and a figure under each series' name; shown: series to the key of its figure as text, for the table
+    """
+    if not rows or not series:
+        return None
+    points = [{"day": str(r[x]), "series": name, "value": r[name]} for name in series for r in rows]
+    color = alt.Color("series:N", scale=alt.Scale(domain=list(series), range=SERIES[: len(series)]), legend=None)
+    axis_x = alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
+    lines = (
+        alt.Chart(alt.Data(values=points))
+        .mark_line(strokeWidth=2)
+        .encode(x=axis_x, y=alt.Y("value:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)), color=color)
+    )
+    layers = [lines]
+    if marks:
+        layers.append(
+            alt.Chart(alt.Data(values=[{"day": str(m[x])} for m in marks]))
+            .mark_rule(color=BAD, strokeDash=[3, 3])
+            .encode(x="day:T")
+        )
+    texts = shown or {}
+    return _draw(
+        alt.layer(*layers),
+        title=title,
+        height=height,
+        head=[x, *series],
+        rows=[[str(r[x]), *(str(r[texts.get(name, name)]) for name in series)] for r in rows],
+    )
+
+
 def _draw(chart: Any, *, title: str, height: int, head: list[str], rows: list[list[str]]) -> Chart:
     spec = chart.properties(width=680, height=height, background="transparent").configure_view(strokeWidth=0).configure_axis(
         labelColor=INK, titleColor=INK, gridColor=LINE, domainColor=LINE, tickColor=LINE, labelFontSize=11, titleFontSize=11, titleFontWeight="normal"

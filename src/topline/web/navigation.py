@@ -24,6 +24,7 @@ PLACES = [
     ("Payments", "receivables:payments", "p", "receivables.view"), ("Match", "receivables:matches", "h", "receivables.view"), ("Ageing", "receivables:aging", "a", "receivables.view"),
     ("Collections", "collections:worklist", "w", "collections.view"), ("Bank", "bank:accounts", "b", "bank.view"),
     ("Cash", "treasury:cash", "m", "treasury.view"), ("Books", "books:trial_balance", "l", "books.view"), ("Import", "connect:imports", "n", "connect.view"),
+    ("Cases", "cases:cases", "k", "cases.view"),
     ("Tasks", "team:tasks", "s", "team.view"), ("Team", "team:members", "e", "team.view"), ("Portal", "web:portal", "o", "web.portal"),
 ]  # fmt: skip
 

@@ -217,6 +217,7 @@ def _linked(spine: pl.DataFrame, *, links: bool = True) -> list[dict[str, object
         "payment": "receivables:payment",
         "customer": "web:customer",
         "credit_note": "billing:invoice",
+        "case": "cases:case",
     }
     return [
         {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if links and m["subject_kind"] in names else ""}

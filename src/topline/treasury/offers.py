@@ -1,0 +1,146 @@
+"""Whom to offer a discount for paying early, so that a payroll is covered at least cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from topline.books.models import Entity
+from topline.collections import reminders, timing
+from topline.engine import early_payment
+from topline.engine.cash import Coverage
+from topline.kernel.errors import Invalid, ensure
+from topline.market import queries as market
+from topline.receivables import offers as standing
+from topline.treasury import outlook
+
+YEARLY_PERCENT = Decimal(36)  # assumed: what cash is worth when a payroll is at risk, a flat factoring fee of 3 % for 30 days
+TAKEN_PERCENT = 30  # assumed: of those who would not have paid in time, how many take an offer
+LEAST_PERCENT = Decimal(1)  # assumed: for less than this off nobody pays sooner
+SAFE_PERCENT = 90  # a payroll is safe from these odds on
+LOOKED_AT = 300  # largest invoices that are weighed
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Offers that cover a payroll at least cost, in the currency of the company.
+
+    payroll      the first that is not safe (None: all are, or none is planned); percent: its odds; needed_minor: what it lacks to be
+                 covered 9 times in 10
+    pay_by       the last day on which money is in time
+    chosen       invoice_id, customer_id, customer, number, amount_minor, discount_minor, pays_minor, expected_on, days_early,
+                 yearly_percent, baseline, lift, gain_minor, cost_minor, cost_per_gain
+    """
+
+    payroll: Coverage | None
+    percent: int | None
+    needed_minor: int
+    pay_by: date
+    yearly_percent: Decimal
+    taken_percent: int
+    least_percent: Decimal
+    candidates: int
+    chosen: pl.DataFrame
+
+    @property
+    def gain_minor(self) -> int:
+        """Expected extra cash by the day."""
+        return int(self.chosen["gain_minor"].sum())
+
+    @property
+    def cost_minor(self) -> int:
+        """Expected discount."""
+        return int(self.chosen["cost_minor"].sum())
+
+
+def suggest(
+    *,
+    entity: Entity,
+    as_of: date,
+    yearly_percent: Decimal = YEARLY_PERCENT,
+    taken_percent: int = TAKEN_PERCENT,
+    least_percent: Decimal = LEAST_PERCENT,
+) -> Suggestion:
+    """The cheapest offers that bring in expectation what the next payroll at risk lacks.
+
+    Each invoice that may be chased, is in the company's currency and expected later than the day is offered what its days are worth
+    at the yearly cost of money, and at least the least that moves anybody. Raises: Invalid (rate or share that cannot be).
+    """
+    ensure(
+        0 < yearly_percent <= 1000,
+        Invalid("Money costs more than 0 and at most 1,000 % a year.", field="yearly", remedy="Use a rate such as 36."),
+    )
+    ensure(
+        0 < taken_percent <= 100,
+        Invalid("Between 1 and 100 in 100 take an offer.", field="taken", remedy="Use a share such as 30."),
+    )
+    ensure(
+        0 <= least_percent < 100,
+        Invalid("The least discount lies between 0 and less than 100 %.", field="least", remedy="Use a share such as 1."),
+    )
+    told = outlook.outlook(entity=entity, as_of=as_of) if outlook.is_quick(entity) else None
+    odds = next((o for o in told.payrolls if o.percent < SAFE_PERCENT), None) if told else None
+    pay_by = odds.coverage.debit_on - timedelta(days=1) if odds else as_of
+    empty = pl.DataFrame(schema={"gain_minor": pl.Int64, "cost_minor": pl.Int64, "invoice_id": pl.Int64})
+    if odds is None or pay_by <= as_of:
+        coverage, percent = (odds.coverage, odds.percent) if odds else (None, None)
+        return Suggestion(
+            coverage, percent, odds.short_p90_minor if odds else 0, pay_by, yearly_percent, taken_percent, least_percent, 0, empty
+        )
+    rows = _candidates(entity, as_of, pay_by, yearly_percent, least_percent, taken_percent / 100)
+    chosen = early_payment.cheapest_offers(rows, needed_minor=odds.short_p90_minor, by=pay_by) if rows.height else empty
+    return Suggestion(
+        odds.coverage,
+        odds.percent,
+        odds.short_p90_minor,
+        pay_by,
+        yearly_percent,
+        taken_percent,
+        least_percent,
+        rows.height,
+        chosen,
+    )
+
+
+def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, least: Decimal, take: float) -> pl.DataFrame:
+    """Invoices that an offer could bring in time: with its discount, how probable they are to come by themselves, and the lift."""
+    running = [row["invoice_id"] for row in standing.offers(entity.pk, as_of=as_of) if row["state"] == "running"]
+    may = reminders.chaseable(entity_id=entity.pk, as_of=as_of).filter(
+        (pl.col("currency") == entity.currency) & ~pl.col("invoice_id").is_in(running)
+    )
+    told = timing.forecast(entity_id=entity.pk, as_of=as_of)
+    horizon = told.on + timedelta(days=told.pmf.shape[1])
+    by_itself = told.invoices.select(
+        "invoice_id",
+        expected_on=pl.col("p50_on").fill_null(horizon),
+        whole_minor="open_minor",
+        baseline=pl.Series(told.paid_by(pay_by)).clip(0, 1),
+    )
+    rows = may.join(by_itself, on="invoice_id").filter(
+        (pl.col("open_minor") == pl.col("whole_minor")) & (pl.col("expected_on") > pay_by)
+    )
+    rows = rows.sort("open_minor", "invoice_id", descending=[True, False]).head(LOOKED_AT)
+    rows = rows.with_columns(days_early=(pl.col("expected_on") - pl.lit(pay_by)).dt.total_days(), amount_minor="open_minor")
+    discounts = [
+        max(
+            early_payment.discount_worth(amount_minor=amount, days_early=days, yearly_percent=yearly),
+            int(amount * least / 100),
+        )
+        for amount, days in rows.select("amount_minor", "days_early").iter_rows()
+    ]
+    rows = rows.with_columns(discount_minor=pl.Series(discounts, dtype=pl.Int64), lift=(1 - pl.col("baseline")) * take).filter(
+        pl.col("discount_minor") > 0
+    )
+    costs = [
+        float(early_payment.cost_of_discount(amount_minor=amount, discount_minor=less, days_early=days))
+        for amount, less, days in rows.select("amount_minor", "discount_minor", "days_early").iter_rows()
+    ]
+    names = market.names(rows["customer_id"].unique().to_list())
+    return rows.with_columns(
+        yearly_percent=pl.Series(costs, dtype=pl.Float64),
+        pays_minor=pl.col("amount_minor") - pl.col("discount_minor"),
+        customer=pl.Series([names.get(c, "") for c in rows["customer_id"]], dtype=pl.String),
+    )

@@ -1,0 +1,98 @@
+"""A case on its page: an assumption is changed, a strategy chosen, and another person approves it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from topline.cases import queries
+from topline.collections.models import Reminder
+from topline.receivables.models import DiscountOffer
+
+pytestmark = pytest.mark.django_db
+
+
+def text(answer):
+    return answer.content.decode()
+
+
+def test_a_case_is_opened_from_its_customer(browser, acme):
+    assert f"/cases/new/?customer={acme.initech}" in text(browser.get(f"/customers/{acme.initech}/"))
+    answer = browser.post("/cases/new/", {"customer": acme.initech, "invoice": [acme.dollars]}, follow=True)
+    assert "Initech" in text(answer) and answer.redirect_chain[0][0].startswith("/cases/")
+    none = browser.post("/cases/new/", {"customer": acme.initech})
+    assert none.status_code == 422 and "No invoice is ticked" in text(none)
+    assert "Choose a customer first" in text(browser.get("/cases/new/"))
+
+
+def fields(case_id, **changes):
+    weighed = queries.evaluate(queries.case(case_id), as_of=queries.case(case_id).opened_on)
+    shown = {f"{r.spec.key}-{name}": r.values[name] for r in weighed.rows for name in ("chance_percent", "days", "share_percent")}
+    return {**shown, **changes}
+
+
+def test_an_assumption_counts_at_once_and_an_impossible_one_is_said_without_losing_what_was_typed(browser, acme):
+    address = f"/cases/{acme.case}/assumptions/"
+    browser.post(address, fields(acme.case, **{"settlement-share_percent": "80", "fact-is_insured": "on"}))
+    assert queries.case(acme.case).assumptions == {
+        "settings": {}, "facts": {"is_insured": True}, "options": {"settlement": {"share_percent": 80.0}},
+    }  # fmt: skip
+    assert "Settlement at 20 % off" in text(browser.get(f"/cases/{acme.case}/"))
+    answer = browser.post(address, fields(acme.case, **{"settlement-share_percent": "180"}))
+    assert answer.status_code == 422 and "it must lie between 0 and 100" in text(answer) and 'value="180"' in text(answer)
+    assert "is no number" in text(browser.post(address, fields(acme.case, **{"resend-days": "soon"})))
+    part = browser.post(address, fields(acme.case, **{"resend-days": "-4"}), headers={"HX-Request": "true"})
+    assert (part.status_code, text(part).count("<html")) == (200, 0) and "must lie between" in text(part)
+    browser.post(address, {"reset": "1"})
+    assert queries.case(acme.case).assumptions == {"settings": {}, "facts": {}, "options": {}}
+
+
+def test_who_chose_cannot_approve_and_another_can(browser, sign_in, acme):
+    page = f"/cases/{acme.case}/"
+    browser.post(page + "choose/", {"option": "settlement"})
+    refused = browser.post(page + "approve/")
+    assert refused.status_code == 403 and "cannot approve it" in text(refused)
+    approver = sign_in("Approver")
+    assert "waits for a second person" in text(approver.get(page))
+    assert "Approved" in text(approver.post(page + "approve/", follow=True))
+    assert "Send the offer with its last day" in text(browser.get(page))
+    assert "Closed" in text(browser.post(page + "close/", {"note": "Paid at the trade fair"}, follow=True))
+    assert "Paid at the trade fair" in text(browser.get(page))
+
+
+def test_a_refusal_is_shown_with_its_reason(browser, sign_in, acme):
+    page = f"/cases/{acme.case}/"
+    browser.post(page + "choose/", {"option": "settlement"})
+    sign_in("Approver").post(page + "refuse/", {"reason": "Call them first"})
+    assert "Call them first" in text(browser.get(page))
+
+
+def test_offers_are_made_written_and_withdrawn_on_their_page(browser, acme):
+    page = text(browser.get("/cash/offers/"))
+    assert "None yet" in page and "/cash/offers/" in text(browser.get("/cash/"))
+    day = date.today() + timedelta(days=5)
+    offer = {"offer": f"{acme.late}:500:{day + timedelta(days=20)}", "valid_until": str(day)}
+    made = browser.post("/cash/offers/make/", {**offer, "write": "1"}, follow=True)
+    assert "1 offers stand" in text(made) and "running" in text(made)
+    assert Reminder.objects.get().state == "held" and "5.00 EUR" in Reminder.objects.get().body
+    number = made.context["made"][0]["id"] if made.context else DiscountOffer.objects.get().pk
+    assert "written to the customer before" in text(browser.post(f"/cash/offers/{number}/write/", follow=True))
+    assert "withdrawn" in text(browser.post(f"/cash/offers/{number}/withdraw/", follow=True))
+    for wrong, sentence in (
+        ({**offer, "valid_until": "2020-01-01"}, "is past already"), ({**offer, "valid_until": "soon"}, "is no day"), ({"offer": "1:2"}, "That is no offer"),
+        ({}, "No offer is ticked"),
+    ):  # fmt: skip
+        assert sentence in text(browser.post("/cash/offers/make/", wrong))
+    for query in ("yearly=x", "yearly=0", "yearly=nan", "taken=0", "taken=101"):
+        assert browser.get(f"/cash/offers/?{query}").status_code == 422
+
+
+def test_terms_with_a_discount_tell_its_yearly_cost(browser, acme, issue):
+    (invoice,) = issue(acme.globex, 100_00, on=date(2026, 1, 1), terms="2/10 net 30")
+    assert "2 % off until 11 Jan, 37.2 % a year" in text(browser.get(f"/invoices/{invoice}/"))
+
+
+def test_roles_without_money_do_not_see_cases(sign_in, acme):
+    sales = sign_in("Sales")
+    assert {sales.get(a).status_code for a in ("/cases/", f"/cases/{acme.case}/", "/cases/new/?customer=1")} == {403}
