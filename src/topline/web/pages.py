@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 from django.db import connection
@@ -20,6 +21,7 @@ from topline.kernel import clock, guards
 from topline.kernel.errors import NotFound
 from topline.kernel.models import OutboxMessage
 from topline.kernel.money import format_amount, to_major
+from topline.kernel.remember import Remembered
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.team import queries as team
@@ -41,12 +43,30 @@ ITEMS = [
 ]  # fmt: skip
 
 
+_PICTURES: Remembered[dict[str, Any]] = Remembered(size=16)
+
+
 @page("web.today")
 def today(request: Asked) -> HttpResponse:
     """Who owes us, what is in the bank, is payroll covered: one page, every morning."""
     entity = company(request)
-    found = today_query.today(entity=entity, as_of=day_asked(request, entity))
-    home = entity.currency
+    as_of = day_asked(request, entity)
+    context = {
+        **_PICTURES.get((entity.pk, as_of), lambda: _picture(today_query.today(entity=entity, as_of=as_of))),
+        "tasks": team.tasks(assignee_id=request.actor.member_id, limit=6) if request.actor.member_id else [],
+        "step_urls": {
+            "receivables": reverse("connect:imports"),
+            "bank": reverse("connect:imports"),
+            "payroll": reverse("connect:imports"),
+            "outflows": reverse("treasury:cash"),
+        },
+    }
+    return render(request, "web/today.html", context)
+
+
+def _picture(found: today_query.Today) -> dict[str, Any]:
+    """What Today shows of the company to everybody: figures and drawn charts."""
+    home = found.entity.currency
     daily = found.forecast.daily.select("day", "closing_minor").to_dicts()
     for row in daily:
         row["major"] = float(to_major(row["closing_minor"], home))
@@ -57,7 +77,7 @@ def today(request: Asked) -> HttpResponse:
         for c, b, _, m in found.aging.buckets.iter_rows()
         if c == home
     ]
-    context = {
+    return {
         "found": found,
         "home": home,
         "cash_chart": balance_chart(
@@ -67,16 +87,8 @@ def today(request: Asked) -> HttpResponse:
             buckets, x="bucket", y="amount", title="Open receivables by days past due", y_title=home, shown="shown", height=170
         ),
         "owed": found.aging.total_minor(home),
-        "tasks": team.tasks(assignee_id=request.actor.member_id, limit=6) if request.actor.member_id else [],
         "rates_end": rates.last_day(),
-        "step_urls": {
-            "receivables": reverse("connect:imports"),
-            "bank": reverse("connect:imports"),
-            "payroll": reverse("connect:imports"),
-            "outflows": reverse("treasury:cash"),
-        },
     }
-    return render(request, "web/today.html", context)
 
 
 @page("market.view")
