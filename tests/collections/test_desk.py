@@ -151,7 +151,7 @@ def test_a_held_reminder_is_let_go_or_dropped(owner, entity, desk):
         Reminder.objects.create(entity=entity, customer_id=desk.big, step=s, channel="email", language="en", recipient="pay@big.example", state="held", planned_on=DAY, recorded_at=clock.now()).pk
         for s in ("final", "firm")
     ]  # fmt: skip
-    assert "Let the held reminder go, or drop it" in desk.browser.get("/collections/").content.decode()
+    assert "Decide on the held reminder" in desk.browser.get("/collections/").content.decode()
     desk.browser.post(f"/collections/reminders/{made[0]}/release/")
     desk.browser.post(f"/collections/reminders/{made[1]}/drop/")
     assert list(Reminder.objects.order_by("id").values_list("state", flat=True)) == ["queued", "dropped"]

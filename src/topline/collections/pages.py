@@ -39,7 +39,7 @@ LIST = [
     Column("disputed_minor", "Disputed", "money", sort="disputed_minor"), Column("contacted_on", "Last contact", "date", sort="contacted_on"),
 ]  # fmt: skip
 ITEMS = [
-    Column("number", "Document", link="url"), Column("due_on", "Due", "date"), Column("late_days", "Days late", "integer"), Column("open_minor", "Open", "money"), Column("currency", ""),
+    Column("number", "Document", "code", link="url"), Column("due_on", "Due", "date"), Column("late_days", "Days late", "integer"), Column("open_minor", "Open", "money"), Column("currency", ""),
     Column("expected", "Expected"), Column("said", "Said"), Column("interest_minor", "Interest", "money"), Column("reason", "Why then", "sentence"),
 ]  # fmt: skip
 
@@ -78,7 +78,7 @@ def day_list(request: Asked) -> HttpResponse:
     query = _carried(request)
     shown = [
         {**r, "currency": entity.currency, "why": worklist.why(r, entity.currency), "url": reverse("collections:workspace", args=[r["customer_id"]]) + query,
-         "disputed_minor": r["disputed_minor"] or None}
+         "disputed_minor": r["disputed_minor"] or None, "oldest_days": r["oldest_days"] or None, "gain_minor": r["gain_minor"] if r["chase_minor"] else None}
         for r in found.slice(start, size).to_dicts()
     ]  # fmt: skip
     if state.export:
@@ -106,9 +106,9 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
     place = order.index(customer.pk) if customer.pk in order else None
     after = next(iter(_following(order, customer.pk)), None)
     items = [
-        {**i, "url": reverse("billing:invoice", args=[i["invoice_id"]]), "said": _said(i), "expected": _expected(i)}
+        {**i, "url": reverse("billing:invoice", args=[i["invoice_id"]]), "said": _said(i), "expected": _expected(i), "late_days": max(i["late_days"], 0) or None}
         for i in found.items
-    ]
+    ]  # fmt: skip
     columns = [c for c in ITEMS if c.key not in ("said", "interest_minor") or any(i[c.key] for i in items)]
     context = {
         "debt": found, "customer": customer, "as_of": as_of, "home": entity.currency, "items": items, "columns": columns, "query": query, "place": place, "count": len(order),

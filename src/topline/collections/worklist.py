@@ -329,7 +329,7 @@ def _step() -> pl.Expr:
         .when(pl.col("outcome") == Contact.Outcome.REPLIED)
         .then(pl.lit("Answer their message"))
         .when(pl.col("held") > 0)
-        .then(pl.lit("Let the held reminder go, or drop it"))
+        .then(pl.lit("Decide on the held reminder"))
         .when(pl.col("outcome") == Contact.Outcome.NOT_REACHED)
         .then(pl.lit("Call again"))
         .otherwise(pl.col("rung").fill_null("Call"))

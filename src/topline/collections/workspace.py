@@ -79,7 +79,7 @@ def debt(*, entity: Entity, customer_id: int, as_of: date) -> Debt:
         customer=detail, as_of=as_of, row=rows.row(0, named=True) if rows.height else None, items=items, count=frame.height, owed=owed,
         unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
         plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
-        desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=40),
+        desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
     )  # fmt: skip
 
 

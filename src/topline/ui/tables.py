@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from topline.kernel.errors import Invalid
 
-Kind = Literal["text", "money", "date", "integer", "decimal", "badge", "moment", "sentence"]
+Kind = Literal["text", "money", "date", "integer", "decimal", "badge", "moment", "sentence", "code"]
 SIZES = (50, 25, 100, 200)
 
 
