@@ -24,7 +24,7 @@ from topline.kernel.errors import NotFound
 from topline.market import queries as market
 from topline.receivables import queries as receivables
 from topline.receivables.models import Allocation
-from topline.treasury import apart, outlook
+from topline.treasury import outlook
 
 LOOKED_AT = 30  # days ahead in which the money is wanted where no payroll is planned
 CURVE = (0, 3, 7, 10, 14, 21, 28, 35, 42, 56, 70, 90, 120, 150, 180)
@@ -164,7 +164,7 @@ def evaluate(found: Case, *, as_of: date) -> Evaluation:
     mine = invoices_of(found.pk)
     debt = _debt(found, mine, as_of)
     settings, facts = assumptions.settings_of(changes), assumptions.facts_of(changes)
-    known = apart.apart(entity=entity, as_of=as_of, invoice_ids=frozenset(mine["invoice_id"])) if outlook.is_quick(entity) else None  # fmt: skip
+    known = outlook.without(entity=entity, as_of=as_of, invoice_ids=frozenset(mine["invoice_id"])) if outlook.is_quick(entity) else None  # fmt: skip
     unit, outcomes = 10 ** money.exponent(entity.currency), own_outcomes(entity.pk)
     if known and known.chances:
         chances = known.chances
@@ -268,8 +268,8 @@ def _billed(found: Case, mine: pl.DataFrame, as_of: date) -> int:
 
 
 def _payroll(
-    known: apart.Apart | None, debt: rules.Debt, chances: Sequence[tuple[int, float]], safe_percent: float
-) -> apart.Standing | None:
+    known: outlook.Without | None, debt: rules.Debt, chances: Sequence[tuple[int, float]], safe_percent: float
+) -> outlook.Standing | None:
     """The payroll that is looked at: the first whose odds by waiting are not safe, else the next; None where there is none."""
     if known is None or not known.payrolls:
         return None
@@ -281,7 +281,7 @@ def _payroll(
     return known.payrolls[0]
 
 
-def _odds(at: apart.Standing, outcomes: list[tuple[float, int]]) -> int:
+def _odds(at: outlook.Standing, outcomes: list[tuple[float, int]]) -> int:
     """In how many of 100 futures a payroll is covered; never quite sure, never quite lost."""
     share = large_debt.covered(at.futures, need_minor=at.need_minor, outcomes=outcomes)
     return min(99, max(1, round(100 * share)))

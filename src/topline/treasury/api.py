@@ -61,6 +61,12 @@ class OutlookAsked(OfCompany):
     as_of: Day | None = None
 
 
+class OffersWanted(OutlookAsked):
+    yearly_percent: Annotated[int, Field(ge=1, le=1000)] = int(offers.YEARLY_PERCENT)
+    taken_percent: Annotated[int, Field(ge=1, le=100)] = offers.TAKEN_PERCENT
+    least_percent: Annotated[int, Field(ge=0, le=99)] = int(offers.LEAST_PERCENT)
+
+
 class Freeze(Body):
     as_of: Day
 
@@ -94,12 +100,6 @@ class NewOutflow(Body):
     bank_account_id: Ref | None = None
 
 
-class OffersWanted(OutlookAsked):
-    yearly_percent: Annotated[int, Field(ge=1, le=1000)] = int(offers.YEARLY_PERCENT)
-    taken_percent: Annotated[int, Field(ge=1, le=100)] = offers.TAKEN_PERCENT
-    least_percent: Annotated[int, Field(ge=0, le=99)] = int(offers.LEAST_PERCENT)
-
-
 @room.reads("/cash-forecast", "treasury.view")
 def cash_forecast(request: Caller, asked: Query[ForecastAsked]) -> Any:
     """Opening balance, what comes in and goes out per day, week or month over 13 weeks, and whether each payroll is covered."""
@@ -122,6 +122,24 @@ def cash_outlook(request: Caller, asked: Query[OutlookAsked]) -> Any:
     entity = books.entity(asked.company or None)
     found = outlook.outlook(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
     return {**asdict(found), "trust": found.trust}
+
+
+@room.reads("/cash-offers", "treasury.view")
+def cash_offers(request: Caller, asked: Query[OffersWanted]) -> Any:
+    """The cheapest early-payment offers that cover the next payroll at risk, each with its yearly cost."""
+    entity = books.entity(asked.company or None)
+    day = asked.as_of or clock.today(entity.time_zone)
+    found = offers.suggest(
+        entity=entity,
+        as_of=day,
+        yearly_percent=Decimal(asked.yearly_percent),
+        taken_percent=asked.taken_percent,
+        least_percent=Decimal(asked.least_percent),
+    )
+    return {
+        "payroll": asdict(found.payroll) if found.payroll else None, "percent": found.percent, "needed_minor": found.needed_minor, "pay_by": found.pay_by,
+        "gain_minor": found.gain_minor, "cost_minor": found.cost_minor, "offers": found.chosen.to_dicts(),
+    }  # fmt: skip
 
 
 @room.does("/forecasts/freeze", "treasury.freeze_forecast")
@@ -147,24 +165,6 @@ def get_payroll(request: Caller, plan_id: Id) -> Any:
 def list_outflows(request: Caller, asked: Query[Asked]) -> Any:
     """Planned outflows that stand."""
     return page(PlannedOutflow.objects.filter(entity_id=books.entity(asked.company or None).pk, is_dropped=False), OUTFLOW, asked)
-
-
-@room.reads("/cash-offers", "treasury.view")
-def cash_offers(request: Caller, asked: Query[OffersWanted]) -> Any:
-    """The cheapest early-payment offers that cover the next payroll at risk, each with its yearly cost."""
-    entity = books.entity(asked.company or None)
-    day = asked.as_of or clock.today(entity.time_zone)
-    found = offers.suggest(
-        entity=entity,
-        as_of=day,
-        yearly_percent=Decimal(asked.yearly_percent),
-        taken_percent=asked.taken_percent,
-        least_percent=Decimal(asked.least_percent),
-    )
-    return {
-        "payroll": asdict(found.payroll) if found.payroll else None, "percent": found.percent, "needed_minor": found.needed_minor, "pay_by": found.pay_by,
-        "gain_minor": found.gain_minor, "cost_minor": found.cost_minor, "offers": found.chosen.to_dicts(),
-    }  # fmt: skip
 
 
 @room.does("/payrolls", "treasury.set_pay_plan")

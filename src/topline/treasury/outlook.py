@@ -6,7 +6,7 @@ this company missed; without such a record they are wider still and say that the
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from topline.books.models import Entity
 from topline.collections import timing
 from topline.engine import cash_paths, levers
 from topline.engine.cash import Coverage
-from topline.engine.payment_timing.model import counted_only, predict
+from topline.engine.payment_timing.model import Forecast, counted_only, predict
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -88,13 +88,55 @@ class Outlook:
         return ", ".join(f"{s.horizon_days} days ahead held {round(100 * (s.hit_rate or 0))} of 100" for s in scored)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What stands in the bank before a payroll is taken, in each future.
+
+    day         days from the day of the question to the last one whose money is in time; need_minor: what must stand there
+    futures     minor units, one value a future
+    """
+
+    coverage: Coverage
+    day: int
+    need_minor: int
+    futures: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Without:
+    """Payrolls without some invoices, futures in rising order; chances: (days ahead, probability) that these come then by themselves."""
+
+    payrolls: tuple[Standing, ...]
+    chances: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """The futures of a day and what they were drawn from: one row of paid_by and amounts per invoice, paths in home currency."""
+
+    base: queries.Forecast
+    invoices: pl.DataFrame
+    amounts: Any
+    paid_by: Any
+    days: tuple[int, ...]
+    paths: cash_paths.Paths
+    outflows: list[tuple[int, int]]
+
+
 def outlook(*, entity: Entity, as_of: date) -> Outlook:
     """Cash of the next 13 weeks as a distribution, as seen at the end of a day; the same day and books give the same figures.
 
     Kept in memory until anything changes. Work: a forecast of all open invoices and 10,000 futures of them.
     """
-    last = AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
-    return _outlook(entity.pk, as_of, last)
+    return _outlook(entity.pk, as_of, _last_change())
+
+
+def without(*, entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
+    """The payrolls if some invoices never came, and when these come by themselves. Kept in memory until anything changes.
+
+    Work: that of `outlook`.
+    """
+    return _without(entity.pk, as_of, invoice_ids, _last_change())
 
 
 def is_quick(entity: Entity) -> bool:
@@ -183,65 +225,93 @@ def words(percent: int) -> str:
 @lru_cache(maxsize=16)
 def _outlook(entity_id: int, as_of: date, last_change: tuple[int, datetime] | None) -> Outlook:
     entity = Entity.objects.get(pk=entity_id)
+    return _compute(entity, as_of, _record(entity, as_of))
+
+
+@lru_cache(maxsize=8)
+def _without(entity_id: int, as_of: date, invoice_ids: frozenset[int], last_change: tuple[int, datetime] | None) -> Without:
+    entity = Entity.objects.get(pk=entity_id)
+    told = timing.forecast(entity_id=entity_id, as_of=as_of)
+    mine = told.invoices["invoice_id"].is_in(list(invoice_ids)).to_numpy()
+    weights = told.invoices["open_minor"].to_numpy()[mine].astype(float)
+    chances = weights @ told.pmf[mine] / weights.sum() if mine.any() else np.zeros(0)
+    drawn = _draw(entity, as_of, _record(entity, as_of), told, ~mine)
+    found = (_standing(covered, as_of, drawn) for covered in drawn.base.payrolls)
+    return Without(
+        tuple(replace(at, futures=np.sort(at.futures)) for at in found),
+        tuple((day, float(p)) for day, p in enumerate(chances, start=1) if p > 0),
+    )
+
+
+def _last_change() -> tuple[int, datetime] | None:
+    return AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
+
+
+def _record(entity: Entity, as_of: date) -> tuple[Score, ...]:
+    """How past forecasts did, as the newest frozen one keeps it."""
     frozen = (
         FrozenForecast.objects.filter(entity=entity, as_of__lte=as_of).order_by("-as_of").values_list("record", flat=True).first()
     )
-    record = tuple(Score(**row) for row in frozen) if frozen else tuple(_score(horizon, []) for horizon in HORIZONS)
-    return _compute(entity, as_of, record)
+    return tuple(Score(**row) for row in frozen) if frozen else tuple(_score(horizon, []) for horizon in HORIZONS)
 
 
 def _compute(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Outlook:
-    base = queries.forecast(entity=entity, as_of=as_of)
-    told = timing.forecast(entity_id=entity.pk, as_of=as_of)
-    horizon = base.daily.height
-    debits = [(c.debit_on - as_of).days - 1 for c in base.payrolls]
-    days = tuple(sorted({*range(1, 29), *range(35, horizon + 1, 7), *(d for d in debits if 0 < d <= horizon)}))
-    amounts = _at_home(told.invoices, entity.currency, as_of)
-    customers = told.invoices["customer_id"].to_numpy()
-    paid_by = _cumulative(told.pmf, days)
-    book = cash_paths.Book(amounts, customers, paid_by, days)
-    paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(entity.key, as_of))
-    wide = cash_paths.widened(paths, [_factor(record, day) for day in days], within=(0.0, float(amounts.sum())))
-    outflows = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in base.outflows.to_dicts()]
-    futures = cash_paths.balances(wide, opening_minor=base.opening_minor, outflows=outflows)
+    drawn = _draw(entity, as_of, record, timing.forecast(entity_id=entity.pk, as_of=as_of))
+    futures = cash_paths.balances(drawn.paths, opening_minor=drawn.base.opening_minor, outflows=drawn.outflows)
     lowest = cash_paths.lowest(futures)
     return Outlook(
         as_of=as_of,
         currency=entity.currency,
-        ranges=tuple(cash_paths.ranges(futures, days)),
-        lowest=cash_paths.Range(days[lowest.day], lowest.p10, lowest.p50, lowest.p90),
-        payrolls=tuple(_odds(c, as_of, days, wide, base, outflows, told.invoices, amounts, paid_by) for c in base.payrolls),
+        ranges=tuple(cash_paths.ranges(futures, drawn.days)),
+        lowest=cash_paths.Range(drawn.days[lowest.day], lowest.p10, lowest.p50, lowest.p90),
+        payrolls=tuple(_odds(c, as_of, drawn) for c in drawn.base.payrolls),
         record=record,
-        method=str(told.invoices["method"][0]) if told.invoices.height else "nothing is open",
+        method=str(drawn.invoices["method"][0]) if drawn.invoices.height else "nothing is open",
         version=(model.version if (model := timing.model_in_use(entity_id=entity.pk, as_of=as_of)) else ""),
     )
 
 
-def _odds(
-    covered: Coverage, as_of: date, days: tuple[int, ...], paths: cash_paths.Paths, base: queries.Forecast, outflows: list[tuple[int, int]],
-    invoices: pl.DataFrame, amounts: Any, paid_by: Any,
-) -> Odds:  # fmt: skip
-    """A payroll's odds: money of its debit day comes too late, everything else that leaves until then leaves first."""
+def _draw(entity: Entity, as_of: date, record: tuple[Score, ...], told: Forecast, kept: Any = None) -> _Drawn:
+    """The futures of a day; kept: which invoices are in them (None: all), the others as if they were never paid."""
+    base = queries.forecast(entity=entity, as_of=as_of)
+    invoices, pmf = (told.invoices, told.pmf) if kept is None else (told.invoices.filter(kept), told.pmf[kept])
+    horizon = base.daily.height
+    debits = [(c.debit_on - as_of).days - 1 for c in base.payrolls]
+    days = tuple(sorted({*range(1, 29), *range(35, horizon + 1, 7), *(d for d in debits if 0 < d <= horizon)}))
+    amounts = _at_home(invoices, entity.currency, as_of)
+    paid_by = _cumulative(pmf, days)
+    book = cash_paths.Book(amounts, invoices["customer_id"].to_numpy(), paid_by, days)
+    paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(entity.key, as_of))
+    wide = cash_paths.widened(paths, [_factor(record, day) for day in days], within=(0.0, float(amounts.sum())))
+    outflows = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in base.outflows.to_dicts()]
+    return _Drawn(base, invoices, amounts, paid_by, days, wide, outflows)
+
+
+def _standing(covered: Coverage, as_of: date, drawn: _Drawn) -> Standing:
+    """What stands before a payroll: money of its debit day comes too late, everything else that leaves until then leaves first."""
     debit = (covered.debit_on - as_of).days
-    out = sum(amount for day, amount in outflows if day <= debit)
-    need = base.minimum_minor + out
-    if debit - 1 in days:
-        column = days.index(debit - 1)
-        stands = base.opening_minor + paths.received[:, column]
-        before = paid_by[:, column].astype(float)
-    else:
-        stands = np.full(PATHS, float(base.opening_minor))
-        before = np.zeros(len(amounts))
-    share = float((stands >= need).mean())
+    need = drawn.base.minimum_minor + sum(amount for day, amount in drawn.outflows if day <= debit)
+    if debit - 1 not in drawn.days:
+        return Standing(covered, debit - 1, need, np.full(PATHS, float(drawn.base.opening_minor)))
+    column = drawn.days.index(debit - 1)
+    return Standing(covered, debit - 1, need, drawn.base.opening_minor + drawn.paths.received[:, column])
+
+
+def _odds(covered: Coverage, as_of: date, drawn: _Drawn) -> Odds:
+    """A payroll's odds, and the calls that raise them most."""
+    at = _standing(covered, as_of, drawn)
+    amounts = drawn.amounts
+    before = drawn.paid_by[:, drawn.days.index(at.day)].astype(float) if at.day in drawn.days else np.zeros(len(amounts))
+    share = float((at.futures >= at.need_minor).mean())
     percent = min(99, max(1, round(100 * share)))
     after = levers.with_hazard_ratio(before, CALL_RATIO)
-    effects = levers.effect_of_actions(stands, need_minor=need, amounts=amounts, before=before, after=after)
+    effects = levers.effect_of_actions(at.futures, need_minor=at.need_minor, amounts=amounts, before=before, after=after)
     best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
-    ids = invoices["invoice_id"].to_list()
+    ids = drawn.invoices["invoice_id"].to_list()
     helpful = tuple(
         Lever(int(ids[i]), int(amounts[i]), round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0
     )
-    short = max(0, round(float(need - np.quantile(stands, 0.1))))
+    short = max(0, round(float(at.need_minor - np.quantile(at.futures, 0.1))))
     return Odds(covered, percent, words(percent), short, helpful)
 
 

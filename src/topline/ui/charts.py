@@ -68,6 +68,42 @@ def bar_chart(
     )
 
 
+def balance_chart(
+    rows: Sequence[dict[str, Any]],
+    *,
+    x: str,
+    y: str,
+    title: str,
+    y_title: str,
+    marks: Sequence[dict[str, Any]] = (),
+    shown: str = "",
+    height: int = 220,
+) -> Chart | None:
+    """A balance over time as a stepped line with its zero line; `marks` are days with a label (payrolls)."""
+    if not rows:
+        return None
+    data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
+    scale_x = alt.X(f"{x}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
+    line = data.mark_area(
+        interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12
+    ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)))
+    zero = alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
+    layers = [line, zero]
+    if marks:
+        layers.append(
+            alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks]))
+            .mark_rule(color=SERIES[1], strokeDash=[3, 3])
+            .encode(x=f"{x}:T")
+        )
+    return _draw(
+        alt.layer(*layers),
+        title=title,
+        height=height,
+        head=[x, y_title],
+        rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows],
+    )
+
+
 def lines_chart(
     rows: Sequence[dict[str, Any]],
     *,
@@ -107,42 +143,6 @@ def lines_chart(
         height=height,
         head=[x, *series],
         rows=[[str(r[x]), *(str(r[texts.get(name, name)]) for name in series)] for r in rows],
-    )
-
-
-def balance_chart(
-    rows: Sequence[dict[str, Any]],
-    *,
-    x: str,
-    y: str,
-    title: str,
-    y_title: str,
-    marks: Sequence[dict[str, Any]] = (),
-    shown: str = "",
-    height: int = 220,
-) -> Chart | None:
-    """A balance over time as a stepped line with its zero line; `marks` are days with a label (payrolls)."""
-    if not rows:
-        return None
-    data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
-    scale_x = alt.X(f"{x}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
-    line = data.mark_area(
-        interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12
-    ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)))
-    zero = alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
-    layers = [line, zero]
-    if marks:
-        layers.append(
-            alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks]))
-            .mark_rule(color=SERIES[1], strokeDash=[3, 3])
-            .encode(x=f"{x}:T")
-        )
-    return _draw(
-        alt.layer(*layers),
-        title=title,
-        height=height,
-        head=[x, y_title],
-        rows=[[str(r[x]), str(r.get(shown or y, ""))] for r in rows],
     )
 
 
