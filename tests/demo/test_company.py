@@ -11,6 +11,8 @@ from django.db import transaction
 from topline.bank.models import BankStatement
 from topline.billing.models import Invoice
 from topline.books import queries as books
+from topline.cases import queries as cases
+from topline.cases.models import Case
 from topline.demo import company, script
 from topline.flows import proofs
 from topline.kernel.models import AuditRecord
@@ -85,6 +87,16 @@ def test_its_morning_has_something_to_decide(demo):
     assert found.payrolls
     assert {a.verdict for a in found.payrolls} & {"depends", "short"}
     assert BankStatement.objects.count() >= DAYS // 7
+
+
+def test_one_large_debt_was_worked_and_its_outcome_teaches_the_one_that_waits(demo):
+    worked, biggest = Case.objects.get(state="closed"), Case.objects.order_by("-debt_minor").first()
+    assert worked.has_worked is not None and worked.received_minor is not None
+    assert (biggest.state, biggest.strategy) == ("open", "")
+    weighed = cases.evaluate(biggest, as_of=END)
+    told = next(r.learned for r in weighed.rows if r.spec.key == worked.strategy)
+    assert f"own {int(worked.has_worked)} of 1" in told
+    assert weighed.best and weighed.payroll is not None
 
 
 def test_it_is_built_by_actions_alone_each_of_which_left_its_record(demo):

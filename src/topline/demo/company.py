@@ -18,6 +18,7 @@ from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.books.models import Entity
 from topline.cases import actions as cases
+from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.demo import script
@@ -39,6 +40,7 @@ NOTES = ("Pays half by next Friday", "Contests the price of the seats", "Can pay
 KEY, NAME = "demo", "Meridian Software GmbH"
 EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
 DAYS = 730
+CASE_DAYS = 60  # before the last day, a large debt was taken as a case; it is closed on the last one
 TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", ["RevOps"]), ("Bela Billing", "bela@demo.localhost", ["Billing"]),
         ("Clara Collections", "clara@demo.localhost", ["Collections"]), ("Theo Treasury", "theo@demo.localhost", ["Treasury"]),
         ("Anton Approver", "anton@demo.localhost", ["Approver"]), ("Audrey Auditor", "audrey@demo.localhost", ["Auditor"]), ("Sam Sales", "sam@demo.localhost", ["Sales"])]  # fmt: skip
@@ -73,6 +75,8 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
         day = start + timedelta(days=n)
         with clock.at(_morning(day)), transaction.atomic():
             play.day(day, is_last=n == days - 1)
+            if n == days - CASE_DAYS:
+                play.take_a_case(day)
         tick()
     with clock.at(_morning(end)), transaction.atomic():
         play.finish(end)
@@ -117,6 +121,7 @@ class _Play:
         self.payments: dict[date, list[tuple[script.Sale, int, int]]] = defaultdict(list)
         self.costs: dict[date, list[tuple[str, str, int]]] = defaultdict(list)
         self.invoice_of: dict[int, int] = {}
+        self.case = 0
         for sale in plan.sales:
             self.sales[sale.on].append(sale)
             for part, (day, amount) in enumerate(sale.paid):
@@ -218,6 +223,22 @@ class _Play:
             ),
         )
 
+    def take_a_case(self, day: date) -> None:
+        """A debt that was worked some weeks ago: the largest that is late, the plant control system aside."""
+        big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
+        late = reminders.chaseable(entity_id=self.entity_id, as_of=day).filter(
+            (pl.col("due_on") < day) & (pl.col("customer_id") != big)
+        )
+        worst = late.sort("open_minor", "invoice_id", descending=True).row(0, named=True)
+        self.case = cases.open_case(
+            actor=self.actor,
+            entity_id=self.entity_id,
+            customer_id=worst["customer_id"],
+            on=day,
+            invoice_ids=[worst["invoice_id"]],
+        )
+        cases.choose_strategy(actor=self.actor, case_id=self.case, option="promise", on=day)
+
     def lie_on_desks(self, end: date) -> None:
         """What collectors have in hand: the ladder, a promise, a dispute, a plan, calls; and the forecast of the day, frozen."""
         told: dict[str, Any] = {"actor": self.actor, "entity_id": self.entity_id}
@@ -261,6 +282,9 @@ class _Play:
             note="Accounts payable is away until Friday",
         )
         big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
+        for step in case_queries.steps_of(self.case):
+            team.finish_task(actor=self.actor, task_id=step.task_id)
+        cases.close_case(actor=self.actor, case_id=self.case, on=end, note="Promised on the phone by their head of accounts")
         cases.open_case(**told, customer_id=big, on=end)
         smaller = next(row["customer_id"] for row in one_each if row["customer_id"] != big)
         case = cases.open_case(**told, customer_id=smaller, on=end)
