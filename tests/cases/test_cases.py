@@ -274,6 +274,9 @@ def test_the_outcome_is_read_from_the_books_and_teaches(owner, entity, opened, d
     choose(owner, opened, "executive")
     day = TODAY + timedelta(days=9)
     apply(pay(debt["big"], 1_190_000_00, on=day), debt["large"], 1_190_000_00, on=day)
+    assert weigh(opened, on=day).reasons == ["Nothing is open on its invoices any more: close the case to keep its outcome."]
+    with pytest.raises(NothingOwed, match="Its invoices are paid"):
+        choose(owner, opened, "resend", on=day)
     actions.close_case(actor=owner, case_id=opened, on=day, note="They had changed banks")
     case = queries.case(opened)
     assert (case.received_minor, case.received_on, case.has_worked) == (1_190_000_00, day, True)

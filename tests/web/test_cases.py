@@ -61,6 +61,14 @@ def test_who_chose_cannot_approve_and_another_can(browser, sign_in, acme):
     assert "Paid at the trade fair" in text(browser.get(page))
 
 
+def test_a_case_whose_invoices_are_paid_offers_to_be_closed_and_nothing_else(browser, acme, pay, apply):
+    case = browser.post("/cases/new/", {"customer": acme.initech, "invoice": [acme.dollars]}, follow=True).redirect_chain[0][0]
+    assert "Recommended" in text(browser.get(case)) and 'aria-label="Choose' in text(browser.get(case))
+    apply(pay(acme.initech, 500_00, currency="USD"), acme.dollars, 500_00)
+    page = text(browser.get(case))
+    assert "close the case to keep its outcome" in page and "Recommended" not in page and 'aria-label="Choose' not in page
+
+
 def test_a_refusal_is_shown_with_its_reason(browser, sign_in, acme):
     page = f"/cases/{acme.case}/"
     browser.post(page + "choose/", {"option": "settlement"})

@@ -316,6 +316,8 @@ def _reasons(found: Evaluation) -> list[str]:
     def say(amount: int) -> str:
         return str(money.Money(amount, found.currency))
 
+    if not found.debt.amount_minor:
+        return ["Nothing is open on its invoices any more: close the case to keep its outcome."]
     best, waiting, payroll = found.best[0], found.waiting, found.payroll
     told = [f"{best.label} is worth most today: {say(best.value_minor)}."]
     if best.arrives_on is not None:
