@@ -119,9 +119,9 @@ def why(row: dict[str, Any], currency: str) -> str:
     """Why a customer stands where they stand, as one sentence."""
     if waits := str(row["waits"]):
         return f"{waits[0].upper()}{waits[1:]}."
-    told = f"Oldest {row['oldest_days']} days late"
+    told = f"{row['oldest_days']} days late"
     if row["sooner_minor"] > 0:
-        told += f"; a call should bring {Money(row['sooner_minor'], currency)} more within {WITHIN_DAYS} days"
+        told += f"; a call should bring {Money(row['sooner_minor'], currency)} in {WITHIN_DAYS} days"
     return ("A promise was broken. " if row["is_broken"] else "") + told + "."
 
 

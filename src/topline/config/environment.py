@@ -76,14 +76,14 @@ def database_settings(url: str, home: Path) -> dict[str, Any]:
     raise ImproperlyConfigured(f"TOPLINE_DATABASE_URL: {parts.scheme!r} is not supported. Use sqlite:///file or postgresql://...")
 
 
-def email_settings(url: str) -> dict[str, Any]:
+def email_settings(url: str, *, home: Path) -> dict[str, Any]:
     """Django's EMAIL_* settings for `smtp://user:password@host:587/?from=billing@company.com` (smtps:// for TLS from the start).
 
-    Without an address mail is printed to the console. STARTTLS is used beyond this machine unless `starttls=0` is given.
+    Without an address mail is kept as files in the home folder, under `mail`. STARTTLS is used beyond this machine unless `starttls=0` is given.
     Raises: ImproperlyConfigured for any other scheme.
     """
     if not url:
-        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+        return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": home / "mail"}
     parts = urlsplit(url)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ImproperlyConfigured(f"TOPLINE_EMAIL_URL: {parts.scheme!r} is not supported. Use smtp://user:password@host:587.")

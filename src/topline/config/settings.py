@@ -166,7 +166,7 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
-vars().update(email_settings(ENVIRONMENT.email_url))
+vars().update(email_settings(ENVIRONMENT.email_url, home=ENVIRONMENT.home))
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 2_000}}}
 

@@ -21,6 +21,7 @@ from topline.cases import actions as cases
 from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
+from topline.collections.models import DunningPolicy
 from topline.demo import script
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
@@ -34,12 +35,12 @@ from topline.team.models import Member
 from topline.team.queries import system_actor
 from topline.treasury import actions as treasury
 from topline.treasury import outlook
-from topline.treasury.models import PayPlan
 
 NOTES = ("Pays half by next Friday", "Contests the price of the seats", "Can pay in four parts", "Voicemail; try again")
 KEY, NAME = "demo", "Meridian Software GmbH"
 EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
 DAYS = 730
+DESK_DAYS = 84  # before the last day, collectors begin to log their calls, every Monday
 CASE_DAYS = 60  # before the last day, a large debt was taken as a case; it is closed on the last one
 TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", ["RevOps"]), ("Bela Billing", "bela@demo.localhost", ["Billing"]),
         ("Clara Collections", "clara@demo.localhost", ["Collections"]), ("Theo Treasury", "theo@demo.localhost", ["Treasury"]),
@@ -59,8 +60,8 @@ def is_begun() -> bool:
 
 
 def is_built() -> bool:
-    """Whether it was played to its last day: the pay plan is what `finish` sets."""
-    return PayPlan.objects.filter(entity__key=KEY).exists()
+    """Whether it was played to its last day: the ladder of reminders is set then."""
+    return DunningPolicy.objects.filter(entity__key=KEY).exists()
 
 
 def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Callable[[], Any] = lambda: None) -> int:
@@ -69,6 +70,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
     start = end - timedelta(days=days - 1)
     plan = script.write(seed=seed, start=start, end=end)
     actor = system_actor("demo")
+    monday = end - timedelta(days=end.weekday() or 7)
     with clock.at(_morning(start)), transaction.atomic():
         play = _Play(actor, plan, start)
     for n in range(days):
@@ -77,6 +79,10 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
             play.day(day, is_last=n == days - 1)
             if n == days - CASE_DAYS:
                 play.take_a_case(day)
+            if n >= days - DESK_DAYS and n < days - 1 and day.weekday() == 0:
+                play.work_the_desk(day)
+            if day == monday:
+                play.plan_cash(day)
         tick()
     with clock.at(_morning(end)), transaction.atomic():
         play.finish(end)
@@ -110,6 +116,12 @@ class _Play:
              "terms": [f"net {c.terms_days}" for c in plan.customers]}
         )  # fmt: skip
         self.customers: list[int] = market.add_customers(actor=actor, customers=frame)["customer_id"].to_list()
+        for n, (customer, told) in enumerate(zip(self.customers, plan.customers, strict=True)):
+            if n % 12:  # of one in twelve nobody is known yet
+                host = "".join(c for c in told.name.split()[0].lower() if c.isascii() and c.isalnum())
+                market.add_contact(
+                    actor=actor, customer_id=customer, name="Accounts payable", email=f"invoices@{host}.example", role="Accounts payable"
+                )  # fmt: skip
         self.account = bank.add_account(
             actor=actor, entity_id=self.entity_id, name="Hausbank Giro", currency="EUR", number="DE02120300000000202051", bic="BYLADEM1001", pays_payroll=True,
             minimum_minor=2_500_000,
@@ -167,17 +179,16 @@ class _Play:
         if day.weekday() == 4 or is_last:
             self._statement(day)
 
-    def finish(self, end: date) -> None:
-        """What treasury plans from here on, and a few things that lie on desks."""
+    def plan_cash(self, day: date) -> None:
+        """What treasury plans from a Monday on; its forecast is frozen, to be held against what comes."""
         pay = pl.DataFrame(
             self.plan.pay_minor, schema={"person": pl.String, "group": pl.String, "amount_minor": pl.Int64}, orient="row"
         )
         treasury.set_pay_plan(
-            actor=self.actor, entity_id=self.entity_id, name="Salaries", currency="EUR", frequency="biweekly", first_payday=self.plan.paydays[-1] + timedelta(days=14), lines=pay,
+            actor=self.actor, entity_id=self.entity_id, name="Salaries", currency="EUR", frequency="biweekly", first_payday=next((p for p in self.plan.paydays if p > day), self.plan.paydays[-1] + timedelta(days=14)), lines=pay,
             employer_cost_ppm=EMPLOYER_PPM, debit_lead_days=2, bank_account_id=self.account,
         )  # fmt: skip
-        month = (end.replace(day=1) + timedelta(days=32)).replace(day=1)
-        for name, kind, amount, day in (("Office rent", "rent", 3_100_000, 2), ("Value added tax", "tax", 5_000_000, 10), ("Cloud hosting", "vendor", 2_700_000, 14),
+        for name, kind, amount, of_month in (("Office rent", "rent", 3_100_000, 2), ("Value added tax", "tax", 5_000_000, 10), ("Cloud hosting", "vendor", 2_700_000, 14),
                                         ("Contractors", "vendor", 2_600_000, 20)):  # fmt: skip
             treasury.plan_outflow(
                 actor=self.actor,
@@ -186,8 +197,13 @@ class _Play:
                 kind=kind,
                 currency="EUR",
                 amount_minor=amount,
-                first_on=month.replace(day=day),
+                first_on=next(d for n in range(1, 32) if (d := day + timedelta(days=n)).day == of_month),
+                is_critical=name == "Cloud hosting",
             )
+        outlook.freeze_forecast(actor=self.actor, entity_id=self.entity_id, as_of=day)
+
+    def finish(self, end: date) -> None:
+        """A few things that lie on desks."""
         big = self.customers[script.customers_index(self.plan.customers, script.BIG)]
         clara = Member.objects.get(email="clara@demo.localhost")
         market.change_customer(
@@ -222,6 +238,22 @@ class _Play:
                 }
             ),
         )
+
+    def work_the_desk(self, day: date) -> None:
+        """A Monday at the collectors' desk: promises are judged, the five largest late debts called about, two of them promised."""
+        told: dict[str, Any] = {"actor": self.actor, "entity_id": self.entity_id}
+        collections.judge_promises(actor=self.actor, as_of=day)
+        late = reminders.chaseable(entity_id=self.entity_id, as_of=day).filter(pl.col("due_on") < day)
+        called = late.sort("open_minor", "invoice_id", descending=True).unique("customer_id", keep="first", maintain_order=True)
+        for n, invoice in enumerate(called.head(5).to_dicts()):
+            outcome = ("not_reached", "promised", "reached", "promised", "reached")[n]
+            customer = invoice["customer_id"]
+            collections.log_contact(**told, customer_id=customer, channel="call", outcome=outcome, occurred_on=day)
+            if outcome == "promised":
+                items = pl.DataFrame({"invoice_id": [invoice["invoice_id"]], "amount_minor": [invoice["open_minor"]]})
+                collections.record_promise(
+                    **told, customer_id=customer, due_on=day + timedelta(days=11), items=items, made_on=day
+                )
 
     def take_a_case(self, day: date) -> None:
         """A debt that was worked some weeks ago: the largest that is late, the plant control system aside."""

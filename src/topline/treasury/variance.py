@@ -84,10 +84,10 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     planned, unplanned = _unmatched(plan, lines.filter(pl.col("amount_minor") < 0).with_columns(-pl.col("amount_minor")))
     both = due.join(came, on="item_id", how="left", suffix="_came")
     early = came.join(due, on="item_id", how="anti")
-    now = sum(queries.at_home([(b.account.currency, b.balance_minor) for b in bank.bank_balances(entity_id=entity.pk, as_of=as_of)], entity.currency, as_of))  # fmt: skip
+    now, known_since = _stands(entity, as_of), _stands(entity, on)
     told_closing = kept.opening_minor + told_in - told_out
     other_in = int(lines.filter(pl.col("amount_minor") > 0)["amount_minor"].sum()) - int(came["amount_minor"].sum())
-    restated = now - kept.opening_minor - int(lines["amount_minor"].sum())
+    restated = now - known_since - int(lines["amount_minor"].sum())
     recorded = (int(due["amount_minor"].sum()) - told_in) - (int(plan["amount_minor"].sum()) - told_out)
     missing = both.filter(pl.col("amount_minor_came").is_null()).select("item_id", -pl.col("amount_minor"))
     differed = both.filter(pl.col("amount_minor_came") != pl.col("amount_minor")).select(
@@ -101,6 +101,7 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
         _lump("Other money in, less what came without the bank", other_in),
         _cause("Planned, and has not left", planned),
         _cause("Left without a plan", unplanned.with_columns(-pl.col("amount_minor"))),
+        _lump("Moved until that day, told by the bank since", known_since - kept.opening_minor),
         _lump("Recorded since, with an earlier day", recorded),
         _lump("Exchange rates, and balances that the bank restated", restated),
     ]
@@ -109,6 +110,12 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
         frozen_on=on, as_of=as_of, currency=entity.currency, told_minor=told_closing, p10_minor=last["p10_minor"], p90_minor=last["p90_minor"],
         actual_minor=now, causes=tuple(c for c in causes if c.amount_minor or c.rows.height),
     )  # fmt: skip
+
+
+def _stands(entity: Entity, on: date) -> int:
+    """What stood in the bank at the end of a day, as is known now."""
+    balances = bank.bank_balances(entity_id=entity.pk, as_of=on)
+    return sum(queries.at_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, on))
 
 
 def _came(entity: Entity, after: date, until: date) -> pl.DataFrame:
