@@ -190,6 +190,18 @@ def test_verify_fails_with_exit_code_1_and_the_offending_rows(cli, tmp_path):
     assert all(bad.values())
 
 
+def test_the_past_of_cash_says_how_often_its_ranges_held_or_that_nobody_knows_yet(tmp_path, shared):
+    cli = Cli(tmp_path)
+    cli("init", "Books of long ago", "--currency", "USD")
+    early = cli.json("backtest", "cash", "--as-of", "2012-01-31")["scores"]
+    assert [(s["horizon_days"], s["hit_rate"], s["snapshots"]) for s in early] == [(7, None, 0), (14, None, 0), (28, None, 0)]
+    assert "not yet verified" in cli("backtest", "cash", "--as-of", "2012-01-31")
+    cli("import", "receivables", shared / "data/ar_ibm/WA_Fn-UseC_-Accounts-Receivable.csv", "--profile", "ibm-ar")
+    for score in cli.json("backtest", "cash", "--as-of", "2013-11-01")["scores"]:
+        assert score["snapshots"] >= 35
+        assert 0.65 <= score["hit_rate"] <= 0.95
+
+
 def test_a_days_work_is_done_once(cli):
     first = cli("daily", "--as-of", "2026-02-09", "--json")
     assert json.loads(first)["frozen"] is not None

@@ -72,8 +72,8 @@ def test_the_spread_factor_is_learned_from_twelve_snapshots_on(count, horizon, f
     assert cash_paths.spread_factor(misses, [0] * count, [1] * count, horizon_days=horizon) == factor
 
 
-def test_the_spread_factor_is_at_least_a_half():
-    assert cash_paths.spread_factor([0.0] * 20, [0.0] * 20, [1.0] * 20, horizon_days=7) == 0.5
+def test_a_calm_past_never_narrows_the_range():
+    assert cash_paths.spread_factor([0.0] * 20, [0.0] * 20, [1.0] * 20, horizon_days=7) == 1.0
 
 
 def test_widening_keeps_the_median_and_scales_the_range():

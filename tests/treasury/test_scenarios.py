@@ -24,7 +24,7 @@ def told_by_bank(owner, entity, opening, *lines):
     closing = opening + sum(amount for _, amount, _ in lines)
     statement = Statement(account=IBAN, currency="EUR", entries=entries, opening_minor=opening, closing_minor=closing)
     bank.import_statements(
-        actor=owner, entity_id=entity.pk, statements=[statement], file_name=str(lines), file_sha256=str(lines), format="camt"
+        actor=owner, entity_id=entity.pk, statements=[statement], file_name="s", file_sha256=str(closing), format="camt"
     )
 
 

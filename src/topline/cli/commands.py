@@ -203,7 +203,7 @@ def train(company: Company = "", as_of: AsOf = "") -> None:
 
 @app.command()
 def backtest(
-    what: Annotated[str, typer.Argument(help="payments")],
+    what: Annotated[str, typer.Argument(help="payments or cash")],
     split: Annotated[
         str, typer.Option(help="First day of the test span, such as 2013-07-01; default: the last quarter of the book.")
     ] = "",
@@ -212,9 +212,17 @@ def backtest(
     as_json: AsJson = False,
 ) -> None:
     """How wrong each way to foresee payments was, without looking ahead."""
-    if what != "payments":
-        raise Invalid(f"{what!r} cannot be tested back.", field="what", remedy="Use: topline backtest payments.")
+    if what not in {"payments", "cash"}:
+        raise Invalid(f"{what!r} cannot be tested back.", field="what", remedy="Use: topline backtest payments, or cash.")
     entity = _entity(company)
+    if what == "cash":
+        with console.status("Forecasting past Mondays"):
+            scores = outlook.past_record(entity=entity, as_of=_day(as_of, entity))
+        if as_json:
+            _print_json({"scores": [asdict(score) for score in scores]})
+        else:
+            render.cash_record(console, scores)
+        return
     book = timing.book(entity_id=entity.pk, as_of=_day(as_of, entity))
     last = book.invoices["issued_on"].max()
     if not isinstance(last, date):

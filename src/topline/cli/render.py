@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -16,6 +17,7 @@ from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount
 from topline.receivables.figures import Aging
+from topline.treasury.outlook import Score
 from topline.treasury.queries import Forecast
 from topline.web.today import Today
 
@@ -198,6 +200,17 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
     return table
+
+
+def cash_record(console: Console, scores: Sequence[Score]) -> None:
+    """How often the range that was to hold 8 times in 10 held, by days ahead."""
+    table = Table(title="Receipts of the open book, as past Mondays would have told them", title_justify="left", box=None)
+    for name in ("days ahead", "Mondays", "range widened by", "held"):
+        table.add_column(name, justify="right")
+    for score in scores:
+        held = "not yet verified" if score.hit_rate is None else f"{round(100 * score.hit_rate)} of 100"
+        table.add_row(str(score.horizon_days), str(score.snapshots), f"{score.factor:.2f} times", held)
+    console.print(table)
 
 
 def backtest(console: Console, found: Backtest, split: date) -> None:

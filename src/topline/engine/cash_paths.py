@@ -25,7 +25,7 @@ EXACT_BELOW = 5_000  # invoices
 LEVELS, NODES, OWN_CUSTOMERS, OWN_INVOICES = 256, 33, 60, 200
 EDGE_DAYS = (*range(1, 29), 35, 42, 49, 56, 63, 77, 91, 120, 150, 180)  # 38 buckets: four weeks by day, then coarser
 SHORTEST_RECORD = 12  # past snapshots before the spread factor is learned
-LEAST_SPREAD = 0.5
+LEAST_SPREAD = 1.0  # a range is never told narrower than it was drawn: a calm past narrows it, and the next months then miss it
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def _left_over(
 def spread_factor(actual: Sequence[float], median: Sequence[float], half_width: Sequence[float], *, horizon_days: int) -> float:
     """How much wider the range must be than the simulation says, learned from forecasts whose truth is known.
 
-    One entry per past snapshot at this horizon. The ceil(.8 (n + 1))-th smallest miss in half-widths, at least .5 (split conformal);
+    One entry per past snapshot at this horizon. The ceil(.8 (n + 1))-th smallest miss in half-widths, at least 1 (split conformal);
     with fewer than 12 snapshots 3 up to two weeks and 2 beyond.
     """
     if len(actual) < SHORTEST_RECORD:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Literal
 
 from topline.kernel.errors import DomainError, Invalid
+from topline.kernel.money import format_amount
 
 
 class StatementRefused(Invalid):
@@ -83,11 +85,12 @@ def check_balance(statement: Statement) -> Statement:
     if statement.opening_minor is None or statement.closing_minor is None or statement.kind != "statement":
         return statement
     expected = statement.opening_minor + statement.movement_minor
+    told = partial(format_amount, currency=statement.currency)
     if expected != statement.closing_minor:
         raise StatementRefused(
             f"Statement {statement.statement_id or statement.sequence or '?'} of account {statement.account or '?'} does not add up: opening "
-            f"{statement.opening_minor} + movements {statement.movement_minor} = {expected}, but it closes at "
-            f"{statement.closing_minor} (minor units of {statement.currency}).",
+            f"{told(statement.opening_minor)} and movements of {told(statement.movement_minor)} lead to {told(expected)}, but it closes at "
+            f"{told(statement.closing_minor)} {statement.currency}.",
             remedy="Fetch the statement from the bank again; nothing of it was stored.",
             opening_minor=statement.opening_minor,
             movement_minor=statement.movement_minor,

@@ -133,8 +133,8 @@ def _running(ordered: pl.DataFrame) -> tuple[int | None, int | None]:
         first = odd.row(0, named=True)
         expected = first["balance"] - first["_begun"] + begun.filter(pl.col("row") != first["row"])["_begun"][0]
         raise StatementRefused(
-            f"The running balance of row {first['row']} does not add up: it is {first['balance']}, but the movements before it "
-            f"lead to {expected} (minor units of {first['currency']}).",
+            f"The running balance of row {first['row']} does not add up: it is {money.format_amount(first['balance'], first['currency'])}, but the "
+            f"movements before it lead to {money.format_amount(expected, first['currency'])} {first['currency']}.",
             field="file",
             remedy="Export the whole sheet again; nothing of it was stored.",
             row=first["row"],
