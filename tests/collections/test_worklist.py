@@ -12,6 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from topline.collections import actions, worklist
 from topline.receivables import actions as receivables
 
+pytest_plugins = ["tests.faults.house"]
+
 DAY = date(2026, 4, 20)
 
 
@@ -185,7 +187,35 @@ def test_the_list_is_made_by_as_many_statements_for_fifty_customers_as_for_three
     for n in range(48):
         issue(make_customers(f"Customer {n}")[0], 1_000_00, 2_000_00)
     assert asked() == few <= 50
-    assert asked() <= 2  # nothing has changed since: only that is asked
+
+
+KEPT = """
+from django.test.utils import CaptureQueriesContext
+from topline.billing import actions as billing
+from topline.collections import actions as collections, worklist
+from topline.market import actions as market
+entity, day = Entity.objects.get(), date(2026, 4, 20)
+customer = market.add_customers(actor=actor, customers=pl.DataFrame({"name": ["Globex"], "currency": ["EUR"]}))["customer_id"][0]
+item = {"number": "1", "customer_id": customer, "currency": "EUR", "issued_on": date(2026, 1, 1), "due_on": date(2026, 1, 31)}
+item = pl.DataFrame([item | {"total_minor": 1_000_00}])
+billing.import_open_items(actor=actor, entity_id=entity.pk, items=item, against="revenue")
+def asked():
+    with CaptureQueriesContext(connection) as statements:
+        (row,) = worklist.worklist(entity=entity, as_of=day).to_dicts()
+    return len(statements), row["waits"]
+told = [asked(), asked()]
+collections.log_contact(
+    actor=actor, entity_id=entity.pk, customer_id=customer, channel="call", outcome="reached", occurred_on=day
+)
+print(json.dumps([*told, asked(), asked()]))
+"""
+
+
+def test_the_list_is_kept_until_something_changes(company):
+    (first, waits), (again, _), (changed, waits_then), (afterwards, _) = company.run(KEPT)
+    assert first > 10 and changed > 10
+    assert again == afterwards == 1  # nothing has changed since: only that is asked
+    assert (waits, waits_then) == ("", "contacted on 20 Apr")
 
 
 def test_an_empty_company_has_an_empty_list(rows, todays):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.web.conftest import PASSWORD
@@ -54,3 +56,26 @@ def test_somebody_who_left_is_not_let_in(client, sign_in, entity):
     Member.objects.update(is_active=False)
     client.post("/sign-in/login/", {"login": "owner@acme.localhost", "password": PASSWORD})
     assert client.get("/").status_code == 302
+
+
+def test_reading_writes_nothing_but_once_a_minute_where_one_is_signed_in(client, sign_in, entity):
+    from allauth.usersessions.models import UserSession
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from topline.kernel import clock
+
+    def written(browser="Firefox"):
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get("/customers/", headers={"User-Agent": browser}).status_code == 200
+        return [q["sql"] for q in asked if not q["sql"].startswith(("SELECT", "WITH", "SAVEPOINT", "RELEASE"))]
+
+    sign_in("Owner")
+    client.post("/sign-in/login/", {"login": "owner@acme.localhost", "password": PASSWORD})
+    assert written() and written() == []
+    assert written("Chromium") and written("Chromium") == []
+    assert UserSession.objects.get().user_agent == "Chromium"
+    long_ago = clock.now() - timedelta(minutes=2)
+    UserSession.objects.update(last_seen_at=long_ago)
+    assert written("Chromium") and written("Chromium") == []
+    assert UserSession.objects.get().last_seen_at > long_ago

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
+from django.db.models import Q
 
 from topline.collections.models import (
     Contact,
@@ -88,18 +89,27 @@ def plans_to_judge(*, as_of: date) -> pl.DataFrame:
     )
 
 
-def promised(*, entity_id: int, as_of: date) -> pl.DataFrame:
-    """What stands promised, as known at the end of a day: invoice_id, due_on, amount_minor; the latest promise of each invoice."""
+def promised(*, entity_id: int, as_of: date, invoice_ids: Sequence[int] | None = None) -> pl.DataFrame:
+    """What stands promised, as known at the end of a day: invoice_id, due_on, amount_minor; the latest promise of each invoice.
+
+    invoice_ids  of these only, a page of them
+    """
     rows = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of).exclude(
         promise__judged_on__lte=as_of
     )
+    if invoice_ids is not None:
+        rows = rows.filter(invoice_id__in=list(invoice_ids))
     frame = bulk.read(rows.order_by("promise_id").values("invoice_id", "promise__due_on", "amount_minor"))
     return frame.rename({"promise__due_on": "due_on"}).unique("invoice_id", keep="last", maintain_order=True)
 
 
-def disputed(*, entity_id: int, as_of: date) -> pl.DataFrame:
-    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on."""
-    rows = Dispute.objects.filter(invoice__entity_id=entity_id, raised_on__lte=as_of).exclude(resolved_on__lte=as_of)
+def disputed(*, entity_id: int, as_of: date, invoice_ids: Sequence[int] | None = None) -> pl.DataFrame:
+    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on.
+
+    invoice_ids  of these of the company's only, a page of them
+    """
+    whose = Q(invoice__entity_id=entity_id) if invoice_ids is None else Q(invoice_id__in=list(invoice_ids))
+    rows = Dispute.objects.filter(whose, raised_on__lte=as_of).exclude(resolved_on__lte=as_of)
     frame = bulk.read(rows.order_by("id").values("id", "invoice_id", "reason", "amount_minor", "raised_on", "deadline_on"))
     return frame.rename({"id": "dispute_id"})
 

@@ -24,11 +24,14 @@ from topline.collections import actions, queries, timing
 from topline.collections.models import Contact, Dispute, DunningPolicy, PromiseItem, Reminder, ReminderItem, TimingModel
 from topline.engine import dunning, levers
 from topline.engine.payment_timing.book import Book
+from topline.engine.payment_timing.book import as_of as known_before
 from topline.engine.payment_timing.explain import explain
+from topline.engine.payment_timing.features import Past, prepare
 from topline.engine.payment_timing.model import Forecast, Model, counted_only, predict
 from topline.kernel import bulk
 from topline.kernel.models import AuditRecord
 from topline.kernel.money import Money
+from topline.kernel.remember import Remembered
 from topline.market import queries as market
 from topline.market.models import Customer
 from topline.receivables import queries as receivables
@@ -50,10 +53,12 @@ class Morning:
 
     told  one row per open invoice: invoice_id, expected_on (null: later than the horizon), lift (by how much a call raises the chance
           of payment within two weeks)
+    past  the book made ready for questions
     """
 
     model: Model
     book: Book
+    past: Past
     forecast: Forecast
     told: pl.DataFrame
     explained: dict[int, str] = field(default_factory=dict)
@@ -61,7 +66,7 @@ class Morning:
     def reasons(self, invoice_ids: Sequence[int]) -> dict[int, str]:
         """Why invoices are expected on their days, a sentence each. Work: three forecasts of those that nobody asked about before."""
         if fresh := [i for i in invoice_ids if i not in self.explained]:
-            found = explain(self.model, self.book, self.forecast, invoice_ids=fresh)
+            found = explain(self.model, self.book, self.forecast, invoice_ids=fresh, past=self.past)
             told = {row["invoice_id"]: "; ".join(row["reasons"]) for row in found.iter_rows(named=True)}
             self.explained.update(dict.fromkeys(fresh, "") | told)
         return {i: self.explained[i] for i in invoice_ids}
@@ -72,20 +77,7 @@ def morning(*, entity_id: int, as_of: date) -> Morning:
 
     Kept in memory until a document is added, or a fact of earlier days. Work: O(open invoices x days x trees).
     """
-    newest = (
-        _began(),
-        *(
-            rows.order_by("-id").values_list("id", flat=True).first()
-            for rows in (
-                Invoice.objects.filter(entity_id=entity_id),
-                Allocation.objects.filter(effective_on__lt=as_of),
-                PromiseItem.objects.filter(promise__made_on__lt=as_of),
-                Dispute.objects.filter(raised_on__lt=as_of),
-                ReminderItem.objects.filter(reminder__planned_on__lt=as_of),
-                TimingModel.objects.filter(entity_id=entity_id, trained_on__lt=as_of),
-            )
-        ),
-    )
+    newest = _NEWEST.get((entity_id, as_of), lambda: _newest(entity_id, as_of))
     with _one_at_a_time:
         return _morning(entity_id, as_of, newest)
 
@@ -99,8 +91,7 @@ def worklist(*, entity: Entity, as_of: date) -> pl.DataFrame:
              two weeks), gain_minor (that less its cost), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
     Work: a fixed number of statements, O(open items); kept in memory until anything changes.
     """
-    last = AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
-    return _worklist(entity.pk, as_of, (_began(), last))
+    return _LISTS.get((entity.pk, as_of), lambda: _worklist(entity, as_of))
 
 
 def todays(*, entity: Entity, as_of: date, owner: str = "") -> list[int]:
@@ -125,9 +116,22 @@ def why(row: dict[str, Any], currency: str) -> str:
     return ("A promise was broken. " if row["is_broken"] else "") + told + "."
 
 
-def _began() -> datetime | None:
-    """When the database was begun: what is kept in memory is of this one."""
-    return AuditRecord.objects.order_by("id").values_list("recorded_at", flat=True).first()
+_LISTS: Remembered[pl.DataFrame] = Remembered(size=3)
+_NEWEST: Remembered[tuple[datetime | int | None, ...]] = Remembered(size=8)
+
+
+def _newest(entity_id: int, as_of: date) -> tuple[datetime | int | None, ...]:
+    """When the database was begun, and the newest of each fact that the forecast of a day rests on."""
+    facts = (
+        Invoice.objects.filter(entity_id=entity_id),
+        Allocation.objects.filter(effective_on__lt=as_of),
+        PromiseItem.objects.filter(promise__made_on__lt=as_of),
+        Dispute.objects.filter(raised_on__lt=as_of),
+        ReminderItem.objects.filter(reminder__planned_on__lt=as_of),
+        TimingModel.objects.filter(entity_id=entity_id, trained_on__lt=as_of),
+    )
+    began = AuditRecord.objects.order_by("id").values_list("recorded_at", flat=True).first()
+    return (began, *(rows.order_by("-id").values_list("id", flat=True).first() for rows in facts))
 
 
 @lru_cache(maxsize=3)
@@ -140,12 +144,10 @@ def _morning(entity_id: int, as_of: date, newest: tuple[datetime | int | None, .
     lift = levers.cash_sooner(np.ones(len(soon)), soon)
     told = found.invoices.select("invoice_id", expected_on="p50_on", lift=pl.Series(lift, dtype=pl.Float64))
     kept = Forecast(found.on, found.invoices, found.pmf[:0], found.excluded)  # the days themselves are too many to keep
-    return Morning(model, facts, kept, told)
+    return Morning(model, facts, prepare(known_before(facts, as_of)), kept, told)
 
 
-@lru_cache(maxsize=3)
-def _worklist(entity_id: int, as_of: date, changes: tuple[datetime | None, tuple[int, datetime] | None]) -> pl.DataFrame:
-    entity = Entity.objects.get(pk=entity_id)
+def _worklist(entity: Entity, as_of: date) -> pl.DataFrame:
     debts = _customers(_invoices(entity, as_of))
     call_cost = _at_home(
         entity, as_of, pl.DataFrame({"currency": [CALL_COST.currency], "amount_minor": [CALL_COST.amount_minor]})
@@ -163,7 +165,7 @@ def _worklist(entity_id: int, as_of: date, changes: tuple[datetime | None, tuple
     rows = rows.with_columns(gain_minor=pl.col("sooner_minor") - call_cost * (1 + pl.col("contacts")))
     too_dear = (pl.col("gain_minor") <= 0) & ~pl.col("is_broken")
     to_decide = (pl.col("rung_channel") == "handover") & (pl.col("chase_minor") >= DECISION_WORTH * call_cost)
-    rows = _with_rung(rows, entity_id).with_columns(too_dear=too_dear & ~to_decide.fill_null(value=False))
+    rows = _with_rung(rows, entity.pk).with_columns(too_dear=too_dear & ~to_decide.fill_null(value=False))
     rows = rows.with_columns(waits=_waits(as_of)).with_columns(step=_step())
     broken_first = pl.col("is_broken") & (pl.col("waits") == "")
     return rows.sort(pl.col("waits") != "", ~broken_first, -pl.col("gain_minor"), "customer_id").select(

@@ -91,12 +91,14 @@ def jurisdiction(entity: Entity) -> str:
 def _said(frame: pl.DataFrame, entity: Entity, as_of: date) -> list[dict[str, Any]]:
     """Open documents with what was said about each, and when and why it is expected."""
     morning = worklist.morning(entity_id=entity.pk, as_of=as_of)
-    contested = queries.disputed(entity_id=entity.pk, as_of=as_of).select("invoice_id", disputed_minor="amount_minor")
-    said = queries.promised(entity_id=entity.pk, as_of=as_of).select("invoice_id", promised_on="due_on")
+    ids = frame["invoice_id"].unique(maintain_order=True).to_list()
+    asked: dict[str, Any] = {"entity_id": entity.pk, "as_of": as_of, "invoice_ids": ids}
+    contested = queries.disputed(**asked).select("invoice_id", disputed_minor="amount_minor")
+    said = queries.promised(**asked).select("invoice_id", promised_on="due_on")
     told = morning.told.select("invoice_id", "expected_on", is_foreseen=pl.lit(value=True))
     for part in (contested, said, told):
         frame = frame.join(part, on="invoice_id", how="left", maintain_order="left")
-    reasons = morning.reasons(frame["invoice_id"].unique(maintain_order=True).to_list())
+    reasons = morning.reasons(ids)
     planned = queries.planned_invoices(entity_id=entity.pk)
     return [
         {**r, "disputed_minor": min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),

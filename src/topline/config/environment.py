@@ -53,6 +53,7 @@ def database_settings(url: str, home: Path) -> dict[str, Any]:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(Path(path) if path else home / "topline.sqlite3"),
             "ATOMIC_REQUESTS": False,
+            "CONN_MAX_AGE": 600,  # the pages that a connection has read are forgotten with it
             "OPTIONS": {
                 "timeout": 30,
                 "transaction_mode": "IMMEDIATE",

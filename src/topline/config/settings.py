@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "topline.web.middleware.SessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "topline.web.middleware.ActorMiddleware",
     "topline.api.middleware.ApiMiddleware",

@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from topline.kernel.database import is_postgresql
 
 CHUNK = 50_000
+FEW = 900  # ids that one statement may name: SQLite takes 999 parameters where it was built sparingly
 _NULL = "\x01"  # a control character that no input may hold
 _DTYPES: list[tuple[type[models.Field[Any, Any]], pl.DataType]] = [
     (models.BooleanField, pl.Boolean()),

@@ -93,7 +93,7 @@ def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = 
     Work: reads what is open now or was closed after the day, and the allocations after it.
     """
     items = billing.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)
-    later = _allocated_after(as_of, entity_id=entity_id)
+    later = _allocated_after(as_of, items["id"], entity_id=entity_id)
     frame = (
         items.join(later, left_on="id", right_on="document_id", how="left")
         .with_columns(
@@ -148,11 +148,13 @@ def unapplied(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     A payment that the bank took back later was still there on the day.
     """
     gone = returned(entity_id=entity_id, after=as_of)["payment_id"].to_list()
-    kept = Q(state=Payment.State.RECEIVED) | (Q(pk__in=gone) if len(gone) <= 900 else Q(state=Payment.State.RETURNED))
+    kept = Q(state=Payment.State.RECEIVED) | (Q(pk__in=gone) if len(gone) <= bulk.FEW else Q(state=Payment.State.RETURNED))
     rows = Payment.objects.filter(kept, entity_id=entity_id, received_on__lte=as_of)
     if customer_ids is not None:
         rows = rows.filter(customer_id__in=customer_ids)
     later = Allocation.objects.filter(effective_on__gt=as_of, payment__entity_id=entity_id, payment__received_on__lte=as_of)
+    if customer_ids is not None:
+        later = later.filter(payment__customer_id__in=customer_ids)
     after = bulk.read(later.values("payment_id", "source_minor"))
     after = after.group_by("payment_id").agg(later=pl.col("source_minor").sum())
     rows = rows.filter(Q(allocated_minor__lt=F("amount_minor")) | Q(pk__in=later.values("payment_id")))
@@ -174,12 +176,19 @@ def returned(*, entity_id: int, after: date | None = None) -> pl.DataFrame:
     return found.select(payment_id=pl.col("source").str.strip_prefix("payment:").cast(pl.Int64), returned_on="reversed_on")
 
 
-def _allocated_after(as_of: date, *, entity_id: int) -> pl.DataFrame:
-    """What later allocations settled of documents that were there on the day: document_id, later_minor."""
+def _allocated_after(as_of: date, document_ids: pl.Series, *, entity_id: int) -> pl.DataFrame:
+    """What later allocations settled of documents that were there on the day: document_id, later_minor.
+
+    document_ids  whose; many of them are read as all of the company
+    """
     rows = Allocation.objects.filter(effective_on__gt=as_of)
-    invoices = rows.filter(invoice__entity_id=entity_id, invoice__issued_on__lte=as_of)
+    if document_ids.len() <= bulk.FEW:
+        ids = document_ids.to_list()
+        invoices, notes = rows.filter(invoice_id__in=ids), rows.filter(credit_note_id__in=ids)
+    else:
+        invoices = rows.filter(invoice__entity_id=entity_id, invoice__issued_on__lte=as_of)
+        notes = rows.filter(credit_note__entity_id=entity_id, credit_note__issued_on__lte=as_of)
     settled = bulk.read(invoices.values("invoice_id", "amount_minor")).rename({"invoice_id": "document_id", "amount_minor": "m"})
-    notes = rows.filter(credit_note__entity_id=entity_id, credit_note__issued_on__lte=as_of)
     used = bulk.read(notes.values("credit_note_id", "source_minor")).rename(
         {"credit_note_id": "document_id", "source_minor": "m"}
     )

@@ -7,8 +7,7 @@ this company missed; without such a record they are wider still and say that the
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime, timedelta
-from functools import lru_cache
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.errors import NotFound
-from topline.kernel.models import AuditRecord
+from topline.kernel.remember import Remembered
 from topline.treasury import queries
 from topline.treasury.models import FrozenForecast
 
@@ -123,7 +122,7 @@ def outlook(*, entity: Entity, as_of: date) -> Outlook:
 
     Kept in memory until anything changes. Work: a forecast of all open invoices and 10,000 futures of them.
     """
-    return _outlook(entity.pk, as_of, _last_change())
+    return _OUTLOOKS.get((entity.pk, as_of), lambda: _told(basis(entity, as_of, record_of(entity, as_of))))
 
 
 def without(*, entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
@@ -131,7 +130,7 @@ def without(*, entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> With
 
     Work: that of `outlook`.
     """
-    return _without(entity.pk, as_of, invoice_ids, _last_change())
+    return _WITHOUT.get((entity.pk, as_of, invoice_ids), lambda: _without(entity, as_of, invoice_ids))
 
 
 def is_quick(entity: Entity) -> bool:
@@ -216,15 +215,11 @@ def words(percent: int) -> str:
     return "very likely" if percent >= 90 else "likely" if percent >= 66 else "about even" if percent >= 33 else "unlikely"
 
 
-@lru_cache(maxsize=16)
-def _outlook(entity_id: int, as_of: date, last_change: tuple[int, datetime] | None) -> Outlook:
-    entity = Entity.objects.get(pk=entity_id)
-    return _told(basis(entity, as_of, record_of(entity, as_of)))
+_OUTLOOKS: Remembered[Outlook] = Remembered(size=16)
+_WITHOUT: Remembered[Without] = Remembered(size=8)
 
 
-@lru_cache(maxsize=8)
-def _without(entity_id: int, as_of: date, invoice_ids: frozenset[int], last_change: tuple[int, datetime] | None) -> Without:
-    entity = Entity.objects.get(pk=entity_id)
+def _without(entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
     on = basis(entity, as_of, record_of(entity, as_of))
     mine = on.invoices["invoice_id"].is_in(list(invoice_ids)).to_numpy()
     weights = on.invoices["open_minor"].to_numpy()[mine].astype(float)
@@ -236,10 +231,6 @@ def _without(entity_id: int, as_of: date, invoice_ids: frozenset[int], last_chan
         tuple(replace(at, futures=np.sort(at.futures)) for at in payrolls),
         tuple((day, float(p)) for day, p in enumerate(chances, start=1) if p > 0),
     )
-
-
-def _last_change() -> tuple[int, datetime] | None:
-    return AuditRecord.objects.order_by("-id").values_list("id", "recorded_at").first()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,50 @@
-"""Around every request: who is asking, a request id, one line in the log."""
+"""Around every request: who is asking, where they are signed in, a request id, one line in the log."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
+from typing import cast
 
 import structlog
+from allauth.account.adapter import get_adapter
+from allauth.usersessions.middleware import UserSessionsMiddleware
+from allauth.usersessions.models import UserSession
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
+from topline.kernel import clock
 from topline.team.models import Member
 from topline.team.queries import actor_of
 
+SEEN_EVERY = timedelta(minutes=1)
 log = structlog.get_logger("topline.access")
+
+
+class SessionsMiddleware(UserSessionsMiddleware):  # type: ignore[misc]
+    """Keeps the list of where somebody is signed in: last seen to the minute, so that reading pages writes nothing.
+
+    A write at every request would let all readers queue for SQLite's one writer. Another address or browser is written at once.
+    """
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self.get_response if _was_seen(request) else super().__call__
+        return cast(HttpResponse, answer(request))
+
+
+def _was_seen(request: HttpRequest) -> bool:
+    """Whether this session was noted here, from this address and browser, within the last minute; one statement."""
+    longest = UserSession._meta.get_field("user_agent").max_length
+    noted = UserSession.objects.filter(
+        session_key=request.session.session_key,
+        user_id=request.user.pk,
+        ip=get_adapter().get_client_ip(request),
+        user_agent=request.META.get("HTTP_USER_AGENT", "")[:longest],
+        last_seen_at__gt=clock.now() - SEEN_EVERY,
+    )
+    return request.user.is_authenticated and noted.exists()
 
 
 class ActorMiddleware:

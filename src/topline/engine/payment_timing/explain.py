@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from topline.engine.payment_timing.book import WHOLE, Book, Matrix, as_of, day_number
-from topline.engine.payment_timing.features import STATIC, prepare, questions_of, static_features
+from topline.engine.payment_timing.features import STATIC, Past, curves, prepare, questions_of, static_features
 from topline.engine.payment_timing.model import Forecast, Model
 
 TELLING_DAYS = 1.0  # a reason that moves the forecast by less is not told
@@ -22,11 +22,19 @@ LARGE = 0.5  # log of the ratio to the customer's usual amount: some 1.6 times
 FEW = 3
 
 
-def explain(model: Model, book: Book, forecast: Forecast, *, invoice_ids: Sequence[int | str] | None = None) -> pl.DataFrame:
+def explain(
+    model: Model,
+    book: Book,
+    forecast: Forecast,
+    *,
+    invoice_ids: Sequence[int | str] | None = None,
+    past: Past | None = None,
+) -> pl.DataFrame:
     """Reasons for the forecasts of some invoices, the habit first.
 
     forecast     of `predict` with the same model and book
     invoice_ids  a page of invoices; all of the forecast where not given
+    past         the book as known before the forecast's day made ready, where the caller has it already
     returns      one row per invoice, in the order of the forecast: invoice_id, expected_on date or null, reasons list[str]
     Work: three forecasts of these invoices.
     """
@@ -40,19 +48,18 @@ def explain(model: Model, book: Book, forecast: Forecast, *, invoice_ids: Sequen
     }
     if shown.is_empty():
         return pl.DataFrame(schema=schema)
-    cut = as_of(book, forecast.on)
-    past = prepare(cut)
-    rows = shown.join(
-        cut.invoices.select("invoice_id", row=pl.int_range(pl.len(), dtype=pl.Int64)), on="invoice_id", maintain_order="left"
-    )
+    past = prepare(as_of(book, forecast.on)) if past is None else past
+    rows = shown.join(past.rows, on="invoice_id", maintain_order="left")
     ask = questions_of(past, rows["row"].to_numpy(), np.full(len(rows), day_number(forecast.on), dtype=np.int64))
     static = static_features(past, ask)
     own = past.paid.before(ask.customer, ask.day)
     payments, delay = own[:, 0] / WHOLE, own[:, 1] / np.maximum(own[:, 0], 1)
     known = dict(zip(STATIC, static.T, strict=False))
-    expected = _days(model.distribution(past, ask))
-    by_amount = expected - _days(model.distribution(past, ask, as_if={"amount_ratio": 0.0}))
-    by_reminder = expected - _days(model.distribution(past, ask, as_if={"reminders": 0.0, "since_reminder": float("nan")}))
+    curve = curves(past, ask)
+    expected = _days(model.distribution(past, ask, curve=curve))
+    by_amount = expected - _days(model.distribution(past, ask, as_if={"amount_ratio": 0.0}, curve=curve))
+    not_reminded = {"reminders": 0.0, "since_reminder": float("nan")}
+    by_reminder = expected - _days(model.distribution(past, ask, as_if=not_reminded, curve=curve))
 
     told = []
     for i, (method, middle) in enumerate(shown.select("method", "p50_on").iter_rows()):

@@ -75,8 +75,9 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A book made ready for questions: pieces of cash, running sums and dated notes on invoices."""
+    """A book made ready for questions: pieces of cash, running sums and dated notes on invoices. rows: invoice_id, row in the book."""
 
+    rows: pl.DataFrame
     pieces: History
     extras: Matrix
     paid: Running  # thousandths, x delay, x delay^2, late ones, and per weekday
@@ -101,6 +102,7 @@ def prepare(book: Book) -> Past:
     values = [book.invoices[name].to_physical().cast(pl.Float64).to_numpy() for name in book.extras]
     rows = book.invoices.select("invoice_id", row=pl.int_range(pl.len(), dtype=pl.Int64))
     return Past(
+        rows,
         pieces,
         np.stack(values, axis=1) if values else np.zeros((book.invoices.height, 0)),
         Running.of(customer, learned, sums),

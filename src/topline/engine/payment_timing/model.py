@@ -73,13 +73,20 @@ class Model:
         return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:12]
 
     def distribution(
-        self, past: Past, ask: Questions, *, horizon: int = HORIZON, as_if: Mapping[str, float] | None = None
+        self,
+        past: Past,
+        ask: Questions,
+        *,
+        horizon: int = HORIZON,
+        as_if: Mapping[str, float] | None = None,
+        curve: Matrix | None = None,
     ) -> Matrix:
         """Chance of each day from the day asked, given unpaid before it; what is missing to 1 is later than all of them.
 
+        curve    that of `curves` for these questions, where the caller has it already
         returns  one row per question, one column per day
         """
-        return self.repair.of(_pooled(past, ask, self.hazard, self.weight, horizon=horizon, as_if=as_if))
+        return self.repair.of(_pooled(past, ask, self.hazard, self.weight, horizon=horizon, as_if=as_if, curve=curve))
 
 
 def counted(curve: Matrix, ask: Questions, *, horizon: int = HORIZON) -> Matrix:
@@ -97,8 +104,9 @@ def _pooled(
     *,
     horizon: int = HORIZON,
     as_if: Mapping[str, float] | None = None,
+    curve: Matrix | None = None,
 ) -> Matrix:
-    curve = curves(past, ask)
+    curve = curves(past, ask) if curve is None else curve
     pmf = counted(curve, ask, horizon=horizon)
     if hazard is None or weight == 0.0:
         return pmf
