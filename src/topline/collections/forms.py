@@ -9,7 +9,7 @@ from django import forms
 
 from topline.collections.models import Contact, Dispute
 from topline.collections.workspace import Debt
-from topline.engine.dunning import Step
+from topline.engine.dunning import LONGEST_WAIT, Step
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, parse_amount
 
@@ -120,6 +120,25 @@ class SnoozeForm(DeskForm):
         super().__init__(
             data, debt=debt, initial={"snoozed_until": next_workday(debt.as_of + WEEK), "no_reminders": silent}, auto_id=auto_id
         )
+
+
+class WaysForm(forms.Form):
+    """A second, near-equal way of a step, and whether chance deals customers between the two."""
+
+    step = forms.ChoiceField()
+    channel = forms.ChoiceField(
+        label="Second way by",
+        required=False,
+        choices=[("", "the same channel"), ("email", "email"), ("call", "call"), ("letter", "letter")],
+    )
+    template = forms.ChoiceField(label="With the letter", required=False)
+    wait_days = forms.IntegerField(label="Days later", min_value=0, max_value=LONGEST_WAIT, initial=0)
+    is_randomised = forms.BooleanField(required=False, label="Let chance deal customers between the two ways")
+
+    def __init__(self, data: Any = None, *, steps: list[tuple[str, str]], letters: list[str]) -> None:
+        super().__init__(data)
+        cast(forms.ChoiceField, self.fields["step"]).choices = steps
+        cast(forms.ChoiceField, self.fields["template"]).choices = [("", "the same letter"), *((k, k) for k in letters)]
 
 
 class ResolveForm(forms.Form):

@@ -18,11 +18,14 @@ from django.urls import reverse
 from topline.billing.models import Invoice
 from topline.books.company import company, day_asked
 from topline.books.models import Entity
-from topline.collections import actions, reminders, worklist
+from topline.collections import actions, queries, reminders, worklist
 from topline.collections import board as figures
-from topline.collections.forms import CallForm, DisputeForm, HoldForm, PromiseForm, RemindForm, ResolveForm, SnoozeForm
+from topline.collections.forms import CallForm, DisputeForm, HoldForm, PromiseForm, RemindForm, ResolveForm, SnoozeForm, WaysForm
+from topline.collections.letters import letters
 from topline.collections.models import Contact, Dispute, Reminder
+from topline.collections.trials import PAID_WITHIN_DAYS
 from topline.collections.workspace import Debt, debt
+from topline.engine import dunning
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.market import actions as market_actions
@@ -212,8 +215,42 @@ def board(request: Asked) -> HttpResponse:
     return render(
         request,
         "collections/board.html",
-        {"found": figures.board(entity=entity, as_of=as_of), "as_of": as_of, "home": entity.currency},
-    )
+        {
+            "found": figures.board(entity=entity, as_of=as_of), "as_of": as_of, "home": entity.currency, "paid_within": PAID_WITHIN_DAYS,
+            "may_set": request.actor.may("collections.set_policy"),
+        },
+    )  # fmt: skip
+
+
+@page("collections.set_policy", methods=("GET", "POST"))
+def ways(request: Asked) -> HttpResponse:
+    """Name a second, near-equal way of a step, and let chance deal customers between the two, or stop it."""
+    entity = company(request)
+    steps = {
+        f"{policy.segment}/{step.key}": f"{step.key}{f' ({policy.segment})' if policy.segment else ''}: {dunning.in_words(step.ways[0])}"
+        for policy in queries.policies(entity_id=entity.pk)
+        for step in dunning.parse_steps(policy.steps)
+        if step.channel != "handover" and not step.needs_approval
+    }
+    form = WaysForm(request.POST or None, steps=list(steps.items()), letters=letters())
+    back = reverse("collections:board") + _carried(request)
+    if form.is_valid():
+        said = dict(form.cleaned_data)
+        segment, _, key = said.pop("step").rpartition("/")
+        randomised = said.pop("is_randomised")
+        try:
+            reminders.set_ways(
+                actor=request.actor, entity_id=entity.pk, segment=segment, step=key, alternative=said, is_randomised=randomised
+            )
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(
+                request, f"The ways of step {key} are set." + (" Chance deals them from now on." if randomised else "")
+            )
+            return redirect(back)
+    context = {"form": form, "title": "Two ways of a step", "back": ("Collections board", back)}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 def _log_call(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:

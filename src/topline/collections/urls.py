@@ -6,6 +6,7 @@ app_name = "collections"
 urlpatterns = [
     path("", pages.day_list, name="worklist"),
     path("board/", pages.board, name="board"),
+    path("board/ways/", pages.ways, name="ways"),
     path("<int:customer_id>/", pages.workspace, name="workspace"),
     path("<int:customer_id>/call/", pages.call, name="call"),
     path("<int:customer_id>/promise/", pages.promise, name="promise"),
