@@ -138,6 +138,7 @@ class NewDispute(Body):
         "wrong_address",
         "duplicate",
         "tax",
+        "litigation",
         "other",
     ]
     raised_on: Day

@@ -130,6 +130,7 @@ class Dispute(models.Model):
         WRONG_ADDRESS = "wrong_address"
         DUPLICATE = "duplicate"
         TAX = "tax"
+        LITIGATION = "litigation"
         OTHER = "other"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -413,7 +413,9 @@ def _said(item: dict[str, Any]) -> str:
     promised: date | None = item["promised_on"]
     told = [f"promised by {promised.day} {promised:%b}"] if promised else []
     told += (
-        ["disputed in full" if item["disputed_minor"] == item["open_minor"] else "disputed in part"]
+        ["in litigation"]
+        if item["in_court"]
+        else ["disputed in full" if item["disputed_minor"] == item["open_minor"] else "disputed in part"]
         if item["disputed_minor"]
         else []
     )

@@ -99,10 +99,12 @@ def promised(*, entity_id: int, as_of: date) -> pl.DataFrame:
 
 
 def disputed(*, entity_id: int, as_of: date) -> pl.DataFrame:
-    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on."""
+    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on, in_court
+    (the whole invoice is in litigation, whatever is open on it by now).
+    """
     rows = Dispute.objects.filter(invoice__entity_id=entity_id, raised_on__lte=as_of).exclude(resolved_on__lte=as_of)
     frame = bulk.read(rows.order_by("id").values("id", "invoice_id", "reason", "amount_minor", "raised_on", "deadline_on"))
-    return frame.rename({"id": "dispute_id"})
+    return frame.rename({"id": "dispute_id"}).with_columns(in_court=pl.col("reason") == Dispute.Reason.LITIGATION.value)
 
 
 def remarks(*, entity_id: int, as_of: date) -> pl.DataFrame:

@@ -339,7 +339,9 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     whole = items.group_by("invoice_id", maintain_order=True).agg(
         pl.col("customer_id", "number", "currency").first(), pl.col("due_on").min(), pl.col("open_minor").sum()
     )
-    contested = queries.disputed(entity_id=entity_id, as_of=as_of).select("invoice_id", contested_minor="amount_minor")
+    contested = queries.disputed(entity_id=entity_id, as_of=as_of).select(
+        "invoice_id", "in_court", contested_minor="amount_minor"
+    )
     waiting = queries.promised(entity_id=entity_id, as_of=as_of).filter(
         pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
     )
@@ -354,8 +356,8 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
         .filter(~pl.col("invoice_id").is_in(list(queries.planned_invoices(entity_id=entity_id))))
         .filter(pl.col("open_minor") > pl.col("cash_minor").fill_null(0))
         .with_columns(open_minor=pl.col("open_minor") - pl.col("contested_minor").fill_null(0))
-        .filter(pl.col("open_minor") > 0)
-        .drop("contested_minor", "cash_minor")
+        .filter((pl.col("open_minor") > 0) & ~pl.col("in_court").fill_null(value=False))
+        .drop("contested_minor", "cash_minor", "in_court")
         .sort("due_on", "invoice_id")
     )
 

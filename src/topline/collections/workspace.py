@@ -91,7 +91,7 @@ def jurisdiction(entity: Entity) -> str:
 def _said(frame: pl.DataFrame, entity: Entity, as_of: date) -> list[dict[str, Any]]:
     """Open documents with what was said about each, and when and why it is expected."""
     morning = worklist.morning(entity_id=entity.pk, as_of=as_of)
-    contested = queries.disputed(entity_id=entity.pk, as_of=as_of).select("invoice_id", disputed_minor="amount_minor")
+    contested = queries.disputed(entity_id=entity.pk, as_of=as_of).select("invoice_id", "in_court", disputed_minor="amount_minor")
     said = queries.promised(entity_id=entity.pk, as_of=as_of).select("invoice_id", promised_on="due_on")
     told = morning.told.select("invoice_id", "expected_on", is_foreseen=pl.lit(value=True))
     for part in (contested, said, told):
@@ -99,7 +99,7 @@ def _said(frame: pl.DataFrame, entity: Entity, as_of: date) -> list[dict[str, An
     reasons = morning.reasons(frame["invoice_id"].unique(maintain_order=True).to_list())
     planned = queries.planned_invoices(entity_id=entity.pk)
     return [
-        {**r, "disputed_minor": min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),
+        {**r, "disputed_minor": r["open_minor"] if r["in_court"] else min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),
          "is_foreseen": bool(r["is_foreseen"])}
         for r in frame.to_dicts()
     ]  # fmt: skip
