@@ -69,6 +69,7 @@ PAGES: dict[str, str | None] = {
     "collections:call": "collections.log_contact",
     "collections:promise": "collections.record_promise",
     "collections:dispute": "collections.raise_dispute",
+    "collections:plan": "collections.agree_plan",
     "collections:remind": "collections.remind_customer",
     "collections:hold": "market.change_customer",
     "collections:snooze": "collections.set_desk",

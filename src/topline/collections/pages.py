@@ -20,7 +20,17 @@ from topline.books.company import company, day_asked
 from topline.books.models import Entity
 from topline.collections import actions, queries, reminders, worklist
 from topline.collections import board as figures
-from topline.collections.forms import CallForm, DisputeForm, HoldForm, PromiseForm, RemindForm, ResolveForm, SnoozeForm, WaysForm
+from topline.collections.forms import (
+    CallForm,
+    DisputeForm,
+    HoldForm,
+    PlanForm,
+    PromiseForm,
+    RemindForm,
+    ResolveForm,
+    SnoozeForm,
+    WaysForm,
+)
 from topline.collections.letters import letters
 from topline.collections.models import Contact, Dispute, Reminder
 from topline.collections.trials import PAID_WITHIN_DAYS
@@ -139,6 +149,12 @@ def promise(request: Asked, customer_id: int) -> HttpResponse:
 def dispute(request: Asked, customer_id: int) -> HttpResponse:
     """Write a dispute down."""
     return _act(request, customer_id, "dispute")
+
+
+@page("collections.agree_plan", methods=("GET", "POST"))
+def plan(request: Asked, customer_id: int) -> HttpResponse:
+    """Agree a payment plan."""
+    return _act(request, customer_id, "plan")
 
 
 @page("collections.remind_customer", methods=("GET", "POST"))
@@ -286,6 +302,19 @@ def _dispute(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) 
     return "The dispute is written down; the rest stays due."
 
 
+def _plan(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
+    taken = next(r for r in found.plannable if r["currency"] == said["currency"])
+    parts = pl.DataFrame(said["parts"], schema={"due_on": pl.Date, "amount_minor": pl.Int64})
+    if parts.is_empty():
+        raise Invalid("A plan needs at least one part.", field="parts", remedy="Write the day and the amount of each.")
+    actions.agree_plan(
+        actor=request.actor, **_whom(entity, found), invoice_ids=taken["invoice_ids"], instalments=parts, agreed_on=found.as_of,
+        grace_days=said["grace_days"], note=said["note"],
+    )  # fmt: skip
+    _spoken(request, entity, found, Contact.Outcome.PROMISED, said["note"])
+    return f"The plan of {parts.height} part{'s' if parts.height > 1 else ''} is agreed."
+
+
 def _remind(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
     reminders.remind_customer(actor=request.actor, **_whom(entity, found), as_of=found.as_of, **said)
     return "The reminder leaves at the next allowed hour."
@@ -308,6 +337,7 @@ VERBS = {
         Verb("call", "c", "Log a call", "Save", "collections.log_contact", CallForm, _log_call),
         Verb("promise", "p", "Promise", "Save", "collections.record_promise", PromiseForm, _promise),
         Verb("dispute", "d", "Dispute", "Save", "collections.raise_dispute", DisputeForm, _dispute),
+        Verb("plan", "l", "Payment plan", "Agree", "collections.agree_plan", PlanForm, _plan),
         Verb("remind", "s", "Send a reminder", "Send", "collections.remind_customer", RemindForm, _remind),
         Verb("hold", "h", "Credit hold", "Put on hold", "market.change_customer", HoldForm, _hold),
         Verb("snooze", "z", "Snooze", "Save", "collections.set_desk", SnoozeForm, _snooze),

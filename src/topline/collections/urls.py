@@ -11,6 +11,7 @@ urlpatterns = [
     path("<int:customer_id>/call/", pages.call, name="call"),
     path("<int:customer_id>/promise/", pages.promise, name="promise"),
     path("<int:customer_id>/dispute/", pages.dispute, name="dispute"),
+    path("<int:customer_id>/plan/", pages.plan, name="plan"),
     path("<int:customer_id>/remind/", pages.remind, name="remind"),
     path("<int:customer_id>/hold/", pages.hold, name="hold"),
     path("<int:customer_id>/snooze/", pages.snooze, name="snooze"),
