@@ -192,10 +192,30 @@ def test_a_held_reminder_is_let_go_or_dropped(owner, entity, desk):
     assert list(Reminder.objects.order_by("id").values_list("state", flat=True)) == ["queued", "dropped"]
 
 
-def test_a_hold_is_put_on_and_released_by_the_same_key(desk):
-    for held in (True, False):
-        desk.browser.post(at(desk.big) + "hold/")
-        assert Customer.objects.get(pk=desk.big).is_on_hold is held
+def test_a_hold_needs_a_reason_and_hold_and_release_stand_on_the_page_with_who_and_when(desk):
+    assert desk.browser.post(at(desk.big) + "hold/").status_code == 400
+    assert not Customer.objects.get(pk=desk.big).is_on_hold
+    assert desk.browser.post(at(desk.big) + "hold/", {"reason": "Two broken promises"}).status_code == 302
+    assert Customer.objects.get(pk=desk.big).is_on_hold
+    page = desk.browser.get(at(desk.big)).content.decode()
+    assert "On credit hold since 20 Apr 2026, by Clara: Two broken promises." in page
+    with clock.at(date(2026, 4, 22)):
+        assert desk.browser.post(at(desk.big) + "hold/", {"reason": ""}).status_code == 302
+        assert not Customer.objects.get(pk=desk.big).is_on_hold
+        page = desk.browser.get(at(desk.big)).content.decode()
+    assert "On credit hold since" not in page
+    told = page[page.index("<h2>Timeline</h2>") :]
+    released, put_on = told.index("Credit hold released"), told.index("Put on credit hold")
+    assert "22 Apr 2026" in told[:released] and ", by Clara" in told[released:put_on]
+    assert "20 Apr 2026" in told[released:put_on] and "Two broken promises" in told[put_on:]
+
+
+def test_a_hold_from_the_customers_form_needs_a_reason_too(desk):
+    said = {"name": "Big", "currency": "EUR", "terms": "net 30", "is_on_hold": "on"}
+    refused = desk.browser.post(f"/customers/{desk.big}/edit/", said)
+    assert refused.status_code == 400 and "A credit hold needs a reason" in refused.content.decode()
+    assert desk.browser.post(f"/customers/{desk.big}/edit/", said | {"reason": "Insolvent"}).status_code == 302
+    assert "by Clara: Insolvent." in desk.browser.get(at(desk.big)).content.decode()
 
 
 def test_a_snoozed_customer_comes_back_when_the_day_is_cleared(desk):

@@ -142,7 +142,13 @@ class RemindForm(DeskForm):
 
 
 class HoldForm(DeskForm):
-    """Nothing to fill in: the button is the answer."""
+    """Why credit stops, or goes on."""
+
+    reason = forms.CharField(max_length=300, label="Why")
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        super().__init__(data, debt=debt, auto_id=auto_id)
+        self.fields["reason"].required = not debt.customer.customer.is_on_hold
 
 
 class SnoozeForm(DeskForm):

@@ -127,6 +127,7 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
         "debt": found, "customer": customer, "as_of": as_of, "home": entity.currency, "items": items, "columns": columns, "query": query, "place": place, "count": len(order),
         "why": worklist.why(found.row, entity.currency) if found.row else "Nothing is open.",
         "next": reverse("collections:workspace", args=[after]) + query if after is not None else "",
+        "hold": found.hold and {**found.hold, "who": team.actor_names([found.hold["actor_key"]])[found.hold["actor_key"]]},
         "verbs": list(_verbs(request, entity, found)), "spine": _linked(found.spine), "tasks": team.tasks(about=("customer", customer.pk), limit=10),
         "is_snoozed": bool(found.desk and found.desk.snoozed_until and found.desk.snoozed_until > as_of),
     }  # fmt: skip
@@ -322,7 +323,9 @@ def _remind(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -
 
 def _hold(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
     customer = found.customer.customer
-    market_actions.change_customer(actor=request.actor, customer_id=customer.pk, changes={"is_on_hold": not customer.is_on_hold})
+    market_actions.change_customer(
+        actor=request.actor, customer_id=customer.pk, changes={"is_on_hold": not customer.is_on_hold}, reason=said["reason"]
+    )
     return "The credit hold is released." if customer.is_on_hold else f"{customer.name} is on credit hold."
 
 
@@ -453,9 +456,14 @@ def _said(item: dict[str, Any]) -> str:
 
 
 def _linked(spine: pl.DataFrame) -> list[dict[str, Any]]:
-    """Milestones with the address of the document they are about."""
+    """Milestones with the address of the document they are about, and who acted."""
     names = {"invoice": "billing:invoice", "credit_note": "billing:invoice", "payment": "receivables:payment"}
+    who = team.actor_names(spine["actor_key"].unique().to_list())
     return [
-        {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if m["subject_kind"] in names else ""}
+        {
+            **m,
+            "who": who[m["actor_key"]],
+            "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if m["subject_kind"] in names else "",
+        }
         for m in spine.to_dicts()
     ]

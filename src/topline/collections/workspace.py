@@ -30,6 +30,7 @@ class Debt:
     items    open documents, oldest first, at most SHOWN: those of open_items with late_days, expected_on, reason, disputed_minor,
              promised_on, is_planned, interest_minor and compensation_minor (None where no table or contract says)
     owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
+    hold     the milestone by which the customer was put on credit hold, None when they are on none
     plannable  what a payment plan may take, one row per currency, most first: currency, invoice_ids, open_minor; whole invoices that
              are overdue and neither disputed nor under a plan
     """
@@ -48,6 +49,7 @@ class Debt:
     reminders: list[Reminder]
     contacts: list[Contact]
     desk: Desk | None
+    hold: dict[str, Any] | None
     spine: pl.DataFrame
 
     @property
@@ -85,8 +87,15 @@ def debt(*, entity: Entity, customer_id: int, as_of: date) -> Debt:
         plannable=_plannable(frame, {*contested["invoice_id"], *planned}),
         unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
         plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
-        desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
+        hold=_hold(detail), desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
     )  # fmt: skip
+
+
+def _hold(detail: market.CustomerDetail) -> dict[str, Any] | None:
+    if not detail.customer.is_on_hold:
+        return None
+    found = timeline.milestones(customer_ids=detail.ids, kinds=["credit_hold_set"], limit=1)
+    return found.row(0, named=True) if found.height else None
 
 
 def jurisdiction(entity: Entity) -> str:
