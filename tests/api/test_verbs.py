@@ -56,7 +56,9 @@ def payment(api, customer):
 
 def test_customers_are_added_changed_read_and_merged(api, customer):
     (second,) = items(api.post("/customers", {"customers": [{"name": "Globex Ltd", "currency": "EUR", "number": "X-1"}]}))
-    assert result(api.post(f"/customers/{customer}/change", {"terms": "net 14", "is_on_hold": True})) == customer
+    held = {"terms": "net 14", "is_on_hold": True}
+    assert api.post(f"/customers/{customer}/change", held).status_code == 422
+    assert result(api.post(f"/customers/{customer}/change", held | {"reason": "Two invoices 60 days late"})) == customer
     result(api.post(f"/customers/{customer}/contacts", {"name": "Ann", "email": "ann@globex.example"}))
     result(api.post(f"/customers/{customer}/addresses", {"line1": "Street 1", "country": "DE"}))
     result(api.post(f"/customers/{customer}/aliases", {"value": "GLBX"}))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from topline.billing import actions as billing
-from topline.collections import actions, queries
+from topline.collections import actions, queries, reminders, timing, worklist
 from topline.collections.models import Dispute, PaymentPlan, PlanInvoice, Promise
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -221,3 +221,35 @@ def test_contacts_are_kept_and_a_snoozed_customer_comes_back_on_the_day(owner, e
     actions.set_desk(actor=owner, entity_id=entity.pk, customer_id=customer, snoozed_until=date(2026, 4, 9))
     desk = queries.desks(entity_id=entity.pk)
     assert [queries.snoozed(desk, as_of=d) for d in (date(2026, 4, 8), date(2026, 4, 9))] == [[customer], []]
+
+
+def test_an_invoice_in_litigation_leaves_forecast_reminders_and_list_until_it_is_resolved(
+    owner, entity, customer, issue, pay, apply
+):
+    def foreseen(day):
+        return set(timing.forecast(entity_id=entity.pk, as_of=day).invoices["invoice_id"])
+
+    def chased(day):
+        return set(reminders.chaseable(entity_id=entity.pk, as_of=day)["invoice_id"])
+
+    court, plain, late = date(2026, 4, 10), date(2026, 4, 9), date(2026, 4, 20)
+    a, b = issue(customer, 100_000, 50_000)
+    payment = pay(customer, 40_000, on=plain)
+    apply(payment, a, 40_000, on=plain)
+    about = {"actor": owner, "invoice_id": a, "reason": "litigation", "raised_on": court, "deadline_on": date(2027, 4, 10)}
+    with pytest.raises(Invalid, match="in litigation as a whole"):
+        actions.raise_dispute(**about, amount_minor=10_000)
+    dispute = actions.raise_dispute(**about)
+    assert Dispute.objects.get().amount_minor == 60_000
+    assert foreseen(plain) == chased(plain) == {a, b}
+    assert foreseen(court) == chased(court) == {b}
+    assert timing.forecast(entity_id=entity.pk, as_of=court).excluded.rows() == [(a, 60_000)]
+    receivables.return_payments(actor=owner, payment_ids=[payment], on=date(2026, 4, 11), reason="AC04")
+    assert chased(late) == {b}  # what opened again is before the court too
+    (row,) = worklist.worklist(entity=entity, as_of=late).to_dicts()
+    assert (row["disputed_minor"], row["chase_minor"]) == (100_000, 50_000)
+    with clock.at(late):
+        actions.resolve_dispute(
+            actor=owner, dispute_id=dispute, state="rejected", resolved_on=late, resolution="The court found for us."
+        )
+    assert foreseen(late) == chased(late) == {a, b}

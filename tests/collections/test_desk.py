@@ -9,7 +9,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from topline.collections.models import Contact, Desk, Dispute, Promise, Reminder
+from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.market import actions as market
@@ -135,6 +135,41 @@ def test_a_dispute_of_a_part_has_an_owner_and_is_resolved_from_the_page(desk):
     assert made.state == "rejected"
 
 
+def test_a_plan_offers_three_equal_months_of_all_that_is_overdue_and_takes_what_is_written(desk, issue):
+    issue(desk.big, 100_00, on=date(2026, 4, 10))  # not yet due
+    disputed = issue(desk.big, 50_00, on=date(2026, 3, 1))[0]
+    desk.browser.post(at(desk.big) + "dispute/", {"invoice_id": disputed, "reason": "price", "deadline_on": "2026-05-04"})
+    form = desk.browser.get(at(desk.big) + "plan/").content.decode()
+    assert "2026-05-20 3,000.00\n2026-06-20 3,000.00\n2026-07-20 3,000.00" in form
+    said = {"currency": "EUR", "grace_days": "5", "note": "agreed by phone"}
+    short = desk.browser.post(at(desk.big) + "plan/", said | {"parts": "2026-05-20 4,000.00\n2026-06-20 4,000.00"})
+    assert short.status_code == 400
+    assert "The parts come to 8,000.00 EUR, open is 9,000.00 EUR." in short.content.decode()
+    for parts, sentence in (
+        ("soon 9,000.00", "is no day"),
+        ("2026-05-20 nine", "is not an amount"),
+        ("2026-04-19 9,000.00", "before the plan is agreed"),
+        (" ", "This field is required"),
+        ("2026-05-20 9,500.00\n2026-06-20 -500.00", "more than zero"),
+    ):
+        refused = desk.browser.post(at(desk.big) + "plan/", said | {"parts": parts})
+        assert refused.status_code == 400 and sentence in refused.content.decode()
+    assert not PaymentPlan.objects.exists()
+    taken = desk.browser.post(at(desk.big) + "plan/", said | {"parts": "2026-05-20 5,000.00\r\n\r\n2026-06-20  4,000.00\r\n"})
+    assert (taken.status_code, taken.url) == (302, at(desk.middle))
+    plan = PaymentPlan.objects.get()
+    assert (plan.total_minor, plan.grace_days) == (9_000_00, 5)
+    assert set(plan.invoices.values_list("invoice_id", flat=True)) == set(desk.first)
+    assert list(plan.instalments.values_list("due_on", "amount_minor")) == [
+        (date(2026, 5, 20), 5_000_00),
+        (date(2026, 6, 20), 4_000_00),
+    ]
+    page = desk.browser.get(at(desk.big)).content.decode()
+    assert "Payment plan agreed" in page and "in a plan" in page
+    again = desk.browser.post(at(desk.big) + "plan/", said | {"parts": "2026-05-20 9,000.00"})
+    assert again.status_code == 400  # nothing is left that a plan could take
+
+
 def test_a_reminder_is_sent_by_hand_and_the_customer_waits_meanwhile(desk):
     answer = desk.browser.post(at(desk.big) + "remind/", {"step": "second", "recipient": "pay@big.example"})
     assert answer.url == at(desk.middle)
@@ -157,10 +192,30 @@ def test_a_held_reminder_is_let_go_or_dropped(owner, entity, desk):
     assert list(Reminder.objects.order_by("id").values_list("state", flat=True)) == ["queued", "dropped"]
 
 
-def test_a_hold_is_put_on_and_released_by_the_same_key(desk):
-    for held in (True, False):
-        desk.browser.post(at(desk.big) + "hold/")
-        assert Customer.objects.get(pk=desk.big).is_on_hold is held
+def test_a_hold_needs_a_reason_and_hold_and_release_stand_on_the_page_with_who_and_when(desk):
+    assert desk.browser.post(at(desk.big) + "hold/").status_code == 400
+    assert not Customer.objects.get(pk=desk.big).is_on_hold
+    assert desk.browser.post(at(desk.big) + "hold/", {"reason": "Two broken promises"}).status_code == 302
+    assert Customer.objects.get(pk=desk.big).is_on_hold
+    page = desk.browser.get(at(desk.big)).content.decode()
+    assert "On credit hold since 20 Apr 2026, by Clara: Two broken promises." in page
+    with clock.at(date(2026, 4, 22)):
+        assert desk.browser.post(at(desk.big) + "hold/", {"reason": ""}).status_code == 302
+        assert not Customer.objects.get(pk=desk.big).is_on_hold
+        page = desk.browser.get(at(desk.big)).content.decode()
+    assert "On credit hold since" not in page
+    told = page[page.index("<h2>Timeline</h2>") :]
+    released, put_on = told.index("Credit hold released"), told.index("Put on credit hold")
+    assert "22 Apr 2026" in told[:released] and ", by Clara" in told[released:put_on]
+    assert "20 Apr 2026" in told[released:put_on] and "Two broken promises" in told[put_on:]
+
+
+def test_a_hold_from_the_customers_form_needs_a_reason_too(desk):
+    said = {"name": "Big", "currency": "EUR", "terms": "net 30", "is_on_hold": "on"}
+    refused = desk.browser.post(f"/customers/{desk.big}/edit/", said)
+    assert refused.status_code == 400 and "A credit hold needs a reason" in refused.content.decode()
+    assert desk.browser.post(f"/customers/{desk.big}/edit/", said | {"reason": "Insolvent"}).status_code == 302
+    assert "by Clara: Insolvent." in desk.browser.get(at(desk.big)).content.decode()
 
 
 def test_a_snoozed_customer_comes_back_when_the_day_is_cleared(desk):
@@ -172,7 +227,7 @@ def test_a_snoozed_customer_comes_back_when_the_day_is_cleared(desk):
 
 def test_without_script_every_key_is_a_link_to_a_form(desk):
     page = desk.browser.get(at(desk.big)).content.decode()
-    for verb in ("call", "promise", "dispute", "remind", "hold", "snooze"):
+    for verb in ("call", "promise", "dispute", "plan", "remind", "hold", "snooze"):
         assert f'href="{at(desk.big)}{verb}/"' in page
         form = desk.browser.get(at(desk.big) + f"{verb}/")
         assert form.status_code == 200 and b'method="post"' in form.content

@@ -316,3 +316,11 @@ def test_every_language_has_every_letter_of_the_default_ladder():
 def test_a_ladder_that_makes_no_sense_is_refused(steps, sentence):
     with pytest.raises(Invalid, match=sentence):
         dunning.parse_steps(steps)
+
+
+def test_what_was_dropped_is_not_written_again_at_its_step_and_takes_the_next(owner, customer, issue, plan):
+    issue(customer, 10_000)
+    plan(date(2026, 4, 3))
+    reminders.drop_reminder(actor=owner, reminder_id=Reminder.objects.get().pk, reason="They called.")
+    assert plan(date(2026, 4, 4)).is_empty()
+    assert plan(date(2026, 4, 8))["step"].to_list() == ["second"]

@@ -74,7 +74,8 @@ PLAYS = {
     "market.change_customer": (
         {"credit_hold_set", "credit_hold_released"},
         lambda s: [
-            market.change_customer(actor=s.owner, customer_id=s.customer, changes={"is_on_hold": held}) for held in (True, False)
+            market.change_customer(actor=s.owner, customer_id=s.customer, changes={"is_on_hold": held}, reason="Late")
+            for held in (True, False)
         ],
     ),
     "billing.issue_invoices": ({"invoice_issued"}, lambda s: s.invoice()),

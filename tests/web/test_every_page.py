@@ -192,7 +192,7 @@ def test_search_finds_what_one_may_see(browser, sign_in, acme):
 
 
 def test_the_portal_shows_a_customer_only_what_is_shared(owner, sign_in, acme):
-    market.change_customer(actor=owner, customer_id=acme.globex, changes={"is_on_hold": True})
+    market.change_customer(actor=owner, customer_id=acme.globex, changes={"is_on_hold": True}, reason="Late")
     portal = sign_in("Customer", customer_id=acme.globex)
     page = portal.get("/portal/").content.decode()
     assert "Invoice issued" in page and "credit hold" not in page and "Initech" not in page

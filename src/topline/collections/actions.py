@@ -204,8 +204,9 @@ def raise_dispute(
 ) -> int:
     """The customer contests an invoice or a part of it; the rest is still due. Returns the dispute's id.
 
+    An invoice in litigation is out of the forecast and of the reminders as a whole, until the dispute is resolved.
     amount_minor  what is contested (default: all that is open)
-    Raises: NotOwed, AlreadyDisputed, Invalid (reason, deadline), NotFound.
+    Raises: NotOwed, AlreadyDisputed, Invalid (reason, deadline, a part in litigation), NotFound.
     """
     _ensure_choice(reason, Dispute.Reason.values, "reason")
     ensure(
@@ -220,6 +221,10 @@ def raise_dispute(
     rest = invoice["total_minor"] - invoice["allocated_minor"]
     contested = rest if amount_minor is None else amount_minor
     _ensure_owed(invoice, contested)
+    ensure(
+        reason != Dispute.Reason.LITIGATION or contested == rest,
+        Invalid("An invoice is in litigation as a whole.", field="amount_minor", remedy="Leave the amount empty."),
+    )
     ensure(
         not Dispute.objects.filter(invoice_id=invoice_id, state=Dispute.State.OPEN).exists(),
         AlreadyDisputed(f"{invoice['number']} has an open dispute.", field="invoice_id", remedy="Resolve that one first."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import polars as pl
@@ -9,7 +10,7 @@ from ninja import Query
 from pydantic import Field
 
 from topline.books import queries as books
-from topline.collections import actions, reminders, timing, worklist
+from topline.collections import actions, reminders, timing, trials, worklist
 from topline.collections.models import Contact, Dispute, PaymentPlan, Promise, Reminder
 from topline.kernel import clock
 from topline.ui.wire import (
@@ -72,6 +73,7 @@ REMINDER = [
     "customer_id",
     "step",
     "channel",
+    "variant",
     "recipient",
     "subject",
     "state",
@@ -83,6 +85,10 @@ REMINDER = [
 CONTACT = ["id", "entity_id", "customer_id", "channel", "outcome", "person", "note", "occurred_on", "recorded_at", "actor_key"]
 Text = Annotated[str, Field(max_length=4_000)]
 Note = Annotated[str, Field(max_length=300)]
+
+
+class TrialsAsked(OfCompany):
+    as_of: Day | None = None
 
 
 class WorklistAsked(OfCompany):
@@ -132,6 +138,7 @@ class NewDispute(Body):
         "wrong_address",
         "duplicate",
         "tax",
+        "litigation",
         "other",
     ]
     raised_on: Day
@@ -171,8 +178,25 @@ class AsOf(Body):
     as_of: Day
 
 
+class OtherWay(Body):
+    channel: Literal["", "email", "call", "letter"] = ""
+    template: Code = ""
+    wait_days: Annotated[int, Field(strict=True, ge=0, le=7)] = 0
+
+
+class LadderStep(Body):
+    key: Annotated[str, Field(min_length=1, max_length=40)]
+    days: Annotated[int, Field(strict=True, ge=-60, le=720)]
+    channel: Literal["email", "call", "letter", "handover"]
+    template: Code = ""
+    needs_approval: Flag = False
+    alternative: OtherWay | None = None
+    is_randomised: Flag = False
+
+
 class PolicySet(Body):
     segment: Code = ""
+    steps: Annotated[list[LadderStep], Field(min_length=1, max_length=40)] | None = None
     minimum_minor: Whole = 0
     quiet_from_hour: Annotated[int, Field(strict=True, ge=1, le=24)] = 18
     quiet_until_hour: Annotated[int, Field(strict=True, ge=0, le=23)] = 8
@@ -215,6 +239,19 @@ def read_worklist(request: Caller, asked: Query[WorklistAsked]) -> Any:
     wanted = {"today": pl.col("waits") == "", "waiting": pl.col("waits") != "", "all": pl.lit(value=True)}[asked.show]
     chosen = found.filter(wanted)
     return {"as_of": as_of, "currency": entity.currency, "total": chosen.height, "items": chosen.head(asked.limit).to_dicts()}
+
+
+@room.reads("/near-equal-steps", "collections.view")
+def read_trials(request: Caller, asked: Query[TrialsAsked]) -> Any:
+    """Steps with two near-equal ways: customers of each, the share that paid, and the difference with its 95 % interval."""
+    entity = books.entity(asked.company or None)
+    as_of = asked.as_of or clock.today(entity.time_zone)
+    found = trials.trials(entity_id=entity.pk, as_of=as_of)
+    items = [
+        {**asdict(t), "difference": asdict(t.difference) if t.difference else None, "verdict": t.verdict, "is_told": t.verdict != trials.NOT_TOLD}
+        for t in found
+    ]  # fmt: skip
+    return {"as_of": as_of, "paid_within_days": trials.PAID_WITHIN_DAYS, "items": items}
 
 
 @room.reads("/contacts", "collections.view", Page)
@@ -317,7 +354,7 @@ def cancel_plan(request: Caller, plan_id: Id, body: PlanEnd) -> Any:
 
 @room.does("/dunning-policies", "collections.set_policy")
 def set_policy(request: Caller, target: Query[OfCompany], body: PolicySet) -> Any:
-    """Set the standard ladder of a segment; answers with the policy's id."""
+    """Set the ladder of a segment, the standard one without steps; answers with the policy's id."""
     return done(reminders.set_policy(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
 
 

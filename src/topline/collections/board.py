@@ -12,6 +12,7 @@ import polars as pl
 from topline.books import rates
 from topline.books.models import Entity
 from topline.collections.models import Contact, Dispute, Promise
+from topline.collections.trials import Trial, trials
 from topline.kernel import bulk
 from topline.market import queries as market
 from topline.receivables import figures
@@ -29,6 +30,7 @@ class Board:
     disputes  open ones by reason: reason, disputes, amount_minor, mean_days, late (past their deadline)
     channels  contacts by channel: channel, contacts, followed (by money), recovered_minor
     weeks     newest first: week (its Monday), contacts, recovered_minor, judged, kept, kept_share
+    trials    steps that name two near-equal ways, with what came of each
     """
 
     collection: figures.Collection
@@ -40,6 +42,7 @@ class Board:
     disputes: list[dict[str, Any]]
     channels: list[dict[str, Any]]
     weeks: list[dict[str, Any]]
+    trials: list[Trial]
 
     @property
     def kept_percent(self) -> Fraction | None:
@@ -84,7 +87,7 @@ def board(*, entity: Entity, as_of: date) -> Board:
         rolls=figures.roll_rates(entity_id=entity.pk, as_of=as_of, currency=entity.currency).to_dicts(),
         judged=judged.height, kept=int(judged["is_kept"].sum()), contacts=spoken.height, recovered_minor=int(money["amount_minor"].sum()),
         disputes=by_reason.sort("amount_minor", descending=True).to_dicts(), channels=by_channel.sort("contacts", descending=True).to_dicts(),
-        weeks=_weeks(judged, spoken, money, as_of),
+        weeks=_weeks(judged, spoken, money, as_of), trials=trials(entity_id=entity.pk, as_of=as_of),
     )  # fmt: skip
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, cast
 
+import polars as pl
 from django import forms
 
 from topline.collections.models import Contact, Dispute
 from topline.collections.workspace import Debt
-from topline.engine.dunning import Step
+from topline.engine.dunning import LONGEST_WAIT, Step
+from topline.engine.terms import reschedule_by_count
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, parse_amount
 
 C, O = Contact.Channel, Contact.Outcome  # noqa: E741  (channels and outcomes)
 DAY = forms.DateInput(attrs={"type": "date"})
+PLAN_PARTS = 3
 WEEK, FORTNIGHT = timedelta(days=7), timedelta(days=14)
 
 
@@ -89,6 +92,40 @@ class DisputeForm(DeskForm):
         return _with_amount(self, data, self.currencies.get(self.data.get("invoice_id", ""), ""))
 
 
+class PlanForm(DeskForm):
+    """Dated parts that come to all that is overdue in a currency: three equal ones, a month apart, unless written otherwise."""
+
+    currency = forms.ChoiceField()
+    parts = forms.CharField(
+        max_length=6000, widget=forms.Textarea(attrs={"rows": 4}), help_text="one a line: the day (2026-12-31), then the amount"
+    )
+    grace_days = forms.IntegerField(label="Grace, days", min_value=0, max_value=60, initial=3)
+    note = forms.CharField(max_length=300, required=False)
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        super().__init__(data, debt=debt, initial=_usual_plan(debt), auto_id=auto_id)
+        self.offer(
+            "currency",
+            [(r["currency"], f"{format_amount(r['open_minor'], r['currency'])} {r['currency']}") for r in debt.plannable],
+        )
+        self.fields["currency"].label = "All that is overdue and not disputed"
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        rows = []
+        for line in data.get("parts", "").splitlines():
+            day, _, amount = line.strip().partition(" ")
+            if day and "currency" in data:
+                try:
+                    rows.append({"due_on": date.fromisoformat(day), "amount_minor": parse_amount(amount, data["currency"])})
+                except Invalid as error:
+                    self.add_error("parts", str(error))
+                except ValueError:
+                    self.add_error("parts", f"{day!r} is no day. Write it as 2026-12-31.")
+        data["parts"] = rows
+        return data
+
+
 class RemindForm(DeskForm):
     """A letter of the ladder, now."""
 
@@ -105,7 +142,13 @@ class RemindForm(DeskForm):
 
 
 class HoldForm(DeskForm):
-    """Nothing to fill in: the button is the answer."""
+    """Why credit stops, or goes on."""
+
+    reason = forms.CharField(max_length=300, label="Why")
+
+    def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
+        super().__init__(data, debt=debt, auto_id=auto_id)
+        self.fields["reason"].required = not debt.customer.customer.is_on_hold
 
 
 class SnoozeForm(DeskForm):
@@ -122,6 +165,25 @@ class SnoozeForm(DeskForm):
         )
 
 
+class WaysForm(forms.Form):
+    """A second, near-equal way of a step, and whether chance deals customers between the two."""
+
+    step = forms.ChoiceField()
+    channel = forms.ChoiceField(
+        label="Second way by",
+        required=False,
+        choices=[("", "the same channel"), ("email", "email"), ("call", "call"), ("letter", "letter")],
+    )
+    template = forms.ChoiceField(label="With the letter", required=False)
+    wait_days = forms.IntegerField(label="Days later", min_value=0, max_value=LONGEST_WAIT, initial=0)
+    is_randomised = forms.BooleanField(required=False, label="Let chance deal customers between the two ways")
+
+    def __init__(self, data: Any = None, *, steps: list[tuple[str, str]], letters: list[str]) -> None:
+        super().__init__(data)
+        cast(forms.ChoiceField, self.fields["step"]).choices = steps
+        cast(forms.ChoiceField, self.fields["template"]).choices = [("", "the same letter"), *((k, k) for k in letters)]
+
+
 class ResolveForm(forms.Form):
     """How a dispute ends."""
 
@@ -135,6 +197,16 @@ class ResolveForm(forms.Form):
     def __init__(self, data: Any = None, *, notes: list[tuple[int, str]]) -> None:
         super().__init__(data)
         cast(forms.ChoiceField, self.fields["credit_note_id"]).choices = [("", "none"), *notes]
+
+
+def _usual_plan(debt: Debt) -> dict[str, Any]:
+    if not debt.plannable:
+        return {}
+    first = debt.plannable[0]
+    in_a_month = pl.select(pl.lit(debt.as_of).dt.offset_by("1mo")).item()
+    parts = reschedule_by_count(total_minor=first["open_minor"], count=PLAN_PARTS, every_months=1, first_on=in_a_month)
+    lines = [f"{day} {format_amount(amount, first['currency'])}" for day, amount in parts]
+    return {"currency": first["currency"], "parts": "\n".join(lines), "grace_days": 3}
 
 
 def next_workday(day: date) -> date:

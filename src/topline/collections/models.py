@@ -130,6 +130,7 @@ class Dispute(models.Model):
         WRONG_ADDRESS = "wrong_address"
         DUPLICATE = "duplicate"
         TAX = "tax"
+        LITIGATION = "litigation"
         OTHER = "other"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -160,7 +161,8 @@ class Dispute(models.Model):
 class DunningPolicy(models.Model):
     """The ladder of reminders for a segment ("" is the default): steps are data, in the shape of engine.collections.
 
-    steps  a list of {key, days (relative to the due day, negative: before), channel, template, needs_approval}
+    steps  a list of {key, days (relative to the due day, negative: before), channel, template, needs_approval,
+           alternative (None, or {channel, template, wait_days}), is_randomised}
     """
 
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
@@ -190,6 +192,7 @@ class Reminder(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
     step = models.CharField(max_length=40)
     channel = models.CharField(max_length=10)
+    variant = models.CharField(max_length=80, blank=True, help_text="the way of a randomised step that the customer was dealt")
     language = models.CharField(max_length=5)
     recipient = models.CharField(max_length=254, blank=True)
     subject = models.CharField(max_length=300, blank=True)

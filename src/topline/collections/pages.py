@@ -18,11 +18,24 @@ from django.urls import reverse
 from topline.billing.models import Invoice
 from topline.books.company import company, day_asked
 from topline.books.models import Entity
-from topline.collections import actions, reminders, worklist
+from topline.collections import actions, queries, reminders, worklist
 from topline.collections import board as figures
-from topline.collections.forms import CallForm, DisputeForm, HoldForm, PromiseForm, RemindForm, ResolveForm, SnoozeForm
+from topline.collections.forms import (
+    CallForm,
+    DisputeForm,
+    HoldForm,
+    PlanForm,
+    PromiseForm,
+    RemindForm,
+    ResolveForm,
+    SnoozeForm,
+    WaysForm,
+)
+from topline.collections.letters import letters
 from topline.collections.models import Contact, Dispute, Reminder
+from topline.collections.trials import PAID_WITHIN_DAYS
 from topline.collections.workspace import Debt, debt
+from topline.engine import dunning
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.market import actions as market_actions
@@ -114,6 +127,7 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
         "debt": found, "customer": customer, "as_of": as_of, "home": entity.currency, "items": items, "columns": columns, "query": query, "place": place, "count": len(order),
         "why": worklist.why(found.row, entity.currency) if found.row else "Nothing is open.",
         "next": reverse("collections:workspace", args=[after]) + query if after is not None else "",
+        "hold": found.hold and {**found.hold, "who": team.actor_names([found.hold["actor_key"]])[found.hold["actor_key"]]},
         "verbs": list(_verbs(request, entity, found)), "spine": _linked(found.spine), "tasks": team.tasks(about=("customer", customer.pk), limit=10),
         "is_snoozed": bool(found.desk and found.desk.snoozed_until and found.desk.snoozed_until > as_of),
     }  # fmt: skip
@@ -136,6 +150,12 @@ def promise(request: Asked, customer_id: int) -> HttpResponse:
 def dispute(request: Asked, customer_id: int) -> HttpResponse:
     """Write a dispute down."""
     return _act(request, customer_id, "dispute")
+
+
+@page("collections.agree_plan", methods=("GET", "POST"))
+def plan(request: Asked, customer_id: int) -> HttpResponse:
+    """Agree a payment plan."""
+    return _act(request, customer_id, "plan")
 
 
 @page("collections.remind_customer", methods=("GET", "POST"))
@@ -212,8 +232,42 @@ def board(request: Asked) -> HttpResponse:
     return render(
         request,
         "collections/board.html",
-        {"found": figures.board(entity=entity, as_of=as_of), "as_of": as_of, "home": entity.currency},
-    )
+        {
+            "found": figures.board(entity=entity, as_of=as_of), "as_of": as_of, "home": entity.currency, "paid_within": PAID_WITHIN_DAYS,
+            "may_set": request.actor.may("collections.set_policy"),
+        },
+    )  # fmt: skip
+
+
+@page("collections.set_policy", methods=("GET", "POST"))
+def ways(request: Asked) -> HttpResponse:
+    """Name a second, near-equal way of a step, and let chance deal customers between the two, or stop it."""
+    entity = company(request)
+    steps = {
+        f"{policy.segment}/{step.key}": f"{step.key}{f' ({policy.segment})' if policy.segment else ''}: {dunning.in_words(step.ways[0])}"
+        for policy in queries.policies(entity_id=entity.pk)
+        for step in dunning.parse_steps(policy.steps)
+        if step.channel != "handover" and not step.needs_approval
+    }
+    form = WaysForm(request.POST or None, steps=list(steps.items()), letters=letters())
+    back = reverse("collections:board") + _carried(request)
+    if form.is_valid():
+        said = dict(form.cleaned_data)
+        segment, _, key = said.pop("step").rpartition("/")
+        randomised = said.pop("is_randomised")
+        try:
+            reminders.set_ways(
+                actor=request.actor, entity_id=entity.pk, segment=segment, step=key, alternative=said, is_randomised=randomised
+            )
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(
+                request, f"The ways of step {key} are set." + (" Chance deals them from now on." if randomised else "")
+            )
+            return redirect(back)
+    context = {"form": form, "title": "Two ways of a step", "back": ("Collections board", back)}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 def _log_call(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
@@ -249,6 +303,19 @@ def _dispute(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) 
     return "The dispute is written down; the rest stays due."
 
 
+def _plan(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
+    taken = next(r for r in found.plannable if r["currency"] == said["currency"])
+    parts = pl.DataFrame(said["parts"], schema={"due_on": pl.Date, "amount_minor": pl.Int64})
+    if parts.is_empty():
+        raise Invalid("A plan needs at least one part.", field="parts", remedy="Write the day and the amount of each.")
+    actions.agree_plan(
+        actor=request.actor, **_whom(entity, found), invoice_ids=taken["invoice_ids"], instalments=parts, agreed_on=found.as_of,
+        grace_days=said["grace_days"], note=said["note"],
+    )  # fmt: skip
+    _spoken(request, entity, found, Contact.Outcome.PROMISED, said["note"])
+    return f"The plan of {parts.height} part{'s' if parts.height > 1 else ''} is agreed."
+
+
 def _remind(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
     reminders.remind_customer(actor=request.actor, **_whom(entity, found), as_of=found.as_of, **said)
     return "The reminder leaves at the next allowed hour."
@@ -256,7 +323,9 @@ def _remind(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -
 
 def _hold(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
     customer = found.customer.customer
-    market_actions.change_customer(actor=request.actor, customer_id=customer.pk, changes={"is_on_hold": not customer.is_on_hold})
+    market_actions.change_customer(
+        actor=request.actor, customer_id=customer.pk, changes={"is_on_hold": not customer.is_on_hold}, reason=said["reason"]
+    )
     return "The credit hold is released." if customer.is_on_hold else f"{customer.name} is on credit hold."
 
 
@@ -271,6 +340,7 @@ VERBS = {
         Verb("call", "c", "Log a call", "Save", "collections.log_contact", CallForm, _log_call),
         Verb("promise", "p", "Promise", "Save", "collections.record_promise", PromiseForm, _promise),
         Verb("dispute", "d", "Dispute", "Save", "collections.raise_dispute", DisputeForm, _dispute),
+        Verb("plan", "l", "Payment plan", "Agree", "collections.agree_plan", PlanForm, _plan),
         Verb("remind", "s", "Send a reminder", "Send", "collections.remind_customer", RemindForm, _remind),
         Verb("hold", "h", "Credit hold", "Put on hold", "market.change_customer", HoldForm, _hold),
         Verb("snooze", "z", "Snooze", "Save", "collections.set_desk", SnoozeForm, _snooze),
@@ -376,7 +446,9 @@ def _said(item: dict[str, Any]) -> str:
     promised: date | None = item["promised_on"]
     told = [f"promised by {promised.day} {promised:%b}"] if promised else []
     told += (
-        ["disputed in full" if item["disputed_minor"] == item["open_minor"] else "disputed in part"]
+        ["in litigation"]
+        if item["in_court"]
+        else ["disputed in full" if item["disputed_minor"] == item["open_minor"] else "disputed in part"]
         if item["disputed_minor"]
         else []
     )
@@ -384,9 +456,14 @@ def _said(item: dict[str, Any]) -> str:
 
 
 def _linked(spine: pl.DataFrame) -> list[dict[str, Any]]:
-    """Milestones with the address of the document they are about."""
+    """Milestones with the address of the document they are about, and who acted."""
     names = {"invoice": "billing:invoice", "credit_note": "billing:invoice", "payment": "receivables:payment"}
+    who = team.actor_names(spine["actor_key"].unique().to_list())
     return [
-        {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if m["subject_kind"] in names else ""}
+        {
+            **m,
+            "who": who[m["actor_key"]],
+            "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if m["subject_kind"] in names else "",
+        }
         for m in spine.to_dicts()
     ]

@@ -12,6 +12,7 @@ from topline.collections.models import (
     Contact,
     Desk,
     Dispute,
+    DunningPolicy,
     PaymentPlan,
     PlanInstalment,
     PlanInvoice,
@@ -36,12 +37,12 @@ def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
     items = bulk.read(
         PromiseItem.objects.filter(promise__state=Promise.State.OPEN).values("promise_id", "invoice_id", "amount_minor")
     )
-    settled = _settled(items["invoice_id"].unique().to_list())
+    money = settled(items["invoice_id"].unique().to_list())
     spans = promises.select("promise_id", "made_on", until=pl.col("due_on") + pl.duration(days=grace_days))
     paid = (
         items.rename({"amount_minor": "promised_minor"})
         .join(spans, on="promise_id")
-        .join(settled, on="invoice_id")
+        .join(money, on="invoice_id")
         .filter(
             (pl.col("effective_on") >= pl.col("made_on")) & (pl.col("effective_on") <= pl.min_horizontal("until", pl.lit(as_of)))
         )
@@ -74,7 +75,7 @@ def plans_to_judge(*, as_of: date) -> pl.DataFrame:
     parts = bulk.read(PlanInstalment.objects.filter(plan_id__in=ids).values("plan_id", "due_on", "amount_minor"))
     paid = (
         under.join(plans.select("plan_id", "agreed_on"), on="plan_id")
-        .join(_settled(under["invoice_id"].to_list()), on="invoice_id")
+        .join(settled(under["invoice_id"].to_list()), on="invoice_id")
         .filter((pl.col("effective_on") >= pl.col("agreed_on")) & (pl.col("effective_on") <= as_of))
         .group_by("plan_id")
         .agg(paid_minor=pl.col("amount_minor").sum())
@@ -104,14 +105,15 @@ def promised(*, entity_id: int, as_of: date, invoice_ids: Sequence[int] | None =
 
 
 def disputed(*, entity_id: int, as_of: date, invoice_ids: Sequence[int] | None = None) -> pl.DataFrame:
-    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on.
+    """What is contested, as known at the end of a day: invoice_id, dispute_id, reason, amount_minor, raised_on, deadline_on, in_court
+    (the whole invoice is in litigation, whatever is open on it by now).
 
     invoice_ids  of these of the company's only, a page of them
     """
     whose = Q(invoice__entity_id=entity_id) if invoice_ids is None else Q(invoice_id__in=list(invoice_ids))
     rows = Dispute.objects.filter(whose, raised_on__lte=as_of).exclude(resolved_on__lte=as_of)
     frame = bulk.read(rows.order_by("id").values("id", "invoice_id", "reason", "amount_minor", "raised_on", "deadline_on"))
-    return frame.rename({"id": "dispute_id"})
+    return frame.rename({"id": "dispute_id"}).with_columns(in_court=pl.col("reason") == Dispute.Reason.LITIGATION.value)
 
 
 def remarks(*, entity_id: int, as_of: date) -> pl.DataFrame:
@@ -203,6 +205,11 @@ def reminders(*, customer_ids: Sequence[int], limit: int = 50) -> list[Reminder]
     return list(Reminder.objects.filter(customer_id__in=list(customer_ids)).order_by("-planned_on", "-id")[:limit])
 
 
+def policies(*, entity_id: int, limit: int = 100) -> list[DunningPolicy]:
+    """The ladders of a company, the default one first."""
+    return list(DunningPolicy.objects.filter(entity_id=entity_id).order_by("segment")[:limit])
+
+
 def desk(*, entity_id: int, customer_id: int) -> Desk | None:
     """How a customer lies on the desk of a company; None when nobody said."""
     return Desk.objects.filter(entity_id=entity_id, customer_id=customer_id).first()
@@ -230,7 +237,7 @@ def promise_kept_rate(*, entity_id: int, since: date, until: date) -> tuple[int,
     return count.get("kept", 0), count.get("partly", 0), frame.height
 
 
-def _settled(invoice_ids: Sequence[int]) -> pl.DataFrame:
+def settled(invoice_ids: Sequence[int]) -> pl.DataFrame:
     """Money that settled invoices, by day, what was undone taken back: invoice_id, effective_on, amount_minor."""
     rows = Allocation.objects.filter(
         invoice_id__in=list(invoice_ids), kind__in=[Allocation.Kind.PAYMENT, Allocation.Kind.DISCOUNT]

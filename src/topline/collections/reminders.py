@@ -12,7 +12,7 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.collections import actions, queries
-from topline.collections.letters import letter
+from topline.collections.letters import letter, letters
 from topline.collections.models import Contact, DunningPolicy, Reminder, ReminderItem
 from topline.engine import dunning
 from topline.kernel import bulk, clock, money, outbox
@@ -53,9 +53,15 @@ def set_policy(
 ) -> int:
     """Set the ladder of a segment ("" for all others); without steps the default ladder. Returns the policy's id.
 
-    Raises: Invalid (steps, hours, minimum).
+    A step may name a near-equal alternative and be randomised between the two; nothing is randomised unless its step says so.
+    Raises: Invalid (steps, letters, hours, minimum).
     """
     ladder = dunning.parse_steps(steps if steps is not None else [asdict(s) for s in dunning.LADDER])
+    unknown = sorted({w.template for s in ladder for w in s.ways if w.channel == "email"} - set(letters()))
+    ensure(
+        not unknown,
+        Invalid(f"There is no letter {', '.join(unknown)}.", field="template", remedy=f"Use one of {', '.join(letters())}."),
+    )
     ensure(
         0 <= quiet_until_hour < quiet_from_hour <= 24, Invalid("Messages need some hours of the day.", field="quiet_from_hour")
     )
@@ -68,8 +74,27 @@ def set_policy(
             "is_on": is_on,
         },
     )  # fmt: skip
-    changed("dunning_policy", policy.pk, after={"segment": segment, "steps": len(ladder), "is_on": is_on})
+    randomised = [s.key for s in ladder if s.is_randomised]
+    changed(
+        "dunning_policy", policy.pk, after={"segment": segment, "steps": len(ladder), "randomised": randomised, "is_on": is_on}
+    )
     return policy.pk
+
+
+def set_ways(*, actor: Actor, entity_id: int, segment: str, step: str, alternative: dict[str, Any], is_randomised: bool) -> int:
+    """Give one step of a ladder a second way, and randomise between the two or not; all else of the policy stays. Returns its id.
+
+    alternative  {channel, template, wait_days}, as dunning.Alternative
+    Raises: NotFound (policy, step), Invalid (ways that are not near equal).
+    """
+    policy = DunningPolicy.objects.filter(entity_id=entity_id, segment=segment).first()
+    if policy is None or step not in {s["key"] for s in policy.steps}:
+        raise NotFound(f"There is no step {step!r}.", field="step", remedy="Set the ladder first.")
+    steps = [s | {"alternative": alternative, "is_randomised": is_randomised} if s["key"] == step else s for s in policy.steps]
+    return set_policy(
+        actor=actor, entity_id=entity_id, segment=segment, steps=steps, minimum_minor=policy.minimum_minor, quiet_from_hour=policy.quiet_from_hour,
+        quiet_until_hour=policy.quiet_until_hour, is_on=policy.is_on,
+    )  # fmt: skip
 
 
 @action("collections.plan_reminders")
@@ -131,6 +156,7 @@ def remind_customer(
     due = items.join(facts, on="customer_id").with_columns(
         email=pl.coalesce(pl.lit(recipient or None, dtype=pl.String), "email"), step=pl.lit(chosen.key), step_days=pl.lit(chosen.days),
         channel=pl.lit(chosen.channel), template=pl.lit(chosen.template), needs_approval=pl.lit(value=False),
+        variant=pl.lit(""), wait_days=pl.lit(0),
     )  # fmt: skip
     ensure(
         "@" in (due["email"][0] or ""),
@@ -313,7 +339,9 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     whole = items.group_by("invoice_id", maintain_order=True).agg(
         pl.col("customer_id", "number", "currency").first(), pl.col("due_on").min(), pl.col("open_minor").sum()
     )
-    contested = queries.disputed(entity_id=entity_id, as_of=as_of).select("invoice_id", contested_minor="amount_minor")
+    contested = queries.disputed(entity_id=entity_id, as_of=as_of).select(
+        "invoice_id", "in_court", contested_minor="amount_minor"
+    )
     waiting = queries.promised(entity_id=entity_id, as_of=as_of).filter(
         pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
     )
@@ -328,8 +356,8 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
         .filter(~pl.col("invoice_id").is_in(list(queries.planned_invoices(entity_id=entity_id))))
         .filter(pl.col("open_minor") > pl.col("cash_minor").fill_null(0))
         .with_columns(open_minor=pl.col("open_minor") - pl.col("contested_minor").fill_null(0))
-        .filter(pl.col("open_minor") > 0)
-        .drop("contested_minor", "cash_minor")
+        .filter((pl.col("open_minor") > 0) & ~pl.col("in_court").fill_null(value=False))
+        .drop("contested_minor", "cash_minor", "in_court")
         .sort("due_on", "invoice_id")
     )
 
@@ -342,14 +370,13 @@ def _due(entity_id: int, policies: list[DunningPolicy], as_of: date) -> pl.DataF
     items = items.filter(~pl.col("customer_id").is_in(list(silent)))
     facts = market.addressees(items["customer_id"].unique().to_list())
     items = items.join(facts, on="customer_id")
-    sent = bulk.read(
-        ReminderItem.objects.filter(reminder__entity_id=entity_id).exclude(reminder__state=S.DROPPED).values("invoice_id", "step")
-    )
+    sent = bulk.read(ReminderItem.objects.filter(reminder__entity_id=entity_id).values("invoice_id", "step"))
     named = {p.segment for p in policies}
     parts = []
     for policy in policies:
         mine = pl.col("segment") == policy.segment if policy.segment else ~pl.col("segment").is_in(list(named - {""}))
-        steps = dunning.due_steps(items.filter(mine), sent, steps=dunning.parse_steps(policy.steps), as_of=as_of)
+        ladder = dunning.parse_steps(policy.steps)
+        steps = dunning.vary(dunning.due_steps(items.filter(mine), sent, steps=ladder, as_of=as_of), steps=ladder)
         enough = steps.filter(pl.col("open_minor").sum().over("customer_id", "currency") >= policy.minimum_minor)
         parts.append(enough.with_columns(segment=pl.lit(policy.segment)))
     return pl.concat(parts) if parts else pl.DataFrame()
@@ -362,7 +389,7 @@ def _write(entity_id: int, due: pl.DataFrame, as_of: date, policy_for: Callable[
     written = bulk.insert(
         Reminder,
         heads.select(
-            "customer_id", "step", "channel", "language", "recipient", "subject", "body", "state", "why",
+            "customer_id", "step", "channel", "variant", "language", "recipient", "subject", "body", "state", "why",
             entity_id=pl.lit(entity_id, dtype=pl.Int64), planned_on=pl.lit(as_of), recorded_at=pl.lit(clock.now()),
         ),
     )  # fmt: skip
@@ -373,9 +400,10 @@ def _write(entity_id: int, due: pl.DataFrame, as_of: date, policy_for: Callable[
             "invoice_id", "step", "open_minor", "reminder_id"
         ),
     )
-    for reminder_id, segment in heads.filter(pl.col("state") == S.QUEUED).select("reminder_id", "segment").iter_rows():
+    queued = heads.filter(pl.col("state") == S.QUEUED).select("reminder_id", "segment", "wait_days")
+    for reminder_id, segment, wait_days in queued.iter_rows():
         policy = policy_for(segment)
-        opens = allowed_at(policy, entity.time_zone, clock.now()) if policy else None
+        opens = allowed_at(policy, entity.time_zone, clock.now() + timedelta(days=wait_days)) if policy else None
         outbox.enqueue("send_reminder", {"reminder_id": reminder_id}, at=opens)
     changed_many("reminder", heads["reminder_id"])
     return heads.select("reminder_id", "customer_id", "step", "channel", "state", "items")
@@ -384,7 +412,7 @@ def _write(entity_id: int, due: pl.DataFrame, as_of: date, policy_for: Callable[
 def _messages(entity: Entity, due: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """One message per customer and currency, at the furthest step among its invoices."""
     grouped = due.sort("step_days", descending=True).group_by("customer_id", "currency", maintain_order=True).agg(
-        pl.col("step", "channel", "template", "needs_approval", "language", "email", "person", "name", "segment").first(),
+        pl.col("step", "channel", "template", "needs_approval", "variant", "wait_days", "language", "email", "person", "name", "segment").first(),
         numbers=pl.col("number").sort(), items=pl.len(), total=pl.col("open_minor").sum(),
     )  # fmt: skip
     rows = []
@@ -399,7 +427,7 @@ def _messages(entity: Entity, due: pl.DataFrame, as_of: date) -> pl.DataFrame:
             letter(row["template"], row["language"], **facts) if row["channel"] == "email" else (f"{row['step']}: {named}", "")
         )
         state, why = _first_state(row)
-        rows.append({**{k: row[k] for k in ("customer_id", "currency", "step", "channel", "language", "segment", "items")}, "recipient": row["email"] or "",
+        rows.append({**{k: row[k] for k in ("customer_id", "currency", "step", "channel", "variant", "wait_days", "language", "segment", "items")}, "recipient": row["email"] or "",
                      "subject": subject[:300], "body": body, "state": state, "why": why})  # fmt: skip
     return pl.DataFrame(rows, infer_schema_length=None)
 

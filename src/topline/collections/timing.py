@@ -155,7 +155,9 @@ def _standing_allocations(entity_id: int, as_of: date) -> pl.DataFrame:
 def _disputes(entity_id: int, as_of: date) -> pl.DataFrame:
     rows = Dispute.objects.filter(invoice__entity_id=entity_id, raised_on__lte=as_of)
     frame = bulk.read(rows.order_by("id").values("invoice_id", "reason", "raised_on", "resolved_on"))
-    return frame.rename({"reason": "kind", "raised_on": "learned_on"}).with_columns(in_litigation=pl.lit(False))
+    return frame.rename({"reason": "kind", "raised_on": "learned_on"}).with_columns(
+        in_litigation=pl.col("kind") == Dispute.Reason.LITIGATION.value
+    )
 
 
 def _promises(entity_id: int, as_of: date) -> pl.DataFrame:

@@ -191,13 +191,13 @@ def _invoices(entity: Entity, as_of: date) -> pl.DataFrame:
         )
     )
     contested = queries.disputed(entity_id=entity.pk, as_of=as_of).group_by("invoice_id").agg(
-        contested_minor=pl.col("amount_minor").sum(), deadline_on=pl.col("deadline_on").min()
+        contested_minor=pl.col("amount_minor").sum(), deadline_on=pl.col("deadline_on").min(), in_court=pl.col("in_court").any()
     )  # fmt: skip
     said = queries.promised(entity_id=entity.pk, as_of=as_of).filter(
         pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
     )
     planned = pl.Series(sorted(queries.planned_invoices(entity_id=entity.pk)), dtype=pl.Int64)
-    share = (pl.col("contested_minor").fill_null(0) / pl.col("own_minor")).clip(0, 1)
+    share = pl.when("in_court").then(1.0).otherwise((pl.col("contested_minor").fill_null(0) / pl.col("own_minor")).clip(0, 1))
     return (
         whole.join(contested, on="invoice_id", how="left", maintain_order="left")
         .join(said.select("invoice_id", promised_on="due_on"), on="invoice_id", how="left", maintain_order="left")

@@ -19,6 +19,7 @@ from topline.receivables import queries as receivables
 from topline.timeline import queries as timeline
 
 SHOWN = 100  # open documents on the page; the statement of account holds all
+MOST = 30_000  # open documents of a customer whose disputes are looked up
 COMPENSATED = {"EU": "EUR", "UK": "GBP"}  # the fixed sum is stated in this currency
 
 
@@ -30,6 +31,9 @@ class Debt:
     items    open documents, oldest first, at most SHOWN: those of open_items with late_days, expected_on, reason, disputed_minor,
              promised_on, is_planned, interest_minor and compensation_minor (None where no table or contract says)
     owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
+    hold     the milestone by which the customer was put on credit hold, None when they are on none
+    plannable  what a payment plan may take, one row per currency, most first: currency, invoice_ids, open_minor; whole invoices that
+             are overdue and neither disputed nor under a plan
     """
 
     customer: market.CustomerDetail
@@ -38,6 +42,7 @@ class Debt:
     items: list[dict[str, Any]]
     count: int
     owed: list[dict[str, Any]]
+    plannable: list[dict[str, Any]]
     unapplied: list[dict[str, Any]]
     promises: list[Promise]
     disputes: list[Dispute]
@@ -45,6 +50,7 @@ class Debt:
     reminders: list[Reminder]
     contacts: list[Contact]
     desk: Desk | None
+    hold: dict[str, Any] | None
     spine: pl.DataFrame
 
     @property
@@ -64,7 +70,12 @@ def debt(*, entity: Entity, customer_id: int, as_of: date) -> Debt:
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
     late = (pl.lit(as_of) - pl.col("due_on")).dt.total_days()
     frame = aged.items.filter(pl.col("open_minor") > 0).with_columns(late_days=late).sort("due_on", "invoice_id")
-    items = _said(frame.head(SHOWN), entity, as_of)
+    ids = frame["invoice_id"].unique().head(MOST).to_list()
+    contested = queries.disputed(entity_id=entity.pk, as_of=as_of, invoice_ids=ids).select(
+        "invoice_id", "in_court", disputed_minor="amount_minor"
+    )
+    planned = queries.planned_invoices(entity_id=entity.pk)
+    items = _said(frame.head(SHOWN), contested, planned, entity, as_of)
     charges = _charges(items, entity, as_of)
     for item, charge in zip(items, charges, strict=True):
         item["interest_minor"] = charge.interest_minor if charge else None
@@ -77,10 +88,18 @@ def debt(*, entity: Entity, customer_id: int, as_of: date) -> Debt:
     asked: dict[str, Any] = {"customer_ids": detail.ids}
     return Debt(
         customer=detail, as_of=as_of, row=rows.row(0, named=True) if rows.height else None, items=items, count=frame.height, owed=owed,
+        plannable=_plannable(frame, {*contested["invoice_id"], *planned}),
         unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
         plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
-        desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
+        hold=_hold(detail), desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
     )  # fmt: skip
+
+
+def _hold(detail: market.CustomerDetail) -> dict[str, Any] | None:
+    if not detail.customer.is_on_hold:
+        return None
+    found = timeline.milestones(customer_ids=detail.ids, kinds=["credit_hold_set"], limit=1)
+    return found.row(0, named=True) if found.height else None
 
 
 def jurisdiction(entity: Entity) -> str:
@@ -88,20 +107,24 @@ def jurisdiction(entity: Entity) -> str:
     return "UK" if entity.country == "GB" else entity.country if entity.country in EU_STATES else ""
 
 
-def _said(frame: pl.DataFrame, entity: Entity, as_of: date) -> list[dict[str, Any]]:
+def _plannable(frame: pl.DataFrame, taken: set[int]) -> list[dict[str, Any]]:
+    late = frame.filter((pl.col("late_days") > 0) & (pl.col("kind") == "invoice"))["invoice_id"].unique()
+    free = frame.filter(pl.col("invoice_id").is_in(late.implode()) & ~pl.col("invoice_id").is_in(list(taken)))
+    sums = free.group_by("currency").agg(invoice_ids=pl.col("invoice_id").unique().sort(), open_minor=pl.col("open_minor").sum())
+    return sums.sort("open_minor", "currency", descending=[True, False]).to_dicts()
+
+
+def _said(frame: pl.DataFrame, contested: pl.DataFrame, planned: set[int], entity: Entity, as_of: date) -> list[dict[str, Any]]:
     """Open documents with what was said about each, and when and why it is expected."""
     morning = worklist.morning(entity_id=entity.pk, as_of=as_of)
     ids = frame["invoice_id"].unique(maintain_order=True).to_list()
-    asked: dict[str, Any] = {"entity_id": entity.pk, "as_of": as_of, "invoice_ids": ids}
-    contested = queries.disputed(**asked).select("invoice_id", disputed_minor="amount_minor")
-    said = queries.promised(**asked).select("invoice_id", promised_on="due_on")
+    said = queries.promised(entity_id=entity.pk, as_of=as_of, invoice_ids=ids).select("invoice_id", promised_on="due_on")
     told = morning.told.select("invoice_id", "expected_on", is_foreseen=pl.lit(value=True))
     for part in (contested, said, told):
         frame = frame.join(part, on="invoice_id", how="left", maintain_order="left")
     reasons = morning.reasons(ids)
-    planned = queries.planned_invoices(entity_id=entity.pk)
     return [
-        {**r, "disputed_minor": min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),
+        {**r, "disputed_minor": r["open_minor"] if r["in_court"] else min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),
          "is_foreseen": bool(r["is_foreseen"])}
         for r in frame.to_dicts()
     ]  # fmt: skip

@@ -95,10 +95,11 @@ def add_customers(*, actor: Actor, customers: pl.DataFrame) -> pl.DataFrame:
 
 
 @action("market.change_customer")
-def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any]) -> int:
+def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], reason: str = "") -> int:
     """Change facts of one customer, such as terms, owner, credit limit or hold; returns its id.
 
-    Raises: NotFound, Invalid (unknown field, currency, tax id, parent circle), Conflict for a merged customer.
+    reason  why the customer is put on credit hold, or released; the timeline keeps it
+    Raises: NotFound, Invalid (unknown field, currency, tax id, parent circle, a hold without reason), Conflict for a merged customer.
     """
     customer = _customer(customer_id)
     unknown = set(changes) - CHANGEABLE
@@ -116,6 +117,10 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any]) 
             Member.objects.filter(pk=changes["owner_id"], is_active=True).exists(),
             Invalid("There is no such member.", field="owner_id"),
         )
+    ensure(
+        not changes.get("is_on_hold") or customer.is_on_hold or bool(reason.strip()),
+        Invalid("A credit hold needs a reason.", field="reason", remedy="Say why we stop giving credit."),
+    )
     before = {name: getattr(customer, name) for name in changes}
     for name, value in changes.items():
         setattr(customer, name, value)
@@ -123,10 +128,12 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any]) 
     if "name" in changes:
         alias = pl.DataFrame({"customer_id": [customer_id], "kind": ["name"], "value": [customer.name]})
         _add_aliases(alias, source="customer")
-    changed("customer", customer_id, before=before, after=changes)
+    changed("customer", customer_id, before=before, after=changes | ({"reason": reason} if reason else {}))
     if "is_on_hold" in changes and changes["is_on_hold"] != before["is_on_hold"]:
         kind = "credit_hold_set" if changes["is_on_hold"] else "credit_hold_released"
-        timeline.record_one(kind, subject="customer", subject_id=customer_id, customer_id=customer_id, actor=actor)
+        timeline.record_one(
+            kind, subject="customer", subject_id=customer_id, customer_id=customer_id, actor=actor, note=reason[:300]
+        )
     return customer_id
 
 

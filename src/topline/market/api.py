@@ -74,6 +74,7 @@ class CustomerChanges(Body):
     parent_id: Ref | None = None
     credit_limit_minor: Whole | None = None
     is_on_hold: Flag = False
+    reason: Annotated[str, Field(max_length=300, description="why a credit hold is set (needed) or released")] = ""
 
 
 class NewContact(Body):
@@ -144,7 +145,9 @@ def merge_customers(request: Caller, body: Merge) -> Any:
 @room.does("/customers/{int:customer_id}/change", "market.change_customer")
 def change_customer(request: Caller, customer_id: Id, body: CustomerChanges) -> Any:
     """Change the facts that are sent; answers with the customer's id."""
-    return done(actions.change_customer(customer_id=customer_id, changes=dict(given(body)), **once(request)))
+    changes = dict(given(body))
+    reason = changes.pop("reason", "")
+    return done(actions.change_customer(customer_id=customer_id, changes=changes, reason=reason, **once(request)))
 
 
 @room.does("/customers/{int:customer_id}/contacts", "market.add_contact")

@@ -25,6 +25,7 @@ class ChangeForm(CustomerForm):
 
     owner_id = forms.TypedChoiceField(label="Owner", required=False, coerce=int, empty_value=None)
     is_on_hold = forms.BooleanField(label="On credit hold", required=False)
+    reason = forms.CharField(label="Why the hold, or its release", max_length=300, required=False)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]

@@ -71,13 +71,15 @@ def new_customer(request: Asked) -> HttpResponse:
 def edit(request: Asked, customer_id: int) -> HttpResponse:
     """Change a customer's facts."""
     customer = queries.customer_detail(customer_id).customer
-    initial = {name: getattr(customer, name) for name in ChangeForm.base_fields}
+    initial = {name: getattr(customer, name) for name in ChangeForm.base_fields if name != "reason"}
     form = ChangeForm(request.POST or None, initial=initial)
     if form.is_valid():
-        changes = {name: value for name, value in form.cleaned_data.items() if value != initial[name]}
+        changes = {name: form.cleaned_data[name] for name in initial if form.cleaned_data[name] != initial[name]}
         try:
             if changes:
-                actions.change_customer(actor=request.actor, customer_id=customer.pk, changes=changes)
+                actions.change_customer(
+                    actor=request.actor, customer_id=customer.pk, changes=changes, reason=form.cleaned_data["reason"]
+                )
         except DomainError as error:
             form.add_error(error.field if error.field in form.fields else None, str(error))
         else:

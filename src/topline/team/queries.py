@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -113,6 +114,14 @@ def task(task_id: int) -> Task:
 def tokens(member_id: int) -> list[ApiToken]:
     """A member's API tokens, newest first."""
     return list(ApiToken.objects.filter(member_id=member_id).order_by("-id")[:50])
+
+
+def actor_names(keys: Iterable[str]) -> dict[str, str]:
+    """Who acted, by key: a member's name, or the name of a job of Topline itself."""
+    named = {key: key.partition(":")[2] for key in keys}
+    members = {int(name) for key, name in named.items() if key.startswith("member:") and name.isdecimal()}
+    found = Member.objects.filter(pk__in=members).values_list("pk", "name", "email")
+    return named | {f"member:{pk}": name or email for pk, name, email in found}
 
 
 def audit(*, actor_key: str = "", action: str = "") -> QuerySet[AuditRecord]:

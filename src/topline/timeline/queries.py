@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
@@ -17,6 +18,7 @@ def milestones(
     customer_ids: list[int] | None = None,
     subject: tuple[str, int] | None = None,
     stage: str = "",
+    kinds: Sequence[str] = (),
     only_visible_to_customer: bool = False,
     limit: int = 50,
     older_than: tuple[date, int] | None = None,
@@ -33,6 +35,8 @@ def milestones(
         rows = rows.filter(subject_kind=subject[0], subject_id=subject[1])
     if stage:
         rows = rows.filter(kind__in=[kind for kind, known in KINDS.items() if known.stage == stage])
+    if kinds:
+        rows = rows.filter(kind__in=list(kinds))
     if only_visible_to_customer:
         rows = rows.filter(visible_to_customer=True)
     if older_than is not None:

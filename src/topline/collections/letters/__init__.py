@@ -17,6 +17,11 @@ def languages() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def letters() -> list[str]:
+    """Keys of the letters that there are."""
+    return sorted(_letters(DEFAULT))
+
+
 def letter(key: str, language: str, **facts: str) -> tuple[str, str]:
     """Subject and body of a letter; a language that we do not write falls back to English.
 
