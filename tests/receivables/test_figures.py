@@ -139,7 +139,7 @@ def test_a_statement_of_account_ends_where_the_ledger_does_whatever_happened(own
     actions.return_payments(actor=owner, payment_ids=[returned], on=date(2026, 4, 9), reason="No funds")
     short = pay(customer, 140_000, on=date(2026, 4, 11))
     apply(short, company[2], 140_000, on=date(2026, 4, 12), discount_minor=8_000, fee_minor=2_000)
-    actions.write_off(actor=owner, invoice_ids=[company[3]], on=date(2026, 4, 15), reason="Insolvent")
+    actions.write_off(actor=owner, invoice_ids=[company[3]], on=date(2026, 4, 15), reason="Insolvent", proposed_by="member:1")
     actions.refund(actor=owner, payment_id=pay(customer, 3_000, on=date(2026, 4, 16)), amount_minor=1_000, on=date(2026, 4, 17))
     note = billing.credit_invoice(actor=owner, invoice_id=company[4], issue_on=date(2026, 4, 18), total_minor=5_000, reason="x")
     link = pl.DataFrame({"invoice_id": [company[4]], "amount_minor": [5_000]})

@@ -13,6 +13,7 @@ from topline.billing import actions as billing
 from topline.connect import actions as connect
 from topline.market import actions as market
 from topline.receivables import actions as receivables
+from topline.receivables import write_offs
 from topline.timeline import queries
 from topline.timeline.kinds import KINDS
 from topline.timeline.models import Milestone
@@ -103,6 +104,19 @@ PLAYS = {
     "receivables.write_off": (
         {"invoice_written_off"},
         lambda s: receivables.write_off(actor=s.owner, invoice_ids=[s.invoice()], on=DAY, reason="Insolvent"),
+    ),
+    "receivables.propose_write_off": (
+        {"write_off_proposed"},
+        lambda s: write_offs.propose_write_off(actor=s.owner, invoice_id=s.invoice(), on=DAY, reason="Insolvent"),
+    ),
+    "receivables.refuse_write_off": (
+        {"write_off_refused"},
+        lambda s: write_offs.refuse_write_off(
+            actor=s.owner,
+            on=DAY,
+            reason="Call them first",
+            proposal_id=write_offs.propose_write_off(actor=s.owner, invoice_id=s.invoice(), on=DAY, reason="Insolvent"),
+        ),
     ),
     "bank.import_statements": ({"statement_imported"}, lambda s: s.statement()),
     "connect.undo_import": (

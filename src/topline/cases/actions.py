@@ -161,7 +161,13 @@ def approve_strategy(*, actor: Actor, case_id: int, on: date) -> int:
     case.save(update_fields=["state", "approved_on", "approved_by_key"])
     if case.strategy == assumptions.WRITE_OFF:
         still = queries.invoices_of(case_id).filter(pl.col("left_minor") > 0)
-        receivables.write_off(actor=actor, invoice_ids=still["invoice_id"].to_list(), on=on, reason=f"Case {case_id}")
+        receivables.write_off(
+            actor=actor,
+            invoice_ids=still["invoice_id"].to_list(),
+            on=on,
+            reason=f"Case {case_id}",
+            proposed_by=case.chosen_by_key,
+        )
     if case.strategy == assumptions.SETTLEMENT:
         _offer(case, actor, on)
     _begin(case, actor, on)

@@ -128,7 +128,7 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
     if "name" in changes:
         alias = pl.DataFrame({"customer_id": [customer_id], "kind": ["name"], "value": [customer.name]})
         _add_aliases(alias, source="customer")
-    changed("customer", customer_id, before=before, after=changes | ({"reason": reason} if reason else {}))
+    changed("customer", customer_id, before=before, after=changes)
     if "is_on_hold" in changes and changes["is_on_hold"] != before["is_on_hold"]:
         kind = "credit_hold_set" if changes["is_on_hold"] else "credit_hold_released"
         timeline.record_one(

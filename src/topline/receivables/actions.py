@@ -27,6 +27,8 @@ from topline.receivables import posting, queries
 from topline.receivables.models import Allocation, Payment
 from topline.timeline import actions as timeline
 
+ALONE_UP_TO = 1_000  # units of the company's currency: to write off more at once takes a second person
+
 K, S = Allocation.Kind, Invoice.State
 _ALLOCATION = {
     "kind": pl.String, "invoice_id": pl.Int64, "payment_id": pl.Int64, "credit_note_id": pl.Int64, "amount_minor": pl.Int64, "source_minor": pl.Int64,
@@ -67,6 +69,12 @@ class AppliedBeforeReceived(Invalid):
     """Money cannot settle a document before it came in, or before the document existed."""
 
     code = "applied_before_received"
+
+
+class NeedsSecondPerson(Conflict):
+    """More would be given up than one person may give up alone."""
+
+    code = "needs_second_person"
 
 
 class AllocationUndone(Conflict):
@@ -213,11 +221,12 @@ def apply_credit_note(*, actor: Actor, credit_note_id: int, links: pl.DataFrame,
 
 
 @action("receivables.write_off")
-def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str) -> pl.DataFrame:
+def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str, proposed_by: str = "") -> pl.DataFrame:
     """Give up what is open on documents and book it as bad debt; a later payment can reopen them by `unapply`.
 
-    returns  one row per allocation, as apply_cash
-    Raises: DocumentNotOpen, Invalid (no reason), NotFound, books.PeriodLocked.
+    proposed_by  key of somebody else who asked for it (write_offs, a case); without, at most ALONE_UP_TO is given up at once
+    returns      one row per allocation, as apply_cash
+    Raises: DocumentNotOpen, NeedsSecondPerson, Invalid (no reason), NotFound, books.PeriodLocked.
     """
     ensure(
         bool(reason.strip()), Invalid("A write-off needs a reason.", field="reason", remedy="Say why the money will not come.")
@@ -227,6 +236,8 @@ def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str
         invoice_id="id", amount_minor=pl.col("total_minor") - pl.col("allocated_minor"), source_minor=pl.lit(0, dtype=pl.Int64), kind=pl.lit(K.WRITE_OFF.value),
         payment_id=pl.lit(None, dtype=pl.Int64), credit_note_id=pl.lit(None, dtype=pl.Int64), effective_on=pl.lit(on),
     )  # fmt: skip
+    if proposed_by in ("", actor.key):
+        _ensure_alone(rows, invoices)
     return _settle(actor=actor, rows=rows, invoices=invoices, payments=_no_payments())
 
 
@@ -311,6 +322,23 @@ def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payment
     changed_many("allocation", written["id"])
     _record_applied(rows, invoices, payments, actor=actor)
     return rows.select("kind", "payment_id", "invoice_id", "amount_minor", allocation_id="id")
+
+
+def _ensure_alone(rows: pl.DataFrame, invoices: pl.DataFrame) -> None:
+    """One person gives up no more than ALONE_UP_TO at once, at the amount that becomes bad debt in each company's currency."""
+    lost = posting.with_functional(rows, invoices=invoices, payments=_no_payments()).join(
+        invoices.select("entity_id", invoice_id="id"), on="invoice_id"
+    )
+    sums = dict(lost.group_by("entity_id").agg(pl.col("functional_minor").sum()).iter_rows())
+    for entity in Entity.objects.filter(pk__in=list(sums)):
+        ensure(
+            sums[entity.pk] <= ALONE_UP_TO * 10 ** money.exponent(entity.currency),
+            NeedsSecondPerson(
+                f"{money.Money(sums[entity.pk], entity.currency)} is more than one person may write off.",
+                field="invoice_ids",
+                remedy="Propose it; a second person approves it.",
+            ),
+        )
 
 
 def _unapply(*, actor: Actor, rows: pl.DataFrame, on: date, reason: str) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from topline.books import queries as books
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, ensure
 from topline.market import queries as market
-from topline.receivables import actions, figures, matching, offers, queries
+from topline.receivables import actions, figures, matching, offers, queries, write_offs
 from topline.receivables.models import MatchProposal, Payment
 from topline.ui.wire import (
     MAX_ROWS,
@@ -138,6 +138,21 @@ class WriteOff(Body):
     reason: Reason
 
 
+class WriteOffProposed(Body):
+    invoice_id: Ref
+    on: Day
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class DecisionDay(Body):
+    on: Day
+
+
+class WriteOffRefused(Body):
+    on: Day
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
 class Return(Body):
     payment_ids: Ids
     on: Day
@@ -246,8 +261,33 @@ def unapply(request: Caller, body: Unapply) -> Any:
 
 @room.does("/invoices/write-off", "receivables.write_off", Rows)
 def write_off(request: Caller, body: WriteOff) -> Any:
-    """Give up what is open on documents; answers with the allocations."""
+    """Give up what is open on documents, as far as one person may; answers with the allocations."""
     return rows(actions.write_off(invoice_ids=body.invoice_ids, on=body.on, reason=body.reason, **once(request)))
+
+
+@room.reads("/write-offs", "receivables.view", Rows)
+def list_write_offs(request: Caller, asked: Query[OfCompany]) -> Any:
+    """Write-offs that were proposed (at most 200), those that wait for a second person first."""
+    found = write_offs.proposals(entity_id=books.entity(asked.company or None).pk)
+    return rows(pl.DataFrame(found, infer_schema_length=None))
+
+
+@room.does("/write-offs", "receivables.propose_write_off")
+def propose_write_off(request: Caller, body: WriteOffProposed) -> Any:
+    """Ask a second person to give up what is open on an invoice; answers with the proposal's id."""
+    return done(write_offs.propose_write_off(**body.model_dump(), **once(request)))
+
+
+@room.does("/write-offs/{int:proposal_id}/approve", "receivables.approve_write_off")
+def approve_write_off(request: Caller, proposal_id: Id, body: DecisionDay) -> Any:
+    """Agree to a write-off that somebody else proposed; it is booked."""
+    return done(write_offs.approve_write_off(proposal_id=proposal_id, on=body.on, **once(request)))
+
+
+@room.does("/write-offs/{int:proposal_id}/refuse", "receivables.refuse_write_off")
+def refuse_write_off(request: Caller, proposal_id: Id, body: WriteOffRefused) -> Any:
+    """Not agree to a write-off; the invoice stays open."""
+    return done(write_offs.refuse_write_off(proposal_id=proposal_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/credit-notes/{int:credit_note_id}/apply", "receivables.apply_credit_note", Rows)

@@ -128,6 +128,36 @@ class DiscountOffer(models.Model):
         ]
 
 
+class WriteOffProposal(models.Model):
+    """One person asks to give up what is open on an invoice; another decides. open_minor: what was open when it was proposed."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        APPROVED = "approved"
+        REFUSED = "refused"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    open_minor = models.BigIntegerField()
+    reason = models.CharField(max_length=300)
+    refused_because = models.CharField(max_length=300, blank=True)
+    proposed_on = models.DateField()
+    proposed_by_key = models.CharField(max_length=60)
+    decided_on = models.DateField(null=True)
+    decided_by_key = models.CharField(max_length=60, blank=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "id"], name="write_off_state")]
+        constraints = [
+            models.UniqueConstraint(fields=["invoice"], condition=Q(state="waiting"), name="one_waiting_write_off_per_invoice"),
+            models.CheckConstraint(condition=Q(open_minor__gt=0), name="write_off_is_positive"),
+            models.CheckConstraint(
+                condition=~Q(state="approved") | ~Q(proposed_by_key=F("decided_by_key")), name="write_off_takes_two_people"
+            ),
+        ]
+
+
 class MatchProposal(models.Model):
     """What the matcher proposes for one payment: which documents it settles, how sure it is, and why in words.
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.receivables import matches, pages
+from topline.receivables import matches, pages, write_off_pages
 
 app_name = "receivables"
 urlpatterns = [
@@ -17,6 +17,10 @@ urlpatterns = [
     path("allocations/<int:allocation_id>/unapply/", pages.unapply, name="unapply"),
     path("invoices/<int:invoice_id>/settlement/", pages.settlement, name="settlement"),
     path("invoices/<int:invoice_id>/write-off/", pages.write_off, name="write_off"),
+    path("invoices/<int:invoice_id>/propose-write-off/", write_off_pages.propose, name="propose_write_off"),
+    path("write-offs/", write_off_pages.waiting, name="write_offs"),
+    path("write-offs/<int:proposal_id>/approve/", write_off_pages.approve, name="approve_write_off"),
+    path("write-offs/<int:proposal_id>/refuse/", write_off_pages.refuse, name="refuse_write_off"),
     path("credit-notes/<int:invoice_id>/apply/", pages.apply_credit_note, name="apply_credit_note"),
     path("aging/", pages.aging, name="aging"),
     path("customers/<int:customer_id>/statement/", pages.statement, name="statement"),

@@ -70,6 +70,7 @@ COLLECTING = frozenset(
         "collections.mark_reminder",
         "collections.record_answer",
         "collections.train_timing",
+        "receivables.propose_write_off",
     }
 )
 CASES = frozenset({"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case"})
@@ -80,8 +81,9 @@ BOOKS = frozenset(
     {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
 )
 APPROVALS = frozenset(
-    {"receivables.write_off", "receivables.refund", "collections.set_policy", "cases.approve_strategy", "cases.refuse_strategy"}
-)
+    {"receivables.write_off", "receivables.propose_write_off", "receivables.approve_write_off", "receivables.refuse_write_off", "receivables.refund",
+     "collections.set_policy", "cases.approve_strategy", "cases.refuse_strategy"}
+)  # fmt: skip
 PAY = frozenset({"treasury.view_pay"})
 AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})

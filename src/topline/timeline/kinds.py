@@ -30,6 +30,8 @@ KINDS: dict[str, MilestoneKind] = {
     "invoice_voided": MilestoneKind("Invoice voided", "billing", visible_to_customer=True),
     "invoice_disputed": MilestoneKind("Invoice disputed", "billing", visible_to_customer=True, tone="bad"),
     "invoice_written_off": MilestoneKind("Invoice written off", "cash", tone="bad"),
+    "write_off_proposed": MilestoneKind("Write-off proposed", "cash", tone="bad"),
+    "write_off_refused": MilestoneKind("Write-off refused", "cash"),
     "credit_note_issued": MilestoneKind("Credit note issued", "billing", visible_to_customer=True),
     "credit_note_applied": MilestoneKind("Credit note applied", "cash", visible_to_customer=True),
     "payment_received": MilestoneKind("Payment received", "cash", visible_to_customer=True, tone="good"),
