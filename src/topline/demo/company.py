@@ -29,7 +29,7 @@ from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.market import actions as market
 from topline.receivables import actions as receivables
-from topline.receivables import offers
+from topline.receivables import offers, write_offs
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
@@ -321,6 +321,9 @@ class _Play:
         smaller = next(row["customer_id"] for row in one_each if row["customer_id"] != big)
         case = cases.open_case(**told, customer_id=smaller, on=end)
         cases.choose_strategy(actor=self.actor, case_id=case, option="diagnose", on=end)
+        others = late.filter(~pl.col("customer_id").is_in([row["customer_id"] for row in one_each])).sort("due_on", "invoice_id")
+        for invoice_id in others["invoice_id"].head(1):
+            write_offs.propose_write_off(actor=self.actor, invoice_id=invoice_id, on=end, reason="Nobody answers any more")
         early = reminders.chaseable(entity_id=self.entity_id, as_of=end).filter(pl.col("due_on") > end + timedelta(days=14))
         early = early.sort("open_minor", "invoice_id", descending=True).head(2)
         discounts = early.select("invoice_id", discount_minor=pl.col("open_minor") // 50)
