@@ -112,9 +112,10 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
     """One customer's debt: documents with when they are expected and why, all that was said, the timeline, and the keys."""
     entity = company(request)
     as_of = day_asked(request, entity)
-    found = debt(entity=entity, customer_id=customer_id, as_of=as_of)
+    listed = worklist.worklist(entity=entity, as_of=as_of)
+    found = debt(entity=entity, customer_id=customer_id, as_of=as_of, listed=listed)
     customer = found.customer.customer
-    order = worklist.todays(entity=entity, as_of=as_of, owner=_owner(request))
+    order = worklist.todays(entity=entity, as_of=as_of, owner=_owner(request), listed=listed)
     query = _carried(request)
     place = order.index(customer.pk) if customer.pk in order else None
     after = next(iter(_following(order, customer.pk)), None)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from django.db.models import Subquery
 
 from topline.billing.models import Invoice
 from topline.books import rates
@@ -94,9 +95,13 @@ def worklist(*, entity: Entity, as_of: date) -> pl.DataFrame:
     return _LISTS.get((entity.pk, as_of), lambda: _worklist(entity, as_of))
 
 
-def todays(*, entity: Entity, as_of: date, owner: str = "") -> list[int]:
-    """Customers to act on today, in their order; owner: a member's id, "none", or "" for all."""
-    return owned(worklist(entity=entity, as_of=as_of), owner).filter(pl.col("waits") == "")["customer_id"].to_list()
+def todays(*, entity: Entity, as_of: date, owner: str = "", listed: pl.DataFrame | None = None) -> list[int]:
+    """Customers to act on today, in their order; owner: a member's id, "none", or "" for all.
+
+    listed  the day's list, where the caller has it already
+    """
+    rows = worklist(entity=entity, as_of=as_of) if listed is None else listed
+    return owned(rows, owner).filter(pl.col("waits") == "")["customer_id"].to_list()
 
 
 def owned(rows: pl.DataFrame, owner: str) -> pl.DataFrame:
@@ -121,7 +126,7 @@ _NEWEST: Remembered[tuple[datetime | int | None, ...]] = Remembered(size=8)
 
 
 def _newest(entity_id: int, as_of: date) -> tuple[datetime | int | None, ...]:
-    """When the database was begun, and the newest of each fact that the forecast of a day rests on."""
+    """When the database was begun, and the newest of each fact that the forecast of a day rests on. Work: one statement."""
     facts = (
         Invoice.objects.filter(entity_id=entity_id),
         Allocation.objects.filter(effective_on__lt=as_of),
@@ -130,8 +135,10 @@ def _newest(entity_id: int, as_of: date) -> tuple[datetime | int | None, ...]:
         ReminderItem.objects.filter(reminder__planned_on__lt=as_of),
         TimingModel.objects.filter(entity_id=entity_id, trained_on__lt=as_of),
     )
-    began = AuditRecord.objects.order_by("id").values_list("recorded_at", flat=True).first()
-    return (began, *(rows.order_by("-id").values_list("id", flat=True).first() for rows in facts))
+    began = Subquery(AuditRecord.objects.order_by("id").values("recorded_at")[:1])
+    newest = (Subquery(rows.order_by("-id").values("id")[:1]) for rows in facts)
+    found: tuple[datetime | int | None, ...] = Entity.objects.filter(pk=entity_id).values_list(began, *newest).get()
+    return found
 
 
 @lru_cache(maxsize=3)

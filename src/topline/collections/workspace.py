@@ -63,10 +63,14 @@ class Debt:
         ]
 
 
-def debt(*, entity: Entity, customer_id: int, as_of: date) -> Debt:
-    """All that is known about a customer's debt at the end of a day. Raises: NotFound. Work: a fixed number of statements."""
+def debt(*, entity: Entity, customer_id: int, as_of: date, listed: pl.DataFrame | None = None) -> Debt:
+    """All that is known about a customer's debt at the end of a day. Raises: NotFound. Work: a fixed number of statements.
+
+    listed  the day's list, where the caller has it already
+    """
     detail = market.customer_detail(customer_id)
-    rows = worklist.worklist(entity=entity, as_of=as_of).filter(pl.col("customer_id") == detail.customer.pk)
+    everybody = worklist.worklist(entity=entity, as_of=as_of) if listed is None else listed
+    rows = everybody.filter(pl.col("customer_id") == detail.customer.pk)
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
     late = (pl.lit(as_of) - pl.col("due_on")).dt.total_days()
     frame = aged.items.filter(pl.col("open_minor") > 0).with_columns(late_days=late).sort("due_on", "invoice_id")

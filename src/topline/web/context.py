@@ -20,12 +20,9 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     theme = request.COOKIES.get("theme", "")
     name = ""
     if actor is not None:
-        named = (
-            Entity.objects.filter(key=request.GET.get("company") or request.COOKIES.get(COOKIE) or "")
-            .values_list("name", flat=True)
-            .first()
-        )
-        name = named or Entity.objects.order_by("id").values_list("name", flat=True).first() or ""
+        names = Entity.objects.order_by("id").values_list("name", flat=True)
+        key = request.GET.get("company") or request.COOKIES.get(COOKIE)
+        name = (names.filter(key=key).first() if key else None) or names.first() or ""
     return {
         "actor": actor,
         "navigation": entries_for(actor, request.path) if actor else [],
