@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 WORKERS ?= 2
-PURE := tests/engine tests/bank/formats tests/ui tests/oracles tests/docs tests/cli
+PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help

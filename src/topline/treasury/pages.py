@@ -16,15 +16,14 @@ from topline.books.company import company, day_asked
 from topline.engine.cash import Coverage
 from topline.engine.cash_paths import Range
 from topline.kernel.errors import DomainError, Invalid
-from topline.kernel.money import format_amount, to_major
 from topline.market import queries as market
 from topline.treasury import actions, queries
 from topline.treasury import outlook as outlooks
 from topline.treasury import scenarios as compared
 from topline.treasury import variance as variances
+from topline.treasury.charts import cash_chart
 from topline.treasury.forms import AssumptionsForm, OutflowForm
 from topline.ui.access import Asked, page
-from topline.ui.charts import Chart, balance_chart, range_chart
 from topline.ui.export import export
 from topline.ui.tables import Column
 
@@ -61,7 +60,7 @@ def cash(request: Asked) -> HttpResponse:
         "outflows": [{**r, "currency": home} for r in found.outflows.to_dicts()],
         "outflow_columns": [Column("debit_on", "Taken on", "date"), Column("name", "What"), Column("kind", "Kind"), Column("amount_minor", "Amount", "money")],
         "accounts": [{**r, "currency": home} for r in queries.by_account(entity=entity, found=found).to_dicts()], "account_columns": ACCOUNT,
-        "chart": _chart(found, told, home), "payrolls": _with_odds(found.payrolls, told.payrolls if told else ()), "duties": _with_odds(found.duties, told.duties if told else ()),
+        "chart": cash_chart(found, told), "payrolls": _with_odds(found.payrolls, told.payrolls if told else ()), "duties": _with_odds(found.duties, told.duties if told else ()),
         "plans": queries.pay_plans(entity.pk), "planned": queries.planned_outflows(entity.pk), "form": OutflowForm(initial={"currency": home, "first_on": as_of}),
         "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()),
     }  # fmt: skip
@@ -180,27 +179,3 @@ def _documents(ids: list[int]) -> dict[int, tuple[str, str]]:
     """Numbers and addresses of documents by id."""
     rows = Invoice.objects.filter(pk__in=ids).values_list("id", "number", "customer__name")
     return {pk: (f"{number} {name}", reverse("billing:invoice", args=[pk])) for pk, number, name in rows}
-
-
-def _chart(found: queries.Forecast, told: outlooks.Outlook | None, home: str) -> Chart | None:
-    marks = [{"day": c.debit_on} for c in found.payrolls]
-    if told is None:
-        daily = [
-            {
-                "day": r["day"],
-                "major": float(to_major(r["closing_minor"], home)),
-                "shown": format_amount(r["closing_minor"], home),
-            }
-            for r in found.daily.to_dicts()
-        ]
-        return balance_chart(daily, x="day", y="major", title="Balance by day", y_title=home, marks=marks, shown="shown")
-    rows = [
-        {
-            "day": found.as_of + timedelta(days=r.day),
-            **{name: float(to_major(getattr(r, name), home)) for name in ("p10", "p50", "p90")},
-            **{f"{name}_shown": format_amount(getattr(r, name), home) for name in ("p10", "p50", "p90")},
-        }
-        for r in told.ranges
-    ]
-    shown = ("p10_shown", "p50_shown", "p90_shown")
-    return range_chart(rows, x="day", low="p10", middle="p50", high="p90", title="Balance by day, as a range", y_title=home, marks=marks, shown=shown)  # fmt: skip

@@ -27,8 +27,9 @@ from topline.receivables import figures
 from topline.team import queries as team
 from topline.timeline import queries as timeline
 from topline.timeline.kinds import KINDS
+from topline.treasury.charts import cash_chart
 from topline.ui.access import Asked, page, refusal
-from topline.ui.charts import balance_chart, bar_chart
+from topline.ui.charts import bar_chart
 from topline.ui.export import export
 from topline.ui.tables import Column
 from topline.web import today as today_query
@@ -67,11 +68,6 @@ def today(request: Asked) -> HttpResponse:
 def _picture(found: today_query.Today) -> dict[str, Any]:
     """What Today shows of the company to everybody: figures and drawn charts."""
     home = found.entity.currency
-    daily = found.forecast.daily.select("day", "closing_minor").to_dicts()
-    for row in daily:
-        row["major"] = float(to_major(row["closing_minor"], home))
-        row["shown"] = format_amount(row["closing_minor"], home)
-    marks = [{"day": a.coverage.debit_on} for a in found.payrolls]
     buckets = [
         {"bucket": str(b), "amount": float(to_major(m, home)), "shown": format_amount(m, home)}
         for c, b, _, m in found.aging.buckets.iter_rows()
@@ -80,9 +76,7 @@ def _picture(found: today_query.Today) -> dict[str, Any]:
     return {
         "found": found,
         "home": home,
-        "cash_chart": balance_chart(
-            daily, x="day", y="major", title="Balance by day, next 13 weeks", y_title=home, marks=marks, shown="shown"
-        ),
+        "cash_chart": cash_chart(found.forecast, found.outlook),
         "aging_chart": bar_chart(
             buckets, x="bucket", y="amount", title="Open receivables by days past due", y_title=home, shown="shown", height=170
         ),
