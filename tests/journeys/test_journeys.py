@@ -218,7 +218,31 @@ def pictures(page, name):
             page.screenshot(path=str(SHOTS / f"{name}-{width}-{theme}.png"))
 
 
-def test_6_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path):
+def test_6_a_passkey_is_made_and_opens_the_door_without_a_password(page):
+    keys = page.context.new_cdp_session(page)
+    keys.send("WebAuthn.enable")
+    device = {
+        "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }  # fmt: skip
+    keys.send("WebAuthn.addVirtualAuthenticator", {"options": device})
+    page.goto("/sign-in/2fa/webauthn/add/")
+    if "reauthenticate" in page.url:
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Confirm").click()
+    page.get_by_label("Name").fill("Laptop")
+    page.get_by_label("Passwordless").check()
+    page.get_by_role("button", name="Add").click()
+    page.wait_for_url(lambda url: "/webauthn/add/" not in url)
+    page.goto("/sign-in/2fa/webauthn/")
+    assert page.get_by_text("Laptop").is_visible()
+    page.context.clear_cookies()
+    page.goto("/")
+    page.get_by_role("button", name="passkey").click()
+    page.get_by_role("heading", name="Today", exact=True).wait_for()
+
+
+def test_7_a_collector_works_off_three_customers_without_a_mouse(page, tmp_path):
     today = date.today()
     file = tmp_path / "overdue.csv"
     file.write_text(OVERDUE.format(issued=today - timedelta(days=40), due=today - timedelta(days=10)))
@@ -287,7 +311,7 @@ def sign_in(chromium, server, email):
     return page
 
 
-def test_7_a_large_debt_is_weighed_chosen_and_approved_by_a_second_person(page, chromium, server, tmp_path):
+def test_8_a_large_debt_is_weighed_chosen_and_approved_by_a_second_person(page, chromium, server, tmp_path):
     issued = date.today() - timedelta(days=80)
     file = tmp_path / "large.csv"
     file.write_text(
@@ -338,7 +362,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 380])
-def test_8_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
+def test_9_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     SHOTS.mkdir(exist_ok=True)
     context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True)  # fmt: skip
