@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from html import unescape
 
 import pytest
 from django.test import Client
@@ -182,6 +183,25 @@ def test_a_list_asks_as_often_for_fifty_rows_as_for_five(browser, make_customers
     own = few.pop(f"/collections/{first}/")  # the forecast, the list and the debt; mostly kept outside of a test's transaction
     assert own <= 120
     assert max(few.values()) <= 60
+
+
+GOOD = "slip_percent=20&late_days=14&hires=1&vendor_days=14"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        (GOOD.replace("20", "101"), "A slip lies between 0 and 100 percent."),
+        (GOOD.replace("late_days=14", "late_days=-3"), "A customer may be 0 to 180 days late."),
+        (GOOD + "&late_customer=Nobody", "No customer is called 'Nobody'."),
+        (GOOD + "&hire_cost=12.345", "12.345"),
+        (GOOD.replace("hires=1", "hires=many"), "Enter a whole number."),
+    ],
+)
+def test_assumptions_that_cannot_be_are_told_beside_their_field(browser, acme, query, sentence):
+    answer = browser.get(f"/cash/scenarios/?{query}")
+    assert answer.status_code == 400
+    assert sentence in unescape(answer.content.decode())
 
 
 def test_search_finds_what_one_may_see(browser, sign_in, acme):
