@@ -39,7 +39,7 @@ def at_nine(day):
 @pytest.fixture
 def customers(owner, make_customers, issue):
     """Customers with one invoice each, by the way that they are dealt at the step `friendly`: some for the first, some for the second."""
-    made = make_customers(*(f"Customer {i}" for i in range(12)))
+    made = make_customers(*(f"Customer {i}" for i in range(30)))
     for customer in made:
         market.add_contact(actor=owner, customer_id=customer, name="Ada", email=f"pay{customer}@x.example")
     invoices = {c: issue(c, 10_000)[0] for c in made}

@@ -69,18 +69,18 @@ def unchanging_state() -> State | None:
     """Names the committed state that a read sees now; None when it cannot be named: in a transaction, or while one writes.
 
     SQLite has one writer, so records are committed in the order of their ids. On PostgreSQL a writer may commit an older id
-    later: while an older transaction is under way the state has no name, and how many of the last thousand ids are there
-    tells apart what a younger one adds. Work: one statement.
+    later: while anybody writes to this database the state has no name, and how many of the last thousand ids are there tells
+    apart what was committed while that was being asked. Work: one statement.
     """
     if connection.in_atomic_block:
         return None
     table = AuditRecord._meta.db_table
     columns = "r.id, r.recorded_at, 1, true"
     if is_postgresql():
-        snapshot = "pg_current_snapshot()"
         columns = (
             f"r.id, r.recorded_at, (SELECT count(*) FROM {table} n WHERE n.id > r.id - {WINDOW}),"
-            f" pg_snapshot_xmin({snapshot}) = pg_snapshot_xmax({snapshot})"
+            " NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
+            " AND pid <> pg_backend_pid())"
         )
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {columns} FROM {table} r ORDER BY r.id DESC LIMIT 1")
