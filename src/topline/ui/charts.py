@@ -123,12 +123,12 @@ def _zero() -> Any:
     return alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
 
 
-def _marks(marks: Sequence[dict[str, Any]], x: str) -> list[Any]:
+def _marks(marks: Sequence[dict[str, Any]], x: str, color: str = SERIES[1]) -> list[Any]:
     """Dashed lines on days."""
     if not marks:
         return []
     days = alt.Chart(alt.Data(values=[{**m, x: str(m[x])} for m in marks]))
-    return [days.mark_rule(color=SERIES[1], strokeDash=[3, 3]).encode(x=f"{x}:T")]
+    return [days.mark_rule(color=color, strokeDash=[3, 3]).encode(x=f"{x}:T")]
 
 
 def lines_chart(
@@ -156,16 +156,9 @@ def lines_chart(
         .mark_line(strokeWidth=2)
         .encode(x=axis_x, y=alt.Y("value:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)), color=color)
     )
-    layers = [lines]
-    if marks:
-        layers.append(
-            alt.Chart(alt.Data(values=[{"day": str(m[x])} for m in marks]))
-            .mark_rule(color=BAD, strokeDash=[3, 3])
-            .encode(x="day:T")
-        )
     texts = shown or {}
     return _draw(
-        alt.layer(*layers),
+        alt.layer(lines, *_marks(marks, x, BAD)),
         title=title,
         height=height,
         head=[x, *series],
