@@ -15,9 +15,11 @@ from topline.bank.api import room as bank
 from topline.billing.api import room as billing
 from topline.books.api import room as books
 from topline.cases.api import room as cases
+from topline.catalog.api import room as catalog
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.market.api import room as market
+from topline.pipeline.api import room as pipeline
 from topline.receivables.api import room as receivables
 from topline.team.api import room as team
 from topline.timeline.api import room as timeline
@@ -53,5 +55,5 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 problems.install(api)
-for room in (market, billing, receivables, collections, bank, treasury, cases, books, timeline, team, connect):
+for room in (market, catalog, pipeline, billing, receivables, collections, bank, treasury, cases, books, timeline, team, connect):
     api.add_router("/v1", room)

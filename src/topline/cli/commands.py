@@ -27,6 +27,7 @@ from topline.cli.main import app
 from topline.collections import actions as collecting
 from topline.collections import reminders, timing
 from topline.connect import actions as connect
+from topline.connect import readers
 from topline.connect.models import ImportBatch
 from topline.engine.payment_timing import backtest as backtesting
 from topline.flows import daily, proofs
@@ -85,11 +86,16 @@ def init(
 
 @app.command("import")
 def import_file(
-    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank or rates")] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities; crm for a folder of the last four"
+        ),
+    ] = "",
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="The file: CSV, XLSX, or a bank statement in any common format.", exists=True, dir_okay=False, readable=True
+            help="The file: CSV, XLSX, or a bank statement in any common format; for crm a folder.", exists=True, readable=True
         ),
     ] = None,
     profile: Annotated[str, typer.Option(help="How to read it: a profile's name, or your own YAML file.")] = "",
@@ -105,6 +111,10 @@ def import_file(
     as_json: AsJson = False,
 ) -> None:
     """Import a file: checked first, then written in chunks that are each whole. The same file twice changes nothing."""
+    if kind == "crm" and not resume:
+        _import_folder(file, entity=_entity(company), profile=profile, dry_run=dry_run, as_json=as_json)
+        return
+    ensure(file is None or file.is_file(), Invalid(f"{file} is a folder.", field="file", remedy="Name a file in it."))
     if resume:
         ensure(file is None, Invalid("A batch that goes on has its file already.", field="file", remedy="Leave the file out."))
         batch_id = resume
@@ -122,8 +132,7 @@ def import_file(
         _write(batch, quiet=as_json)
         batch.refresh_from_db()
     if as_json:
-        _print_json({"batch_id": batch.pk, "state": batch.state, "rows_done": batch.rows_done, "rows_refused": batch.rows_refused, "detected": batch.detected,
-                     "problems": list(batch.problems.values("row", "column", "code", "message", "remedy")[:1000])})  # fmt: skip
+        _print_json(_batch_data(batch))
         return
     render.batch(console, batch)
 
@@ -380,6 +389,44 @@ def demo(
     console.print(f"Sign in as [bold]{company.EMAIL}[/bold] with password [bold]{company.PASSWORD}[/bold]", highlight=False)
     if serve_it:
         serve(port=port, host="127.0.0.1", workers=1)
+
+
+def _import_folder(folder: Path | None, *, entity: Entity, profile: str, dry_run: bool, as_json: bool) -> None:
+    """The files of a CRM one after the other, each a batch of its own; one that is in already is passed over.
+
+    A dry run stops at the first file that is not in yet: the later ones name what it would bring.
+    """
+    ensure(
+        folder is not None and folder.is_dir(), Invalid("Which folder holds the CRM's files?", field="file", remedy="Name it.")
+    )
+    done: list[dict[str, Any]] = []
+    for using in readers.folder_profiles(profile):
+        path = Path(str(folder)) / using.file
+        if not path.is_file():
+            raise NotFound(f"{folder} has no {using.file}.", field="file", remedy=f"{profile} reads it: export it too.")
+        try:
+            batch_id = _check(path, entity=entity, kind=using.kind, profile=using.id, options={})
+        except connect.FileImported as told:
+            done.append({"file": path.name, "told": told.message})
+            if not as_json:
+                console.print(told.message, highlight=False)
+            continue
+        batch = ImportBatch.objects.get(pk=batch_id)
+        if not dry_run:
+            _write(batch, quiet=as_json)
+            batch.refresh_from_db()
+        done.append({"file": path.name, **_batch_data(batch)})
+        if not as_json:
+            render.batch(console, batch)
+        if dry_run:
+            break
+    if as_json:
+        _print_json(done)
+
+
+def _batch_data(batch: ImportBatch) -> dict[str, Any]:
+    return {"batch_id": batch.pk, "state": batch.state, "rows_done": batch.rows_done, "rows_refused": batch.rows_refused, "detected": batch.detected,
+            "problems": list(batch.problems.values("row", "column", "code", "message", "remedy")[:1000])}  # fmt: skip
 
 
 def _check(file: Path, *, entity: Entity, kind: str, profile: str, options: dict[str, str]) -> int:

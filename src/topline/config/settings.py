@@ -30,6 +30,8 @@ ROOMS = [
     "team",
     "bank",
     "market",
+    "catalog",
+    "pipeline",
     "billing",
     "receivables",
     "collections",

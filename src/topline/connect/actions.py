@@ -23,7 +23,7 @@ from topline.billing import actions as billing
 from topline.billing.models import Invoice
 from topline.books import actions as books
 from topline.books.models import Entity
-from topline.connect import readers
+from topline.connect import readers, selling, sheets
 from topline.connect.models import ImportBatch, ImportProblem
 from topline.engine.sheets import Profile
 from topline.kernel import bulk, clock
@@ -33,6 +33,7 @@ from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.market import actions as market
 from topline.market import queries as customers
+from topline.pipeline import actions as pipeline
 from topline.receivables import actions as receivables
 from topline.receivables import queries as cash
 from topline.receivables.models import Payment
@@ -41,7 +42,8 @@ from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
 
 CHUNK = 20_000
-KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates")
+KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates", "products", "reps", "opportunities")
+WHOLE = {"payroll", "reps"}  # kinds whose rows name each other
 MAX_PROBLEMS = 1_000
 MAX_BYTES = 256 * 1024 * 1024
 OWN_PROFILE = "own_profile"  # a batch keeps the caller's profile: it is read again when the batch goes on
@@ -170,7 +172,7 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
         batch.rows_done = batch.rows_total
     else:
         using = profile_of(batch)
-        rows = kept_rows(batch, content).slice(batch.rows_done, CHUNK if batch.kind != "payroll" else None)
+        rows = kept_rows(batch, content).slice(batch.rows_done, None if batch.kind in WHOLE else CHUNK)
         WRITERS[batch.kind](actor, batch, using, rows)
         batch.rows_done += rows.height
     batch.state = S.RUNNING if batch.rows_done < batch.rows_total else S.DONE
@@ -190,7 +192,9 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
 
 @action("connect.undo_import")
 def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> int:
-    """Take back all that a file brought: reversing entries, void documents; returns the batch's id. Customers stay.
+    """Take back all that a file brought: reversing entries, void documents, deals that count nowhere; returns the batch's id.
+
+    Customers, products and sales people stay.
 
     Raises: ImportNotReady, ImportHasDependants with what rests on it, books.PeriodLocked.
     """
@@ -217,6 +221,8 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     if statements:
         bank.undo_statements(actor=actor, statement_ids=statements, on=on, reason=f"Import {batch_id} undone")
     PayPlan.objects.filter(import_batch_id=batch_id).delete()
+    if batch.kind == "opportunities":
+        pipeline.withdraw_opportunities(actor=actor, import_batch_id=batch_id, on=on)
     batch.state = S.UNDONE
     batch.finished_at = clock.now()
     batch.save()
@@ -262,7 +268,7 @@ def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
             "statements": str(len(statements)),
             "accounts": ", ".join(sorted({s.account for s in statements if s.account})),
         }
-        return pl.DataFrame(schema=readers.PROBLEM)
+        return pl.DataFrame(schema=sheets.PROBLEM)
     ready = _ready(batch, content, entity_id=batch.entity_id)
     batch.rows_total = ready.rows.height
     batch.rows_refused = ready.problems["row"].n_unique()
@@ -278,7 +284,7 @@ def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
     return ready.problems
 
 
-def _ready(batch: ImportBatch, content: bytes, *, entity_id: int | None) -> readers.Ready:
+def _ready(batch: ImportBatch, content: bytes, *, entity_id: int | None) -> sheets.Ready:
     return readers.read(
         batch.kind, content, name=batch.file_name, using=profile_of(batch), entity_id=entity_id, currency=_currency(batch)
     )
@@ -426,6 +432,9 @@ WRITERS = {
     "customers": _write_customers,
     "payroll": _write_payroll,
     "rates": _write_rates,
+    "products": selling.write_products,
+    "reps": selling.write_reps,
+    "opportunities": selling.write_opportunities,
 }
 
 

@@ -24,6 +24,9 @@ class ImportForm(forms.Form):
             ("payroll", "Payroll"),
             ("bank", "Bank statement"),
             ("rates", "Exchange rates"),
+            ("products", "Products and list prices"),
+            ("reps", "Sales people"),
+            ("opportunities", "Deals of a CRM"),
         ]
     )
     file = forms.FileField(help_text="CSV, XLSX, or a bank file in any common format")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,30 +10,41 @@ from typing import Any
 import polars as pl
 
 from topline.billing.models import Invoice
+from topline.connect import sales_readers
+from topline.connect.sheets import Ready, optional, refuse, with_currency
 from topline.engine import terms
 from topline.engine.sheets import Profile, Typed, load_profiles, parse_profile, read_sheet, typed
 from topline.engine.sheets.profile import ProfileInvalid
 from topline.kernel import bulk
 from topline.kernel.errors import DomainError, NotFound, ensure
 from topline.market import queries as market
+from topline.market.names import folded
 from topline.receivables.models import Payment
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
-PROBLEM = {"row": pl.Int64, "column": pl.String, "value": pl.String, "code": pl.String, "message": pl.String, "remedy": pl.String}
-
-
-@dataclass(frozen=True)
-class Ready:
-    """What an import would write: good rows in the order of the file, and the problems of the others."""
-
-    rows: pl.DataFrame
-    problems: pl.DataFrame
-    detected: dict[str, str] = field(default_factory=dict)
 
 
 def profiles(kind: str | None = None) -> list[Profile]:
     """The profiles that ship with Topline, of one kind or all, by id."""
     return [p for p in load_profiles(FOLDER).values() if kind in (None, p.kind)]
+
+
+def folder_profiles(name: str) -> list[Profile]:
+    """The profiles by which the files of one folder are read, in the order in which they rest on each other.
+
+    Raises: NotFound with the names there are.
+    """
+    every = load_profiles(FOLDER).values()
+    found = [p for p in every if p.folder and p.folder == name]
+    ensure(
+        bool(found),
+        NotFound(
+            f"There is no profile {name!r} for a folder.",
+            field="profile",
+            remedy=f"Use one of: {', '.join(sorted({p.folder for p in every if p.folder}))}.",
+        ),
+    )
+    return found
 
 
 def profile(name: str, kind: str, *, own: str = "") -> Profile:
@@ -85,8 +95,8 @@ def using_currency(profile: Profile, currency: str) -> Profile:
 
 def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     """Open items: number, customer, customer_name, currency, issued_on, due_on, kind, total_minor, tax_minor, memo, purchase_order, terms, paid_on."""
-    rows = _with_currency(given.rows, using)
-    rows = _optional(
+    rows = with_currency(given.rows, using)
+    rows = optional(
         rows, {"customer_name": "", "memo": "", "purchase_order": "", "terms": str(using.constants.get("terms", "net 30"))}
     )
     if "due_on" not in rows.columns:
@@ -97,8 +107,8 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         rows = rows.with_columns(tax=pl.lit(0, dtype=pl.Int64))
     rows = _due_by_terms(rows)
     problems = [given.problems]
-    rows = _refuse(rows, problems, pl.col("amount") == 0, "amount", "not_positive", "is zero", "Leave the row out.")
-    rows = _refuse(
+    rows = refuse(rows, problems, pl.col("amount") == 0, "amount", "not_positive", "is zero", "Leave the row out.")
+    rows = refuse(
         rows,
         problems,
         pl.col("due_on") < pl.col("issued_on"),
@@ -107,7 +117,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "is before the day of issue",
         "Correct one of the two days.",
     )
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         pl.col("paid_on") < pl.col("issued_on"),
@@ -116,7 +126,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "is before the day of issue",
         "Correct one of the two days.",
     )
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         (pl.col("paid_on").is_not_null()) & (pl.col("amount") < 0),
@@ -125,7 +135,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "is set on a credit note",
         "Leave it empty.",
     )
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         pl.col("tax").fill_null(0).abs() > pl.col("amount").abs(),
@@ -134,7 +144,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "is more than the amount",
         "Correct it.",
     )
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(),
@@ -145,7 +155,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
     if entity_id is not None:
         known = bulk.read(Invoice.objects.filter(entity_id=entity_id, number__isnull=False).values("number"))
-        rows = _refuse(
+        rows = refuse(
             rows,
             problems,
             pl.col("number").is_in(known["number"].implode()),
@@ -164,15 +174,15 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
 
 def payments(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     """Payments: number, customer, received_on, amount, currency, invoice, reference, payer_name."""
-    rows = _optional(
-        _with_currency(given.rows, using), {"customer": "", "invoice": "", "reference": "", "payer_name": "", "number": ""}
+    rows = optional(
+        with_currency(given.rows, using), {"customer": "", "invoice": "", "reference": "", "payer_name": "", "number": ""}
     )
     problems = [given.problems]
-    rows = _refuse(
+    rows = refuse(
         rows, problems, pl.col("amount") <= 0, "amount", "not_positive", "is zero or less", "Book money that leaves as a refund."
     )
     numbered = pl.col("number") != ""
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         numbered & pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(),
@@ -183,7 +193,7 @@ def payments(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
     if entity_id is not None:
         known = bulk.read(Payment.objects.filter(entity_id=entity_id).values("number"))
-        rows = _refuse(
+        rows = refuse(
             rows,
             problems,
             pl.col("number").is_in(known["number"].implode()),
@@ -193,7 +203,7 @@ def payments(given: Typed, using: Profile, entity_id: int | None) -> Ready:
             "Leave the row out.",
         )
         invoices = bulk.read(Invoice.objects.filter(entity_id=entity_id, number__isnull=False).values("number"))
-        rows = _refuse(
+        rows = refuse(
             rows,
             problems,
             (pl.col("invoice") != "") & ~pl.col("invoice").is_in(invoices["number"].implode()),
@@ -206,14 +216,17 @@ def payments(given: Typed, using: Profile, entity_id: int | None) -> Ready:
 
 
 def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
-    """Customers: number, name, legal_name, tax_id, country, currency, terms, segment; those known already are left out."""
-    rows = _with_currency(
-        _optional(given.rows, {"number": "", "legal_name": "", "tax_id": "", "country": "", "terms": "net 30", "segment": ""}),
+    """Customers: number, name, legal_name, tax_id, country, currency, terms, segment; those known already are left out.
+
+    A row without number is known by its name.
+    """
+    rows = with_currency(
+        optional(given.rows, {"number": "", "legal_name": "", "tax_id": "", "country": "", "terms": "net 30", "segment": ""}),
         using,
     )
     problems = [given.problems]
     numbered = pl.col("number") != ""
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         numbered & pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(),
@@ -222,9 +235,17 @@ def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "stands twice in the file",
         "Number every customer once.",
     )
+    rows = refuse(
+        rows, problems, ~pl.col("country").str.contains(r"^([A-Za-z]{2})?$"), "country", "unknown_country", "is no country code of two letters", "Use a code such as DE."
+    )  # fmt: skip
+    key = folded(pl.col("name"))
+    twice = ~numbered & key.is_duplicated() & ~key.is_first_distinct()
+    rows = refuse(
+        rows, problems, twice, "name", "duplicate_customer", "stands twice in the file", "Keep one row, or number them."
+    )
     if entity_id is not None:
         known = market.find(rows["number"].filter(rows["number"] != ""), kinds=("number",)).drop_nulls("customer_id")
-        rows = _refuse(
+        rows = refuse(
             rows,
             problems,
             pl.col("number").is_in(known["value"].implode()),
@@ -233,12 +254,15 @@ def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
             "is a customer already",
             "Leave the row out.",
         )
+        named = market.find(rows["name"].filter(rows["number"] == ""), kinds=("name",)).drop_nulls("customer_id")
+        there = (pl.col("number") == "") & pl.col("name").is_in(named["value"].implode())
+        rows = refuse(rows, problems, there, "name", "known_customer", "is a customer already", "Leave the row out.")
     return Ready(rows, pl.concat(problems), given.detected)
 
 
 def payroll(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     """Pay per period and person: person, group, amount. Annual salaries and hourly rates are turned into periods by the profile."""
-    rows = _optional(given.rows, {"group": ""})
+    rows = optional(given.rows, {"group": ""})
     if "annual" in rows.columns:
         periods = int(using.constants.get("periods_a_year", 26))
         exact = pl.Decimal(38, 6)
@@ -251,7 +275,7 @@ def payroll(given: Typed, using: Profile, entity_id: int | None) -> Ready:
             person=pl.format("{} {}", pl.col("title") if "title" in rows.columns else pl.lit("person"), "row")
         )
     problems = [given.problems]
-    rows = _refuse(
+    rows = refuse(
         rows,
         problems,
         pl.col("amount").is_null() | (pl.col("amount") < 0),
@@ -274,11 +298,11 @@ def rates(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     rows = given.rows.with_columns(per_euro=written.str.to_decimal(scale=9).cast(pl.Decimal(38, 9), strict=False))
     problems = [given.problems]
     plain = written.str.contains(r"^\d{1,12}(\.\d{1,9})?$")
-    rows = _refuse(
+    rows = refuse(
         rows, problems, ~plain, "rate", "not_a_rate", "is no rate such as 1.0825", "Write units for one euro; say --decimal-mark , for commas."
     )  # fmt: skip
-    rows = _refuse(rows, problems, pl.col("per_euro") <= 0, "rate", "not_positive", "is zero", "Leave the row out.")
-    rows = _refuse(
+    rows = refuse(rows, problems, pl.col("per_euro") <= 0, "rate", "not_positive", "is zero", "Leave the row out.")
+    rows = refuse(
         rows,
         problems,
         pl.col("currency") == "EUR",
@@ -288,7 +312,7 @@ def rates(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "Leave the row out.",
     )
     doubled = ~pl.struct("currency", "on").is_first_distinct()
-    rows = _refuse(rows, problems, doubled, "on", "duplicate_day", "stands twice for its currency", "Keep one rate a day.")
+    rows = refuse(rows, problems, doubled, "on", "duplicate_day", "stands twice for its currency", "Keep one rate a day.")
     return Ready(rows.select("row", "currency", "on", "per_euro"), pl.concat(problems), given.detected)
 
 
@@ -298,21 +322,10 @@ READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
     "customers": customers,
     "payroll": payroll,
     "rates": rates,
+    "products": sales_readers.products,
+    "reps": sales_readers.reps,
+    "opportunities": sales_readers.opportunities,
 }
-
-
-def _with_currency(rows: pl.DataFrame, using: Profile) -> pl.DataFrame:
-    given = pl.col("currency").replace("", None) if "currency" in rows.columns else pl.lit(None, dtype=pl.String)
-    return rows.with_columns(currency=given.fill_null(using.currency))
-
-
-def _optional(rows: pl.DataFrame, texts: dict[str, str]) -> pl.DataFrame:
-    return rows.with_columns(
-        [
-            pl.col(name).replace("", None).fill_null(default) if name in rows.columns else pl.lit(default).alias(name)
-            for name, default in texts.items()
-        ]
-    )
 
 
 def _due_by_terms(rows: pl.DataFrame) -> pl.DataFrame:
@@ -332,21 +345,6 @@ def _due_by_terms(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.coalesce("due_on", "_due").alias("due_on"))
         .drop("_due")
     )
-
-
-def _refuse(
-    rows: pl.DataFrame, problems: list[pl.DataFrame], odd: pl.Expr, column: str, code: str, what: str, remedy: str
-) -> pl.DataFrame:
-    """Move rows that fit `odd` to the problems, each with its sentence; returns the others."""
-    bad = rows.filter(odd.fill_null(False))
-    value = pl.col(column).cast(pl.String).fill_null("")
-    problems.append(
-        bad.select(
-            "row", column=pl.lit(column), value=value.str.slice(0, 60), code=pl.lit(code),
-            message=pl.format("Row {}, column {}: '{}' {}.", "row", pl.lit(column), value, pl.lit(what)), remedy=pl.lit(remedy),
-        )
-    )  # fmt: skip
-    return rows.filter(~odd.fill_null(False))
 
 
 def options_of(using: Profile, given: dict[str, Any]) -> dict[str, Any]:

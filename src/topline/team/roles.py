@@ -9,6 +9,8 @@ READ = frozenset(
     {
         "web.today",
         "market.view",
+        "catalog.view",
+        "pipeline.view",
         "billing.view",
         "receivables.view",
         "bank.view",
@@ -26,6 +28,14 @@ OWN_TASKS = frozenset({"team.add_task", "team.finish_task", "team.create_token",
 CUSTOMERS = frozenset(
     {"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"}
 )
+SELLING = frozenset(
+    {"pipeline.add_opportunities", "pipeline.change_opportunity", "pipeline.win_opportunity", "pipeline.lose_opportunity"}
+)
+SALES_TEAM = frozenset({"pipeline.change_any", "pipeline.add_reps", "pipeline.change_rep"})
+SALES_OPERATIONS = frozenset(
+    {"catalog.add_products", "catalog.change_product", "catalog.add_price_book", "catalog.add_prices", "pipeline.set_stages",
+     "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities"}
+)  # fmt: skip
 IMPORT = frozenset({"connect.check_file", "connect.run_import", "connect.undo_import"})
 INVOICES = frozenset(
     {
@@ -90,11 +100,11 @@ PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles",
 
 _ROLES: dict[str, frozenset[str]] = {
     "Owner": READ | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
-    | {"books.open_entity", "market.merge_customers"},
-    "RevOps": READ | OWN_TASKS | CUSTOMERS | IMPORT | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
+    | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
+    "RevOps": READ | OWN_TASKS | CUSTOMERS | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
-    "Sales": frozenset({"web.today", "market.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS,
-    "Sales manager": frozenset({"web.today", "market.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS,
+    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | SELLING,
+    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | SELLING | SALES_TEAM,
     "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
     "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},

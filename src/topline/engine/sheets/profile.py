@@ -28,6 +28,7 @@ class Column:
 
     header    the column's name there, or several by which it goes (compared without case and blanks)
     required  whether an empty cell is a problem; present: whether the column must be there, though its cells may be empty; negate: turn the sign of amounts; default: for empty cells
+    replace   cells that a file writes otherwise than everybody else: what stands there to what is meant
     """
 
     header: tuple[str, ...] = ()
@@ -36,16 +37,18 @@ class Column:
     present: bool = False
     negate: bool = False
     default: str = ""
+    replace: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Profile:
     """How to read one kind of sheet.
 
-    kind          receivables, payments, customers, payroll, bank, rates
+    kind          receivables, payments, customers, payroll, bank, rates, products, reps, opportunities
     constants     facts that the file lacks: currency, entity, bank_account, terms, ...
     skip_if_empty columns without which a row is no record (blank lines, footers)
     fold          text columns of rows that lack the `skip_if_empty` columns are appended to the record above
+    folder, file  the name under which several files are imported together, and the name of this one among them
     footer        rows below the last one with a day in the first `skip_if_empty` column are the sheet's closing words
     facts         cells outside the records: name to {above: rows above the header, or below: rows after the last record, cell: place from 1}
     """
@@ -64,6 +67,8 @@ class Profile:
     delimiter: str | None = None
     drop_nul: bool = False
     notes: str = ""
+    folder: str = ""
+    file: str = ""
 
     @property
     def currency(self) -> str:

@@ -51,6 +51,8 @@ def typed(sheet: Sheet, profile: Profile) -> Typed:
     for name, column in profile.columns.items():
         if name not in picked.columns:
             picked = picked.with_columns(pl.lit(None, dtype=pl.String).alias(name))
+        if column.replace:
+            picked = picked.with_columns(pl.col(name).replace(column.replace))
         if column.default:
             picked = picked.with_columns(pl.col(name).replace("", None).fill_null(column.default))
     for name, value in profile.constants.items():

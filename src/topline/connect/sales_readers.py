@@ -1,0 +1,139 @@
+"""Readers of a CRM's sheets: products, sales people, deals."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from topline.catalog import queries as catalog
+from topline.connect import selling
+from topline.connect.sheets import Ready, optional, refuse, with_currency
+from topline.engine.sheets import Profile, Typed
+from topline.kernel import bulk
+from topline.market import queries as market
+from topline.pipeline import queries as pipeline
+from topline.pipeline.models import Category, Opportunity
+
+
+def products(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """Products: code, name, family, unit, price (minor units, null for none), currency, valid_from; those known already are left out."""
+    rows = with_currency(optional(given.rows, {"name": "", "family": "", "unit": "unit"}), using)
+    absent = {"price": pl.Int64, "valid_from": pl.Date}
+    rows = rows.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in absent.items() if name not in rows.columns)
+    rows = rows.with_columns(
+        name=pl.when(pl.col("name") == "").then("code").otherwise("name"),
+        valid_from=pl.col("valid_from").fill_null(selling.day_of(using, "valid_from")),
+    )
+    problems = [given.problems]
+    twice = pl.col("code").is_duplicated() & ~pl.col("code").is_first_distinct()
+    rows = refuse(rows, problems, twice, "code", "duplicate_product", "stands twice in the file", "Keep one row a product.")
+    rows = refuse(rows, problems, pl.col("price") < 0, "price", "negative_price", "is negative", "Correct the price.")
+    if entity_id is not None:
+        known = catalog.find(rows["code"]).drop_nulls("product_id")["value"]
+        there = pl.col("code").is_in(known.implode())
+        rows = refuse(rows, problems, there, "code", "known_product", "is a product already", "Leave the row out.")
+    return Ready(rows, pl.concat(problems), given.detected)
+
+
+def reps(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """Sales people: code, name, manager (name), region, joined_on, left_on; those known already are left out."""
+    rows = optional(given.rows, {"code": "", "manager": "", "region": ""})
+    days = [name for name in ("joined_on", "left_on") if name not in rows.columns]
+    rows = rows.with_columns(pl.lit(None, dtype=pl.Date).alias(name) for name in days)
+    problems = [given.problems]
+    twice = pl.col("name").is_duplicated() & ~pl.col("name").is_first_distinct()
+    rows = refuse(rows, problems, twice, "name", "duplicate_rep", "stands twice in the file", "Keep one row a person.")
+    early = pl.col("left_on") < pl.col("joined_on")
+    rows = refuse(
+        rows, problems, early, "left_on", "left_before_joining", "is before the day of joining", "Correct one of the two days."
+    )
+    alone = pl.col("manager") == pl.col("name")
+    rows = refuse(rows, problems, alone, "manager", "own_manager", "would lead themselves", "Name who leads them.")
+    if entity_id is not None:
+        known = pipeline.find_reps(rows["name"]).drop_nulls("rep_id")["value"]
+        there = pl.col("name").is_in(known.implode())
+        rows = refuse(rows, problems, there, "name", "known_rep", "is a sales person already", "Leave the row out.")
+    return Ready(rows, pl.concat(problems), given.detected)
+
+
+def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """Deals: number, name, rep, product, customer (texts), stage_key, kind, category, amount_minor, currency, days and texts.
+
+    A closing day of an open deal is the day on which it is expected to close, as most CRMs mean it; a lost deal of 0 has no amount.
+    """
+    texts = ["name", "product", "customer", "category", "source", "segment", "next_step", "loss_reason", "competitor"]
+    rows = with_currency(optional(given.rows, dict.fromkeys(texts, "")), using)
+    absent = {"amount": pl.Int64, **dict.fromkeys(("opened_on", "engaged_on", "close_on", "closed_on"), pl.Date)}
+    rows = rows.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in absent.items() if name not in rows.columns)
+    words = selling.stage_keys(using).rename({"stage": "stage_key"})
+    rows = (
+        rows.with_columns(word=pl.col("stage").str.to_lowercase())
+        .join(words, on="word", how="left", maintain_order="left")
+        .with_columns(pl.col("category").str.to_lowercase().str.replace_all(r"[ -]+", "_"))
+    )
+    problems = [given.problems]
+    rows = refuse(
+        rows,
+        problems,
+        pl.col("stage_key").is_null(),
+        "stage",
+        "unknown_stage",
+        "is no stage of the pipeline",
+        "Add the stage, or correct the cell.",
+    )
+    is_open = pl.col("kind") == "open"
+    no_amount = (pl.col("kind") == "lost") & (pl.col("amount") == 0)
+    rows = rows.with_columns(
+        close_on=pl.when(is_open).then(pl.coalesce("close_on", "closed_on")).otherwise("close_on"),
+        closed_on=pl.when(~is_open).then("closed_on"),
+        amount_minor=pl.when(~no_amount).then("amount"),
+    )
+    checks = [
+        (pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), "number", "duplicate_number", "stands twice in the file", "Number every deal once."),
+        (~pl.col("category").is_in(["", *Category.values]), "category", "unknown_category", "is no forecast category", f"Use one of {', '.join(Category.values)}."),
+        (pl.col("amount_minor") < 0, "amount", "negative_amount", "is negative", "Correct the amount."),
+        ((pl.col("kind") == "won") & pl.col("amount_minor").is_null(), "amount", "won_without_amount", "is no amount of a won deal", "Say what it was sold for."),
+        (~is_open & pl.col("closed_on").is_null(), "closed_on", "closed_without_day", "is no day on which it was closed", "Say the day."),
+        (pl.col("closed_on") < pl.col("opened_on"), "closed_on", "closed_before_opened", "is before it was opened", "Correct one of the two days."),
+        (pl.col("closed_on") < pl.col("engaged_on"), "closed_on", "closed_before_engaged", "is before the first talk", "Correct one of the two days."),
+        (pl.col("close_on") < pl.col("opened_on"), "close_on", "expected_before_opened", "is before it was opened", "Correct one of the two days."),
+        (pl.col("engaged_on") < pl.col("opened_on"), "engaged_on", "engaged_before_opened", "is before it was opened", "Correct one of the two days."),
+    ]  # fmt: skip
+    for odd, column, code, what, remedy in checks:
+        rows = refuse(rows, problems, odd, column, code, what, remedy)
+    if entity_id is not None:
+        rows = _known_only(rows, problems)
+    return Ready(rows, pl.concat(problems), given.detected)
+
+
+def _known_only(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
+    """Refuse what is here already, and what names somebody or something that is not."""
+    here = bulk.read(Opportunity.objects.filter(is_withdrawn=False).values("number"))["number"]
+    rows = refuse(
+        rows, problems, pl.col("number").is_in(here.implode()), "number", "known_deal", "is a deal already", "Leave the row out."
+    )
+    sellers = pipeline.find_reps(rows["rep"]).drop_nulls("rep_id")["value"]
+    rows = refuse(
+        rows,
+        problems,
+        ~pl.col("rep").is_in(sellers.implode()),
+        "rep",
+        "unknown_owner",
+        "is no sales person of ours",
+        "Add the person first.",
+    )
+    things = catalog.find(rows["product"]).drop_nulls("product_id")["value"]
+    odd = (pl.col("product") != "") & ~pl.col("product").is_in(things.implode())
+    rows = refuse(
+        rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or correct the cell."
+    )
+    buyers = market.find(rows["customer"].filter(rows["customer"] != "")).drop_nulls("customer_id")["value"]
+    odd = (pl.col("customer") != "") & ~pl.col("customer").is_in(buyers.implode())
+    return refuse(
+        rows,
+        problems,
+        odd,
+        "customer",
+        "unknown_customer",
+        "names no customer of ours, or more than one",
+        "Add the customer first.",
+    )

@@ -1,0 +1,243 @@
+"""Deals, stages and sales people over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ninja import Query
+from pydantic import Field
+
+from topline.books import queries as books
+from topline.kernel.errors import NotFound
+from topline.pipeline import actions, people, queries, stages
+from topline.pipeline.models import Opportunity
+from topline.ui.wire import (
+    MAX_ROWS,
+    Asked,
+    Body,
+    Caller,
+    Code,
+    Currency,
+    Day,
+    Flag,
+    Id,
+    Name,
+    OfCompany,
+    Page,
+    Ref,
+    Room,
+    Rows,
+    Whole,
+    done,
+    frame,
+    given,
+    once,
+    page,
+    rows,
+)
+
+room = Room(tags=["Pipeline"])
+DEAL = ["id", "number", "name", "entity_id", "customer_id", "rep_id", "state", "category", "amount_minor", "currency", "opened_on", "engaged_on", "close_on",
+        "closed_on", "source", "segment", "next_step", "loss_reason", "competitor"]  # fmt: skip
+Sixty = Annotated[str, Field(max_length=60)]
+Step = Annotated[str, Field(max_length=300)]
+Reason = Annotated[str, Field(max_length=100)]
+OpenCategory = Literal["omitted", "pipeline", "best_case", "commit"]
+
+
+class DealsAsked(Asked):
+    state: Literal["", "open", "won", "lost"] = ""
+    stage: Code = ""
+    rep_id: Annotated[int, Field(ge=0)] = 0
+    search: Name = ""
+
+
+class NewDeal(Body):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    rep_id: Ref
+    stage: Code
+    currency: Currency
+    number: Code = ""
+    customer_id: Ref | None = None
+    category: OpenCategory | None = None
+    amount_minor: Whole | None = None
+    opened_on: Day | None = None
+    engaged_on: Day | None = None
+    close_on: Day | None = None
+    closed_on: Day | None = None
+    source: Sixty = ""
+    segment: Code = ""
+    next_step: Step = ""
+    loss_reason: Reason = ""
+    competitor: Reason = ""
+
+
+class NewDeals(Body):
+    opportunities: Annotated[list[NewDeal], Field(min_length=1, max_length=MAX_ROWS)]
+    known_on: Day
+
+
+class DealChanges(Body):
+    on: Day
+    stage: Code = ""
+    category: OpenCategory = "pipeline"
+    amount_minor: Whole | None = None
+    close_on: Day | None = None
+    rep_id: Ref = 1
+    next_step: Step = ""
+
+
+class Won(Body):
+    on: Day
+    amount_minor: Whole | None = None
+
+
+class Lost(Body):
+    on: Day
+    loss_reason: Reason
+    competitor: Reason
+
+
+class Withdrawn(Body):
+    import_batch_id: Ref
+    on: Day
+
+
+class AsOf(Body):
+    as_of: Day
+
+
+class NewRep(Body):
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    code: Code = ""
+    manager: Annotated[str, Field(max_length=200, description="code or name")] = ""
+    region: Sixty = ""
+    member_id: Ref | None = None
+    joined_on: Day | None = None
+    left_on: Day | None = None
+
+
+class NewReps(Body):
+    reps: Annotated[list[NewRep], Field(min_length=1, max_length=MAX_ROWS)]
+
+
+class RepChanges(Body):
+    name: Name = ""
+    manager_id: Ref | None = None
+    region: Sixty = ""
+    member_id: Ref | None = None
+    joined_on: Day | None = None
+    left_on: Day | None = None
+
+
+class NewStage(Body):
+    key: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    kind: Literal["open", "won", "lost"]
+    category: Literal["omitted", "pipeline", "best_case", "commit", "closed"]
+    is_qualified: Flag = False
+
+
+class NewStages(Body):
+    stages: Annotated[list[NewStage], Field(min_length=3, max_length=20)]
+
+
+@room.reads("/opportunities", "pipeline.view", Page)
+def list_opportunities(request: Caller, asked: Query[DealsAsked]) -> Any:
+    """Deals as they stand, by state, stage, owner, or part of a name or number."""
+    found = queries.opportunities(
+        entity_id=books.entity(asked.company or None).pk, state=asked.state, stage=asked.stage, rep_id=asked.rep_id, search=asked.search
+    )  # fmt: skip
+    return page(found, [*DEAL, "stage__key"], asked)
+
+
+@room.reads("/opportunities/{int:opportunity_id}", "pipeline.view")
+def get_opportunity(request: Caller, opportunity_id: Id) -> Any:
+    """One deal with its lines and its history, oldest change first."""
+    found = Opportunity.objects.filter(pk=opportunity_id).select_related("stage").first()
+    if found is None:
+        raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id")
+    lines = found.lines.order_by("id").values("id", "product_id", "quantity_micro", "unit_price_nano", "amount_minor")[:200]
+    changes = found.changes.order_by("effective_on", "id").values(
+        "field", "before", "after", "effective_on", "recorded_at", "actor_key"
+    )[:500]
+    return {
+        **{name: getattr(found, name) for name in DEAL},
+        "stage": found.stage.key,
+        "lines": list(lines),
+        "changes": list(changes),
+    }
+
+
+@room.reads("/stages", "pipeline.view", Rows)
+def list_stages(request: Caller) -> Any:
+    """The steps of the way to a deal, in their order."""
+    return rows(queries.stages())
+
+
+@room.reads("/sales-people", "pipeline.view", Rows)
+def list_reps(request: Caller) -> Any:
+    """Everybody who sells or sold, with who leads them."""
+    return rows(queries.reps())
+
+
+@room.does("/opportunities", "pipeline.add_opportunities", Rows)
+def add_opportunities(request: Caller, target: Query[OfCompany], body: NewDeals) -> Any:
+    """Add deals, open or closed; answers with id and number of each, in order."""
+    entity_id = books.entity(target.company or None).pk
+    made = actions.add_opportunities(
+        entity_id=entity_id, opportunities=frame(body.opportunities), known_on=body.known_on, **once(request)
+    )
+    return rows(made)
+
+
+@room.does("/opportunities/{int:opportunity_id}/change", "pipeline.change_opportunity")
+def change_opportunity(request: Caller, opportunity_id: Id, body: DealChanges) -> Any:
+    """Change the facts that are sent, on a day; an open stage opens a closed deal again. Answers with the deal's id."""
+    changes = dict(given(body))
+    on = changes.pop("on")
+    return done(actions.change_opportunity(opportunity_id=opportunity_id, changes=changes, on=on, **once(request)))
+
+
+@room.does("/opportunities/{int:opportunity_id}/win", "pipeline.win_opportunity")
+def win_opportunity(request: Caller, opportunity_id: Id, body: Won) -> Any:
+    """The customer said yes; the amount may be given now. Answers with the deal's id."""
+    won = actions.win_opportunity(opportunity_id=opportunity_id, on=body.on, amount_minor=body.amount_minor, **once(request))
+    return done(won)
+
+
+@room.does("/opportunities/{int:opportunity_id}/lose", "pipeline.lose_opportunity")
+def lose_opportunity(request: Caller, opportunity_id: Id, body: Lost) -> Any:
+    """The customer said no: why, and to whom it went. Answers with the deal's id."""
+    return done(actions.lose_opportunity(opportunity_id=opportunity_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/opportunities/withdraw", "pipeline.withdraw_opportunities")
+def withdraw_opportunities(request: Caller, body: Withdrawn) -> Any:
+    """Take back the deals of an import; answers with how many."""
+    return done(actions.withdraw_opportunities(**body.model_dump(), **once(request)))
+
+
+@room.does("/pipeline/snapshot", "pipeline.snapshot_pipeline")
+def snapshot_pipeline(request: Caller, target: Query[OfCompany], body: AsOf) -> Any:
+    """Write down every open deal by value at the end of a day; answers with how many."""
+    entity_id = books.entity(target.company or None).pk
+    return done(actions.snapshot_pipeline(entity_id=entity_id, as_of=body.as_of, **once(request)))
+
+
+@room.does("/stages", "pipeline.set_stages")
+def set_stages(request: Caller, body: NewStages) -> Any:
+    """All steps in their order, won and lost last; answers with how many."""
+    return done(stages.set_stages(stages=frame(body.stages), **once(request)))
+
+
+@room.does("/sales-people", "pipeline.add_reps", Rows)
+def add_reps(request: Caller, body: NewReps) -> Any:
+    """Add people who sell; answers with id and code of each, in order."""
+    return rows(people.add_reps(reps=frame(body.reps), **once(request)))
+
+
+@room.does("/sales-people/{int:rep_id}/change", "pipeline.change_rep")
+def change_rep(request: Caller, rep_id: Id, body: RepChanges) -> Any:
+    """Change the facts that are sent, such as who leads them or when they left; answers with the id."""
+    return done(people.change_rep(rep_id=rep_id, changes=dict(given(body)), **once(request)))

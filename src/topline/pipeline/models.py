@@ -1,0 +1,197 @@
+"""Tables of the pipeline: who sells, by which stages, what is being sold, and every change that a deal went through."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from topline.books.models import Entity
+from topline.catalog.models import Product
+from topline.market.models import Customer
+from topline.team.models import Member
+
+
+class Category(models.TextChoices):
+    """How sure the seller is of a deal, kept apart from its stage."""
+
+    OMITTED = "omitted"
+    PIPELINE = "pipeline"
+    BEST_CASE = "best_case"
+    COMMIT = "commit"
+    CLOSED = "closed"
+
+
+class Rep(models.Model):
+    """Someone who sells, or leads those who sell. Members of the team sign in; people of an imported file need not."""
+
+    code = models.CharField(max_length=40, unique=True)
+    name = models.CharField(max_length=200)
+    manager = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="reports")
+    region = models.CharField(max_length=60, blank=True)
+    member = models.OneToOneField(Member, on_delete=models.PROTECT, null=True, related_name="+")
+    joined_on = models.DateField(null=True)
+    left_on = models.DateField(null=True, help_text="the first day on which the person no longer sells for us")
+    import_batch_id = models.BigIntegerField(null=True, db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["name", "id"], name="rep_by_name")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(manager=F("id")), name="rep_is_not_their_own_manager"),
+            models.CheckConstraint(
+                condition=Q(left_on__gte=F("joined_on")) | Q(left_on__isnull=True) | Q(joined_on__isnull=True),
+                name="rep_leaves_after_joining",
+            ),
+        ]
+
+
+class Stage(models.Model):
+    """A step of the way to a deal, in the order of `position`; the company edits them."""
+
+    class Kind(models.TextChoices):
+        OPEN = "open"
+        WON = "won"
+        LOST = "lost"
+
+    key = models.SlugField(max_length=40, unique=True)
+    name = models.CharField(max_length=60)
+    position = models.IntegerField()
+    kind = models.CharField(max_length=4, choices=Kind.choices)
+    category = models.CharField(max_length=10, choices=Category.choices)
+    is_qualified = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["position"], name="stage_in_order")]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=["open", "won", "lost"]), name="stage_kind_known"),
+            models.CheckConstraint(condition=Q(category__in=Category.values), name="stage_category_known"),
+            models.UniqueConstraint(fields=["kind"], condition=Q(kind="won"), name="one_stage_is_won"),
+            models.UniqueConstraint(fields=["kind"], condition=Q(kind="lost"), name="one_stage_is_lost"),
+        ]
+
+
+class Opportunity(models.Model):
+    """A chance to sell something to somebody, as it stands now; what it was on any day is told by its changes.
+
+    The amount may be unknown while it is open: queries then value it at the list price of its lines on the day. `state` repeats
+    the kind of its stage, so that the database itself can refuse a won deal without amount.
+    """
+
+    number = models.CharField(max_length=40)
+    name = models.CharField(max_length=200)
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+")
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="opportunities")
+    stage = models.ForeignKey(Stage, on_delete=models.PROTECT, related_name="opportunities")
+    state = models.CharField(max_length=4, choices=Stage.Kind.choices, default=Stage.Kind.OPEN)
+    category = models.CharField(max_length=10, choices=Category.choices)
+    amount_minor = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+    opened_on = models.DateField(null=True, help_text="the day it was added; null where the file does not say")
+    engaged_on = models.DateField(null=True, help_text="the day the first talk took place")
+    close_on = models.DateField(null=True, help_text="the day on which it is expected to close")
+    closed_on = models.DateField(null=True)
+    source = models.CharField(max_length=60, blank=True)
+    segment = models.CharField(max_length=40, blank=True)
+    next_step = models.CharField(max_length=300, blank=True)
+    loss_reason = models.CharField(max_length=100, blank=True)
+    competitor = models.CharField(max_length=100, blank=True)
+    is_withdrawn = models.BooleanField(default=False, help_text="its import was undone")
+    created_at = models.DateTimeField()
+    import_batch_id = models.BigIntegerField(null=True, db_index=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["entity", "state", "close_on", "id"], name="opportunity_closing"),
+            models.Index(fields=["entity", "closed_on", "id"], name="opportunity_closed"),
+            models.Index(fields=["rep", "state"], name="opportunity_of_rep"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["number"], condition=Q(is_withdrawn=False), name="opportunity_number_once"),
+            models.CheckConstraint(condition=Q(state__in=["open", "won", "lost"]), name="opportunity_state_known"),
+            models.CheckConstraint(condition=Q(category__in=Category.values), name="opportunity_category_known"),
+            models.CheckConstraint(
+                condition=Q(amount_minor__gte=0) | Q(amount_minor__isnull=True), name="opportunity_amount_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="won") | Q(amount_minor__isnull=False, closed_on__isnull=False),
+                name="won_has_amount_and_day",
+            ),
+            models.CheckConstraint(condition=~Q(state="lost") | Q(closed_on__isnull=False), name="lost_has_a_day"),
+            models.CheckConstraint(condition=~Q(state="open") | Q(closed_on__isnull=True), name="open_has_no_closing_day"),
+            models.CheckConstraint(
+                condition=Q(closed_on__gte=F("opened_on")) | Q(closed_on__isnull=True) | Q(opened_on__isnull=True),
+                name="closed_after_opened",
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_on__gte=F("engaged_on")) | Q(closed_on__isnull=True) | Q(engaged_on__isnull=True),
+                name="closed_after_engaged",
+            ),
+            models.CheckConstraint(
+                condition=Q(close_on__gte=F("opened_on")) | Q(close_on__isnull=True) | Q(opened_on__isnull=True),
+                name="expected_after_opened",
+            ),
+        ]
+
+
+class OpportunityLine(models.Model):
+    """A product of a deal; without a price of its own it is valued at the list price of the day."""
+
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="lines")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
+    quantity_micro = models.BigIntegerField(default=1_000_000)
+    unit_price_nano = models.BigIntegerField(null=True)
+    amount_minor = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(quantity_micro__gt=0), name="line_quantity_positive"),
+            models.CheckConstraint(
+                condition=Q(unit_price_nano__isnull=True, amount_minor__isnull=True)
+                | Q(unit_price_nano__gte=0, amount_minor__gte=0),
+                name="line_priced_whole_or_not",
+            ),
+        ]
+
+
+class OpportunityChange(models.Model):
+    """One fact of a deal became another on a day. Append-only: what a deal was on any day is read from here.
+
+    field   stage (key), category, amount (minor units), close_on (day), rep (id), next_step, lines, loss_reason, competitor, withdrawn
+    before  the value as text, empty for none; a deal begins with the changes from nothing on its first day
+    """
+
+    append_only = True
+
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="changes")
+    field = models.CharField(max_length=20)
+    before = models.CharField(max_length=300, blank=True)
+    after = models.CharField(max_length=300, blank=True)
+    effective_on = models.DateField()
+    recorded_at = models.DateTimeField()
+    actor_key = models.CharField(max_length=60)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["opportunity", "effective_on", "id"], name="change_of_opportunity"),
+            models.Index(fields=["effective_on", "field"], name="change_by_day"),
+        ]
+
+
+class OpportunitySnapshot(models.Model):
+    """An open deal by value at the end of a day, one row per deal and day: no later change can reach it. Append-only."""
+
+    append_only = True
+
+    as_of = models.DateField()
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="+")
+    stage_key = models.CharField(max_length=40)
+    category = models.CharField(max_length=10)
+    amount_minor = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+    close_on = models.DateField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "as_of"], name="snapshot_by_day")]
+        constraints = [models.UniqueConstraint(fields=["as_of", "opportunity"], name="snapshot_once_a_day")]
