@@ -147,7 +147,9 @@ def reject_match(*, actor: Actor, proposal_id: int) -> int:
 
 def queue(entity_id: int) -> QuerySet[MatchProposal]:
     """Proposals that wait for a person, surest first; slice before use."""
-    rows = MatchProposal.objects.filter(payment__entity_id=entity_id, state=P.WAITING).select_related("payment__customer")
+    rows = MatchProposal.objects.filter(
+        payment__entity_id=entity_id, payment__allocated_minor__lt=F("payment__amount_minor"), state=P.WAITING
+    ).select_related("payment__customer")
     return rows.order_by("-confidence_ppm", "id")
 
 
@@ -187,7 +189,8 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
 def quality(entity_id: int) -> pl.DataFrame:
     """How right the matcher was, per week of proposal: week (its Monday), posted, undone, proposed, precision, recall.
 
-    precision  posted and not undone / posted; recall  posted and not undone / all that was proposed, waiting ones included.
+    precision  posted and not undone / posted; recall  posted and not undone / all that was looked at, waiting ones and those that
+    nothing fits included.
     A payment that the bank took back says nothing against its match. Null where nothing was posted.
     """
     rows = MatchProposal.objects.filter(payment__entity_id=entity_id).exclude(state=P.SUPERSEDED)
@@ -366,7 +369,7 @@ def _discount(terms: str) -> tuple[Decimal, int]:
 
 
 def _with_links(payments: pl.DataFrame, links: pl.DataFrame) -> list[dict[str, Any]]:
-    """Proposals as rows of their table: what is certain is posted, what has at least a reason to look at waits."""
+    """Proposals as rows of their table: what is certain is posted, the rest waits with its reason, also what nothing fits."""
     rest = pl.col("settled_minor") - pl.col("amount_minor")
     links = links.with_columns(
         discount_minor=pl.when(pl.col("difference") == "discount").then(rest).otherwise(0),
@@ -386,7 +389,7 @@ def _with_links(payments: pl.DataFrame, links: pl.DataFrame) -> list[dict[str, A
             "confidence_ppm": round(row["confidence"] * 1_000_000),
             "reason": row["reason"][:500],
         }
-        for row in payments.filter(pl.col("decision") != "unknown").to_dicts()
+        for row in payments.to_dicts()
     ]
 
 
