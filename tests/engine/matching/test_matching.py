@@ -124,6 +124,15 @@ def test_a_parent_that_is_known_to_pay_is_no_stranger():
 def test_ten_kilobytes_in_mixed_scripts_do_no_harm():
     text = "支払い مرحبا Ωμέγα " * 600
     assert decided(paid((500, "c" * 10_000, text)), owed((1, "INV-5001", 500)))[0] == ["unknown"]
+    assert decided(paid((500, "c" * 10_000, f"{text[:10_000]} INV-5001")), owed((1, "INV-5001", 500)))[0] == ["apply"]
+
+
+def test_a_hundred_invoices_in_one_text_are_all_settled():
+    items = owed(*[(1, f"INV-{5000 + n}", 100 + n) for n in range(100)])
+    whole = paid((sum(100 + n for n in range(100)), "customer1name", ", ".join(items["number"])))
+    decision, found = decided(whole, items)
+    assert decision == ["apply"] and found.links["item_id"].sort().to_list() == list(range(1, 101))
+    assert found.payments["reason"][0] == "The text names INV-5000, INV-5001, INV-5002, INV-5003 and 96 more."
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,6 +19,7 @@ RETURNED = r"(?i)\b(nsf|return of|returned|reversal|storno|retoure|ruecklastschr
 INSTALMENT = r"(?i)\b(instal+ment|part(ial)? payment|on account|teilzahlung|rate \d|acompte)\b"
 DEDUCTION = r"(?i)\b(deduct\w*|less|claim|allowance|dispute\w*|short ship\w*|abz[uü]gl\w*)\b"
 GOES_BACK = "The text says that money goes back: undo the earlier payment instead."
+NAMED = 4  # items that a reason names before it counts the rest
 RECOGNISED = 95.0  # likeness from which a name is taken as the payer's identity
 LEGAL_WORDS = ["inc", "llc", "corp", "corporation", "gmbh", "ltd", "limited", "ag", "kg", "sa", "bv", "plc", "co"]
 
@@ -196,8 +197,10 @@ def _decide(
         discount=pl.col("allowed").sum(),
         blocked=pl.col("blocked").any(),
         foreign=(pl.col("currency") != pl.col("item_currency")).any(),
-        numbers=pl.col("number").sort().head(4).str.join(", "),
+        numbers=pl.col("number").sort().head(NAMED).str.join(", "),
     )
+    more = pl.when(pl.col("count") > NAMED).then(pl.format(" and {} more", pl.col("count") - NAMED)).otherwise(pl.lit(""))
+    per = per.with_columns(numbers=pl.col("numbers") + more)
     other = who.filter(pl.col("likeness") >= RECOGNISED).group_by("payment_id").agg(recognised=pl.col("customer_id"))
     twice = payments.select(
         "payment_id",
