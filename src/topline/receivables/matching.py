@@ -29,6 +29,7 @@ from topline.receivables.models import Allocation, MatchProposal, Payment
 
 P = MatchProposal.State
 NEAR_DAYS = 3  # a bank line and a payment booked elsewhere are the same money only within these days
+NAMED = 6  # documents that a row of the queue names before it counts the rest
 UNDONE = " It was applied before and undone."
 
 
@@ -173,7 +174,7 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
             "payer": row.payment.payer_name or (row.payment.customer.name if row.payment.customer else ""),
             "amount_minor": row.payment.amount_minor - row.payment.allocated_minor,
             "currency": row.payment.currency,
-            "documents": ", ".join(numbers[link["invoice_id"]] or "" for link in row.links),
+            "documents": _named([numbers[link["invoice_id"]] or "" for link in row.links]),
             "links": row.links,
             "rule": row.rule,
             "confidence": row.confidence_ppm / 1_000_000,
@@ -184,6 +185,12 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
         }
         for row in rows
     ]
+
+
+def _named(numbers: list[str]) -> str:
+    """Document numbers for people: the first few, and how many more."""
+    rest = len(numbers) - NAMED
+    return ", ".join(numbers[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def quality(entity_id: int) -> pl.DataFrame:
