@@ -156,7 +156,7 @@ def match(console: Console, found: dict[str, Any]) -> None:
             )
 
 
-def forecast(console: Console, found: Forecast) -> None:
+def cash(console: Console, found: Forecast) -> None:
     """Weeks in rows."""
     table = _table("week of", ">opening", ">in", ">out", ">closing", ">lowest")
     for period, *amounts in found.weekly.select(
