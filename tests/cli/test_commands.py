@@ -79,7 +79,7 @@ def test_reads_answer_in_json_with_the_right_figures(cli):
     today = cli.json("today", "--as-of", "2026-02-10")
     assert (today["company"], today["overdue_minor"]) == ("acme-gmbh", 10_000)
     assert today["payrolls"][0]["amount_minor"] == 300_000
-    forecast = cli.json("forecast", "--as-of", "2026-02-01", "--weeks", "4")
+    forecast = cli.json("cash", "--as-of", "2026-02-01", "--weeks", "4")
     assert forecast["currency"] == "EUR"
     assert len(forecast["payrolls"]) == 1
     assert forecast["weekly"][-1]["closing_minor"] == forecast["opening_minor"] + sum(
@@ -93,7 +93,7 @@ def test_what_people_read_says_the_same(cli):
     assert "Acme GmbH on Tuesday, 10 February 2026" in shown
     assert "Can we make payroll?" in shown
     assert "100.00" in cli("aging", "--as-of", "2026-02-10", "--by", "issued")
-    assert "Cash in EUR" in cli("forecast", "--as-of", "2026-02-01")
+    assert "Cash in EUR" in cli("cash", "--as-of", "2026-02-01")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_people_read_says_the_same(cli):
         (("import", "receivables", "missing.csv"), "does not exist"),
         (("import", "receivables", "pay.csv"), "has no column"),
         (("import", "customers", "items.csv", "--profile", "no-such"), "There is no profile"),
-        (("forecast", "--weeks", "0"), "--weeks"),
+        (("cash", "--weeks", "0"), "--weeks"),
         (("dance",), "No such command"),
     ],
 )

@@ -63,6 +63,30 @@ def test_open_items_and_paid_ones_come_in_with_their_customers(entity, load):
     assert Payment.objects.get().received_on == date(2026, 1, 20)
 
 
+def test_an_invoice_of_which_a_part_was_paid_comes_in_at_what_is_open(entity, load):
+    batch = load(
+        "number,customer,issued,due,terms,amount,open amount,tax\n"
+        "R1,Globex,2026-01-05,2026-02-04,2/10 net 30,119.00,59.50,19.00\n"
+        "R2,Globex,2026-01-05,,net 14,100.00,100.00,\n"
+        "R3,Globex,2026-01-05,,,-50.00,-20.00,\n"
+        "R4,Globex,2026-01-05,,,10.00,0.00,\n"
+        "R5,Globex,2026-01-05,,,10.00,11.00,\n"
+        "R6,Globex,2026-01-05,,,10.00,-1.00,\n"
+    )
+    assert problems(batch) == [
+        (5, "open", "nothing_open"),
+        (6, "open", "open_not_within_amount"),
+        (7, "open", "open_not_within_amount"),
+    ]
+    rows = Invoice.objects.order_by("number").values_list("number", "total_minor", "tax_minor", "terms", "due_on", "memo")
+    assert list(rows) == [
+        ("R1", 5_950, 950, "2/10 net 30", date(2026, 2, 4), "The rest of 119.00 EUR."),
+        ("R2", 10_000, 0, "net 14", date(2026, 1, 19), ""),
+        ("R3", 2_000, 0, "net 30", date(2026, 2, 4), "The rest of -50.00 EUR."),
+    ]
+    assert ledger(entity, "receivable") == 5_950 + 10_000 - 2_000
+
+
 def test_a_row_that_cannot_be_read_is_told_and_the_others_come_in(load):
     batch = load(
         HEAD

@@ -13,6 +13,7 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.bank.models import StatementLine
 from topline.billing.models import Invoice
 from topline.books import actions as books
+from topline.kernel.errors import Invalid
 from topline.market.models import CustomerAlias
 from topline.receivables import actions, matching
 from topline.receivables.models import Allocation, MatchProposal, Payment
@@ -117,12 +118,14 @@ def test_a_short_payment_within_its_discount_terms_closes_the_invoice(globex, is
     ]
 
 
-def test_a_cent_against_ten_equal_invoices_and_one_of_ten_wait_or_find_nothing(globex, issue, receive, match, entity):
+def test_a_cent_and_one_of_ten_equal_amounts_both_wait_with_their_reason(globex, issue, receive, match, entity):
     issue(globex, *[10_000] * 10)
-    receive(1)
+    cent = receive(1)
     doubtful = receive(10_000)
-    assert match().select("payment_id", "state").rows() == [(doubtful, "waiting")]
-    assert "More than one" in matching.shown(matching.queue(entity.pk)[:10], as_of=DAY)[0]["reason"]
+    assert match().select("payment_id", "state").rows() == [(cent, "waiting"), (doubtful, "waiting")]
+    first, second = matching.shown(matching.queue(entity.pk)[:10], as_of=DAY)
+    assert (first["payment_id"], "More than one" in first["reason"]) == (doubtful, True)
+    assert (second["payment_id"], second["links"], second["reason"][:21]) == (cent, [], "No open item is named")
     assert match().is_empty()
     assert not Allocation.objects.exists()
 
@@ -167,6 +170,28 @@ def test_what_was_rejected_is_not_proposed_again(owner, entity, globex, issue, r
     assert matching.reject_match(actor=owner, proposal_id=waiting.pk) == payment
     assert match().is_empty()
     assert not matching.queue(entity.pk).exists()
+
+
+def test_money_that_nothing_fits_waits_until_it_is_applied_by_hand_or_left(owner, entity, globex, issue, receive, match):
+    (invoice,) = issue(globex, 10_000)
+    by_hand, left = receive(4_100), receive(5_300)
+    assert match()["state"].to_list() == ["waiting", "waiting"]
+    assert match().is_empty()
+    with pytest.raises(Invalid, match="names nothing"):
+        matching.confirm_match(actor=owner, proposal_id=matching.queue(entity.pk).get(payment_id=by_hand).pk, on=DAY)
+    links = pl.DataFrame({"payment_id": [by_hand], "invoice_id": [invoice], "amount_minor": [4_100]})
+    actions.apply_cash(actor=owner, links=links, on=DAY)
+    matching.reject_match(actor=owner, proposal_id=matching.queue(entity.pk).get(payment_id=left).pk)
+    assert not matching.queue(entity.pk).exists()
+    assert match().is_empty()
+
+
+def test_money_that_waited_for_nothing_is_applied_once_its_invoice_is_there(globex, issue, receive, match):
+    receive(10_000)
+    assert match()["state"].to_list() == ["waiting"]
+    (invoice,) = issue(globex, 10_000)
+    assert match()["state"].to_list() == ["posted"]
+    assert paid(invoice) == [True]
 
 
 def test_an_undone_match_counts_as_wrong_and_is_not_posted_again(owner, entity, globex, issue, receive, match):
@@ -229,6 +254,7 @@ def test_the_page_confirms_a_row_and_moves_to_the_next(owner, entity, globex, is
     a, b = issue(globex, 10_000, 7_000)
     receive(6_000, reference=number(a))
     receive(5_000, reference=number(b))
+    odd = receive(4_321)
     match()
     client.force_login(
         Member.objects.get(
@@ -239,9 +265,12 @@ def test_the_page_confirms_a_row_and_moves_to_the_next(owner, entity, globex, is
     )
     shown = client.get("/payments/match/").content.decode()
     assert (shown.count(">Confirm</button>"), shown.count("autofocus>Confirm"), number(a) in shown) == (2, 1, True)
-    (first, second) = matching.queue(entity.pk)[:5]
+    assert shown.count(f'href="/payments/{odd}/" aria-label="Apply') == 1
+    first, second, third = matching.queue(entity.pk)[:5]
     answer = client.post(f"/payments/match/{first.pk}/confirm/", {"row": "0"}, follow=True)
     assert answer.content.decode().count(">Confirm</button>") == 1
     client.post(f"/payments/match/{second.pk}/reject/", {"row": "0"})
+    assert "autofocus>Apply by hand" in client.get("/payments/match/").content.decode()
+    client.post(f"/payments/match/{third.pk}/reject/", {"row": "0"})
     assert "No payment waits" in client.get("/payments/match/").content.decode()
     assert list(Allocation.objects.values_list("amount_minor", flat=True)) in ([6_000], [5_000])

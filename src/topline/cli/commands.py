@@ -185,7 +185,7 @@ def match(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> N
 
 
 @app.command()
-def forecast(
+def cash(
     company: Company = "", as_of: AsOf = "", weeks: Annotated[int, typer.Option(min=1, max=52)] = 13, as_json: AsJson = False
 ) -> None:
     """The cash forecast by week."""
@@ -195,7 +195,7 @@ def forecast(
         _print_json({"as_of": found.as_of, "currency": found.currency, "opening_minor": found.opening_minor, "weekly": found.weekly.to_dicts(),
                      "payrolls": [asdict(p) for p in found.payrolls]})  # fmt: skip
         return
-    render.forecast(console, found)
+    render.cash(console, found)
 
 
 @app.command()

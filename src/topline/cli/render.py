@@ -22,6 +22,15 @@ from topline.treasury.queries import Forecast
 from topline.web.today import Today
 
 _TONE = {"covered": "green", "depends": "yellow", "short": "red"}
+# what stands above a column where 80 characters must do
+_SHORT = {
+    "mae_days": "MAE",
+    "crps_days": "CRPS",
+    "coverage_50": "in 50",
+    "coverage_80": "in 80",
+    "coverage_90": "in 90",
+    "auc_late": "AUC",
+}
 
 
 def today(console: Console, found: Today) -> None:
@@ -133,11 +142,9 @@ def match(console: Console, found: dict[str, Any]) -> None:
         highlight=False,
     )
     for row in found["queue"]:
-        console.print(
-            f"  {row['payment']}  {row['payer'] or 'payer unknown'}  {format_amount(row['amount_minor'], row['currency'])} {row['currency']}  "
-            f"{row['confidence']:.1%}  {row['documents'] or 'nothing to apply'}",
-            highlight=False, markup=False,
-        )  # fmt: skip
+        fits = f"{row['documents']}, {row['confidence']:.1%} sure" if row["links"] else "nothing fits"
+        amount = f"{format_amount(row['amount_minor'], row['currency'])} {row['currency']}"
+        console.print(f"  {row['payment']}  {row['payer'] or 'payer unknown'}  {amount}  {fits}", highlight=False, markup=False)
         console.print(f"    {row['reason']}", highlight=False, markup=False)
     if found["waiting"] > len(found["queue"]):
         console.print(f"  ... and {found['waiting'] - len(found['queue'])} more on the page Match.", highlight=False)
@@ -149,7 +156,7 @@ def match(console: Console, found: dict[str, Any]) -> None:
             )
 
 
-def forecast(console: Console, found: Forecast) -> None:
+def cash(console: Console, found: Forecast) -> None:
     """Weeks in rows."""
     table = _table("week of", ">opening", ">in", ">out", ">closing", ">lowest")
     for period, *amounts in found.weekly.select(
@@ -221,7 +228,7 @@ def backtest(console: Console, found: Backtest, split: date) -> None:
     ):
         table = Table(title=title, title_justify="left", box=None)
         for name in frame.columns:
-            table.add_column(name.replace("_", " "), justify="left" if name == "method" else "right")
+            table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="left" if name == "method" else "right")
         for row in frame.iter_rows():
             table.add_row(*("–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
         console.print(table)

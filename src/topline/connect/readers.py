@@ -17,6 +17,7 @@ from topline.engine.sheets import Profile, Typed, load_profiles, parse_profile, 
 from topline.engine.sheets.profile import ProfileInvalid
 from topline.kernel import bulk
 from topline.kernel.errors import DomainError, NotFound, ensure
+from topline.kernel.money import format_amount
 from topline.market import queries as market
 from topline.market.names import folded
 from topline.receivables.models import Payment
@@ -135,6 +136,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "is set on a credit note",
         "Leave it empty.",
     )
+    rows = _at_what_is_open(rows, problems)
     rows = refuse(
         rows,
         problems,
@@ -170,6 +172,29 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         tax_minor=pl.col("tax").fill_null(0).abs(),
     )
     return Ready(ready, pl.concat(problems), given.detected)
+
+
+def _at_what_is_open(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
+    """Documents that were settled in part before come in at what is still open, with their tax in proportion; the memo says so."""
+    if "open" not in rows.columns:
+        return rows
+    owed, whole = pl.col("open"), pl.col("amount")
+    rows = refuse(
+        rows, problems, (owed * whole.sign() < 0) | (owed.abs() > whole.abs()), "open", "open_not_within_amount",
+        "does not lie between zero and the amount", "Correct one of the two.",
+    )  # fmt: skip
+    rows = refuse(
+        rows, problems, (owed == 0) & pl.col("paid_on").is_null(), "open", "nothing_open",
+        "leaves nothing open, and no day of payment is given", "Leave the row out, or say when it was paid.",
+    )  # fmt: skip
+    part = pl.col("paid_on").is_null() & owed.is_not_null() & (owed != whole)
+    tax = pl.col("tax").fill_null(0).abs().cast(pl.Int128)
+    told = [f"{format_amount(a, c)} {c}" for a, c in rows.filter(part).select("amount", "currency").iter_rows()]
+    parts = rows.filter(part).with_columns(
+        amount="open", tax=((2 * tax * owed.abs() + whole.abs()) // (2 * whole.abs())).cast(pl.Int64),
+        memo=pl.concat_str("memo", pl.lit(" The rest of "), pl.Series(told, dtype=pl.String), pl.lit(".")).str.strip_chars(),
+    )  # fmt: skip
+    return pl.concat([rows.filter(~part), parts], how="vertical_relaxed").sort("row")
 
 
 def payments(given: Typed, using: Profile, entity_id: int | None) -> Ready:

@@ -29,6 +29,7 @@ from topline.receivables.models import Allocation, MatchProposal, Payment
 
 P = MatchProposal.State
 NEAR_DAYS = 3  # a bank line and a payment booked elsewhere are the same money only within these days
+NAMED = 6  # documents that a row of the queue names before it counts the rest
 UNDONE = " It was applied before and undone."
 
 
@@ -147,7 +148,9 @@ def reject_match(*, actor: Actor, proposal_id: int) -> int:
 
 def queue(entity_id: int) -> QuerySet[MatchProposal]:
     """Proposals that wait for a person, surest first; slice before use."""
-    rows = MatchProposal.objects.filter(payment__entity_id=entity_id, state=P.WAITING).select_related("payment__customer")
+    rows = MatchProposal.objects.filter(
+        payment__entity_id=entity_id, payment__allocated_minor__lt=F("payment__amount_minor"), state=P.WAITING
+    ).select_related("payment__customer")
     return rows.order_by("-confidence_ppm", "id")
 
 
@@ -171,7 +174,7 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
             "payer": row.payment.payer_name or (row.payment.customer.name if row.payment.customer else ""),
             "amount_minor": row.payment.amount_minor - row.payment.allocated_minor,
             "currency": row.payment.currency,
-            "documents": ", ".join(numbers[link["invoice_id"]] or "" for link in row.links),
+            "documents": _named([numbers[link["invoice_id"]] or "" for link in row.links]),
             "links": row.links,
             "rule": row.rule,
             "confidence": row.confidence_ppm / 1_000_000,
@@ -184,10 +187,17 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
     ]
 
 
+def _named(numbers: list[str]) -> str:
+    """Document numbers for people: the first few, and how many more."""
+    rest = len(numbers) - NAMED
+    return ", ".join(numbers[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def quality(entity_id: int) -> pl.DataFrame:
     """How right the matcher was, per week of proposal: week (its Monday), posted, undone, proposed, precision, recall.
 
-    precision  posted and not undone / posted; recall  posted and not undone / all that was proposed, waiting ones included.
+    precision  posted and not undone / posted; recall  posted and not undone / all that was looked at, waiting ones and those that
+    nothing fits included.
     A payment that the bank took back says nothing against its match. Null where nothing was posted.
     """
     rows = MatchProposal.objects.filter(payment__entity_id=entity_id).exclude(state=P.SUPERSEDED)
@@ -366,7 +376,7 @@ def _discount(terms: str) -> tuple[Decimal, int]:
 
 
 def _with_links(payments: pl.DataFrame, links: pl.DataFrame) -> list[dict[str, Any]]:
-    """Proposals as rows of their table: what is certain is posted, what has at least a reason to look at waits."""
+    """Proposals as rows of their table: what is certain is posted, the rest waits with its reason, also what nothing fits."""
     rest = pl.col("settled_minor") - pl.col("amount_minor")
     links = links.with_columns(
         discount_minor=pl.when(pl.col("difference") == "discount").then(rest).otherwise(0),
@@ -386,7 +396,7 @@ def _with_links(payments: pl.DataFrame, links: pl.DataFrame) -> list[dict[str, A
             "confidence_ppm": round(row["confidence"] * 1_000_000),
             "reason": row["reason"][:500],
         }
-        for row in payments.filter(pl.col("decision") != "unknown").to_dicts()
+        for row in payments.to_dicts()
     ]
 
 

@@ -18,6 +18,8 @@ from topline.engine.matching.subsets import MOST_ITEMS, adding_up
 RETURNED = r"(?i)\b(nsf|return of|returned|reversal|storno|retoure|ruecklastschrift|rücklastschrift|chargeback)\b"
 INSTALMENT = r"(?i)\b(instal+ment|part(ial)? payment|on account|teilzahlung|rate \d|acompte)\b"
 DEDUCTION = r"(?i)\b(deduct\w*|less|claim|allowance|dispute\w*|short ship\w*|abz[uü]gl\w*)\b"
+GOES_BACK = "The text says that money goes back: undo the earlier payment instead."
+NAMED = 4  # items that a reason names before it counts the rest
 RECOGNISED = 95.0  # likeness from which a name is taken as the payer's identity
 LEGAL_WORDS = ["inc", "llc", "corp", "corporation", "gmbh", "ltd", "limited", "ag", "kg", "sa", "bv", "plc", "co"]
 
@@ -195,8 +197,10 @@ def _decide(
         discount=pl.col("allowed").sum(),
         blocked=pl.col("blocked").any(),
         foreign=(pl.col("currency") != pl.col("item_currency")).any(),
-        numbers=pl.col("number").sort().head(4).str.join(", "),
+        numbers=pl.col("number").sort().head(NAMED).str.join(", "),
     )
+    more = pl.when(pl.col("count") > NAMED).then(pl.format(" and {} more", pl.col("count") - NAMED)).otherwise(pl.lit(""))
+    per = per.with_columns(numbers=pl.col("numbers") + more)
     other = who.filter(pl.col("likeness") >= RECOGNISED).group_by("payment_id").agg(recognised=pl.col("customer_id"))
     twice = payments.select(
         "payment_id",
@@ -243,7 +247,12 @@ def _decide(
             ]
         )
     )
-    outcome = payments.select("payment_id").join(
+    nothing = (
+        pl.when(pl.col("remittance").fill_null("").str.contains(RETURNED))
+        .then(pl.lit(GOES_BACK))
+        .otherwise(pl.lit("No open item is named, and no payer that we know has items which add up to this amount."))
+    )
+    outcome = payments.select("payment_id", nothing=nothing).join(
         per.select("payment_id", "decision", "rule", "customer_id", "confidence", "reason"),
         on="payment_id",
         how="left",
@@ -251,8 +260,8 @@ def _decide(
     )
     outcome = outcome.with_columns(
         pl.col("decision").fill_null("unknown"), pl.col("rule").fill_null(""), pl.col("confidence").fill_null(0.0),
-        pl.col("reason").fill_null("No open item is named, and no payer that we know has items which add up to this amount."),
-    )  # fmt: skip
+        reason=pl.coalesce("reason", "nothing"),
+    ).drop("nothing")  # fmt: skip
     evidence = per.select("payment_id", "by", "difference", "likeness", "payer_by", "contradicted", "chance", "against")
     return Proposals(outcome, _links(rows, per), evidence)
 
@@ -295,7 +304,7 @@ def _against(policy: Policy) -> pl.Expr:
     reasons = [
         (
             text.str.contains(RETURNED) | (pl.col("amount_minor") <= 0),
-            "The text says that money goes back: undo the earlier payment instead.",
+            GOES_BACK,
         ),
         (pl.col("foreign"), "The payment is in another currency than the item."),
         (pl.col("blocked"), "The item is disputed or on hold."),

@@ -10,7 +10,7 @@ import polars as pl
 from stdnum import iso11649, luhn
 from stdnum.ch import esr
 
-LONGEST_TEXT = 1_000  # characters of a remittance that are searched
+LONGEST_TEXT = 12_000  # characters of a remittance that are searched
 WINDOW = 5  # groups of letters or digits that one number may consist of
 SHORTEST = 4  # characters without which a number in free text says nothing
 
