@@ -103,7 +103,7 @@ class Withdrawn(Body):
     on: Day
 
 
-class AsOf(Body):
+class SnapshotDay(Body):
     as_of: Day
 
 
@@ -219,7 +219,7 @@ def withdraw_opportunities(request: Caller, body: Withdrawn) -> Any:
 
 
 @room.does("/pipeline/snapshot", "pipeline.snapshot_pipeline")
-def snapshot_pipeline(request: Caller, target: Query[OfCompany], body: AsOf) -> Any:
+def snapshot_pipeline(request: Caller, target: Query[OfCompany], body: SnapshotDay) -> Any:
     """Write down every open deal by value at the end of a day; answers with how many."""
     entity_id = books.entity(target.company or None).pk
     return done(actions.snapshot_pipeline(entity_id=entity_id, as_of=body.as_of, **once(request)))
