@@ -141,7 +141,7 @@ READS = [  # noun of the API: permission
     ("imports", "connect.view"), ("imports/1", "connect.view"), ("imports/1/problems", "connect.view"),
 ]  # fmt: skip
 VERBS = [  # verb of the API: its action is the permission
-    ("customers", "market.add_customers"), ("customers/merge", "market.merge_customers"), ("customers/1/change", "market.change_customer"),
+    ("customers", "market.add_customers"), ("customers/merge", "market.merge_customers"), ("customers/1/change", "market.change_customer"), ("customers/1/hold", "market.set_credit_hold"),
     ("customers/1/contacts", "market.add_contact"), ("customers/1/addresses", "market.add_address"), ("customers/1/aliases", "market.add_alias"),
     ("invoices", "billing.draft_invoices"), ("invoices/issue", "billing.issue_invoices"), ("invoices/void", "billing.void_invoices"),
     ("invoices/1/credit", "billing.credit_invoice"), ("open-items", "billing.import_open_items"),
