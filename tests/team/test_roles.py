@@ -58,6 +58,7 @@ PAGES: dict[str, str | None] = {
     "receivables:return": "receivables.return_payment",
     "receivables:refund": "receivables.refund",
     "receivables:unapply": "receivables.unapply",
+    "receivables:take_offer": "receivables.take_offer",
     "receivables:settlement": "billing.view",
     "receivables:write_off": "receivables.write_off",
     "receivables:propose_write_off": "receivables.propose_write_off",
