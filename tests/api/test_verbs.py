@@ -59,6 +59,10 @@ def test_customers_are_added_changed_read_and_merged(api, customer):
     held = {"terms": "net 14", "is_on_hold": True}
     assert api.post(f"/customers/{customer}/change", held).status_code == 422
     assert result(api.post(f"/customers/{customer}/change", held | {"reason": "Two invoices 60 days late"})) == customer
+    lifted = api.post(f"/customers/{customer}/hold", {"is_on_hold": False, "on": "2026-03-20", "reason": "Paid"})
+    assert result(lifted) == customer and not ok(api.get(f"/customers/{customer}"))["is_on_hold"]
+    assert api.post(f"/customers/{customer}/hold", {"is_on_hold": True, "on": "2026-03-20"}).status_code == 422
+    result(api.post(f"/customers/{customer}/hold", {"is_on_hold": True, "on": "2026-03-20", "reason": "Late again"}))
     result(api.post(f"/customers/{customer}/contacts", {"name": "Ann", "email": "ann@globex.example"}))
     result(api.post(f"/customers/{customer}/addresses", {"line1": "Street 1", "country": "DE"}))
     result(api.post(f"/customers/{customer}/aliases", {"value": "GLBX"}))

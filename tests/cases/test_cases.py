@@ -20,10 +20,12 @@ from topline.kernel.actions import PermissionMissing
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
-from topline.receivables.models import Allocation, DiscountOffer
+from topline.market.models import Customer
+from topline.receivables.models import Allocation, DiscountOffer, WriteOffProposal
 from topline.team import actions as team
 from topline.team.models import Task
 from topline.team.roles import permissions_of
+from topline.timeline import queries as timeline
 from topline.treasury import actions as treasury
 from topline.treasury import outlook
 
@@ -252,6 +254,74 @@ def test_an_approved_settlement_is_an_offer_on_each_invoice_that_ends_on_a_day(o
     assert (made.invoice_id, made.discount_minor, made.valid_until) == (debt["large"], 59_500_00, TODAY + timedelta(days=10))
 
 
+@pytest.fixture
+def held(owner, anton, opened, debt):
+    """The case of the large debt, with its credit hold chosen by one and approved by another."""
+    actions.set_assumptions(actor=owner, case_id=opened, told={"facts": {"has_hold_clause": True}})
+    choose(owner, opened, "hold")
+    assert not Customer.objects.get(pk=debt["big"]).is_on_hold
+    actions.approve_strategy(actor=anton, case_id=opened, on=TODAY)
+    return opened
+
+
+def hold_of(debt):
+    told = timeline.milestones(customer_ids=[debt["big"]], kinds=["credit_hold_set", "credit_hold_released"])
+    return Customer.objects.get(pk=debt["big"]).is_on_hold, told["note"].to_list()
+
+
+def test_an_approved_credit_hold_is_set_and_released_when_the_debt_is_paid(owner, held, debt, pay, apply):
+    assert hold_of(debt) == (True, [f"Case {held}"])
+    day = TODAY + timedelta(days=9)
+    apply(pay(debt["big"], 1_190_000_00, on=day), debt["large"], 1_190_000_00, on=day)
+    actions.close_case(actor=owner, case_id=held, on=day)
+    assert hold_of(debt) == (False, [f"Case {held} is paid", f"Case {held}"])
+
+
+def test_a_hold_stays_when_a_case_is_closed_unpaid(owner, held, debt):
+    actions.close_case(actor=owner, case_id=held, on=TODAY)
+    assert hold_of(debt) == (True, [f"Case {held}"])
+
+
+def test_a_debt_that_was_given_up_does_not_give_credit_again(owner, anton, held, debt):
+    on = date(2026, 8, 15)
+    choose(owner, held, "write_off", on=on)
+    actions.approve_strategy(actor=anton, case_id=held, on=on)
+    actions.close_case(actor=owner, case_id=held, on=on)
+    assert hold_of(debt)[0]
+
+
+def test_a_hold_that_stood_before_outlives_the_case(owner, anton, opened, debt, pay, apply):
+    actions.set_assumptions(actor=owner, case_id=opened, told={"facts": {"has_hold_clause": True}})
+    choose(owner, opened, "hold")
+    market.set_credit_hold(actor=owner, customer_id=debt["big"], is_on_hold=True, on=TODAY, reason="Over the limit")
+    actions.approve_strategy(actor=anton, case_id=opened, on=TODAY)
+    day = TODAY + timedelta(days=9)
+    apply(pay(debt["big"], 1_190_000_00, on=day), debt["large"], 1_190_000_00, on=day)
+    actions.close_case(actor=owner, case_id=opened, on=day)
+    assert hold_of(debt) == (True, ["Over the limit"])
+
+
+def test_who_may_not_stop_credit_cannot_approve_a_hold_and_nothing_of_it_happens(owner, opened, debt):
+    actions.set_assumptions(actor=owner, case_id=opened, told={"facts": {"has_hold_clause": True}})
+    choose(owner, opened, "hold")
+    half = Actor(key="member:5", permissions=permissions_of(frozenset({"Approver"})) - {"market.set_credit_hold"})
+    with pytest.raises(PermissionMissing):
+        actions.approve_strategy(actor=half, case_id=opened, on=TODAY)
+    assert (queries.case(opened).state, Task.objects.exists(), hold_of(debt)) == ("waiting", False, (False, []))
+
+
+def test_a_customer_merged_while_on_hold_is_released_on_the_record_that_stands(
+    owner, entity, held, debt, pay, apply, make_customers
+):
+    (kept,) = make_customers("Kolossal Holding")
+    market.merge_customers(actor=owner, keep_id=kept, merge_id=debt["big"])
+    assert Customer.objects.get(pk=kept).is_on_hold
+    day = TODAY + timedelta(days=9)
+    apply(pay(kept, 1_190_000_00, on=day), debt["large"], 1_190_000_00, on=day)
+    actions.close_case(actor=owner, case_id=held, on=day)
+    assert not Customer.objects.get(pk=kept).is_on_hold
+
+
 def test_a_refusal_says_why_and_opens_the_choice_again(owner, anton, opened):
     choose(owner, opened, "settlement")
     with pytest.raises(Invalid):
@@ -268,6 +338,8 @@ def test_a_write_off_is_booked_when_the_second_person_agrees_and_not_before(owne
     actions.approve_strategy(actor=anton, case_id=opened, on=on)
     assert Invoice.objects.get(pk=debt["large"]).state == "written_off"
     assert Allocation.objects.get(kind="write_off").amount_minor == 1_190_000_00
+    kept = WriteOffProposal.objects.get()
+    assert (kept.proposed_by_key, kept.decided_by_key, kept.reason) == (owner.key, anton.key, f"Case {opened}")
 
 
 def test_the_outcome_is_read_from_the_books_and_teaches(owner, entity, opened, debt, pay, apply, issue):

@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import date
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 from django.core import mail
 from django.test import Client
 
+from topline.collections import actions
 from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
+from topline.kernel.errors import Invalid
 from topline.market import actions as market
 from topline.market.models import Customer
 from topline.team import actions as team
 from topline.team.models import Member
+from topline.timeline.models import Milestone
 
 DAY = date(2026, 4, 20)
 
@@ -118,6 +122,32 @@ def test_a_wrong_answer_is_told_at_its_field_and_changes_nothing(desk, verb, bod
     answer = desk.browser.post(at(desk.big) + f"{verb}/", body)
     assert answer.status_code == 400 and sentence in answer.content.decode()
     assert not Promise.objects.exists() and not Contact.objects.exists() and not Dispute.objects.exists()
+
+
+def test_what_was_said_and_the_contact_are_written_down_together_or_not_at_all(desk, owner, entity):
+    body = {"due_on": "2026-04-27", "amount": "7000.00", "currency": "EUR", "channel": "email"}
+    assert desk.browser.post(at(desk.big) + "promise/", {**body, "channel": "pigeon"}).status_code == 400
+    assert desk.browser.post(at(desk.big) + "promise/", {**body, "due_on": "2026-04-19"}).status_code == 400
+    assert not Promise.objects.exists() and not Contact.objects.exists()
+    items = pl.DataFrame({"invoice_id": desk.first[:1], "amount_minor": [1]})
+    said = {"actor": owner, "entity_id": entity.pk, "customer_id": desk.big}
+    with pytest.raises(Invalid, match="no channel"):
+        actions.record_promise(**said, due_on=date(2026, 4, 27), items=items, made_on=DAY, channel="pigeon")
+    with pytest.raises(Invalid, match="cannot lie in the future"):
+        late = date(2026, 4, 21)
+        actions.raise_dispute(
+            actor=owner, invoice_id=desk.second, reason="price", raised_on=late, deadline_on=late, channel="call"
+        )
+    parts = pl.DataFrame({"due_on": [date(2026, 5, 4)], "amount_minor": [9_000_00]})
+    with pytest.raises(Invalid, match="no channel"):
+        actions.agree_plan(**said, invoice_ids=desk.first, instalments=parts, agreed_on=DAY, channel="pigeon")
+    assert not any(m.objects.exists() for m in (Promise, Dispute, PaymentPlan, Contact))
+    assert not Milestone.objects.filter(
+        kind__in=["payment_promised", "invoice_disputed", "plan_agreed", "customer_contacted"]
+    ).exists()
+    assert desk.browser.post(at(desk.big) + "promise/", body).status_code == 302
+    made = Contact.objects.get()
+    assert (made.channel, made.outcome, made.customer_id, Promise.objects.count()) == ("email", "promised", desk.big, 1)
 
 
 def test_a_dispute_of_a_part_has_an_owner_and_is_resolved_from_the_page(desk):

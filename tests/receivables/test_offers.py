@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 import pytest
+from django.test import Client
 
 from topline.billing.models import Invoice
 from topline.kernel.errors import Conflict, Invalid, NotFound
@@ -13,6 +14,8 @@ from topline.receivables import matching, offers
 from topline.receivables.actions import DocumentNotOpen
 from topline.receivables.models import Allocation, DiscountOffer
 from topline.receivables.offers import OfferEnded, OfferStands, PaidTooLittle
+from topline.team import actions as team
+from topline.team.models import Member
 
 TODAY, LAST = date(2026, 3, 10), date(2026, 3, 20)
 
@@ -21,6 +24,14 @@ TODAY, LAST = date(2026, 3, 10), date(2026, 3, 20)
 def invoice(make_customers, issue):
     (customer,) = make_customers("Globex")
     return issue(customer, 100_00, on=date(2026, 3, 1))[0]
+
+
+@pytest.fixture
+def browser(owner):
+    member = team.add_member(actor=owner, email="o@acme.localhost", name="Olga", roles=["Owner"], password="a long enough phrase")
+    client = Client()
+    client.force_login(Member.objects.get(pk=member))
+    return client
 
 
 def offer(owner, *invoices, less=2_00, until=LAST, on=TODAY, **extra):
@@ -131,3 +142,23 @@ def test_nothing_is_offered_on_what_is_paid(owner, invoice, pay, apply):
     apply(paid(pay, invoice, 100_00, on=LAST), invoice, 100_00, on=LAST)
     with pytest.raises((DocumentNotOpen, Conflict)):
         offer(owner, invoice)
+
+
+def test_a_payment_in_time_takes_its_offer_by_a_button_and_a_late_one_is_told_why_not(owner, entity, invoice, pay, browser):
+    made = offer(owner, invoice)["offer_id"][0]
+    late, small, good = (paid(pay, invoice, a, on=d) for a, d in ((98_00, date(2026, 3, 21)), (97_99, LAST), (98_00, LAST)))
+    fits = {t["payment_id"]: t["in_time"] for t in offers.takers(entity.pk)}
+    assert fits == {late: False, good: True} and small not in fits
+    late_page = browser.get(f"/payments/{late}/").content.decode()
+    assert "It came after the offer's last day: applied, 2.00 stays open." in late_page
+    assert f"/discount-offers/{made}/take/" not in late_page
+    assert f"/discount-offers/{made}/take/" in browser.get(f"/payments/{good}/").content.decode()
+    assert f"/discount-offers/{made}/take/" in browser.get("/cash/offers/").content.decode()
+    refused = browser.post(f"/discount-offers/{made}/take/", {"payment": late})
+    assert (
+        refused.status_code == 409 and "The offer ended on 2026-03-20, the payment came on 2026-03-21" in refused.content.decode()
+    )
+    assert browser.post(f"/discount-offers/{made}/take/", {"payment": ""}).status_code == 422
+    assert browser.post(f"/discount-offers/{made}/take/", {"payment": good}).status_code == 302
+    assert Invoice.objects.get(pk=invoice).state == "paid"
+    assert offers.takers(entity.pk) == []

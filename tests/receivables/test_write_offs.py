@@ -14,6 +14,7 @@ from topline.billing.models import Invoice
 from topline.books import actions as books
 from topline.kernel.actions import PermissionMissing
 from topline.kernel.errors import Conflict, Invalid
+from topline.market import actions as market
 from topline.receivables import actions, write_offs
 from topline.receivables.models import Allocation, WriteOffProposal
 from topline.team import actions as team
@@ -83,6 +84,53 @@ def test_the_limit_is_measured_in_the_companys_currency(owner, anton, customer, 
     actions.write_off(actor=actor_of(anton), invoice_ids=[few], on=DAY, reason="Gone")
     with pytest.raises(actions.NeedsSecondPerson, match=r"1,006.25 EUR"):
         actions.write_off(actor=actor_of(anton), invoice_ids=[many], on=DAY, reason="Gone")
+
+
+def give_up(member, invoice, on=DAY):
+    return actions.write_off(actor=actor_of(member), invoice_ids=[invoice], on=on, reason="Gone")
+
+
+def test_parts_one_after_another_do_not_go_round_the_second_person(anton, person, owner, customer, make_customers, issue):
+    bertha = person("Bertha", "Approver")
+    first, second, third = issue(customer, 600_00, 400_00, 1)
+    give_up(anton, first)
+    give_up(bertha, second)
+    said = "0.01 EUR is more than one person may write off: 1,000.00 EUR was given up alone for this customer within a year"
+    for member, day in ((anton, DAY), (bertha, DAY), (anton, date(2027, 8, 31))):
+        with pytest.raises(actions.NeedsSecondPerson, match=said):
+            give_up(member, third, on=day)
+    assert not is_written_off(third)
+    (other,) = issue(make_customers("Initech")[0], LIMIT)
+    give_up(anton, other)
+    give_up(anton, third, on=date(2027, 9, 1))
+    assert is_written_off(third)
+
+
+def test_an_earlier_day_on_the_write_off_hides_nothing(anton, customer, issue):
+    first, second = issue(customer, LIMIT, 1)
+    give_up(anton, first)
+    with pytest.raises(actions.NeedsSecondPerson):
+        give_up(anton, second, on=date(2026, 6, 1))
+
+
+def test_records_of_one_customer_count_together(anton, owner, customer, make_customers, issue):
+    (second,) = make_customers("Globex Ltd")
+    (first,), (other,) = issue(customer, LIMIT), issue(second, 1)
+    give_up(anton, first)
+    market.merge_customers(actor=owner, keep_id=second, merge_id=customer)
+    with pytest.raises(actions.NeedsSecondPerson):
+        give_up(anton, other)
+
+
+def test_what_two_people_gave_up_and_what_was_reopened_does_not_count(clara, anton, owner, customer, issue, large):
+    write_offs.approve_write_off(actor=actor_of(anton), proposal_id=propose(clara, large), on=DAY)
+    first, second, third = issue(customer, LIMIT, LIMIT, 1)
+    made = give_up(anton, first)
+    with pytest.raises(actions.NeedsSecondPerson):
+        give_up(anton, third)
+    actions.unapply(actor=owner, allocation_ids=made["allocation_id"].to_list(), on=DAY)
+    give_up(anton, second)
+    assert is_written_off(second)
 
 
 def test_a_proposal_books_nothing_until_another_person_approves_it(clara, anton, large):

@@ -58,6 +58,7 @@ PAGES: dict[str, str | None] = {
     "receivables:return": "receivables.return_payment",
     "receivables:refund": "receivables.refund",
     "receivables:unapply": "receivables.unapply",
+    "receivables:take_offer": "receivables.take_offer",
     "receivables:settlement": "billing.view",
     "receivables:write_off": "receivables.write_off",
     "receivables:propose_write_off": "receivables.propose_write_off",
@@ -143,7 +144,7 @@ READS = [  # noun of the API: permission
     ("imports", "connect.view"), ("imports/1", "connect.view"), ("imports/1/problems", "connect.view"),
 ]  # fmt: skip
 VERBS = [  # verb of the API: its action is the permission
-    ("customers", "market.add_customers"), ("customers/merge", "market.merge_customers"), ("customers/1/change", "market.change_customer"),
+    ("customers", "market.add_customers"), ("customers/merge", "market.merge_customers"), ("customers/1/change", "market.change_customer"), ("customers/1/hold", "market.set_credit_hold"),
     ("customers/1/contacts", "market.add_contact"), ("customers/1/addresses", "market.add_address"), ("customers/1/aliases", "market.add_alias"),
     ("products", "catalog.add_products"), ("products/1/change", "catalog.change_product"), ("price-books", "catalog.add_price_book"), ("prices", "catalog.add_prices"),
     ("opportunities", "pipeline.add_opportunities"), ("opportunities/1/change", "pipeline.change_opportunity"), ("opportunities/1/win", "pipeline.win_opportunity"),

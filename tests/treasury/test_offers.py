@@ -10,6 +10,7 @@ import pytest
 
 from topline.bank import actions as bank
 from topline.bank.formats.model import Statement, StatementEntry
+from topline.books import actions as books
 from topline.collections import actions as collections
 from topline.kernel.errors import Invalid
 from topline.receivables import offers as receivables
@@ -86,6 +87,27 @@ def test_what_is_disputed_or_offered_already_is_left_out(owner, entity, company)
     frame = pl.DataFrame({"invoice_id": [company[1]], "discount_minor": [1_000]})
     receivables.make_offers(actor=owner, offers=frame, valid_until=date(2026, 4, 10), on=TODAY)
     assert offers.suggest(entity=entity, as_of=TODAY).candidates == 0
+
+
+def test_an_invoice_in_another_currency_is_weighed_at_the_rate_of_the_day_and_offered_in_its_own(
+    owner, entity, company, make_customers, issue, pay, apply
+):
+    table = pl.DataFrame({"currency": ["JPY"], "on": [TODAY], "per_euro": [Decimal(160)]})
+    books.add_rates(actor=owner, table=table, source="test")
+    (kenji,) = make_customers("Kenji")
+    (yen,) = issue(kenji, 320_000, on=date(2026, 3, 28), currency="JPY")
+    payroll(owner, entity, 450_000)
+    found = offers.suggest(entity=entity, as_of=TODAY, least_percent=Decimal(2))
+    assert found.candidates == 3
+    row = next(r for r in found.chosen.to_dicts() if r["invoice_id"] == yen)
+    home = next(r for r in found.chosen.to_dicts() if r["invoice_id"] == company[0])
+    assert (row["currency"], row["amount_minor"], row["pays_minor"]) == ("JPY", 320_000, 320_000 - row["discount_minor"])
+    assert row["discount_minor"] >= 6_400
+    assert row["cost_minor"] == round(round(row["discount_minor"] * 100 / 160) * (row["baseline"] + row["lift"]))
+    assert row["gain_minor"] > home["gain_minor"]
+    frame = pl.DataFrame({"invoice_id": [yen], "discount_minor": [row["discount_minor"]]})
+    receivables.make_offers(actor=owner, offers=frame, valid_until=found.pay_by, on=TODAY)
+    assert receivables.offers(entity.pk, as_of=TODAY)[0]["pays_minor"] == row["pays_minor"]
 
 
 @pytest.mark.parametrize("wrong", [{"yearly_percent": Decimal(0)}, {"yearly_percent": Decimal(1001)}, {"taken_percent": 0}, {"taken_percent": 101}, {"least_percent": Decimal(100)}])  # fmt: skip

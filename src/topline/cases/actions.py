@@ -14,6 +14,7 @@ from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ensure
+from topline.market import actions as market
 from topline.market.models import Customer
 from topline.receivables import actions as receivables
 from topline.receivables import offers
@@ -145,11 +146,11 @@ def choose_strategy(*, actor: Actor, case_id: int, option: str, on: date) -> int
 
 @action("cases.approve_strategy")
 def approve_strategy(*, actor: Actor, case_id: int, on: date) -> int:
-    """Agree to a strategy that somebody else chose; its steps begin, a write-off is booked, a settlement's offers are made.
+    """Agree to a strategy that somebody else chose; its steps begin, and what can be done without the customer is done with it.
 
-    Returns the case's id.
-
-    Raises: NotFound, NotAtThatPoint, SamePerson, PermissionMissing (a write-off or an offer needs its own too), offers.OfferStands.
+    A write-off is booked, a settlement's offers are made, a credit hold is set: all of it with the approval, or none. What takes the
+    customer, a counsel or a factor stays a step with owner and day. Returns the case's id.
+    Raises: NotFound, NotAtThatPoint, SamePerson, PermissionMissing (what is carried out needs its own right too), offers.OfferStands.
     """
     case = _locked(case_id)
     _ensure_state(case, {S.WAITING})
@@ -159,17 +160,8 @@ def approve_strategy(*, actor: Actor, case_id: int, on: date) -> int:
     )
     case.state, case.approved_on, case.approved_by_key = S.WORKING, on, actor.key
     case.save(update_fields=["state", "approved_on", "approved_by_key"])
-    if case.strategy == assumptions.WRITE_OFF:
-        still = queries.invoices_of(case_id).filter(pl.col("left_minor") > 0)
-        receivables.write_off(
-            actor=actor,
-            invoice_ids=still["invoice_id"].to_list(),
-            on=on,
-            reason=f"Case {case_id}",
-            proposed_by=case.chosen_by_key,
-        )
-    if case.strategy == assumptions.SETTLEMENT:
-        _offer(case, actor, on)
+    if carried_out := CARRIED_OUT.get(case.strategy):
+        carried_out(case, actor, on)
     _begin(case, actor, on)
     _tell("case_approved", case, actor, on, note=assumptions.catalogue()[case.strategy].name)
     changed("case", case_id, before={"state": "waiting"}, after={"state": "working", "strategy": case.strategy})
@@ -194,7 +186,8 @@ def close_case(*, actor: Actor, case_id: int, on: date, note: str = "") -> int:
     """End a case and keep what came of it: the money that settled its invoices since the strategy was chosen, and when.
 
     The strategy has worked when at least 90 % of what it promised came; later cases learn from that. Without a strategy nothing is
-    learned. Returns the case's id. Raises: NotFound, NotAtThatPoint (waits for approval, or closed before).
+    learned. A credit hold that the case had set is released when its invoices are paid. Returns the case's id.
+    Raises: NotFound, NotAtThatPoint (waits for approval, or closed before), PermissionMissing (a release needs its own right too).
     """
     case = _locked(case_id)
     _ensure_state(case, {S.OPEN, S.WORKING})
@@ -205,9 +198,30 @@ def close_case(*, actor: Actor, case_id: int, on: date, note: str = "") -> int:
     case.state, case.closed_on, case.note = S.CLOSED, on, note.strip()[:300]
     case.save()
     CaseInvoice.objects.filter(case=case).update(is_active=False)
+    _release(case, actor, on)
     _tell("case_closed", case, actor, on, amount_minor=case.received_minor, note=note.strip())
     changed("case", case_id, after={"state": "closed", "received_minor": case.received_minor, "has_worked": case.has_worked})
     return case_id
+
+
+def _write_off(case: Case, actor: Actor, on: date) -> None:
+    still = queries.invoices_of(case.pk).filter(pl.col("left_minor") > 0)
+    receivables.write_off(
+        actor=actor, invoice_ids=still["invoice_id"].to_list(), on=on, reason=queries.reason_of(case.pk), proposed_by=case.chosen_by_key
+    )  # fmt: skip
+
+
+def _hold(case: Case, actor: Actor, on: date) -> None:
+    """No more credit for the customer; one who is on hold already stays so for the reason that stands."""
+    stands = queries.debtor(case).pk
+    market.set_credit_hold(actor=actor, customer_id=stands, is_on_hold=True, on=on, reason=queries.reason_of(case.pk))
+
+
+def _release(case: Case, actor: Actor, on: date) -> None:
+    """Credit again, where this case had stopped it and its invoices are paid; what was given up is not paid."""
+    if queries.is_paid(case.pk) and queries.holds(case):
+        stands, reason = queries.debtor(case).pk, f"{queries.reason_of(case.pk)} is paid"
+        market.set_credit_hold(actor=actor, customer_id=stands, is_on_hold=False, on=on, reason=reason)
 
 
 def _offer(case: Case, actor: Actor, on: date) -> None:
@@ -223,6 +237,13 @@ def _offer(case: Case, actor: Actor, on: date) -> None:
             actor=actor, offers=still.select("invoice_id", "discount_minor", expected_on=pl.lit(expected, dtype=pl.Date)),
             valid_until=on + timedelta(days=values["offer_days"]), on=on,
         )  # fmt: skip
+
+
+CARRIED_OUT = {
+    assumptions.WRITE_OFF: _write_off,
+    assumptions.SETTLEMENT: _offer,
+    assumptions.HOLD: _hold,
+}  # on approval, in its transaction
 
 
 def _begin(case: Case, actor: Actor, on: date) -> None:

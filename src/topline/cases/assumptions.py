@@ -14,7 +14,7 @@ from topline.engine.large_debt import Assumption, learned
 from topline.kernel.errors import Invalid, ensure
 
 FILE = Path(__file__).resolve().parent / "options.yaml"
-WAITING, SETTLEMENT, WRITE_OFF = "waiting", "settlement", "write_off"
+WAITING, SETTLEMENT, HOLD, WRITE_OFF = "waiting", "settlement", "hold", "write_off"
 # what a person may change of an option, with the least and the most that makes sense
 EDITABLE: dict[str, tuple[str, float, float]] = {
     "chance_percent": ("Chance, %", 0, 100),

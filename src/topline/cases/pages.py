@@ -152,7 +152,7 @@ def _case_page(
     context = {
         "case": found, "as_of": as_of, "weighed": weighed, "refused": refused, "typed": typed or {}, "came": came, "came_on": last, "home": found.entity.currency,
         "invoices": [{**r, "currency": found.currency, "url": reverse("billing:invoice", args=[r["invoice_id"]])} for r in mine.head(200).to_dicts()],
-        "invoice_columns": INVOICES, "left": int(mine["left_minor"].sum()), "steps": queries.steps_of(found.pk), "chart": _chart(weighed) if weighed else None,
+        "invoice_columns": INVOICES, "left": int(mine["left_minor"].sum()), "steps": queries.steps_of(found.pk), "holds": queries.holds(found), "chart": _chart(weighed) if weighed else None,
         "editable": assumptions.EDITABLE, "settings": assumptions.SETTINGS, "settings_now": assumptions.settings_of(found.assumptions),
         "settings_source": assumptions.settings_source(), "facts": assumptions.FACTS, "facts_now": assumptions.facts_of(found.assumptions),
         "strategy": assumptions.catalogue()[found.strategy] if found.strategy else None, "names": {s.key: s.name for s in assumptions.catalogue().values()},

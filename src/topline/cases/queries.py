@@ -22,8 +22,10 @@ from topline.engine.large_debt import Assumption
 from topline.kernel import bulk, money
 from topline.kernel.errors import NotFound
 from topline.market import queries as market
+from topline.market.models import Customer
 from topline.receivables import queries as receivables
 from topline.receivables.models import Allocation
+from topline.timeline import queries as timeline
 from topline.treasury import outlook
 
 LOOKED_AT = 30  # days ahead in which the money is wanted where no payroll is planned
@@ -121,6 +123,28 @@ def invoices_of(case_id: int) -> pl.DataFrame:
     )
     frame = frame.rename({c: c.removeprefix("invoice__") for c in frame.columns})
     return frame.with_columns(left_minor=pl.col("total_minor") - pl.col("allocated_minor")).drop("total_minor", "allocated_minor")
+
+
+def reason_of(case_id: int) -> str:
+    """How a case gives its reason to what it carries out."""
+    return f"Case {case_id}"
+
+
+def debtor(found: Case) -> Customer:
+    """The record that stands for the customer of a case today: the one it was merged into, if it was."""
+    return market.customer_detail(found.customer_id).customer
+
+
+def is_paid(case_id: int) -> bool:
+    """Whether all invoices of a case were paid or credited; one that was given up was not."""
+    return not CaseInvoice.objects.filter(case_id=case_id).exclude(invoice__state=Invoice.State.PAID).exists()
+
+
+def holds(found: Case) -> bool:
+    """Whether the credit hold that the customer is on was set by this case: the last one on their timeline gives it as the reason."""
+    detail = market.customer_detail(found.customer_id)
+    last = timeline.milestones(customer_ids=detail.ids, kinds=["credit_hold_set"], limit=1)
+    return detail.customer.is_on_hold and last["note"].to_list() == [reason_of(found.pk)]
 
 
 def steps_of(case_id: int) -> list[CaseStep]:

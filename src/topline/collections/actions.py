@@ -126,13 +126,15 @@ def set_desk(
 
 @action("collections.record_promise")
 def record_promise(
-    *, actor: Actor, entity_id: int, customer_id: int, due_on: date, items: pl.DataFrame, made_on: date, note: str = ""
-) -> int:
+    *, actor: Actor, entity_id: int, customer_id: int, due_on: date, items: pl.DataFrame, made_on: date, note: str = "", channel: str = "",
+    person: str = "",
+) -> int:  # fmt: skip
     """Write down that a customer will pay invoices by a day; earlier open promises on the same invoices are withdrawn.
 
     items    one row per invoice: invoice_id, amount_minor at most what is open; all in one currency
+    channel  by which it was said (call, email, ...), and to whom: the contact is then written down with the promise, both or neither
     returns  the promise's id
-    Raises: PromiseInThePast, NotOwed, Invalid (no items, several currencies, zero), NotFound.
+    Raises: PromiseInThePast, NotOwed, Invalid (no items, several currencies, zero, channel, a contact to come), NotFound.
     """
     ensure(
         due_on >= made_on,
@@ -154,6 +156,7 @@ def record_promise(
         currency=promise.currency, note=f"by {due_on}{': ' + note if note else ''}",
     )  # fmt: skip
     changed("promise", promise.pk, after={"amount_minor": promise.amount_minor, "due_on": due_on, "replaces": replaced})
+    _log_spoken(actor, entity_id, customer_id, Contact.Outcome.PROMISED, on=made_on, channel=channel, person=person, note=note)
     return promise.pk
 
 
@@ -201,12 +204,15 @@ def raise_dispute(
     amount_minor: int | None = None,
     note: str = "",
     owner_id: int | None = None,
+    channel: str = "",
+    person: str = "",
 ) -> int:
     """The customer contests an invoice or a part of it; the rest is still due. Returns the dispute's id.
 
     An invoice in litigation is out of the forecast and of the reminders as a whole, until the dispute is resolved.
     amount_minor  what is contested (default: all that is open)
-    Raises: NotOwed, AlreadyDisputed, Invalid (reason, deadline, a part in litigation), NotFound.
+    channel  by which it was said, and by whom: the contact is then written down with the dispute, both or neither
+    Raises: NotOwed, AlreadyDisputed, Invalid (reason, deadline, a part in litigation, channel, a contact to come), NotFound.
     """
     _ensure_choice(reason, Dispute.Reason.values, "reason")
     ensure(
@@ -238,6 +244,9 @@ def raise_dispute(
         currency=invoice["currency"], note=f"{invoice['number']}: {reason.replace('_', ' ')}",
     )  # fmt: skip
     changed("invoice", invoice_id, after={"dispute": dispute.pk, "reason": reason, "amount_minor": contested})
+    _log_spoken(
+        actor, invoice["entity_id"], invoice["customer_id"], Contact.Outcome.DISPUTED, on=raised_on, channel=channel, person=person, note=note
+    )  # fmt: skip
     return dispute.pk
 
 
@@ -291,10 +300,13 @@ def agree_plan(
     agreed_on: date,
     grace_days: int = 3,
     note: str = "",
+    channel: str = "",
+    person: str = "",
 ) -> int:
     """Agree to take old invoices in dated parts; a part missed by more than the grace makes all the rest due at once.
 
     instalments  one row per part: due_on, amount_minor > 0; together what is open on the invoices
+    channel      by which it was agreed, and with whom: the contact is then written down with the plan, both or neither
     returns      the plan's id
     Raises: PlanDoesNotAddUp, AlreadyPlanned, NotOwed, Invalid (a part in the past, several currencies), NotFound.
     """
@@ -334,6 +346,7 @@ def agree_plan(
         note=f"{parts.height} parts until {parts['due_on'].to_list()[-1]}",
     )  # fmt: skip
     changed("payment_plan", plan.pk, after={"total_minor": total, "parts": parts.height})
+    _log_spoken(actor, entity_id, customer_id, Contact.Outcome.PROMISED, on=agreed_on, channel=channel, person=person, note=note)
     return plan.pk
 
 
@@ -374,6 +387,16 @@ def cancel_plan(*, actor: Actor, plan_id: int, on: date, reason: str) -> int:
     PlanInvoice.objects.filter(plan_id=plan_id).update(is_active=False)
     changed("payment_plan", plan_id, before={"state": "active"}, after={"state": "cancelled", "reason": reason})
     return plan_id
+
+
+def _log_spoken(
+    actor: Actor, entity_id: int, customer_id: int, outcome: str, *, on: date, channel: str, person: str, note: str
+) -> None:
+    """The contact in which something was said, where its channel is told: the day's list then leaves the customer in peace."""
+    if channel:
+        log_contact(
+            actor=actor, entity_id=entity_id, customer_id=customer_id, channel=channel, outcome=outcome, occurred_on=on, person=person, note=note
+        )  # fmt: skip
 
 
 def _owed(items: pl.DataFrame, *, customer_id: int) -> pl.DataFrame:

@@ -113,6 +113,9 @@ class DeskSet(Body):
     note: Note = ""
 
 
+SpokenBy = Literal["", "call", "email", "letter", "message", "meeting"]
+
+
 class Promised(Body):
     invoice_id: Ref
     amount_minor: Positive
@@ -124,6 +127,8 @@ class NewPromise(Body):
     due_on: Day
     items: Annotated[list[Promised], Field(min_length=1, max_length=MAX_ROWS)]
     note: Note = ""
+    channel: SpokenBy = ""
+    person: Name = ""
 
 
 class NewDispute(Body):
@@ -146,6 +151,8 @@ class NewDispute(Body):
     amount_minor: Positive | None = None
     note: Text = ""
     owner_id: Ref | None = None
+    channel: SpokenBy = ""
+    person: Name = ""
 
 
 class Resolution(Body):
@@ -167,6 +174,8 @@ class NewPlan(Body):
     agreed_on: Day
     grace_days: Annotated[int, Field(strict=True, ge=0, le=60)] = 3
     note: Note = ""
+    channel: SpokenBy = ""
+    person: Name = ""
 
 
 class PlanEnd(Body):

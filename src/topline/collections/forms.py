@@ -45,7 +45,18 @@ class CallForm(DeskForm):
         super().__init__(data, debt=debt, initial={"person": contacts[0].name if contacts else ""}, auto_id=auto_id)
 
 
-class PromiseForm(DeskForm):
+class SpokenForm(DeskForm):
+    """Something that was said, and how; a call unless told otherwise."""
+
+    channel = forms.ChoiceField(
+        label="Said by", required=False, initial=C.CALL, choices=[(c.value, c.label.lower()) for c in C if c != C.NOTE]
+    )
+
+    def clean_channel(self) -> str:
+        return self.cleaned_data["channel"] or C.CALL.value
+
+
+class PromiseForm(SpokenForm):
     """What the customer says they will pay, and by when; the oldest invoices first."""
 
     due_on = forms.DateField(label="Will pay by", widget=DAY)
@@ -71,7 +82,7 @@ class PromiseForm(DeskForm):
         return _with_amount(self, super().clean() or {}, self.data.get("currency", ""))
 
 
-class DisputeForm(DeskForm):
+class DisputeForm(SpokenForm):
     """What the customer contests; the rest stays due."""
 
     invoice_id = forms.TypedChoiceField(coerce=int, label="Invoice")
@@ -92,7 +103,7 @@ class DisputeForm(DeskForm):
         return _with_amount(self, data, self.currencies.get(self.data.get("invoice_id", ""), ""))
 
 
-class PlanForm(DeskForm):
+class PlanForm(SpokenForm):
     """Dated parts that come to all that is overdue in a currency: three equal ones, a month apart, unless written otherwise."""
 
     currency = forms.ChoiceField()

@@ -32,7 +32,7 @@ from topline.collections.forms import (
     WaysForm,
 )
 from topline.collections.letters import letters
-from topline.collections.models import Contact, Dispute, Reminder
+from topline.collections.models import Dispute, Reminder
 from topline.collections.trials import PAID_WITHIN_DAYS
 from topline.collections.workspace import Debt, debt
 from topline.engine import dunning
@@ -292,15 +292,14 @@ def _promise(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) 
         raise actions.NotOwed("More is promised than is open and undisputed.", field="amount", remedy="Write down what is open.")
     items = pl.DataFrame(links, schema={"invoice_id": pl.Int64, "amount_minor": pl.Int64}, orient="row")
     actions.record_promise(
-        actor=request.actor, **_whom(entity, found), due_on=said["due_on"], items=items, made_on=found.as_of, note=said["note"]
-    )
-    _spoken(request, entity, found, Contact.Outcome.PROMISED, said["note"])
+        actor=request.actor, **_whom(entity, found), due_on=said["due_on"], items=items, made_on=found.as_of, note=said["note"],
+        channel=said["channel"],
+    )  # fmt: skip
     return "The promise is written down."
 
 
 def _dispute(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
     actions.raise_dispute(actor=request.actor, raised_on=found.as_of, owner_id=request.actor.member_id, **said)
-    _spoken(request, entity, found, Contact.Outcome.DISPUTED, said["note"])
     return "The dispute is written down; the rest stays due."
 
 
@@ -311,9 +310,8 @@ def _plan(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> 
         raise Invalid("A plan needs at least one part.", field="parts", remedy="Write the day and the amount of each.")
     actions.agree_plan(
         actor=request.actor, **_whom(entity, found), invoice_ids=taken["invoice_ids"], instalments=parts, agreed_on=found.as_of,
-        grace_days=said["grace_days"], note=said["note"],
+        grace_days=said["grace_days"], note=said["note"], channel=said["channel"],
     )  # fmt: skip
-    _spoken(request, entity, found, Contact.Outcome.PROMISED, said["note"])
     return f"The plan of {parts.height} part{'s' if parts.height > 1 else ''} is agreed."
 
 
@@ -405,14 +403,6 @@ def _following(order: list[int], customer_id: int) -> list[int]:
         return order
     place = order.index(customer_id)
     return [*order[place + 1 :], *order[:place]]
-
-
-def _spoken(request: Asked, entity: Entity, found: Debt, outcome: str, note: str) -> None:
-    """Whoever promises or disputes was spoken with: the list leaves them in peace."""
-    channel = Contact.Channel.CALL
-    actions.log_contact(
-        actor=request.actor, **_whom(entity, found), channel=channel, outcome=outcome, occurred_on=found.as_of, note=note
-    )
 
 
 def _whom(entity: Entity, found: Debt) -> dict[str, Any]:

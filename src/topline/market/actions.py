@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -119,7 +120,7 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
         )
     ensure(
         not changes.get("is_on_hold") or customer.is_on_hold or bool(reason.strip()),
-        Invalid("A credit hold needs a reason.", field="reason", remedy="Say why we stop giving credit."),
+        _hold_needs_reason(),
     )
     before = {name: getattr(customer, name) for name in changes}
     for name, value in changes.items():
@@ -130,10 +131,23 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
         _add_aliases(alias, source="customer")
     changed("customer", customer_id, before=before, after=changes)
     if "is_on_hold" in changes and changes["is_on_hold"] != before["is_on_hold"]:
-        kind = "credit_hold_set" if changes["is_on_hold"] else "credit_hold_released"
-        timeline.record_one(
-            kind, subject="customer", subject_id=customer_id, customer_id=customer_id, actor=actor, note=reason[:300]
-        )
+        _tell_hold(customer, actor, None, reason)
+    return customer_id
+
+
+@action("market.set_credit_hold")
+def set_credit_hold(*, actor: Actor, customer_id: int, is_on_hold: bool, on: date, reason: str) -> int:
+    """Give a customer no more credit, or give it again; one that stands so already is left as it is. Returns its id.
+
+    Raises: NotFound, Invalid (a hold without reason), CannotMerge for a merged customer.
+    """
+    customer = _customer(customer_id)
+    ensure(not is_on_hold or bool(reason.strip()), _hold_needs_reason())
+    if customer.is_on_hold != is_on_hold:
+        customer.is_on_hold = is_on_hold
+        customer.save(update_fields=["is_on_hold"])
+        changed("customer", customer_id, before={"is_on_hold": not is_on_hold}, after={"is_on_hold": is_on_hold})
+        _tell_hold(customer, actor, on, reason)
     return customer_id
 
 
@@ -198,7 +212,8 @@ def merge_customers(*, actor: Actor, keep_id: int, merge_id: int) -> int:
     """Two records turn out to be one customer: the second becomes a pointer to the first; returns the first's id.
 
     Nothing moves and nothing is lost: invoices, payments and ledger rows keep the id under which they were written, and
-    every read of the customer takes the ids of all records merged into it. Its names still find the customer.
+    every read of the customer takes the ids of all records merged into it. Its names still find the customer, and a credit hold on
+    either of the two holds for both.
     Raises: NotFound, CannotMerge (same record, one of them merged already, parent and child).
     """
     keep, merge = _customer(keep_id), _customer(merge_id)
@@ -217,7 +232,10 @@ def merge_customers(*, actor: Actor, keep_id: int, merge_id: int) -> int:
     merge.parent_id = None
     merge.save(update_fields=["merged_into_id", "parent_id"])
     changed("customer", merge_id, before=before, after={"merged_into_id": keep_id})
-    changed("customer", keep_id, after={"took_over": merge_id})
+    if merge.is_on_hold and not keep.is_on_hold:
+        keep.is_on_hold = True
+        keep.save(update_fields=["is_on_hold"])
+    changed("customer", keep_id, after={"took_over": merge_id, "is_on_hold": keep.is_on_hold})
     timeline.record_one(
         "customer_merged",
         subject="customer",
@@ -246,6 +264,17 @@ def check_tax_id(tax_id: str, country: str) -> None:
         raise TaxIdInvalid(
             f"{tax_id} is no valid tax id of {prefix}: {error}.", field="tax_id", remedy="Ask the customer for the number again."
         ) from error
+
+
+def _hold_needs_reason() -> Invalid:
+    return Invalid("A credit hold needs a reason.", field="reason", remedy="Say why we stop giving credit.")
+
+
+def _tell_hold(customer: Customer, actor: Actor, on: date | None, reason: str) -> None:
+    kind = "credit_hold_set" if customer.is_on_hold else "credit_hold_released"
+    timeline.record_one(
+        kind, subject="customer", subject_id=customer.pk, customer_id=customer.pk, actor=actor, on=on, note=reason[:300]
+    )
 
 
 def _customer(customer_id: int) -> Customer:

@@ -15,6 +15,7 @@ from topline.ui.wire import (
     Caller,
     Code,
     Currency,
+    Day,
     Flag,
     Id,
     Name,
@@ -75,6 +76,12 @@ class CustomerChanges(Body):
     credit_limit_minor: Whole | None = None
     is_on_hold: Flag = False
     reason: Annotated[str, Field(max_length=300, description="why a credit hold is set (needed) or released")] = ""
+
+
+class CreditHold(Body):
+    is_on_hold: Flag
+    on: Day
+    reason: Annotated[str, Field(max_length=300, description="why; needed for a hold")] = ""
 
 
 class NewContact(Body):
@@ -148,6 +155,12 @@ def change_customer(request: Caller, customer_id: Id, body: CustomerChanges) -> 
     changes = dict(given(body))
     reason = changes.pop("reason", "")
     return done(actions.change_customer(customer_id=customer_id, changes=changes, reason=reason, **once(request)))
+
+
+@room.does("/customers/{int:customer_id}/hold", "market.set_credit_hold")
+def set_credit_hold(request: Caller, customer_id: Id, body: CreditHold) -> Any:
+    """Put a customer on credit hold, or release it; answers with the customer's id."""
+    return done(actions.set_credit_hold(customer_id=customer_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/customers/{int:customer_id}/contacts", "market.add_contact")

@@ -7,9 +7,10 @@ than what is open; CHECK constraints on both sides are the net below.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
+from django.db.models import Exists, OuterRef, Q, Sum
 
 from topline.bank import queries as bank
 from topline.billing import queries as billing
@@ -23,11 +24,13 @@ from topline.kernel.actions import action, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import queries as market
+from topline.market.models import Customer
 from topline.receivables import posting, queries
-from topline.receivables.models import Allocation, Payment
+from topline.receivables.models import Allocation, Payment, WriteOffProposal
 from topline.timeline import actions as timeline
 
-ALONE_UP_TO = 1_000  # units of the company's currency: to write off more at once takes a second person
+ALONE_UP_TO = 1_000  # units of the company's currency: to write off more takes a second person
+COUNTED = timedelta(days=365)  # what was written off alone for the same customer so near in time counts towards it
 
 K, S = Allocation.Kind, Invoice.State
 _ALLOCATION = {
@@ -224,7 +227,8 @@ def apply_credit_note(*, actor: Actor, credit_note_id: int, links: pl.DataFrame,
 def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str, proposed_by: str = "") -> pl.DataFrame:
     """Give up what is open on documents and book it as bad debt; a later payment can reopen them by `unapply`.
 
-    proposed_by  key of somebody else who asked for it (write_offs, a case); without, at most ALONE_UP_TO is given up at once
+    proposed_by  key of somebody else who asked for it (write_offs, a case); without, at most ALONE_UP_TO is given up, at once and for
+                 one customer within a year, whoever gave it up: neither small parts nor two people in turn go round the second person
     returns      one row per allocation, as apply_cash
     Raises: DocumentNotOpen, NeedsSecondPerson, Invalid (no reason), NotFound, books.PeriodLocked.
     """
@@ -237,7 +241,9 @@ def write_off(*, actor: Actor, invoice_ids: Sequence[int], on: date, reason: str
         payment_id=pl.lit(None, dtype=pl.Int64), credit_note_id=pl.lit(None, dtype=pl.Int64), effective_on=pl.lit(on),
     )  # fmt: skip
     if proposed_by in ("", actor.key):
-        _ensure_alone(rows, invoices)
+        _ensure_alone(rows, invoices, on)
+    else:
+        _keep_approval(rows, actor=actor, proposed_by=proposed_by, on=on, reason=reason)
     return _settle(actor=actor, rows=rows, invoices=invoices, payments=_no_payments())
 
 
@@ -324,21 +330,69 @@ def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payment
     return rows.select("kind", "payment_id", "invoice_id", "amount_minor", allocation_id="id")
 
 
-def _ensure_alone(rows: pl.DataFrame, invoices: pl.DataFrame) -> None:
-    """One person gives up no more than ALONE_UP_TO at once, at the amount that becomes bad debt in each company's currency."""
+def _ensure_alone(rows: pl.DataFrame, invoices: pl.DataFrame, on: date) -> None:
+    """One person gives up no more than ALONE_UP_TO at once, nor for one customer together with what was given up alone within COUNTED.
+
+    Measured at the amount that becomes bad debt, in each company's currency. Days on both sides count, so that an earlier date on
+    the write-off hides nothing; the customers are locked, so that two at the same time count each other. Work: four statements.
+    """
     lost = posting.with_functional(rows, invoices=invoices, payments=_no_payments()).join(
-        invoices.select("entity_id", invoice_id="id"), on="invoice_id"
+        invoices.select("entity_id", "customer_id", invoice_id="id"), on="invoice_id"
     )
-    sums = dict(lost.group_by("entity_id").agg(pl.col("functional_minor").sum()).iter_rows())
-    for entity in Entity.objects.filter(pk__in=list(sums)):
+    lost = market.resolve(lost)
+    customers = lost["customer_id"].unique().to_list()
+    list(Customer.objects.select_for_update().filter(pk__in=customers).order_by("id").values_list("id"))
+    before = _given_up_alone(customers, lost["entity_id"].unique().to_list(), on)
+    now = lost.group_by("entity_id", "customer_id").agg(pl.col("functional_minor").sum())
+    together = now.join(before, on=["entity_id", "customer_id"], how="left").with_columns(pl.col("before_minor").fill_null(0))
+    at_once = now.group_by("entity_id").agg(pl.col("functional_minor").sum()).with_columns(before_minor=pl.lit(0, dtype=pl.Int64))
+    homes = {e.pk: e.currency for e in Entity.objects.filter(pk__in=lost["entity_id"].unique().to_list())}
+    for entity_id, amount, earlier in pl.concat([at_once, together.select(at_once.columns)]).iter_rows():
+        home = homes[entity_id]
+        why = f": {money.Money(earlier, home)} was given up alone for this customer within a year" if earlier else ""
         ensure(
-            sums[entity.pk] <= ALONE_UP_TO * 10 ** money.exponent(entity.currency),
+            amount + earlier <= ALONE_UP_TO * 10 ** money.exponent(home),
             NeedsSecondPerson(
-                f"{money.Money(sums[entity.pk], entity.currency)} is more than one person may write off.",
+                f"{money.Money(amount, home)} is more than one person may write off{why}.",
                 field="invoice_ids",
                 remedy="Propose it; a second person approves it.",
             ),
         )
+
+
+def _given_up_alone(customers: list[int], entities: list[int], on: date) -> pl.DataFrame:
+    """What was written off without a second person near a day and still stands: entity_id, customer_id (that stands for it), before_minor."""
+    rows = Allocation.objects.filter(
+        Q(invoice__customer_id__in=customers) | Q(invoice__customer__merged_into_id__in=customers), kind=K.WRITE_OFF, invoice__entity_id__in=entities,
+    )  # fmt: skip
+    approved = WriteOffProposal.objects.filter(
+        invoice_id=OuterRef("invoice_id"), state=WriteOffProposal.State.APPROVED, decided_on=OuterRef("effective_on")
+    )
+    standing = rows.filter(
+        effective_on__gt=on - COUNTED, effective_on__lt=on + COUNTED, reverses__isnull=True, reversed_by__isnull=True
+    )
+    rows = standing.exclude(Exists(approved))
+    sums = rows.values("invoice__entity_id", "invoice__customer_id").annotate(before_minor=Sum("functional_minor"))
+    found = bulk.read(sums.order_by().values("invoice__entity_id", "invoice__customer_id", "before_minor"))
+    found = found.rename({"invoice__entity_id": "entity_id", "invoice__customer_id": "customer_id"})
+    return market.resolve(found).group_by("entity_id", "customer_id").agg(pl.col("before_minor").sum())
+
+
+def _keep_approval(rows: pl.DataFrame, *, actor: Actor, proposed_by: str, on: date, reason: str) -> None:
+    """What two people gave up stands among the proposals with both of them, also where it was not proposed there (a case)."""
+    proposals = WriteOffProposal.objects.filter(
+        invoice_id__in=rows["invoice_id"].to_list(), state=WriteOffProposal.State.APPROVED
+    )
+    known = set(proposals.filter(decided_on=on).values_list("invoice_id", flat=True))
+    both = {"proposed_by_key": proposed_by, "decided_by_key": actor.key, "proposed_on": on, "decided_on": on}
+    WriteOffProposal.objects.bulk_create(
+        WriteOffProposal(
+            invoice_id=row["invoice_id"], open_minor=row["amount_minor"], state=WriteOffProposal.State.APPROVED, reason=reason.strip()[:300],
+            recorded_at=clock.now(), **both,
+        )
+        for row in rows.filter(pl.col("amount_minor") > 0).iter_rows(named=True)
+        if row["invoice_id"] not in known
+    )  # fmt: skip
 
 
 def _unapply(*, actor: Actor, rows: pl.DataFrame, on: date, reason: str) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+from django.db.models import F
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -14,11 +15,13 @@ from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market import queries as market
 from topline.receivables import actions, queries
-from topline.receivables.models import Allocation, DiscountOffer
+from topline.receivables.models import Allocation, DiscountOffer, Payment
 from topline.timeline import actions as timeline
 
 O = DiscountOffer.State  # noqa: E741  (as short as its neighbours in other modules)
+TAKERS = 500  # newest offers and payments that are held against each other
 
 
 class OfferStands(Conflict):
@@ -131,6 +134,34 @@ def take_offer(*, actor: Actor, offer_id: int, payment_id: int, on: date) -> pl.
     )
     link = {"payment_id": [payment_id], "invoice_id": [found.invoice_id], "amount_minor": [asked], "discount_minor": [found.discount_minor]}  # fmt: skip
     return actions.apply_cash(actor=actor, links=pl.DataFrame(link), on=max(on, payment["received_on"]))
+
+
+def takers(entity_id: int, *, payment_id: int | None = None) -> list[dict[str, Any]]:
+    """Open offers beside payments that could take them, newest payment first: same customer and currency, enough of it not applied.
+
+    offer_id, invoice_id, number, currency, pays_minor, discount_minor, valid_until, payment_id, payment, received_on, left_minor, in_time
+    payment_id  of this payment only
+    Work: two statements.
+    """
+    rows = DiscountOffer.objects.filter(invoice__entity_id=entity_id, invoice__state=Invoice.State.OPEN, state=O.OPEN)
+    whole = rows.filter(open_minor=F("invoice__total_minor") - F("invoice__allocated_minor")).order_by("-id")
+    document = ["invoice__number", "invoice__currency", "invoice__customer_id"]
+    open_offers = bulk.read(whole.values("id", "invoice_id", *document, "open_minor", "discount_minor", "valid_until")[:TAKERS])
+    open_offers = market.resolve(open_offers.rename({c: c.removeprefix("invoice__") for c in document})).rename(
+        {"id": "offer_id"}
+    )
+    came = Payment.objects.filter(entity_id=entity_id, state=Payment.State.RECEIVED, amount_minor__gt=F("allocated_minor"))
+    came = came.filter(customer_id__isnull=False) if payment_id is None else came.filter(pk=payment_id)
+    left = ["id", "number", "currency", "customer_id", "received_on", "amount_minor", "allocated_minor"]
+    payments = market.resolve(bulk.read(came.order_by("-received_on", "-id").values(*left)[:TAKERS]))
+    payments = payments.select(
+        "currency", "customer_id", "received_on", payment_id="id", payment="number",
+        left_minor=pl.col("amount_minor") - pl.col("allocated_minor"),
+    )  # fmt: skip
+    open_offers = open_offers.with_columns(pays_minor=pl.col("open_minor") - pl.col("discount_minor"))
+    both = payments.join(open_offers, on=["customer_id", "currency"], maintain_order="left")
+    enough = both.filter(pl.col("left_minor") >= pl.col("pays_minor"))
+    return enough.with_columns(in_time=pl.col("received_on") <= pl.col("valid_until")).head(TAKERS).to_dicts()
 
 
 def standing(entity_id: int) -> pl.DataFrame:

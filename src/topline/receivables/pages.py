@@ -22,7 +22,7 @@ from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.kernel.money import format_amount, parse_amount, to_major
 from topline.market import queries as market
-from topline.receivables import actions, documents, figures, queries
+from topline.receivables import actions, documents, figures, offers, queries
 from topline.receivables.forms import PaymentForm
 from topline.receivables.models import Payment
 from topline.timeline import queries as timeline
@@ -140,7 +140,7 @@ def payment(request: Asked, payment_id: int) -> HttpResponse:
         "receivables/payment.html",
         {
             "payment": found, "left": found.amount_minor - found.allocated_minor if found.state == "received" else 0, "today": as_of,
-            "candidates": candidates.unique("invoice_id", keep="first", maintain_order=True).head(100).to_dicts(), "settled": _settled(settled),
+            "candidates": candidates.unique("invoice_id", keep="first", maintain_order=True).head(100).to_dicts(), "settled": _settled(settled), "offers": offers.takers(found.entity_id, payment_id=payment_id) if found.customer_id else [],
             "spine": [{**m, "url": ""} for m in timeline.milestones(subject=("payment", payment_id)).to_dicts()],
         },
     )  # fmt: skip
@@ -192,6 +192,18 @@ def apply_credit_note(request: Asked, invoice_id: int) -> HttpResponse:
     return render(
         request, "receivables/credit_note.html", {"note": note, "left": left, "candidates": candidates.head(100).to_dicts()}
     )
+
+
+@page("receivables.take_offer", methods=("POST",))
+def take_offer(request: Asked, offer_id: int) -> HttpResponse:
+    """Settle an invoice by a payment that came by the last day of its offer."""
+    asked = request.POST.get("payment", "")
+    if not asked.isdigit():
+        raise Invalid("Choose the payment that takes the offer.", field="payment", remedy="Record it first if it is missing.")
+    today = clock.today(company(request).time_zone)
+    offers.take_offer(actor=request.actor, offer_id=offer_id, payment_id=int(asked), on=today)
+    messages.success(request, "The invoice is settled; what was offered is booked as discount allowed.")
+    return redirect("receivables:payment", int(asked))
 
 
 @page("receivables.unapply", methods=("POST",))

@@ -14,6 +14,7 @@ urlpatterns = [
     path("payments/<int:payment_id>/apply/", pages.apply, name="apply"),
     path("payments/<int:payment_id>/return/", pages.return_payment, name="return"),
     path("payments/<int:payment_id>/refund/", pages.refund, name="refund"),
+    path("discount-offers/<int:offer_id>/take/", pages.take_offer, name="take_offer"),
     path("allocations/<int:allocation_id>/unapply/", pages.unapply, name="unapply"),
     path("invoices/<int:invoice_id>/settlement/", pages.settlement, name="settlement"),
     path("invoices/<int:invoice_id>/write-off/", pages.write_off, name="write_off"),

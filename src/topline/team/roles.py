@@ -83,7 +83,9 @@ COLLECTING = frozenset(
         "receivables.propose_write_off",
     }
 )
-CASES = frozenset({"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case"})
+CASES = frozenset(
+    {"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case", "market.set_credit_hold"}
+)
 OFFERS = frozenset({"receivables.make_offers", "receivables.withdraw_offer", "collections.send_offer"})
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
 PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow", "treasury.freeze_forecast"})
@@ -92,7 +94,7 @@ BOOKS = frozenset(
 )
 APPROVALS = frozenset(
     {"receivables.write_off", "receivables.propose_write_off", "receivables.approve_write_off", "receivables.refuse_write_off", "receivables.refund",
-     "collections.set_policy", "cases.approve_strategy", "cases.refuse_strategy"}
+     "collections.set_policy", "market.set_credit_hold", "cases.approve_strategy", "cases.refuse_strategy"}
 )  # fmt: skip
 PAY = frozenset({"treasury.view_pay"})
 AUDIT = frozenset({"team.view_audit"})

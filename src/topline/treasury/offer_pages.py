@@ -31,8 +31,9 @@ def offers_page(request: Asked) -> HttpResponse:
     least = _number(request, "least", offers.LEAST_PERCENT)
     found = offers.suggest(entity=entity, as_of=today, yearly_percent=yearly, taken_percent=int(taken), least_percent=least)
     rows = [{**row, "url": reverse("billing:invoice", args=[row["invoice_id"]])} for row in found.chosen.head(SHOWN).to_dicts()]
-    made = receivables.offers(entity.pk, as_of=today, limit=100)
-    context = {"found": found, "rows": rows, "home": entity.currency, "made": made, "today": today}
+    made, fits = receivables.offers(entity.pk, as_of=today, limit=100), [t for t in receivables.takers(entity.pk) if t["in_time"]]
+    takers = {offer["id"]: [t for t in fits if t["offer_id"] == offer["id"]] for offer in made}
+    context = {"found": found, "rows": rows, "home": entity.currency, "made": made, "takers": takers, "today": today}
     return render(request, "treasury/offers.html", context)
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 
+from topline.books import rates
 from topline.books.models import Entity
 from topline.collections import reminders, timing
 from topline.engine import early_payment
@@ -26,13 +27,14 @@ LOOKED_AT = 300  # largest invoices that are weighed
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Offers that cover a payroll at least cost, in the currency of the company.
+    """Offers that cover a payroll at least cost.
 
     payroll      the first that is not safe (None: all are, or none is planned); percent: its odds; needed_minor: what it lacks to be
                  covered 9 times in 10
     pay_by       the last day on which money is in time
-    chosen       invoice_id, customer_id, customer, number, amount_minor, discount_minor, pays_minor, expected_on, days_early,
-                 yearly_percent, baseline, lift, gain_minor, cost_minor, cost_per_gain
+    chosen       invoice_id, customer_id, customer, number, currency, amount_minor, discount_minor, pays_minor (these three in the
+                 invoice's currency), expected_on, days_early, yearly_percent, baseline, lift, gain_minor, cost_minor (these two in the
+                 company's), cost_per_gain
     """
 
     payroll: Coverage | None
@@ -66,8 +68,9 @@ def suggest(
 ) -> Suggestion:
     """The cheapest offers that bring in expectation what the next payroll at risk lacks.
 
-    Each invoice that may be chased, is in the company's currency and expected later than the day is offered what its days are worth
-    at the yearly cost of money, and at least the least that moves anybody. Raises: Invalid (rate or share that cannot be).
+    Each invoice that may be chased and is expected later than the day is offered what its days are worth at the yearly cost of money,
+    and at least the least that moves anybody. One in another currency is weighed at the rate of the day, and offered in its own.
+    Raises: Invalid (rate or share that cannot be), RateMissing.
     """
     ensure(
         0 < yearly_percent <= 1000,
@@ -91,7 +94,7 @@ def suggest(
             coverage, percent, odds.short_p90_minor if odds else 0, pay_by, yearly_percent, taken_percent, least_percent, 0, empty
         )
     rows = _candidates(entity, as_of, pay_by, yearly_percent, least_percent, taken_percent / 100)
-    chosen = early_payment.cheapest_offers(rows, needed_minor=odds.short_p90_minor, by=pay_by) if rows.height else empty
+    chosen = _cheapest(rows, entity, as_of, needed_minor=odds.short_p90_minor, by=pay_by) if rows.height else empty
     return Suggestion(
         odds.coverage,
         odds.percent,
@@ -108,9 +111,7 @@ def suggest(
 def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, least: Decimal, take: float) -> pl.DataFrame:
     """Invoices that an offer could bring in time: with its discount, how probable they are to come by themselves, and the lift."""
     running = [row["invoice_id"] for row in standing.offers(entity.pk, as_of=as_of) if row["state"] == "running"]
-    may = reminders.chaseable(entity_id=entity.pk, as_of=as_of).filter(
-        (pl.col("currency") == entity.currency) & ~pl.col("invoice_id").is_in(running)
-    )
+    may = reminders.chaseable(entity_id=entity.pk, as_of=as_of).filter(~pl.col("invoice_id").is_in(running))
     told = timing.forecast(entity_id=entity.pk, as_of=as_of)
     horizon = told.on + timedelta(days=told.pmf.shape[1])
     by_itself = told.invoices.select(
@@ -122,7 +123,8 @@ def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, leas
     rows = may.join(by_itself, on="invoice_id").filter(
         (pl.col("open_minor") == pl.col("whole_minor")) & (pl.col("expected_on") > pay_by)
     )
-    rows = rows.sort("open_minor", "invoice_id", descending=[True, False]).head(LOOKED_AT)
+    rows = rows.with_columns(home_minor=_at_home(rows, "open_minor", entity, as_of))
+    rows = rows.sort("home_minor", "invoice_id", descending=[True, False]).head(LOOKED_AT)
     rows = rows.with_columns(days_early=(pl.col("expected_on") - pl.lit(pay_by)).dt.total_days(), amount_minor="open_minor")
     discounts = [
         max(
@@ -144,3 +146,17 @@ def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, leas
         pays_minor=pl.col("amount_minor") - pl.col("discount_minor"),
         customer=pl.Series([names.get(c, "") for c in rows["customer_id"]], dtype=pl.String),
     )
+
+
+def _cheapest(rows: pl.DataFrame, entity: Entity, as_of: date, *, needed_minor: int, by: date) -> pl.DataFrame:
+    """The cheapest offers, weighed in the company's currency; what is offered stays in the invoice's own."""
+    own = ["amount_minor", "discount_minor", "pays_minor"]
+    at_home = [pl.Series(name, _at_home(rows, name, entity, as_of)) for name in own[:2]]
+    weighed = rows.drop(*own, "home_minor").with_columns(at_home)
+    chosen = early_payment.cheapest_offers(weighed, needed_minor=needed_minor, by=by).drop(own[:2])
+    return chosen.join(rows.select("invoice_id", *own), on="invoice_id", how="left", maintain_order="left")
+
+
+def _at_home(rows: pl.DataFrame, column: str, entity: Entity, as_of: date) -> pl.Series:
+    amounts = rows.select("currency", amount_minor=column, on=pl.lit(as_of))
+    return rates.convert(amounts, to=entity.currency)["converted_minor"]
