@@ -6,20 +6,9 @@ import numpy as np
 import polars as pl
 
 from topline.engine.deals.book import Matrix
+from topline.engine.deals.categories import category
 
 BIAS_CALLS = 4.0  # calls without any bias that a person's or a method's own record leans on
-COMMIT, BEST_CASE = 0.8, 0.5
-
-
-def category(p_won: pl.Expr) -> pl.Expr:
-    """The calibrated band of a chance to be won in the period: commit from .8, best case from .5, else pipeline."""
-    return (
-        pl.when(p_won >= COMMIT)
-        .then(pl.lit("commit"))
-        .when(p_won >= BEST_CASE)
-        .then(pl.lit("best case"))
-        .otherwise(pl.lit("pipeline"))
-    )
 
 
 def shrunk_bias(actual: Matrix, called: Matrix) -> float:

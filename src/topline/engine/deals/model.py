@@ -17,8 +17,8 @@ import polars as pl
 
 from topline.engine.cash_paths import seed_of
 from topline.engine.deals import tilt
-from topline.engine.deals.accuracy import category
 from topline.engine.deals.book import NEVER, Book, Days, History, Matrix, as_of, checked, day_number, history, refuse_leaks
+from topline.engine.deals.categories import category
 from topline.engine.deals.clock import OLDEST, Clock, Seen, Settings, band, fit
 from topline.engine.deals.tilt import Tilt
 from topline.kernel.errors import Invalid, ensure
