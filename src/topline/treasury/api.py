@@ -12,7 +12,7 @@ from pydantic import Field
 from topline.books import queries as books
 from topline.kernel import clock
 from topline.treasury import actions, offers, outlook, queries, scenarios, variance
-from topline.treasury.models import PayPlan, PlannedOutflow
+from topline.treasury.models import OutflowDeferral, PayPlan, PlannedOutflow
 from topline.ui.wire import (
     MAX_MINOR,
     MAX_ROWS,
@@ -61,6 +61,7 @@ OUTFLOW = [
     "is_critical",
     "bank_account_id",
 ]
+DEFERRAL = ["id", "outflow_id", "occurs_on", "moved_to", "reason"]
 Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "quarterly", "yearly"]
 Title = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -126,6 +127,12 @@ class NewOutflow(Body):
     until: Day | None = None
     is_critical: bool = False
     bank_account_id: Ref | None = None
+
+
+class Deferral(Body):
+    occurs_on: Day
+    moved_to: Day
+    reason: Annotated[str, Field(max_length=300)] = ""
 
 
 @room.reads("/cash-forecast", "treasury.view")
@@ -232,3 +239,22 @@ def plan_outflow(request: Caller, target: Query[OfCompany], body: NewOutflow) ->
 def drop_outflow(request: Caller, outflow_id: Id) -> Any:
     """Take a planned outflow out of the forecast; answers with its id."""
     return done(actions.drop_outflow(outflow_id=outflow_id, **once(request)))
+
+
+@room.reads("/deferrals", "treasury.view", Page)
+def list_deferrals(request: Caller, asked: Query[Asked]) -> Any:
+    """Occurrences of planned outflows that were moved to a later day."""
+    mine = OutflowDeferral.objects.filter(outflow__entity_id=books.entity(asked.company or None).pk, is_undone=False)
+    return page(mine, DEFERRAL, asked)
+
+
+@room.does("/outflows/{int:outflow_id}/defer", "treasury.defer_outflow")
+def defer_outflow(request: Caller, outflow_id: Id, body: Deferral) -> Any:
+    """Move one occurrence of a planned outflow to a later day; answers with the deferral's id."""
+    return done(actions.defer_outflow(outflow_id=outflow_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/deferrals/{int:deferral_id}/undo", "treasury.undo_deferral")
+def undo_deferral(request: Caller, deferral_id: Id) -> Any:
+    """Put a deferred occurrence back on its day; answers with the deferral's id."""
+    return done(actions.undo_deferral(deferral_id=deferral_id, **once(request)))
