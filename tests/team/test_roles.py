@@ -137,7 +137,7 @@ READS = [  # noun of the API: permission
     ("near-equal-steps", "collections.view"), ("reminders", "collections.view"), ("write-offs", "receivables.view"), ("offers", "receivables.view"), ("cash-offers", "treasury.view"),
     ("match-proposals", "receivables.view"), ("aging", "receivables.view"), ("customers/1/statement", "receivables.view"),
     ("bank-accounts", "bank.view"), ("bank-accounts/balances", "bank.view"), ("bank-accounts/1", "bank.view"), ("statements", "bank.view"), ("statement-lines", "bank.view"),
-    ("cash-forecast", "treasury.view"), ("cash-outlook", "treasury.view"), ("cash-scenarios", "treasury.view"), ("cash-variance", "treasury.view"), ("payrolls", "treasury.view"), ("payrolls/1", "treasury.view_pay"), ("outflows", "treasury.view"), ("deferrals", "treasury.view"),
+    ("cash-forecast", "treasury.view"), ("cash-outlook", "treasury.view"), ("cash-levers", "treasury.view"), ("cash-scenarios", "treasury.view"), ("cash-variance", "treasury.view"), ("payrolls", "treasury.view"), ("payrolls/1", "treasury.view_pay"), ("outflows", "treasury.view"), ("deferrals", "treasury.view"),
     ("cases", "cases.view"), ("cases/1", "cases.view"), ("cases/1/options", "cases.view"),
     ("companies", "books.view"), ("accounts", "books.view"), ("entries", "books.view"), ("entries/1", "books.view"), ("trial-balance", "books.view"),
     ("milestones", "timeline.view"), ("members", "team.view"), ("tasks", "team.view"), ("tasks/1", "team.view"),

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.treasury import actions, offers, outlook, queries, scenarios, variance
+from topline.treasury import actions, levers, offers, outlook, queries, scenarios, variance
 from topline.treasury.models import OutflowDeferral, PayPlan, PlannedOutflow
 from topline.ui.wire import (
     MAX_MINOR,
@@ -73,6 +73,10 @@ class ForecastAsked(OfCompany):
 
 class OutlookAsked(OfCompany):
     as_of: Day | None = None
+
+
+class LeversAsked(OutlookAsked):
+    order: Literal["cost", "effect", "days"] = "cost"
 
 
 class ScenariosAsked(OutlookAsked):
@@ -158,6 +162,24 @@ def cash_outlook(request: Caller, asked: Query[OutlookAsked]) -> Any:
     entity = books.entity(asked.company or None)
     found = outlook.outlook(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
     return {**asdict(found), "trust": found.trust}
+
+
+@room.reads("/cash-levers", "treasury.view")
+def cash_levers(request: Caller, asked: Query[LeversAsked]) -> Any:
+    """What can be done about payrolls, taxes and vendors that are not safe: each lever with its gain, cost and days."""
+    entity = books.entity(asked.company or None)
+    found = levers.plan(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
+    payrolls, duties = (
+        [{**asdict(h), "levers": [asdict(lever) for lever in h.in_order(asked.order)]} for h in needs]
+        for needs in (found.payrolls, found.duties)
+    )
+    return {
+        "as_of": found.as_of,
+        "currency": found.currency,
+        "is_told": found.outlook is not None,
+        "payrolls": payrolls,
+        "duties": duties,
+    }
 
 
 @room.reads("/cash-scenarios", "treasury.view")
