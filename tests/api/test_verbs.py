@@ -185,6 +185,10 @@ def test_bank_cash_and_payroll(api, entity):
     assert found["opening_minor"] == 0
     assert sum(p["out_minor"] for p in found["periods"]) == 3 * 300_000 + 3 * 100_000
     assert [o["id"] for o in items(api.get("/outflows"))] == [rent]
+    kept = result(api.post("/payrolls/weigh-calls", {"as_of": "2026-03-15"}))
+    assert result(api.post("/payrolls/weigh-calls", {"as_of": "2026-03-15"})) == kept
+    helped = ok(api.get("/cash-levers", as_of="2026-03-15", order="days"))
+    assert [p["percent"] for p in helped["payrolls"]] == [1, 1, 1] and helped["duties"] == []
     moved = result(
         api.post(f"/outflows/{rent}/defer", {"occurs_on": "2026-05-01", "moved_to": "2026-05-15", "reason": "Payroll"})
     )

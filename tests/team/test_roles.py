@@ -162,7 +162,7 @@ VERBS = [  # verb of the API: its action is the permission
     ("offers", "receivables.make_offers"), ("offers/1/withdraw", "receivables.withdraw_offer"), ("offers/1/take", "receivables.take_offer"), ("offers/1/send", "collections.send_offer"),
     ("payment-timing/train", "collections.train_timing"),
     ("bank-accounts", "bank.add_account"), ("bank-accounts/1/change", "bank.change_account"), ("statements/undo", "bank.undo_statements"),
-    ("payrolls", "treasury.set_pay_plan"), ("outflows", "treasury.plan_outflow"), ("outflows/1/drop", "treasury.drop_outflow"), ("outflows/1/defer", "treasury.defer_outflow"), ("deferrals/1/undo", "treasury.undo_deferral"), ("forecasts/freeze", "treasury.freeze_forecast"),
+    ("payrolls", "treasury.set_pay_plan"), ("outflows", "treasury.plan_outflow"), ("outflows/1/drop", "treasury.drop_outflow"), ("outflows/1/defer", "treasury.defer_outflow"), ("deferrals/1/undo", "treasury.undo_deferral"), ("forecasts/freeze", "treasury.freeze_forecast"), ("payrolls/weigh-calls", "treasury.weigh_calls"),
     ("cases", "cases.open_case"), ("cases/1/assumptions", "cases.set_assumptions"), ("cases/1/choose", "cases.choose_strategy"), ("cases/1/approve", "cases.approve_strategy"),
     ("cases/1/refuse", "cases.refuse_strategy"), ("cases/1/close", "cases.close_case"),
     ("accounts", "books.add_account"), ("entries", "books.post_entry"), ("entries/1/reverse", "books.reverse_entry"), ("period-lock", "books.lock_period"),

@@ -11,6 +11,7 @@ from topline.bank import actions as bank
 from topline.bank.formats.model import Statement, StatementEntry
 from topline.cases import assumptions, rules
 from topline.collections import actions as collections
+from topline.collections.models import PayrollStake
 from topline.market import actions as market
 from topline.receivables import offers as receivables
 from topline.treasury import actions, levers, outlook
@@ -159,7 +160,7 @@ def test_healthy_debts_can_be_sold_and_those_of_a_customer_on_hold_cannot(owner,
     assert set(company["later"]) <= {lever.about["invoice_id"] for lever in sold}
     assert all(lever.days == 10 and lever.yearly_percent > 36 and not lever.is_exact for lever in sold)
     customer = sold[0].about["customer_id"]
-    market.change_customer(actor=owner, customer_id=customer, changes={"is_on_hold": True, "hold_reason": "late"})
+    market.change_customer(actor=owner, customer_id=customer, changes={"is_on_hold": True}, reason="Late")
     assert customer not in {lever.about["customer_id"] for lever in of_kind(helps(), "factor")}
 
 
@@ -207,3 +208,24 @@ def test_a_debit_on_the_next_day_leaves_only_what_is_still_in_time(owner, entity
     bank.change_account(actor=owner, bank_account_id=company["giro"], changes={"credit_line_minor": 100_000_000})
     (found,) = levers.plan(entity=entity, as_of=DEBIT - timedelta(days=1)).payrolls
     assert {lever.kind for lever in found.levers} <= {"defer"}
+
+
+def test_calls_are_weighed_once_a_day_from_what_was_known_the_evening_before(owner, entity, company, payroll, pay, apply, helps):
+    payroll(20_000_000)
+    day = TODAY + timedelta(days=1)
+    told = {lever.about["invoice_id"]: lever.points for lever in of_kind(helps(), "chase")}
+    apply(
+        pay(company["customers"][0], 700_000, on=day), company["soon"][0], 700_000, on=day
+    )  # that is of today, and not yet known
+    kept = levers.weigh_calls(actor=owner, entity_id=entity.pk, as_of=day)
+    assert levers.weigh_calls(actor=owner, entity_id=entity.pk, as_of=day) == kept
+    stake = PayrollStake.objects.get()
+    assert (stake.payroll, stake.payday, stake.debit_on, stake.amount_minor) == ("Payroll", PAYDAY, DEBIT, 20_000_000)
+    assert told and {pk: round(stake.changes[str(pk)] / 10_000, 1) for pk in told} == told
+
+
+def test_where_every_payroll_is_safe_that_is_what_is_kept(owner, entity, company, payroll):
+    payroll(10_000_000)
+    levers.weigh_calls(actor=owner, entity_id=entity.pk, as_of=TODAY)
+    stake = PayrollStake.objects.get()
+    assert (stake.payroll, stake.debit_on, stake.changes) == ("", None, {})

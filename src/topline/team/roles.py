@@ -84,6 +84,7 @@ PLANNING = frozenset(
         "treasury.defer_outflow",
         "treasury.undo_deferral",
         "treasury.freeze_forecast",
+        "treasury.weigh_calls",
     }
 )
 BOOKS = frozenset(

@@ -223,6 +223,12 @@ def freeze_forecast(request: Caller, target: Query[OfCompany], body: Freeze) -> 
     return done(outlook.freeze_forecast(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
 
 
+@room.does("/payrolls/weigh-calls", "treasury.weigh_calls")
+def weigh_calls(request: Caller, target: Query[OfCompany], body: Freeze) -> Any:
+    """Weigh for the list of a day what a call does to the next payroll at risk; answers with the id of what is kept."""
+    return done(levers.weigh_calls(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+
+
 @room.reads("/payrolls", "treasury.view", Page)
 def list_payrolls(request: Caller, asked: Query[Asked]) -> Any:
     """Who is paid how often; pay per person is told by one payroll, to few."""

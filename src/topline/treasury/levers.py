@@ -17,9 +17,14 @@ import polars as pl
 from topline.bank.models import BankAccount
 from topline.books.models import Entity
 from topline.collections import reminders, worklist
+from topline.collections.models import PayrollStake
 from topline.engine import early_payment, late_payment
 from topline.engine import levers as engine
 from topline.engine.cash import Coverage
+from topline.kernel import clock
+from topline.kernel.actions import action, changed
+from topline.kernel.actor import Actor
+from topline.kernel.errors import NotFound
 from topline.kernel.money import Money, exponent
 from topline.kernel.remember import Remembered
 from topline.market import queries as market
@@ -33,6 +38,10 @@ from topline.treasury.outlook import Outlook
 
 LOOKED_AT = 6  # payrolls, and duties, in order of their days
 AT_MOST = {"chase": 5, "offer": 5, "defer": 5, "transfer": 3, "draw": 3, "factor": 3}  # levers of a kind for one need
+LEAST_WEIGHED_PPM, MOST_WEIGHED = (
+    100,
+    1_000,
+)  # invoices whose call gains less than a hundredth of a point, or beyond these many, are left out
 LEAST_GAIN = 0.0005  # of the probability: what gains less than a twentieth of a point is no lever
 LINE_DAYS = 30  # assumed: what is drawn is paid back after a month
 BANK_DAYS = 1  # assumed: a transfer between own banks, and a drawing, are there on the next day
@@ -141,6 +150,43 @@ def _plan(entity: Entity, as_of: date) -> Plan:
     names = market.names(sorted(asked - {None}))
     payrolls, duties = (tuple(_help(draft, names) for draft in of_kind) for of_kind in drafts)
     return Plan(as_of, entity.currency, told, payrolls, duties)
+
+
+@action("treasury.weigh_calls")
+def weigh_calls(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
+    """Weigh what a call about each invoice does to the next payroll that is not safe, for the order of the day's list.
+
+    Made from what was known at the end of the day before; a day is weighed once. Returns the id of what is kept, None where the book
+    is too large to be weighed. Raises: NotFound. Work: the outlook of the day before.
+    """
+    entity = Entity.objects.filter(pk=entity_id).first()
+    if entity is None:
+        raise NotFound(f"There is no company {entity_id}.", field="entity_id")
+    standing = PayrollStake.objects.filter(entity=entity, as_of=as_of).values_list("id", flat=True).first()
+    if standing is not None or not outlook.is_quick(entity):
+        return standing
+    before = as_of - timedelta(days=1)
+    read = outlook.with_behind(entity=entity, as_of=before)[1]
+    at = next((at for at in read.payrolls if at.percent < offers.SAFE_PERCENT and at.coverage.debit_on > as_of), None)
+    told: dict[str, Any] = {}
+    if at is not None:
+        chances = read.paid_by(at.day)
+        effects = engine.effect_of_actions(
+            at.futures, need_minor=at.need_minor, amounts=read.book.amounts, before=chances, after=engine.with_hazard_ratio(chances, engine.CALL_RATIO)
+        )  # fmt: skip
+        found = read.invoices.select("invoice_id", ppm=pl.Series(np.rint(effects.change * 1_000_000)).cast(pl.Int64))
+        most = (
+            found.filter(pl.col("ppm") >= LEAST_WEIGHED_PPM)
+            .sort("ppm", "invoice_id", descending=[True, False])
+            .head(MOST_WEIGHED)
+        )
+        told = {
+            "payroll": at.coverage.name, "payday": at.coverage.payday, "debit_on": at.coverage.debit_on, "amount_minor": at.coverage.amount_minor,
+            "changes": {str(pk): ppm for pk, ppm in most.iter_rows()},
+        }  # fmt: skip
+    kept = PayrollStake.objects.create(entity=entity, as_of=as_of, recorded_at=clock.now(), **told)
+    changed("payroll_stake", kept.pk, after={"as_of": as_of, "payroll": kept.payroll, "invoices": len(kept.changes)})
+    return kept.pk
 
 
 class _Draft(NamedTuple):
