@@ -159,8 +159,9 @@ def test_invoices_are_credited_void_written_off_and_taken_over(api, customer, in
 
 def test_bank_cash_and_payroll(api, entity):
     account = result(api.post("/bank-accounts", {"name": "Main", "currency": "EUR"}))
-    assert result(api.post(f"/bank-accounts/{account}/change", {"minimum_minor": 500})) == account
+    assert result(api.post(f"/bank-accounts/{account}/change", {"minimum_minor": 500, "credit_line_minor": 9_000})) == account
     assert ok(api.get(f"/bank-accounts/{account}"))["minimum_minor"] == 500
+    assert ok(api.get(f"/bank-accounts/{account}"))["credit_line_minor"] == 9_000
     assert [a["id"] for a in items(api.get("/bank-accounts"))] == [account]
     assert ok(api.get("/bank-accounts/balances", as_of="2026-03-31"))["items"][0]["balance_minor"] == 0
     assert items(api.get("/statements")) == items(api.get("/statement-lines", account_id=account)) == []
@@ -188,6 +189,16 @@ def test_bank_cash_and_payroll(api, entity):
     assert found["opening_minor"] == 0
     assert sum(p["out_minor"] for p in found["periods"]) == 3 * 300_000 + 3 * 100_000
     assert [o["id"] for o in items(api.get("/outflows"))] == [rent]
+    kept = result(api.post("/payrolls/weigh-calls", {"as_of": "2026-03-15"}))
+    assert result(api.post("/payrolls/weigh-calls", {"as_of": "2026-03-15"})) == kept
+    helped = ok(api.get("/cash-levers", as_of="2026-03-15", order="days"))
+    assert [p["percent"] for p in helped["payrolls"]] == [1, 1, 1] and helped["duties"] == []
+    moved = result(
+        api.post(f"/outflows/{rent}/defer", {"occurs_on": "2026-05-01", "moved_to": "2026-05-15", "reason": "Payroll"})
+    )
+    assert items(api.get("/deferrals"))[0]["moved_to"] == "2026-05-15"
+    assert result(api.post(f"/deferrals/{moved}/undo")) == moved
+    assert items(api.get("/deferrals")) == []
     result(api.post(f"/outflows/{rent}/drop"))
     assert items(api.get("/outflows")) == []
 

@@ -10,6 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from topline.collections import actions, worklist
+from topline.collections.models import PayrollStake
+from topline.engine import levers
+from topline.kernel import clock
 from topline.receivables import actions as receivables
 
 pytest_plugins = ["tests.faults.house"]
@@ -220,3 +223,54 @@ def test_the_list_is_kept_until_something_changes(company):
 
 def test_an_empty_company_has_an_empty_list(rows, todays):
     assert rows() == {} and todays() == []
+
+
+@pytest.fixture
+def stake(entity):
+    """Keep what calls do to a payroll, as treasury weighs it on a morning: {invoice id: change of its probability}."""
+
+    def keep(changes, as_of=DAY, debit_on=date(2026, 4, 28), amount_minor=50_000_00):
+        PayrollStake.objects.create(
+            entity=entity, as_of=as_of, payroll="Salaries", payday=date(2026, 4, 30), debit_on=debit_on, amount_minor=amount_minor,
+            changes={str(pk): round(1_000_000 * change) for pk, change in changes.items()}, recorded_at=clock.now(),
+        )  # fmt: skip
+
+    return keep
+
+
+def test_a_call_that_a_payroll_hangs_on_comes_first_and_says_so(make_customers, issue, rows, todays, stake):
+    small, large = make_customers("Small", "Large")
+    (decides,) = issue(small, 2_000_00, on=date(2026, 3, 15))
+    issue(large, 4_000_00, on=date(2026, 3, 15))
+    assert todays() == [large, small]
+    before = rows()[small]
+    stake({decides: 0.04})
+    after = rows()[small]
+    assert todays() == [small, large]
+    assert after["gain_minor"] - before["gain_minor"] == round(0.04 * 50_000_00 * levers.MISSED_SHARE)
+    assert after["sooner_minor"] == before["sooner_minor"]
+    assert "it raises payroll of 30 Apr by 4 points" in worklist.why(after, "EUR")
+    assert "payroll" not in worklist.why(rows()[large], "EUR")
+
+
+@pytest.mark.parametrize(
+    "told", [{"as_of": date(2026, 4, 16)}, {"as_of": date(2026, 4, 21)}, {"debit_on": DAY}, {"changes": {}}, {"debit_on": None}]
+)
+def test_a_stake_that_is_old_of_tomorrow_or_of_a_payroll_that_is_over_counts_for_nothing(
+    make_customers, issue, rows, stake, told
+):
+    (globex,) = make_customers("Globex")
+    (invoice,) = issue(globex, 2_000_00, on=date(2026, 3, 15))
+    before = rows()[globex]
+    stake(**{"changes": {invoice: 0.04}, **told})
+    assert rows()[globex]["gain_minor"] == before["gain_minor"]
+    assert rows()[globex]["payroll_points"] == 0
+
+
+def test_what_need_not_be_chased_does_nothing_for_a_payroll(owner, make_customers, issue, rows, stake):
+    (globex,) = make_customers("Globex")
+    (invoice,) = issue(globex, 1_000_00)
+    actions.raise_dispute(actor=owner, invoice_id=invoice, reason="price", raised_on=DAY, deadline_on=date(2026, 4, 30))
+    stake({invoice: 0.04})
+    row = rows()[globex]
+    assert (row["payroll_points"], row["waits"]) == (0, "all that is overdue is disputed")

@@ -9,7 +9,7 @@ import pytest
 
 from topline.books import actions as books
 from topline.collections import actions, reminders
-from topline.collections.models import Promise, Reminder, TimingModel
+from topline.collections.models import PayrollStake, Promise, Reminder, TimingModel
 from topline.flows import daily
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
@@ -72,6 +72,7 @@ def test_a_day_judges_reminds_and_freezes_and_a_second_run_changes_nothing(owner
         assert Promise.objects.get().state == "broken"
         assert list(Reminder.objects.values_list("step", "state")) == [("firm", "sent")]
         assert FrozenForecast.objects.get().as_of == MONDAY
+        assert PayrollStake.objects.get().as_of == MONDAY
         done, version, frozen = daily.run(actor=owner, entity_id=entity.pk, as_of=MONDAY)
         assert (done.promises, done.plans, done.steps, version) == (0, 0, {}, None)
         assert frozen == FrozenForecast.objects.get().pk

@@ -13,7 +13,7 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.collections import actions as collections
 from topline.collections import timing
 from topline.collections.models import TimingModel
-from topline.treasury import actions, outlook
+from topline.treasury import actions, levers, outlook
 from topline.treasury.models import FrozenForecast
 
 TODAY = date(2026, 4, 1)
@@ -67,8 +67,9 @@ def test_between_the_two_it_hangs_on_the_large_invoice_and_calling_about_that_on
     found = outlook.outlook(entity=entity, as_of=TODAY)
     (odds,) = found.payrolls
     assert 1 < odds.percent < 99
-    assert odds.levers[0].invoice_id == company["large"]
-    assert odds.levers[0].points > 0
+    best = levers.plan(entity=entity, as_of=TODAY).payrolls[0].in_order("effect")[0]
+    assert (best.kind, best.about["invoice_id"]) == ("chase", company["large"])
+    assert best.points > 0
     assert found.trust == "not yet verified on your data"
     again = outlook._told(outlook.basis(entity, TODAY, found.record))
     assert (again.ranges, again.payrolls) == (found.ranges, found.payrolls)

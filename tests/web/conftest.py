@@ -95,7 +95,7 @@ def addresses(acme) -> list[str]:
         f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", f"/payments/{a.partly}/",
         "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/collections/", "/collections/?show=waiting&as_of=2026-03-31", "/collections/board/?as_of=2026-03-31", "/collections/board/ways/", "/write-offs/", f"/collections/{a.globex}/?as_of=2026-03-31", f"/collections/{a.initech}/",
         *(f"/collections/{a.globex}/{verb}/" for verb in ("call", "promise", "dispute", "plan", "remind", "hold", "snooze")), f"/collections/disputes/{a.dispute}/resolve/", "/payments/match/",
-        "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50", "/cash/scenarios/?as_of=2026-02-20", "/cash/variance/?as_of=2026-02-20",
+        "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", f"/bank/{a.bank_account}/change/", f"/cash/outflows/{a.rent}/defer/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50", "/cash/scenarios/?as_of=2026-02-20", "/cash/variance/?as_of=2026-02-20",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
         "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
         "/cases/", f"/cases/{a.case}/", f"/cases/new/?customer={a.initech}", "/team/tasks/", "/team/audit/", "/team/account/",

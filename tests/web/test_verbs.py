@@ -161,6 +161,27 @@ def test_an_outflow_is_planned_and_dropped(browser, acme):
     assert f"/cash/outflows/{acme.rent}/drop/" not in browser.get("/cash/?as_of=2026-03-01").content.decode()
 
 
+def test_an_occurrence_is_put_off_and_put_back(browser, acme):
+    address = f"/cash/outflows/{acme.rent}/defer/"
+    assert "Put off Rent" in browser.get(address).content.decode()
+    post(browser, address, occurs_on="2026-03-01", moved_to="2026-02-01", expect=400)
+    post(browser, address, occurs_on="2026-03-01", moved_to="2026-03-20", reason="Payroll first")
+    page = browser.get("/cash/?as_of=2026-02-20").content.decode()
+    assert "Rent of 1 Mar 2026 is put off to 20 Mar 2026" in page and "Payroll first" in page
+    assert "Rent (planned on 1 Mar)" in page
+    post(browser, "/cash/deferrals/" + re.search(r"/cash/deferrals/(\d+)/undo/", page)[1] + "/undo/")
+    assert "is put off" not in browser.get("/cash/?as_of=2026-02-20").content.decode()
+
+
+def test_an_account_is_given_a_credit_line_with_its_rate(browser, acme):
+    address = f"/bank/{acme.bank_account}/change/"
+    post(browser, address, name="House bank", credit_line_minor="-5", expect=400)
+    post(browser, address, name="House bank", credit_line_minor="50,000.00", credit_line_bps="9.5", pays_payroll="on")
+    assert "credit line of 50,000.00 at 9.5 % a year" in browser.get(f"/bank/{acme.bank_account}/").content.decode()
+    assert 'value="50,000.00"' in browser.get(address).content.decode()
+    post(browser, "/bank/new/", name="House bank", currency="EUR", expect=400)
+
+
 FILE = b"number,customer,issued on,due on,amount,paid on\nH1,Hooli,2026-01-05,2026-02-04,100.00,\nH2,Hooli,2026-02-31,2026-03-04,5.00,\n"
 
 

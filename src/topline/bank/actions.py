@@ -23,7 +23,7 @@ from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.timeline import actions as timeline
 
-CHANGEABLE = {"name", "number", "bic", "pays_payroll", "minimum_minor", "is_closed"}
+CHANGEABLE = {"name", "number", "bic", "pays_payroll", "minimum_minor", "credit_line_minor", "credit_line_bps", "is_closed"}
 TEXT = [
     "counterparty_name",
     "counterparty_account",
@@ -76,12 +76,16 @@ def add_account(
     bic: str = "",
     pays_payroll: bool = False,
     minimum_minor: int = 0,
+    credit_line_minor: int = 0,
+    credit_line_bps: int = 0,
 ) -> int:
     """Open one of our bank accounts, with a ledger account of its own; returns its id.
 
-    Raises: Invalid (name, currency), Conflict (name or number taken).
+    credit_line_minor  up to which the bank lets it go below zero; credit_line_bps: yearly rate of what is drawn, in hundredths of a percent
+    Raises: Invalid (name, currency, credit line), Conflict (name or number taken).
     """
     money.ensure_currency(currency)
+    _ensure_line({"credit_line_minor": credit_line_minor, "credit_line_bps": credit_line_bps})
     number = "".join(number.split()).upper()
     ensure(bool(name.strip()), Invalid("A bank account needs a name.", field="name", remedy="Name it as your team does."))
     same = BankAccount.objects.filter(entity_id=entity_id)
@@ -98,6 +102,8 @@ def add_account(
         currency=currency,
         pays_payroll=pays_payroll,
         minimum_minor=minimum_minor,
+        credit_line_minor=credit_line_minor,
+        credit_line_bps=credit_line_bps,
     )
     taken = set(Account.objects.filter(entity_id=entity_id, code__startswith="10").values_list("code", flat=True))
     code = next(c for c in (f"10{n:03d}" for n in range(1, 1000)) if c not in taken)
@@ -112,13 +118,17 @@ def add_account(
 def change_account(*, actor: Actor, bank_account_id: int, changes: dict[str, Any]) -> int:
     """Change what is known of one of our accounts; its currency never changes. Returns its id.
 
-    Raises: NotFound, Invalid (unknown field).
+    Raises: NotFound, Invalid (unknown field, no name, credit line), Conflict (name or number taken).
     """
     account = BankAccount.objects.select_for_update().filter(pk=bank_account_id).first()
     if account is None:
         raise UnknownBankAccount(f"There is no bank account {bank_account_id}.", field="bank_account_id")
     unknown = set(changes) - CHANGEABLE
     ensure(not unknown, Invalid(f"{', '.join(sorted(unknown))} cannot be changed.", field=next(iter(sorted(unknown)), "")))
+    _ensure_line(changes)
+    if "number" in changes:
+        changes = {**changes, "number": "".join(str(changes["number"]).split()).upper()}
+    _ensure_own_names(account, changes)
     before = {name: getattr(account, name) for name in changes}
     for name, value in changes.items():
         setattr(account, name, value)
@@ -356,4 +366,28 @@ def _book_opening(account: BankAccount, *, fallback_on: date) -> None:
         kind="bank_opening",
         entries=entry,
         transfers=[leg(row, debit=f"bank:{account.pk}", credit="opening_balance", amount="amount")],
+    )
+
+
+def _ensure_line(values: dict[str, Any]) -> None:
+    """A credit line is an amount and a yearly rate of at most 1,000 %. Raises: Invalid."""
+    line, rate = values.get("credit_line_minor", 0), values.get("credit_line_bps", 0)
+    ensure(
+        line >= 0, Invalid("A credit line cannot be negative.", field="credit_line_minor", remedy="Use 0 where there is none.")
+    )
+    ensure(
+        0 <= rate <= 100_000,
+        Invalid("A credit line costs between 0 and 1,000 % a year.", field="credit_line_bps", remedy="Use a rate such as 9.5."),
+    )
+
+
+def _ensure_own_names(account: BankAccount, changes: dict[str, Any]) -> None:
+    """Name and number stay the account's alone. Raises: Invalid (no name), Conflict."""
+    others = BankAccount.objects.filter(entity_id=account.entity_id).exclude(pk=account.pk)
+    name, number = changes.get("name", account.name), changes.get("number", account.number)
+    ensure(bool(str(name).strip()), Invalid("A bank account needs a name.", field="name", remedy="Name it as your team does."))
+    ensure(not others.filter(name=name).exists(), Conflict(f"There is a bank account {name!r} already.", field="name"))
+    ensure(
+        not number or not others.filter(number=number, currency=account.currency).exists(),
+        Conflict(f"Account {number} in {account.currency} is here already.", field="number"),
     )

@@ -28,6 +28,7 @@ from topline.ui.wire import (
     Page,
     Ref,
     Room,
+    Whole,
     done,
     frame,
     given,
@@ -36,7 +37,19 @@ from topline.ui.wire import (
 )
 
 room = Room(tags=["Bank"])
-ACCOUNT = ["id", "entity_id", "name", "number", "bic", "currency", "pays_payroll", "minimum_minor", "is_closed"]
+ACCOUNT = [
+    "id",
+    "entity_id",
+    "name",
+    "number",
+    "bic",
+    "currency",
+    "pays_payroll",
+    "minimum_minor",
+    "credit_line_minor",
+    "credit_line_bps",
+    "is_closed",
+]
 STATEMENT = ["id", "account_id", "kind", "statement_id", "sequence", "opening_minor", "closing_minor", "first_on", "last_on", "lines", "file_name", "format",
              "import_batch_id", "is_undone"]  # fmt: skip
 LINE = ["id", "account_id", "statement_id", "status", "amount_minor", "currency", "booked_on", "value_on", "counterparty_name", "counterparty_account",
@@ -65,6 +78,8 @@ class NewBankAccount(Body):
     bic: Bic = ""
     pays_payroll: Flag = False
     minimum_minor: Minor = 0
+    credit_line_minor: Whole = 0
+    credit_line_bps: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 0
 
 
 class BankAccountChanges(Body):
@@ -73,6 +88,8 @@ class BankAccountChanges(Body):
     bic: Bic = ""
     pays_payroll: Flag = False
     minimum_minor: Minor = 0
+    credit_line_minor: Whole = 0
+    credit_line_bps: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 0
     is_closed: Flag = False
 
 

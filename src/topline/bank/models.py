@@ -18,12 +18,17 @@ class BankAccount(models.Model):
     currency = models.CharField(max_length=3)
     pays_payroll = models.BooleanField(default=False)
     minimum_minor = models.BigIntegerField(default=0)
+    credit_line_minor = models.BigIntegerField(default=0, help_text="up to which the bank lets the account go below zero")
+    credit_line_bps = models.IntegerField(default=0, help_text="what a drawn amount costs a year, in hundredths of a percent")
     is_closed = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["entity", "number", "currency"], condition=~Q(number=""), name="bank_account_once"),
             models.UniqueConstraint(fields=["entity", "name"], name="bank_account_name_once"),
+            models.CheckConstraint(
+                condition=Q(credit_line_minor__gte=0, credit_line_bps__gte=0), name="credit_line_is_not_negative"
+            ),
         ]
 
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.bank import actions, queries
-from topline.bank.forms import AccountForm
+from topline.bank.forms import AccountChangeForm, AccountForm
 from topline.bank.models import BankAccount
 from topline.books import queries as books
 from topline.books.company import company, day_asked
@@ -39,11 +39,11 @@ def accounts(request: Asked) -> HttpResponse:
     }
     rows = [
         {"name": b.account.name, "number": b.account.number, "url": reverse("bank:account", args=[b.account.pk]), "balance_minor": b.balance_minor, "currency": b.account.currency,
-         "books_minor": ledger.get(f"bank:{b.account.pk}", 0), "as_of": b.as_of, "gaps": queries.gaps(bank_account_id=b.account.pk).height}
+         "books_minor": ledger.get(f"bank:{b.account.pk}", 0), "as_of": b.as_of, "gaps": queries.gaps(bank_account_id=b.account.pk).height, "line_minor": b.account.credit_line_minor or None}
         for b in queries.bank_balances(entity_id=entity.pk, as_of=as_of)
     ]  # fmt: skip
     columns = [Column("name", "Account", link="url"), Column("number", "Number"), Column("balance_minor", "The bank says", "money"), Column("books_minor", "The books say", "money"),
-               Column("currency", ""), Column("as_of", "Told until", "date"), Column("gaps", "Gaps", "integer")]  # fmt: skip
+               Column("currency", ""), Column("line_minor", "Credit line", "money"), Column("as_of", "Told until", "date"), Column("gaps", "Gaps", "integer")]  # fmt: skip
     return render(request, "bank/accounts.html", {"rows": rows, "columns": columns, "as_of": as_of})
 
 
@@ -109,4 +109,21 @@ def new_account(request: Asked) -> HttpResponse:
             messages.success(request, "The account was added. Import its statements next.")
             return redirect("bank:account", made)
     context = {"form": form, "title": "New bank account", "back": ("Bank", reverse("bank:accounts"))}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("bank.change_account", methods=("GET", "POST"))
+def change_account(request: Asked, bank_account_id: int) -> HttpResponse:
+    """Change what is known of an account: name, number, credit line, whether payroll is paid from it."""
+    found = queries.account(bank_account_id)
+    form = AccountChangeForm(request.POST or None, account=found)
+    if form.is_valid():
+        try:
+            actions.change_account(actor=request.actor, bank_account_id=found.pk, changes=form.cleaned_data)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(request, "The account was changed.")
+            return redirect("bank:account", found.pk)
+    context = {"form": form, "title": f"Change {found.name}", "back": (found.name, reverse("bank:account", args=[found.pk]))}
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)

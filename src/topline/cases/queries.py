@@ -243,7 +243,7 @@ def _debt(found: Case, mine: pl.DataFrame, as_of: date) -> rules.Debt:
     contested = collections.disputed(entity_id=entity.pk, as_of=as_of).filter(pl.col("invoice_id").is_in(ids))
     left, disputed = int(mine["left_minor"].sum()), int(contested["amount_minor"].sum())
     due = mine["due_on"].min()
-    place = rules.jurisdiction(entity.country)
+    place = late_payment.jurisdiction(entity.country)
     charge = sum(
         c.interest_minor + c.compensation_minor
         for principal, due_on in mine.select("left_minor", "due_on").iter_rows()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from topline.engine.late_payment import EU_STATES
-
 FACTOR_DAYS, AGENCY_DAYS, WRITE_OFF_DAYS = 90, 60, 180
 
 
@@ -26,13 +24,6 @@ class Debt:
     is_planned: bool
     is_on_hold: bool
     customer_country: str
-
-
-def jurisdiction(country: str) -> str:
-    """Under which table of late-payment rules a company's claims fall; empty where none is known."""
-    if country in {"GB", "UK"}:
-        return "UK"
-    return "DE" if country == "DE" else "EU" if country in EU_STATES else ""
 
 
 def why_not(key: str, debt: Debt, facts: Mapping[str, bool]) -> str:

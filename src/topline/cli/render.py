@@ -19,7 +19,7 @@ from topline.kernel.money import format_amount
 from topline.receivables.figures import Aging
 from topline.treasury.outlook import Score
 from topline.treasury.queries import Forecast
-from topline.web.today import Today
+from topline.web.today import PayrollAnswer, Today
 
 _TONE = {"covered": "green", "depends": "yellow", "short": "red"}
 # what stands above a column where 80 characters must do
@@ -54,16 +54,15 @@ def today(console: Console, found: Today) -> None:
     console.print("[bold]Can we make payroll?[/bold]")
     if not found.payrolls:
         console.print("  No payroll is planned. Import one: topline import payroll FILE.", highlight=False)
-    for answer in found.payrolls:
+    for answer in (*found.payrolls, *(duty for duty in found.duties if duty.help)):
         console.print(f"  [{_TONE[answer.verdict]}]{answer.sentence}[/]", highlight=False)
         if answer.odds_sentence:
             console.print(f"      {answer.odds_sentence}", highlight=False)
-        for row in answer.helpful[:3]:
-            amount = format_amount(int(str(row["amount_minor"])), home)
-            console.print(
-                f"      call {row['customer']} about {row['number']} ({amount} {home}): +{row['points']} in 100, effect assumed",
-                highlight=False,
-            )
+        for lever in answer.help.levers[:3] if answer.help else ():
+            cost = f"costs {format_amount(lever.cost_minor, home)} {home}" if lever.cost_minor else "costs nothing"
+            days = "today" if not lever.days else "in 1 day" if lever.days == 1 else f"in {lever.days} days"
+            assumed = "" if lever.is_exact else ", effect assumed"
+            console.print(f"      {lever.title}: +{lever.points} in 100, {cost}, {days}{assumed}", highlight=False)
         for row in answer.deciding[:5]:
             amount = format_amount(int(str(row["amount_minor"])), home)
             console.print(
@@ -90,22 +89,21 @@ def today_as_data(found: Today) -> dict[str, Any]:
             {"account": b.account.name, "currency": b.account.currency, "balance_minor": b.balance_minor, "as_of": b.as_of}
             for b in found.forecast.balances
         ],
-        "payrolls": [
-            {
-                **asdict(a.coverage),
-                "verdict": a.verdict,
-                "sentence": a.sentence,
-                "percent": a.odds.percent if a.odds else None,
-                "helpful": a.helpful,
-            }
-            for a in found.payrolls
-        ],
+        "payrolls": [_answer_as_data(a) for a in found.payrolls],
+        "duties": [_answer_as_data(a) for a in found.duties],
         "trust": found.outlook.trust if found.outlook else None,
         "lowest": dict(zip(("day", "closing_minor"), found.forecast.lowest, strict=True))
         if found.forecast.daily.height
         else None,
         "missing": [step for step, _ in found.missing],
     }
+
+
+def _answer_as_data(said: PayrollAnswer) -> dict[str, Any]:
+    return {
+        **asdict(said.coverage), "verdict": said.verdict, "sentence": said.sentence, "percent": said.odds.percent if said.odds else None,
+        "levers": [asdict(lever) for lever in said.help.levers] if said.help else [],
+    }  # fmt: skip
 
 
 def aging(console: Console, found: Aging) -> None:

@@ -292,3 +292,25 @@ class TimingModel(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["entity", "-id"], name="timing_model_newest")]
+
+
+class PayrollStake(models.Model):
+    """By how much a call about each invoice raises the next payroll that is not safe, as weighed on a morning. Append-only.
+
+    Treasury weighs it and hands it down, since collections stands above treasury. Without such a payroll `debit_on` is null.
+    changes  {invoice id: change of the probability in millionths}
+    """
+
+    append_only = True
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    as_of = models.DateField(help_text="the day whose list it is for")
+    payroll = models.CharField(max_length=100, blank=True)
+    payday = models.DateField(null=True)
+    debit_on = models.DateField(null=True)
+    amount_minor = models.BigIntegerField(default=0, help_text="what is paid, in the company's currency")
+    changes = models.JSONField(default=dict)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["entity", "as_of"], name="one_payroll_stake_per_day")]

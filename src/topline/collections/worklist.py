@@ -1,7 +1,8 @@
 """The day's list: one row a customer, in the order of what acting today is expected to gain, and why the others wait.
 
-The gain of a call is the cash that it is expected to bring within two weeks and that would else come later, less what the call and the
-relation cost. Forecasts are those of the morning: made from what was known at the end of the day before, and kept until an older
+The gain of a call is the cash that it is expected to bring within two weeks and that would else come later, and what it takes off the
+risk of missing the next payroll, less what the call and the relation cost. What a call does to a payroll is weighed by treasury each
+morning and read from what was kept. Forecasts are those of the morning: made from what was known at the end of the day before, and kept until an older
 fact changes. The list itself is made anew after every change.
 """
 
@@ -22,7 +23,16 @@ from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Entity
 from topline.collections import actions, queries, timing
-from topline.collections.models import Contact, Dispute, DunningPolicy, PromiseItem, Reminder, ReminderItem, TimingModel
+from topline.collections.models import (
+    Contact,
+    Dispute,
+    DunningPolicy,
+    PayrollStake,
+    PromiseItem,
+    Reminder,
+    ReminderItem,
+    TimingModel,
+)
 from topline.engine import dunning, levers
 from topline.engine.payment_timing.book import Book
 from topline.engine.payment_timing.book import as_of as known_before
@@ -38,7 +48,9 @@ from topline.market.models import Customer
 from topline.receivables import queries as receivables
 from topline.receivables.models import Allocation
 
+WEIGHED_DAYS = 3  # a payroll's stake that is older than so many days no longer counts
 WITHIN_DAYS = 14  # a call is judged by the cash that it brings within these days
+LEAST_POINTS = 0.1  # in a hundred: below it a payroll is no reason
 HORIZON = 120  # days ahead that the list foresees; what is expected later is shown as later
 CALL_COST = Money(10_00, "EUR")  # assumed: a quarter of an hour of a collector
 REST_DAYS, RETRY_DAYS = 3, 1  # a customer who was reached is left in peace this long; one who was not is tried the next day
@@ -89,7 +101,8 @@ def worklist(*, entity: Entity, as_of: date) -> pl.DataFrame:
     returns  customer_id, customer, owner_id, owner, is_on_hold, open_minor, overdue_minor, oldest_days, expected_on (by then half of what
              is open is expected; null: later than the horizon), promised_on, disputed_minor, contacted_on, channel, outcome, chase_minor
              (overdue and neither disputed, promised, planned nor covered by unapplied cash), sooner_minor (what a call brings within
-             two weeks), gain_minor (that less its cost), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
+             two weeks), payroll_points (by how many in a hundred it raises the next payroll at risk), payroll_on (its payday), gain_minor
+             (sooner_minor + payroll_points x what missing that payroll costs - the cost of the call), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
     Work: a fixed number of statements, O(open items); kept in memory until anything changes.
     """
     return _LISTS.get((entity.pk, as_of), lambda: _worklist(entity, as_of))
@@ -118,6 +131,8 @@ def why(row: dict[str, Any], currency: str) -> str:
     told = f"{row['oldest_days']} days late"
     if row["sooner_minor"] > 0:
         told += f"; a call should bring {Money(row['sooner_minor'], currency)} in {WITHIN_DAYS} days"
+    if row["payroll_points"] >= LEAST_POINTS:
+        told += f"; it raises payroll of {row['payroll_on']:%-d %b} by {row['payroll_points']:g} {'point' if row['payroll_points'] == 1 else 'points'}"
     return ("A promise was broken. " if row["is_broken"] else "") + told + "."
 
 
@@ -155,21 +170,24 @@ def _morning(entity_id: int, as_of: date, newest: tuple[datetime | int | None, .
 
 
 def _worklist(entity: Entity, as_of: date) -> pl.DataFrame:
-    debts = _customers(_invoices(entity, as_of))
+    stake = _stake(entity, as_of)
+    debts = _customers(_invoices(entity, as_of, stake))
     call_cost = _at_home(
         entity, as_of, pl.DataFrame({"currency": [CALL_COST.currency], "amount_minor": [CALL_COST.amount_minor]})
     )[0]
+    chased = pl.when(pl.col("free_minor") > 0).then(pl.col("chase_minor") / pl.col("free_minor")).otherwise(0.0)
     rows = _with_facts(debts, entity, as_of).with_columns(
-        sooner_minor=pl.when(pl.col("free_minor") > 0)
-        .then(pl.col("lifted") * pl.col("chase_minor") / pl.col("free_minor"))
-        .otherwise(0.0)
+        sooner_minor=(pl.col("lifted") * chased).round().cast(pl.Int64),
+        payroll_points=(100 * pl.col("payroll_change") * chased).round(1),
+        payroll_minor=(pl.col("payroll_change") * chased * (stake.amount_minor if stake else 0) * levers.MISSED_SHARE)
         .round()
         .cast(pl.Int64),
+        payroll_on=pl.lit(stake.payday if stake else None, dtype=pl.Date),
         is_broken=pl.col("broken_on").is_not_null()
         & (pl.col("contacted_on").is_null() | (pl.col("contacted_on") < pl.col("broken_on")))
         & (pl.col("chase_minor") > 0),
     )
-    rows = rows.with_columns(gain_minor=pl.col("sooner_minor") - call_cost * (1 + pl.col("contacts")))
+    rows = rows.with_columns(gain_minor=pl.col("sooner_minor") + pl.col("payroll_minor") - call_cost * (1 + pl.col("contacts")))
     too_dear = (pl.col("gain_minor") <= 0) & ~pl.col("is_broken")
     to_decide = (pl.col("rung_channel") == "handover") & (pl.col("chase_minor") >= DECISION_WORTH * call_cost)
     rows = _with_rung(rows, entity.pk).with_columns(too_dear=too_dear & ~to_decide.fill_null(value=False))
@@ -177,12 +195,20 @@ def _worklist(entity: Entity, as_of: date) -> pl.DataFrame:
     broken_first = pl.col("is_broken") & (pl.col("waits") == "")
     return rows.sort(pl.col("waits") != "", ~broken_first, -pl.col("gain_minor"), "customer_id").select(
         "customer_id", "customer", "owner_id", "owner", "is_on_hold", "open_minor", "overdue_minor", "oldest_days", "expected_on", "promised_on",
-        "disputed_minor", "contacted_on", "channel", "outcome", "chase_minor", "sooner_minor", "gain_minor", "is_broken", "step", "waits",
+        "disputed_minor", "contacted_on", "channel", "outcome", "chase_minor", "sooner_minor", "payroll_points", "payroll_on", "gain_minor", "is_broken", "step", "waits",
     )  # fmt: skip
 
 
-def _invoices(entity: Entity, as_of: date) -> pl.DataFrame:
-    """Open invoices at the company's currency, with what was said about each and by how much a call would help."""
+def _stake(entity: Entity, as_of: date) -> PayrollStake | None:
+    """What calls do to the next payroll at risk, as weighed last; None where there is none, it is past, or it was weighed long ago."""
+    since = as_of - timedelta(days=WEIGHED_DAYS)
+    newest = PayrollStake.objects.filter(entity=entity, as_of__lte=as_of, as_of__gte=since).order_by("-as_of").first()
+    return newest if newest and newest.debit_on and newest.debit_on > as_of else None
+
+
+def _invoices(entity: Entity, as_of: date, stake: PayrollStake | None) -> pl.DataFrame:
+    """Open invoices at the company's currency, with what was said about each, by how much a call would help, and what it does to payroll."""
+    changes = {int(pk): ppm / 1_000_000 for pk, ppm in stake.changes.items()} if stake else {}
     items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of)).filter(pl.col("open_minor") > 0)
     worth = _at_home(entity, as_of, items.select("currency", amount_minor="open_minor"))
     late = pl.when(pl.col("due_on") < as_of)
@@ -212,6 +238,7 @@ def _invoices(entity: Entity, as_of: date) -> pl.DataFrame:
         .with_columns(
             disputed_minor=(pl.col("open_minor") * share).round().cast(pl.Int64),
             is_planned=pl.col("invoice_id").is_in(planned.implode()),
+            payroll_change=pl.col("invoice_id").replace_strict(changes, default=0.0, return_dtype=pl.Float64),
         )
         .with_columns(
             free_minor=pl.when(pl.col("is_planned") | pl.col("promised_on").is_not_null())
@@ -230,6 +257,7 @@ def _customers(invoices: pl.DataFrame) -> pl.DataFrame:
         is_planned=(pl.col("is_planned") & (pl.col("overdue_minor") > 0)).any(),
         is_promised=(pl.col("promised_on").is_not_null() & (pl.col("overdue_minor") > 0)).any(),
         lifted=(pl.col("free_minor") * pl.col("lift").fill_null(0.0)).sum(),
+        payroll_change=pl.col("payroll_change").filter(pl.col("free_minor") > 0).sum(),
     )
     reached = pl.col("open_minor").cum_sum().over("customer_id") * 2 >= pl.col("open_minor").sum().over("customer_id")
     half = invoices.sort("customer_id", "expected_on", nulls_last=True).filter(reached).unique("customer_id", keep="first")

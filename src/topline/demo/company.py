@@ -124,7 +124,7 @@ class _Play:
                 )  # fmt: skip
         self.account = bank.add_account(
             actor=actor, entity_id=self.entity_id, name="Hausbank Giro", currency="EUR", number="DE02120300000000202051", bic="BYLADEM1001", pays_payroll=True,
-            minimum_minor=2_500_000,
+            minimum_minor=2_500_000, credit_line_minor=10_000_000, credit_line_bps=950,
         )  # fmt: skip
         self.balance = plan.opening_minor
         self.statement_from = start

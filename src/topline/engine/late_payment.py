@@ -71,6 +71,13 @@ EU_STATES = frozenset(
 )
 
 
+def jurisdiction(country: str) -> str:
+    """Under which table of late-payment rules a company's claims fall; empty where none is known."""
+    if country in {"GB", "UK"}:
+        return "UK"
+    return "DE" if country == "DE" else "EU" if country in EU_STATES else ""
+
+
 @dataclass(frozen=True, slots=True)
 class StatutoryRate:
     """percent a year, in force from the first to the last day of a half-year; `is_latest` when later tables were not known"""

@@ -1,4 +1,5 @@
-"""What a company does every day by itself: judge promises and plans, write reminders, learn when customers pay, freeze the forecast.
+"""What a company does every day by itself: judge promises and plans, write reminders, learn when customers pay, weigh what calls do for payroll,
+freeze the forecast.
 
 The worker asks for the day's work once a day and company; the outbox refuses a second message with the same key. Every part is
 idempotent, so running it again by hand (`topline daily`) changes nothing.
@@ -18,7 +19,7 @@ from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
 from topline.team.queries import system_actor
-from topline.treasury import outlook
+from topline.treasury import levers, outlook
 
 TOPIC = "daily"
 BEGINS = time(5)  # in the company's time zone: the night's files are in, and nobody is at work yet
@@ -76,17 +77,24 @@ def freeze(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
     return outlook.freeze_forecast(actor=actor, entity_id=entity_id, as_of=as_of) if as_of.weekday() == MONDAY else None
 
 
+def weigh(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
+    """Weigh what calls do to the next payroll at risk, for the order of the day's list; returns the id of what is kept."""
+    return levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
+
+
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
     """All of a day's work at once: what was done, the new model's version, the frozen forecast's id."""
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of)
-    return done, learn(actor=actor, entity_id=entity_id, as_of=as_of), freeze(actor=actor, entity_id=entity_id, as_of=as_of)
+    version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
+    weigh(actor=actor, entity_id=entity_id, as_of=as_of)
+    return done, version, freeze(actor=actor, entity_id=entity_id, as_of=as_of)
 
 
 def handle(payload: dict[str, Any]) -> None:
     """The outbox's message: the quick part now; what computes for long follows in messages, and so in transactions, of its own."""
     day = date.fromisoformat(payload["day"])
     judge_and_remind(actor=system_actor("worker"), entity_id=payload["entity_id"], as_of=day)
-    for topic in ("learn_timing", "freeze_forecast"):
+    for topic in ("learn_timing", "weigh_calls", "freeze_forecast"):
         outbox.enqueue(topic, payload, key=_key(topic, payload["entity_id"], day))
 
 

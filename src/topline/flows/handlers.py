@@ -31,5 +31,6 @@ HANDLERS: dict[str, Handler] = {
     "send_reminder": reminders.send,
     daily.TOPIC: daily.handle,
     "learn_timing": daily.handled_by(daily.learn),
+    "weigh_calls": daily.handled_by(daily.weigh),
     "freeze_forecast": daily.handled_by(daily.freeze),
 }

@@ -88,7 +88,17 @@ CASES = frozenset(
 )
 OFFERS = frozenset({"receivables.make_offers", "receivables.withdraw_offer", "collections.send_offer"})
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
-PLANNING = frozenset({"treasury.set_pay_plan", "treasury.plan_outflow", "treasury.drop_outflow", "treasury.freeze_forecast"})
+PLANNING = frozenset(
+    {
+        "treasury.set_pay_plan",
+        "treasury.plan_outflow",
+        "treasury.drop_outflow",
+        "treasury.defer_outflow",
+        "treasury.undo_deferral",
+        "treasury.freeze_forecast",
+        "treasury.weigh_calls",
+    }
+)
 BOOKS = frozenset(
     {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
 )

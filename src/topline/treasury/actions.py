@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
 from topline.bank.models import BankAccount
-from topline.kernel import bulk, money
+from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
-from topline.kernel.errors import Invalid, NotFound, ensure
-from topline.treasury.models import Frequency, PayLine, PayPlan, PlannedOutflow
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.treasury.calendar import occurrences
+from topline.treasury.models import Frequency, OutflowDeferral, PayLine, PayPlan, PlannedOutflow
+
+FURTHEST_DEFERRAL = 90  # days
+
+
+class CannotWait(Conflict):
+    """A tax, or something marked as critical, was to be put off."""
+
+    code = "cannot_wait"
+
+
+class AlreadyDeferred(Conflict):
+    """The occurrence was moved to another day before."""
+
+    code = "already_deferred"
 
 
 @action("treasury.set_pay_plan")
@@ -114,6 +129,59 @@ def drop_outflow(*, actor: Actor, outflow_id: int) -> int:
     ensure(updated == 1, NotFound(f"There is no planned outflow {outflow_id}.", field="outflow_id"))
     changed("planned_outflow", outflow_id, before={"is_dropped": False}, after={"is_dropped": True})
     return outflow_id
+
+
+@action("treasury.defer_outflow")
+def defer_outflow(*, actor: Actor, outflow_id: int, occurs_on: date, moved_to: date, reason: str = "") -> int:
+    """Move one occurrence of a planned outflow to a later day, the others stay; returns the deferral's id.
+
+    Taxes and what is marked as critical never wait. Deferring the same occurrence to the same day again changes nothing.
+    Raises: NotFound, Invalid (nothing falls on that day, not later, more than 90 days later), CannotWait, AlreadyDeferred.
+    """
+    outflow = PlannedOutflow.objects.select_for_update().filter(pk=outflow_id, is_dropped=False).first()
+    if outflow is None:
+        raise NotFound(f"There is no planned outflow {outflow_id}.", field="outflow_id")
+    ensure(
+        not outflow.is_critical and outflow.kind != PlannedOutflow.Kind.TAX,
+        CannotWait(f"{outflow.name} cannot wait.", field="outflow_id", remedy="Defer one that can, or pay it on its day."),
+    )
+    falls = occurrences(
+        first_on=outflow.first_on, frequency=outflow.frequency, start=occurs_on, end=occurs_on + timedelta(days=1), until=outflow.until
+    )  # fmt: skip
+    ensure(occurs_on in falls, Invalid(f"{outflow.name} does not fall on {occurs_on}.", field="occurs_on", remedy="Name one of its days."))  # fmt: skip
+    ensure(
+        occurs_on < moved_to <= occurs_on + timedelta(days=FURTHEST_DEFERRAL),
+        Invalid(f"It can be moved by 1 to {FURTHEST_DEFERRAL} days.", field="moved_to", remedy="Choose a later day."),
+    )
+    standing = OutflowDeferral.objects.filter(outflow=outflow, occurs_on=occurs_on, is_undone=False).first()
+    if standing is not None:
+        ensure(
+            standing.moved_to == moved_to,
+            AlreadyDeferred(
+                f"{outflow.name} of {occurs_on} is moved to {standing.moved_to} already.",
+                field="occurs_on",
+                remedy="Undo that first.",
+            ),
+        )
+        return standing.pk
+    made = OutflowDeferral.objects.create(
+        outflow=outflow, occurs_on=occurs_on, moved_to=moved_to, reason=reason.strip()[:300], deferred_by_key=actor.key, recorded_at=clock.now()
+    )  # fmt: skip
+    changed("planned_outflow", outflow_id, before={"on": occurs_on}, after={"on": moved_to, "reason": made.reason})
+    return made.pk
+
+
+@action("treasury.undo_deferral")
+def undo_deferral(*, actor: Actor, deferral_id: int) -> int:
+    """Put a deferred occurrence back on its day; returns the deferral's id. Undoing twice changes nothing. Raises: NotFound."""
+    found = OutflowDeferral.objects.select_for_update().filter(pk=deferral_id).first()
+    if found is None:
+        raise NotFound(f"There is no deferral {deferral_id}.", field="deferral_id")
+    if not found.is_undone:
+        found.is_undone = True
+        found.save(update_fields=["is_undone"])
+        changed("planned_outflow", found.outflow_id, before={"on": found.moved_to}, after={"on": found.occurs_on})
+    return deferral_id
 
 
 def _ensure_frequency(frequency: str) -> None:

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.treasury import actions, offers, outlook, queries, scenarios, variance
-from topline.treasury.models import PayPlan, PlannedOutflow
+from topline.treasury import actions, levers, offers, outlook, queries, scenarios, variance
+from topline.treasury.models import OutflowDeferral, PayPlan, PlannedOutflow
 from topline.ui.wire import (
     MAX_MINOR,
     MAX_ROWS,
@@ -61,6 +61,7 @@ OUTFLOW = [
     "is_critical",
     "bank_account_id",
 ]
+DEFERRAL = ["id", "outflow_id", "occurs_on", "moved_to", "reason"]
 Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "quarterly", "yearly"]
 Title = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -72,6 +73,10 @@ class ForecastAsked(OfCompany):
 
 class OutlookAsked(OfCompany):
     as_of: Day | None = None
+
+
+class LeversAsked(OutlookAsked):
+    order: Literal["cost", "effect", "days"] = "cost"
 
 
 class ScenariosAsked(OutlookAsked):
@@ -128,6 +133,12 @@ class NewOutflow(Body):
     bank_account_id: Ref | None = None
 
 
+class Deferral(Body):
+    occurs_on: Day
+    moved_to: Day
+    reason: Annotated[str, Field(max_length=300)] = ""
+
+
 @room.reads("/cash-forecast", "treasury.view")
 def cash_forecast(request: Caller, asked: Query[ForecastAsked]) -> Any:
     """Opening balance, what comes in and goes out per day, week or month over 13 weeks, and whether each payroll is covered."""
@@ -151,6 +162,24 @@ def cash_outlook(request: Caller, asked: Query[OutlookAsked]) -> Any:
     entity = books.entity(asked.company or None)
     found = outlook.outlook(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
     return {**asdict(found), "trust": found.trust}
+
+
+@room.reads("/cash-levers", "treasury.view")
+def cash_levers(request: Caller, asked: Query[LeversAsked]) -> Any:
+    """What can be done about payrolls, taxes and vendors that are not safe: each lever with its gain, cost and days."""
+    entity = books.entity(asked.company or None)
+    found = levers.plan(entity=entity, as_of=asked.as_of or clock.today(entity.time_zone))
+    payrolls, duties = (
+        [{**asdict(h), "levers": [asdict(lever) for lever in h.in_order(asked.order)]} for h in needs]
+        for needs in (found.payrolls, found.duties)
+    )
+    return {
+        "as_of": found.as_of,
+        "currency": found.currency,
+        "is_told": found.outlook is not None,
+        "payrolls": payrolls,
+        "duties": duties,
+    }
 
 
 @room.reads("/cash-scenarios", "treasury.view")
@@ -194,6 +223,12 @@ def freeze_forecast(request: Caller, target: Query[OfCompany], body: Freeze) -> 
     return done(outlook.freeze_forecast(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
 
 
+@room.does("/payrolls/weigh-calls", "treasury.weigh_calls")
+def weigh_calls(request: Caller, target: Query[OfCompany], body: Freeze) -> Any:
+    """Weigh for the list of a day what a call does to the next payroll at risk; answers with the id of what is kept."""
+    return done(levers.weigh_calls(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+
+
 @room.reads("/payrolls", "treasury.view", Page)
 def list_payrolls(request: Caller, asked: Query[Asked]) -> Any:
     """Who is paid how often; pay per person is told by one payroll, to few."""
@@ -232,3 +267,22 @@ def plan_outflow(request: Caller, target: Query[OfCompany], body: NewOutflow) ->
 def drop_outflow(request: Caller, outflow_id: Id) -> Any:
     """Take a planned outflow out of the forecast; answers with its id."""
     return done(actions.drop_outflow(outflow_id=outflow_id, **once(request)))
+
+
+@room.reads("/deferrals", "treasury.view", Page)
+def list_deferrals(request: Caller, asked: Query[Asked]) -> Any:
+    """Occurrences of planned outflows that were moved to a later day."""
+    mine = OutflowDeferral.objects.filter(outflow__entity_id=books.entity(asked.company or None).pk, is_undone=False)
+    return page(mine, DEFERRAL, asked)
+
+
+@room.does("/outflows/{int:outflow_id}/defer", "treasury.defer_outflow")
+def defer_outflow(request: Caller, outflow_id: Id, body: Deferral) -> Any:
+    """Move one occurrence of a planned outflow to a later day; answers with the deferral's id."""
+    return done(actions.defer_outflow(outflow_id=outflow_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/deferrals/{int:deferral_id}/undo", "treasury.undo_deferral")
+def undo_deferral(request: Caller, deferral_id: Id) -> Any:
+    """Put a deferred occurrence back on its day; answers with the deferral's id."""
+    return done(actions.undo_deferral(deferral_id=deferral_id, **once(request)))

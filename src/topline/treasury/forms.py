@@ -36,6 +36,14 @@ class OutflowForm(forms.Form):
         return data
 
 
+class DeferralForm(forms.Form):
+    """One occurrence of an outflow moved to a later day."""
+
+    occurs_on = forms.DateField(label="Planned on", widget=forms.DateInput(attrs={"type": "date"}))
+    moved_to = forms.DateField(label="Pay it on", widget=forms.DateInput(attrs={"type": "date"}))
+    reason = forms.CharField(max_length=300, required=False, help_text="Seen beside it in the plan and in the audit log.")
+
+
 class AssumptionsForm(forms.Form):
     """What the cases assume; without data it holds what they assumed."""
 

@@ -78,6 +78,26 @@ class PlannedOutflow(models.Model):
         constraints = [models.CheckConstraint(condition=Q(amount_minor__gt=0), name="outflow_is_positive")]
 
 
+class OutflowDeferral(models.Model):
+    """One occurrence of a planned outflow moved to a later day, and why; the others stay where they are. Undone, never deleted."""
+
+    outflow = models.ForeignKey(PlannedOutflow, on_delete=models.PROTECT, related_name="deferrals")
+    occurs_on = models.DateField(help_text="the day on which it was planned")
+    moved_to = models.DateField()
+    reason = models.CharField(max_length=300, blank=True)
+    deferred_by_key = models.CharField(max_length=100)
+    is_undone = models.BooleanField(default=False)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["outflow", "occurs_on"], condition=Q(is_undone=False), name="occurrence_deferred_once"
+            ),
+            models.CheckConstraint(condition=Q(moved_to__gt=models.F("occurs_on")), name="deferred_to_a_later_day"),
+        ]
+
+
 class FrozenForecast(models.Model):
     """A cash forecast as it was told on a day, kept by value so that it can be scored when truth arrives. Append-only.
 

@@ -125,6 +125,19 @@ def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, leas
     )
     rows = rows.with_columns(home_minor=_at_home(rows, "open_minor", entity, as_of))
     rows = rows.sort("home_minor", "invoice_id", descending=[True, False]).head(LOOKED_AT)
+    rows = priced(rows, pay_by=pay_by, yearly=yearly, least=least, take=take)
+    names = market.names(rows["customer_id"].unique().to_list())
+    return rows.with_columns(
+        customer=pl.Series([names.get(c, "") for c in rows["customer_id"]], dtype=pl.String),
+    )
+
+
+def priced(rows: pl.DataFrame, *, pay_by: date, yearly: Decimal, least: Decimal, take: float) -> pl.DataFrame:
+    """What is taken off each invoice so that it comes by a day, what that costs a year, and by how much it raises the chance.
+
+    rows     one per invoice, expected after the day: open_minor, expected_on, baseline (probability to come by the day by itself)
+    returns  rows with days_early, amount_minor, discount_minor, lift, yearly_percent, pays_minor; those without a discount left out
+    """
     rows = rows.with_columns(days_early=(pl.col("expected_on") - pl.lit(pay_by)).dt.total_days(), amount_minor="open_minor")
     discounts = [
         max(
@@ -140,11 +153,8 @@ def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, leas
         float(early_payment.cost_of_discount(amount_minor=amount, discount_minor=less, days_early=days))
         for amount, less, days in rows.select("amount_minor", "discount_minor", "days_early").iter_rows()
     ]
-    names = market.names(rows["customer_id"].unique().to_list())
     return rows.with_columns(
-        yearly_percent=pl.Series(costs, dtype=pl.Float64),
-        pays_minor=pl.col("amount_minor") - pl.col("discount_minor"),
-        customer=pl.Series([names.get(c, "") for c in rows["customer_id"]], dtype=pl.String),
+        yearly_percent=pl.Series(costs, dtype=pl.Float64), pays_minor=pl.col("amount_minor") - pl.col("discount_minor")
     )
 
 

@@ -17,7 +17,7 @@ from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Entity
 from topline.collections import timing
-from topline.engine import cash_paths, levers
+from topline.engine import cash_paths
 from topline.engine.cash import Coverage
 from topline.engine.payment_timing.model import counted_only, predict
 from topline.kernel import bulk, clock
@@ -45,23 +45,13 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
-    """Something to do about a payroll: call about an invoice, and by how many points in a hundred that raises the odds (assumed effect)."""
-
-    invoice_id: int
-    amount_minor: int
-    points: float
-
-
-@dataclass(frozen=True, slots=True)
 class Odds:
-    """How probable it is that a payroll is covered, between 1 and 99 in a hundred, in fixed words; levers: what helps most, best first."""
+    """How probable it is that a payroll is covered, between 1 and 99 in a hundred, in fixed words; what it lacks for 9 times in 10."""
 
     coverage: Coverage
     percent: int
     words: str
     short_p90_minor: int
-    levers: tuple[Lever, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +98,30 @@ class Standing:
         """The share of futures that hold enough, in whole percent, never quite sure either way."""
         return min(99, max(1, round(100 * float((self.futures >= self.need_minor).mean()))))
 
+    @property
+    def lacks_minor(self) -> int:
+        """What is missing to be covered 9 times in 10."""
+        return max(0, round(float(self.need_minor - np.quantile(self.futures, 0.1))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Behind:
+    """What the odds of a day were read from: the plain forecast, open invoices with their chances by day, and each need in its futures.
+
+    invoices  one row per item of the book, in its order: invoice_id, customer_id, open_minor (own currency), p50_on
+    """
+
+    base: queries.Forecast
+    invoices: pl.DataFrame
+    book: cash_paths.Book
+    payrolls: tuple[Standing, ...]
+    duties: tuple[Standing, ...]
+
+    def paid_by(self, day: int) -> Any:
+        """Probability that each item has come by the end of a day ahead."""
+        days = self.book.days
+        return self.book.paid_by[:, days.index(day)].astype(float) if day in days else np.zeros(len(self.book.amounts))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Without:
@@ -122,7 +136,12 @@ def outlook(*, entity: Entity, as_of: date) -> Outlook:
 
     Kept in memory until anything changes. Work: a forecast of all open invoices and 10,000 futures of them.
     """
-    return _OUTLOOKS.get((entity.pk, as_of), lambda: _told(basis(entity, as_of, record_of(entity, as_of))))
+    return _OUTLOOKS.get((entity.pk, as_of), lambda: _last_read(entity, as_of)[0])
+
+
+def with_behind(*, entity: Entity, as_of: date) -> tuple[Outlook, Behind]:
+    """The outlook of a day and what it was read from. Only the last two are kept: they are large. Work: that of `outlook`."""
+    return _last_read(entity, as_of)
 
 
 def without(*, entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
@@ -216,7 +235,12 @@ def words(percent: int) -> str:
 
 
 _OUTLOOKS: Remembered[Outlook] = Remembered(size=16)
+_READ: Remembered[tuple[Outlook, Behind]] = Remembered(size=2)
 _WITHOUT: Remembered[Without] = Remembered(size=8)
+
+
+def _last_read(entity: Entity, as_of: date) -> tuple[Outlook, Behind]:
+    return _READ.get((entity.pk, as_of), lambda: _read(basis(entity, as_of, record_of(entity, as_of))))
 
 
 def _without(entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
@@ -301,32 +325,25 @@ def record_of(entity: Entity, as_of: date) -> tuple[Score, ...]:
 
 
 def _told(on: Basis) -> Outlook:
+    return _read(on)[0]
+
+
+def _read(on: Basis) -> tuple[Outlook, Behind]:
     found, days = futures(on, on.book, on.base.outflows), on.book.days
     lowest = cash_paths.lowest(found.balances)
-    return Outlook(
+    payrolls, duties = (tuple(standing(on, c, found) for c in coverages) for coverages in (on.base.payrolls, on.base.duties))
+    told = Outlook(
         as_of=on.base.as_of,
         currency=on.entity.currency,
         ranges=tuple(cash_paths.ranges(found.balances, days)),
         lowest=cash_paths.Range(days[lowest.day], lowest.p10, lowest.p50, lowest.p90),
-        payrolls=tuple(_odds(c, on, found) for c in on.base.payrolls),
-        duties=tuple(_odds(c, on, found) for c in on.base.duties),
+        payrolls=tuple(Odds(at.coverage, at.percent, words(at.percent), at.lacks_minor) for at in payrolls),
+        duties=tuple(Odds(at.coverage, at.percent, words(at.percent), at.lacks_minor) for at in duties),
         record=on.record,
         method=str(on.invoices["method"][0]) if on.invoices.height else "nothing is open",
         version=on.version,
     )
-
-
-def _odds(coverage: Coverage, on: Basis, found: Futures) -> Odds:
-    at, days = standing(on, coverage, found), on.book.days
-    before = on.book.paid_by[:, days.index(at.day)].astype(float) if at.day in days else np.zeros(len(on.book.amounts))
-    after = levers.with_hazard_ratio(before, levers.CALL_RATIO)
-    effects = levers.effect_of_actions(at.futures, need_minor=at.need_minor, amounts=on.book.amounts, before=before, after=after)
-    best: list[int] = np.argsort(-effects.rank_by)[:5].tolist()
-    ids = on.invoices["invoice_id"].to_list()
-    points = [(i, round(100 * float(effects.change[i]), 1)) for i in best if effects.rank_by[i] > 0]
-    helpful = tuple(Lever(int(ids[i]), int(on.book.amounts[i]), gained) for i, gained in points if gained > 0)
-    short = max(0, round(float(at.need_minor - np.quantile(at.futures, 0.1))))
-    return Odds(coverage, at.percent, words(at.percent), short, helpful)
+    return told, Behind(on.base, on.invoices, on.book, payrolls, duties)
 
 
 def _score(horizon: int, rows: list[tuple[int, date, int, int, int, int]]) -> Score:

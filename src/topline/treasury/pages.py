@@ -15,14 +15,16 @@ from topline.billing.models import Invoice
 from topline.books.company import company, day_asked
 from topline.engine.cash import Coverage
 from topline.engine.cash_paths import Range
+from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid
 from topline.market import queries as market
-from topline.treasury import actions, queries
+from topline.treasury import actions, levers, queries
 from topline.treasury import outlook as outlooks
 from topline.treasury import scenarios as compared
 from topline.treasury import variance as variances
 from topline.treasury.charts import cash_chart
-from topline.treasury.forms import AssumptionsForm, OutflowForm
+from topline.treasury.forms import AssumptionsForm, DeferralForm, OutflowForm
+from topline.treasury.lever_pages import shown
 from topline.ui.access import Asked, page
 from topline.ui.export import export
 from topline.ui.tables import Column
@@ -42,7 +44,8 @@ def cash(request: Asked) -> HttpResponse:
     if every not in PERIODS:
         raise Invalid(f"{every!r} is no period.", field="every", remedy="Use day, week or month.")
     found = queries.forecast(entity=entity, as_of=as_of)
-    told = outlooks.outlook(entity=entity, as_of=as_of) if outlooks.is_quick(entity) else None
+    helps = levers.plan(entity=entity, as_of=as_of)
+    told = helps.outlook
     home = entity.currency
     at_end = {as_of + timedelta(days=r.day): r for r in told.ranges} if told else {}
     rows = [
@@ -55,13 +58,13 @@ def cash(request: Asked) -> HttpResponse:
     if (form := request.GET.get("export", "")) in ("csv", "xlsx"):
         return export(rows, columns, name=f"cash-{as_of}", form=form)
     context = {
-        "found": found, "told": told, "home": home, "every": every, "rows": rows, "columns": columns, "receipts": _largest(found, home),
+        "levers": shown(request, entity), "found": found, "told": told, "home": home, "every": every, "rows": rows, "columns": columns, "receipts": _largest(found, home),
         "receipt_columns": [Column("expected_on", "Expected", "date"), Column("number", "Invoice", link="url"), Column("customer", "Customer"), Column("amount_minor", "Amount", "money")],
-        "outflows": [{**r, "currency": home} for r in found.outflows.to_dicts()],
+        "outflows": [{**r, "currency": home, "name": f"{r['name']} (planned on {r['payday']:%-d %b})" if r["outflow_id"] and r["payday"] != r["debit_on"] else r["name"]} for r in found.outflows.to_dicts()],
         "outflow_columns": [Column("debit_on", "Taken on", "date"), Column("name", "What"), Column("kind", "Kind"), Column("amount_minor", "Amount", "money")],
         "accounts": [{**r, "currency": home} for r in queries.by_account(entity=entity, found=found).to_dicts()], "account_columns": ACCOUNT,
-        "chart": cash_chart(found, told), "payrolls": _with_odds(found.payrolls, told.payrolls if told else ()), "duties": _with_odds(found.duties, told.duties if told else ()),
-        "plans": queries.pay_plans(entity.pk), "planned": queries.planned_outflows(entity.pk), "form": OutflowForm(initial={"currency": home, "first_on": as_of}),
+        "chart": cash_chart(found, told), "payrolls": _with_odds(found.payrolls, told.payrolls if told else (), helps), "duties": _with_odds(found.duties, told.duties if told else (), helps),
+        "plans": queries.pay_plans(entity.pk), "planned": queries.planned_outflows(entity.pk), "deferrals": queries.deferrals(entity.pk), "form": OutflowForm(initial={"currency": home, "first_on": as_of}),
         "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()),
     }  # fmt: skip
     return render(request, "treasury/cash.html", context)
@@ -133,6 +136,36 @@ def drop_outflow(request: Asked, outflow_id: int) -> HttpResponse:
     return redirect("treasury:cash")
 
 
+@page("treasury.defer_outflow", methods=("GET", "POST"))
+def defer_outflow(request: Asked, outflow_id: int) -> HttpResponse:
+    """Move one occurrence of a planned outflow to a later day."""
+    outflow = queries.planned_outflow(outflow_id)
+    today = clock.today(company(request).time_zone)
+    next_on = queries.next_occurrence(outflow, after=today)
+    start = {"occurs_on": next_on, "moved_to": next_on + timedelta(days=14) if next_on else None}
+    form = DeferralForm(request.POST or None, initial=start)
+    if form.is_valid():
+        try:
+            actions.defer_outflow(actor=request.actor, outflow_id=outflow_id, **form.cleaned_data)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(
+                request, f"{outflow.name} is put off to {form.cleaned_data['moved_to']:%d %b}. Undo it under What is planned."
+            )
+            return redirect(reverse("treasury:cash") + "#planned")
+    context = {"form": form, "title": f"Put off {outflow.name}", "back": ("Cash", reverse("treasury:cash"))}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("treasury.undo_deferral", methods=("POST",))
+def undo_deferral(request: Asked, deferral_id: int) -> HttpResponse:
+    """Put a deferred occurrence back on its day."""
+    actions.undo_deferral(actor=request.actor, deferral_id=deferral_id)
+    messages.success(request, "It is back on its day.")
+    return redirect(reverse("treasury:cash") + "#planned")
+
+
 @page("treasury.view_pay")
 def payroll(request: Asked, plan_id: int) -> HttpResponse:
     """Pay per person; for few."""
@@ -155,9 +188,9 @@ def _range(found: Range | None) -> dict[str, int | None]:
     return {"p10": found.p10 if found else None, "p50": found.p50 if found else None, "p90": found.p90 if found else None}
 
 
-def _with_odds(coverages: list[Coverage], odds: Sequence[outlooks.Odds]) -> list[dict[str, Any]]:
+def _with_odds(coverages: list[Coverage], odds: Sequence[outlooks.Odds], helps: levers.Plan) -> list[dict[str, Any]]:
     known = {(o.coverage.name, o.coverage.debit_on): o for o in odds}
-    return [{"coverage": c, "odds": known.get((c.name, c.debit_on))} for c in coverages]
+    return [{"coverage": c, "odds": known.get((c.name, c.debit_on)), "help": helps.of(c)} for c in coverages]
 
 
 def _largest(found: queries.Forecast, home: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from topline.receivables import figures
 from topline.receivables import queries as receivables
 from topline.receivables.models import Payment
 from topline.treasury.calendar import closed_days, debit_day, occurrences
-from topline.treasury.models import PayLine, PayPlan, PlannedOutflow
+from topline.treasury.models import OutflowDeferral, PayLine, PayPlan, PlannedOutflow
 
 WEEKS = 13
 BY_ACCOUNT = {
@@ -92,9 +92,10 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
 def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
     """What leaves in [start, end), on the day the bank takes it: name, kind, payday, debit_on, amount_minor (home currency).
 
-    is_critical tells payrolls, taxes and vendors that cannot wait; bank_account_id is null where none is named.
+    is_critical tells payrolls, taxes and vendors that cannot wait; bank_account_id is null where none is named, outflow_id for payrolls.
+    An occurrence that was put off leaves on its later day; payday is then the day on which it was planned.
     """
-    rows: list[tuple[str, str, date, date, bool, int | None, str, int]] = []
+    rows: list[tuple[str, str, date, date, bool, int | None, int | None, str, int]] = []
     for plan in PayPlan.objects.filter(entity=entity).annotate(pay_minor=Sum("lines__amount_minor")).order_by("id")[:100]:
         pay = plan.pay_minor or 0
         amount = pay + money.round_minor(Decimal(pay) * plan.employer_cost_ppm / 1_000_000)
@@ -103,19 +104,23 @@ def planned(*, entity: Entity, start: date, end: date) -> pl.DataFrame:
         ):
             debit = debit_day(payday, lead_days=plan.debit_lead_days, country=entity.country)
             if start <= debit < end:
-                rows.append((plan.name, "payroll", payday, debit, True, plan.bank_account_id, plan.currency, amount))
-    for outflow in PlannedOutflow.objects.filter(entity=entity, is_dropped=False).order_by("id")[:1000]:
+                rows.append((plan.name, "payroll", payday, debit, True, plan.bank_account_id, None, plan.currency, amount))
+    moved = {(d.outflow_id, d.occurs_on): d.moved_to for d in deferrals(entity.pk)}
+    for outflow in planned_outflows(entity.pk):
         days = occurrences(first_on=outflow.first_on, frequency=outflow.frequency, start=start, end=end, until=outflow.until)
+        before = [day for pk, day in moved if pk == outflow.pk and day < start]  # planned before the span, put off into it
         critical = outflow.is_critical or outflow.kind == PlannedOutflow.Kind.TAX
         rows += [
-            (outflow.name, outflow.kind, day, day, critical, outflow.bank_account_id, outflow.currency, outflow.amount_minor)
-            for day in days
-        ]
+            (outflow.name, outflow.kind, day, leaves, critical, outflow.bank_account_id, outflow.pk, outflow.currency, outflow.amount_minor)
+            for day in [*before, *days]
+            if start <= (leaves := moved.get((outflow.pk, day), day)) < end
+        ]  # fmt: skip
     home = at_home([(currency, amount) for *_, currency, amount in rows], entity.currency, start)
     columns = {
         "name": pl.String, "kind": pl.String, "payday": pl.Date, "debit_on": pl.Date, "is_critical": pl.Boolean, "bank_account_id": pl.Int64,
+        "outflow_id": pl.Int64,
     }  # fmt: skip
-    frame = pl.DataFrame([row[:6] for row in rows], schema=columns, orient="row")
+    frame = pl.DataFrame([row[:7] for row in rows], schema=columns, orient="row")
     return frame.with_columns(amount_minor=pl.Series(home, dtype=pl.Int64)).sort("debit_on", "name")
 
 
@@ -146,6 +151,29 @@ def pay_plan(plan_id: int) -> tuple[PayPlan, pl.DataFrame]:
 def planned_outflows(entity_id: int) -> list[PlannedOutflow]:
     """Planned outflows that stand, by name."""
     return list(PlannedOutflow.objects.filter(entity_id=entity_id, is_dropped=False).order_by("name", "id")[:1000])
+
+
+def planned_outflow(outflow_id: int) -> PlannedOutflow:
+    """A planned outflow that stands. Raises: NotFound."""
+    found = PlannedOutflow.objects.filter(pk=outflow_id, is_dropped=False).first()
+    if found is None:
+        raise NotFound(f"There is no planned outflow {outflow_id}.", field="outflow_id")
+    return found
+
+
+def next_occurrence(outflow: PlannedOutflow, *, after: date) -> date | None:
+    """The next day after a day on which an outflow is planned; None when it has ended."""
+    start = max(after + timedelta(days=1), outflow.first_on)
+    days = occurrences(
+        first_on=outflow.first_on, frequency=outflow.frequency, start=start, end=start + timedelta(days=367), until=outflow.until
+    )
+    return days[0] if days else None
+
+
+def deferrals(entity_id: int) -> list[OutflowDeferral]:
+    """Occurrences that were put off and stand so, the latest first (at most 500), each with its outflow."""
+    rows = OutflowDeferral.objects.filter(outflow__entity_id=entity_id, outflow__is_dropped=False, is_undone=False)
+    return list(rows.select_related("outflow").order_by("-moved_to", "-id")[:500])
 
 
 def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFrame) -> pl.DataFrame:

@@ -27,6 +27,7 @@ from topline.receivables import figures
 from topline.team import queries as team
 from topline.timeline import queries as timeline
 from topline.timeline.kinds import KINDS
+from topline.treasury import lever_pages as levers
 from topline.treasury.charts import cash_chart
 from topline.ui.access import Asked, page, refusal
 from topline.ui.charts import bar_chart
@@ -54,6 +55,7 @@ def today(request: Asked) -> HttpResponse:
     as_of = day_asked(request, entity)
     context = {
         **_PICTURES.get((entity.pk, as_of), lambda: _picture(today_query.today(entity=entity, as_of=as_of))),
+        "levers": levers.shown(request, entity),
         "tasks": team.tasks(assignee_id=request.actor.member_id, limit=6) if request.actor.member_id else [],
         "step_urls": {
             "receivables": reverse("connect:imports"),

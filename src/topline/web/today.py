@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import polars as pl
@@ -15,14 +15,18 @@ from topline.kernel.money import Money
 from topline.kernel.remember import Remembered
 from topline.market import queries as market
 from topline.receivables import figures
+from topline.treasury import levers
 from topline.treasury import queries as treasury
+from topline.treasury.levers import Help, Plan
 from topline.treasury.models import PayPlan, PlannedOutflow
-from topline.treasury.outlook import Odds, Outlook, is_quick, outlook
+from topline.treasury.outlook import Odds, Outlook
+
+LISTED = 6  # payrolls, and duties, that are told
 
 
 @dataclass(frozen=True)
 class PayrollAnswer:
-    """One payroll in words: the verdict, and the invoices it hangs on."""
+    """One payroll, tax or vendor in words: the verdict, the invoices it hangs on, its odds, and what can be done where it is not safe."""
 
     coverage: Coverage
     verdict: str  # "covered", "depends", "short"
@@ -30,7 +34,7 @@ class PayrollAnswer:
     deciding: list[dict[str, object]]
     odds: Odds | None = None
     odds_sentence: str = ""
-    helpful: list[dict[str, object]] = field(default_factory=list)
+    help: Help | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Today:
     collection: figures.Collection
     forecast: treasury.Forecast
     payrolls: list[PayrollAnswer]
+    duties: list[PayrollAnswer]
     largest_overdue: list[dict[str, object]]
     missing: list[tuple[str, str]]
     outlook: Outlook | None
@@ -70,7 +75,9 @@ def today(*, entity: Entity, as_of: date) -> Today:
 def _read(entity: Entity, as_of: date) -> Today:
     aging = figures.aged(entity_id=entity.pk, as_of=as_of)
     forecast = treasury.forecast(entity=entity, as_of=as_of, items=aging.items)
-    told = outlook(entity=entity, as_of=as_of) if forecast.payrolls and is_quick(entity) else None
+    needs = bool(forecast.payrolls or forecast.duties)
+    helps = levers.plan(entity=entity, as_of=as_of) if needs else None
+    told = helps.outlook if helps else None
     late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
     return Today(
         entity=entity,
@@ -78,7 +85,8 @@ def _read(entity: Entity, as_of: date) -> Today:
         aging=aging,
         collection=figures.collection(entity_id=entity.pk, as_of=as_of, currency=entity.currency, now=aging),
         forecast=forecast,
-        payrolls=[with_odds(answer(coverage, forecast), forecast, told) for coverage in forecast.payrolls[:6]],
+        payrolls=[with_odds(answer(c, forecast), told, helps) for c in forecast.payrolls[:LISTED]],
+        duties=[with_odds(answer(c, forecast), told, helps) for c in forecast.duties[:LISTED]],
         outlook=told,
         largest_overdue=_named(
             late.select("invoice_id", "number", "customer_id", "currency", "open_minor", "due_on", "age_days")
@@ -109,21 +117,19 @@ def answer(coverage: Coverage, forecast: treasury.Forecast) -> PayrollAnswer:
     return PayrollAnswer(coverage, verdict, sentence, rows)
 
 
-def with_odds(said: PayrollAnswer, forecast: treasury.Forecast, told: Outlook | None) -> PayrollAnswer:
-    """The answer with its probability, in fixed words, and the calls that raise it most; without an outlook as it was."""
-    odds = next((o for o in told.payrolls if o.coverage == said.coverage), None) if told else None
+def with_odds(said: PayrollAnswer, told: Outlook | None, helps: Plan | None) -> PayrollAnswer:
+    """The answer with its probability, in fixed words, and what can be done where it is not safe; without an outlook as it was."""
+    known = (*told.payrolls, *told.duties) if told else ()
+    odds = next((o for o in known if o.coverage == said.coverage), None)
     if told is None or odds is None:
         return said
     sentence = f"Covered in {odds.percent} of 100 futures ({odds.words})."
     if odds.short_p90_minor:
-        sentence += f" To be covered 9 times in 10 it lacks {Money(odds.short_p90_minor, forecast.currency)}."
-    points = {lever.invoice_id: lever.points for lever in odds.levers}
-    rows = forecast.receipts.filter(pl.col("item_id").is_in(list(points))).unique("item_id", maintain_order=True)
-    named = _named(rows.select("number", "customer_id", "currency", "amount_minor", invoice_id="item_id"))
-    ranked = sorted(
-        ({**row, "points": points[int(str(row["invoice_id"]))]} for row in named), key=lambda r: -float(str(r["points"]))
-    )
-    return replace(said, odds=odds, odds_sentence=sentence, helpful=ranked)
+        sentence += f" To be covered 9 times in 10 it lacks {Money(odds.short_p90_minor, told.currency)}."
+    found = helps.of(said.coverage) if helps else None
+    if found and found.unmoved is not None:
+        sentence += f" If nothing is moved between accounts: {found.unmoved} of 100."
+    return replace(said, odds=odds, odds_sentence=sentence, help=found)
 
 
 def checklist(entity: Entity) -> list[tuple[str, str]]:
