@@ -14,8 +14,8 @@ import pytest
 from hypothesis import settings
 
 # The gate gives the same answer for the same tree; `make test-slow` hunts with new examples each time.
-settings.register_profile("gate", derandomize=True)
-settings.register_profile("hunt", derandomize=False)
+settings.register_profile("gate", derandomize=True, deadline=None)
+settings.register_profile("hunt", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("TOPLINE_HYPOTHESIS", "gate"))
 
 SHARED = Path(os.environ.get("TOPLINE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
