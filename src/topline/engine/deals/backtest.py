@@ -15,7 +15,7 @@ import polars as pl
 
 from topline.engine.cash_paths import hit_rate
 from topline.engine.deals import accuracy, methods, tilt
-from topline.engine.deals.book import NEVER, Book, Matrix, as_of, checked, day_number, history
+from topline.engine.deals.book import NEVER, Book, Matrix, Quarters, as_of, checked, date_of, day_number, history
 from topline.engine.deals.clock import Settings
 from topline.engine.deals.methods import DEALS, LAST, POOL, RATE, RECORDED, SNAPSHOT, STAGES, THIRTY
 from topline.engine.deals.model import Forecast, Model, predict, train
@@ -24,6 +24,26 @@ from topline.kernel.errors import Invalid, ensure
 
 FROZEN_ON = 0.6  # share of the snapshots on which settings were chosen
 HORIZON = 30
+MONTH = 4  # Mondays
+
+
+Period = Callable[[date], tuple[date, date]]
+
+
+def next_days(number: int = HORIZON) -> Period:
+    """The period of so many days from each day on."""
+    return lambda day: (day, day + timedelta(days=number))
+
+
+def quarter_of(first_month: int = 1) -> Period:
+    """The quarter that each day lies in: first day, and first day after it."""
+
+    def period(day: date) -> tuple[date, date]:
+        number = day_number(day)
+        quarters = Quarters.of(number, number, first_month=first_month)
+        return date_of(int(quarters.start[0])), date_of(int(quarters.end[0]))
+
+    return period
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +120,26 @@ def rehearse(
     period: Callable[[date], tuple[date, date]],
     record: pl.DataFrame | None = None,
     settings: Settings | None = None,
+    every: int = 1,
 ) -> Iterator[tuple[Snapshot, pl.DataFrame]]:
     """The snapshots of some days in turn, each with the record as it stands after it.
 
     period   start and end of what is forecast on a day
     record   an earlier record to go on from
+    every    learn anew on every so many days of these, and use what was learned last on the others
     Truth is filled in from the book, but `methods` only look at periods that were over by the day of the snapshot.
     """  # fmt: skip
     whole = checked(book)
     record = pl.DataFrame(schema=RECORDED) if record is None else record
-    for on in days:
+    model: Model | None = None
+    for number, on in enumerate(days):
         start, end = period(on)
         cut = as_of(whole, on)
         if cut.deals.filter(pl.col("closed_on").is_not_null()).is_empty():
             continue
-        shot = snapshot(whole, on=on, start=start, end=end, record=record, settings=settings)
+        kept = model if number % every else None
+        shot = snapshot(whole, on=on, start=start, end=end, record=record, settings=settings, model=kept)
+        model = shot.model
         record = pl.concat([record, rows_of(shot, actual_minor=methods.actual(whole, start, end))])
         yield shot, record
 
@@ -125,12 +150,20 @@ def mondays_before(day: date, number: int) -> list[date]:
     return [last - timedelta(days=7 * back) for back in reversed(range(number))]
 
 
-def record_for(book: Book, *, on: date, end: date, mondays: int = methods.RECORD) -> pl.DataFrame:
-    """What every method would have said on Mondays whose period of the same length was over before a day: a record for a company that has
-    not frozen any yet. Work: one training a Monday."""
-    days = (end - on).days
-    past = mondays_before(on - timedelta(days=days - 1), mondays)
-    shots = list(rehearse(as_of(checked(book), on), days=past, period=lambda day: (day, day + timedelta(days=days))))
+def record_for(book: Book, *, on: date, period: Period, mondays: int = 2 * methods.RECORD) -> pl.DataFrame:
+    """What every method would have said on past Mondays whose period was over before a day: a record for a company that has frozen none yet.
+
+    period   as long, or as placed, as the one to be forecast: `next_days` or `quarter_of`
+    returns  columns RECORDED; empty where nothing was closed early enough. Work: one training in four Mondays.
+    """
+    cut = as_of(checked(book), on)
+    closed = cut.deals["closed_on"].drop_nulls()
+    if not len(closed):
+        return pl.DataFrame(schema=RECORDED)
+    first = date_of(int(closed.to_physical().min()))  # type: ignore[arg-type]
+    number = (on - first).days // 7
+    over = [day for day in mondays_before(on, number) if period(day)[1] <= on]
+    shots = list(rehearse(cut, days=over[-mondays:], period=period, every=MONTH))
     return shots[-1][1] if shots else pl.DataFrame(schema=RECORDED)
 
 
@@ -141,58 +174,70 @@ class Backtest:
     deals     one row per span (all, last 40 %): span, auc f64, brier f64, base_brier f64 (of the share won in the span, told to all),
               snapshots u32, deals u32
     bookings  one row per span and method: as `accuracy.scores`
+    quarters  the same by quarter of the snapshot: quarter date (its first day) in place of span
     weeks     one row per snapshot and method: the record (RECORDED, the range of the pool widened)
     bands     whether commit, best case and pipeline kept their word: `accuracy.calibration`
     """
 
     deals: pl.DataFrame
     bookings: pl.DataFrame
+    quarters: pl.DataFrame
     weeks: pl.DataFrame
     bands: pl.DataFrame
 
 
 def backtest(
-    book: Book, *, first: date, mondays: int = 22, rehearsals: int = 12, horizon: int = HORIZON, settings: Settings | None = None
+    book: Book,
+    *,
+    first: date,
+    mondays: int = 22,
+    rehearsals: int = 12,
+    period: Period | None = None,
+    settings: Settings | None = None,
 ) -> Backtest:
     """Forecast every Monday what is won in the next days, deal by deal and in all, and score it.
 
     first       the first Monday
     rehearsals  Mondays before it, forecast the same way, from which the pool has a record when the first one comes
+    period      what is forecast on a day, the next 30 days unless told; `quarter_of` for the quarter, with what is already won
     Work: one training and a few forecasts a Monday.
     """
-    whole = checked(book)
+    whole, period = checked(book), period or next_days()
     days = [first + timedelta(days=7 * n) for n in range(-rehearsals, mondays)]
     past = history(whole)
+    ends = past.rows.select("deal_id", closed=pl.Series(past.closed), won=pl.Series(past.won))
     told: list[tuple[Matrix, Matrix]] = []
     ranges: list[tuple[date, float, float]] = []
     record = pl.DataFrame(schema=RECORDED)
-    for shot, after in rehearse(whole, days=days, period=lambda day: (day, day + timedelta(days=horizon)), settings=settings):
-        record = after
-        on = shot.forecast.on
-        if on < first:
+    for shot, after in rehearse(whole, days=days, period=period, settings=settings):
+        record, forecast = after, shot.forecast
+        if forecast.on < first:
             continue
-        ranges.append((on, shot.p10_minor, shot.p90_minor))
-        ends = past.rows.select("deal_id", closed=pl.Series(past.closed), won=pl.Series(past.won))
-        joined = shot.forecast.deals.select("deal_id", "p_won").join(ends, on="deal_id", maintain_order="left")
-        came = joined.select(pl.col("won") & (pl.col("closed") < day_number(on) + horizon)).to_series().cast(pl.Float64)
+        ranges.append((forecast.on, shot.p10_minor, shot.p90_minor))
+        joined = forecast.deals.select("deal_id", "p_won").join(ends, on="deal_id", maintain_order="left")
+        came = joined.select(pl.col("won") & (pl.col("closed") < day_number(forecast.end))).to_series().cast(pl.Float64)
         told.append((joined["p_won"].to_numpy(), came.to_numpy()))
-    weeks = record.filter(pl.col("on") >= first).with_columns(p10_minor=None, p90_minor=None)
-    held = pl.DataFrame(ranges, schema={"on": pl.Date, "p10": pl.Float64, "p90": pl.Float64}, orient="row")
-    mine = pl.col("method") == POOL
-    weeks = weeks.join(held, on="on", how="left").with_columns(
-        p10_minor=pl.when(mine).then("p10"), p90_minor=pl.when(mine).then("p90")
-    ).drop("p10", "p90")  # fmt: skip
-    frozen = first + timedelta(days=7 * int(np.floor(FROZEN_ON * mondays)))
-    spans = {"all": (0, first), "last 40 %": (int(np.floor(FROZEN_ON * mondays)), frozen)}
-    deals = pl.DataFrame([{"span": name, **_deal_scores(told[at:])} for name, (at, _) in spans.items() if told[at:]])
-    bookings = pl.concat(
-        [
-            accuracy.scores(weeks.filter(pl.col("on") >= day), naive=THIRTY).insert_column(0, pl.lit(name).alias("span"))
-            for name, (_, day) in spans.items()
-        ]
+    held = pl.DataFrame(ranges, schema={"on": pl.Date, "p10_minor": pl.Float64, "p90_minor": pl.Float64}, orient="row")
+    weeks = record.filter(pl.col("on") >= first).drop("p10_minor", "p90_minor")
+    weeks = weeks.join(held.with_columns(method=pl.lit(POOL)), on=["on", "method"], how="left", maintain_order="left")
+    part = int(np.floor(FROZEN_ON * mondays))
+    spans = {"all": 0, "last 40 %": part}
+    deals = pl.DataFrame([{"span": name, **_deal_scores(told[at:])} for name, at in spans.items() if told[at:]])
+    of_span = [
+        weeks.filter(pl.col("on") >= first + timedelta(days=7 * at)).with_columns(span=pl.lit(name)) for name, at in spans.items()
+    ]
+    quarter = {on: quarter_of(whole.first_month)(on)[0] for on in weeks["on"].unique().to_list()}
+    by_quarter = weeks.with_columns(
+        quarter=pl.col("on").replace_strict(quarter, return_dtype=pl.Date) if quarter else pl.col("on")
     )
     said, truth = (np.concatenate([pair[n] for pair in told]) if told else np.zeros(0) for n in (0, 1))
-    return Backtest(deals, bookings, weeks, accuracy.calibration(said, truth))
+    return Backtest(
+        deals,
+        accuracy.scores(pl.concat(of_span), "span", naive=THIRTY),
+        accuracy.scores(by_quarter, "quarter", naive=THIRTY),
+        weeks,
+        accuracy.calibration(said, truth),
+    )
 
 
 def _deal_scores(told: list[tuple[Matrix, Matrix]]) -> dict[str, float | int]:

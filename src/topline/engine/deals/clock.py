@@ -70,9 +70,10 @@ class Stages:
         return code, np.where(found, self.since[np.maximum(place, 0)], day)
 
 
-def stages_of(past: History, changes: pl.DataFrame | None) -> Stages:
+def stages_of(past: History, changes: pl.DataFrame | None, *, names: tuple[str, ...] | None = None) -> Stages:
     """The stages of a book that was cut: from the changes where there are any, else the row's own.
 
+    names    those to number by, where a clock has learned them already; one that it does not know is unknown
     A change counts from the day it was recorded. The share won of a stage is that of closed deals that passed through it, leaning
     on the company's. Work: O(n log n).
     """
@@ -94,7 +95,7 @@ def stages_of(past: History, changes: pl.DataFrame | None) -> Stages:
     moving = pl.col("deal").is_in(moves["deal"].unique().to_list())
     begun = rows.select("deal", "since", stage=pl.when(moving).then("first").otherwise("stage")).drop_nulls("stage")
     every = pl.concat([begun, moves]).sort("deal", "since", maintain_order=True)
-    names = tuple(every["stage"].drop_nulls().unique().sort().to_list())
+    names = names or tuple(every["stage"].drop_nulls().unique().sort().to_list())
     coded = every.join(pl.DataFrame({"stage": names, "code": range(len(names))}), on="stage", how="left", maintain_order="left")
     passed = coded.select("deal", "code").unique().join(rows.select("deal", "outcome"), on="deal").drop_nulls()
     won = int(past.won.sum())

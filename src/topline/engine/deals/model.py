@@ -19,7 +19,7 @@ from topline.engine.cash_paths import seed_of
 from topline.engine.deals import tilt
 from topline.engine.deals.book import NEVER, Book, Days, History, Matrix, as_of, checked, day_number, history, refuse_leaks
 from topline.engine.deals.categories import category
-from topline.engine.deals.clock import OLDEST, Clock, Seen, Settings, band, fit
+from topline.engine.deals.clock import OLDEST, Clock, Seen, Settings, Stages, band, fit, stages_of
 from topline.engine.deals.tilt import Tilt
 from topline.kernel.errors import Invalid, ensure
 
@@ -211,7 +211,8 @@ def predict(
     low, high = max(day_number(start) - today, 0), day_number(end) - today
     opened = np.flatnonzero(past.closed >= NEVER)
     rows, amount = past.rows[opened], _brings(model, past.rows[opened], past.amount[opened])
-    by_week, in_period, ever = _chances(model, past, opened, today, low, high)
+    stages = stages_of(past, cut.changes, names=model.clock.stages.names or None)
+    by_week, in_period, ever = _chances(model, past, stages, opened, today, low, high)
     owners = _owners(past.rows)
     rng = np.random.default_rng(seed_of(company, on))
     column = _column(owners, rows)
@@ -242,10 +243,12 @@ def _brings(model: Model, rows: pl.DataFrame, amount: Matrix) -> Matrix:
     return np.asarray(amount * share.to_numpy())
 
 
-def _chances(model: Model, past: History, opened: Days, today: int, low: int, high: int) -> tuple[Matrix, Matrix, Matrix]:
+def _chances(
+    model: Model, past: History, stages: Stages, opened: Days, today: int, low: int, high: int
+) -> tuple[Matrix, Matrix, Matrix]:
     """Chance of each open deal to be won in each week, in the period, and at all."""
     clock, horizon = model.clock, WEEKS * 7
-    code, entered = clock.stages.at(opened, np.full(len(opened), today))
+    code, entered = stages.at(opened, np.full(len(opened), today))
     alike, back = _alike(Seen(past.opened[opened], np.full(len(opened), today), code, entered))
     hazard, share = clock.of(alike, horizon=horizon)
     summed = np.cumsum(-np.log1p(-hazard), axis=1)
