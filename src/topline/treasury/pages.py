@@ -17,7 +17,7 @@ from topline.engine.cash import Coverage
 from topline.engine.cash_paths import Range
 from topline.kernel.errors import DomainError, Invalid
 from topline.market import queries as market
-from topline.treasury import actions, queries
+from topline.treasury import actions, frozen, queries
 from topline.treasury import outlook as outlooks
 from topline.treasury import scenarios as compared
 from topline.treasury import variance as variances
@@ -42,7 +42,7 @@ def cash(request: Asked) -> HttpResponse:
     if every not in PERIODS:
         raise Invalid(f"{every!r} is no period.", field="every", remedy="Use day, week or month.")
     found = queries.forecast(entity=entity, as_of=as_of)
-    told = outlooks.outlook(entity=entity, as_of=as_of) if outlooks.is_quick(entity) else None
+    told = frozen.told(entity=entity, as_of=as_of, plain=found)
     home = entity.currency
     at_end = {as_of + timedelta(days=r.day): r for r in told.ranges} if told else {}
     rows = [

@@ -15,9 +15,10 @@ from topline.kernel.money import Money
 from topline.kernel.remember import Remembered
 from topline.market import queries as market
 from topline.receivables import figures
+from topline.treasury import frozen
 from topline.treasury import queries as treasury
 from topline.treasury.models import PayPlan, PlannedOutflow
-from topline.treasury.outlook import Odds, Outlook, is_quick, outlook
+from topline.treasury.outlook import Odds, Outlook
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def today(*, entity: Entity, as_of: date) -> Today:
 def _read(entity: Entity, as_of: date) -> Today:
     aging = figures.aged(entity_id=entity.pk, as_of=as_of)
     forecast = treasury.forecast(entity=entity, as_of=as_of, items=aging.items)
-    told = outlook(entity=entity, as_of=as_of) if forecast.payrolls and is_quick(entity) else None
+    told = frozen.told(entity=entity, as_of=as_of, plain=forecast) if forecast.payrolls else None
     late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
     return Today(
         entity=entity,
