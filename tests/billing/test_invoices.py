@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import polars as pl
@@ -78,6 +79,7 @@ def test_a_document_of_zero_or_less_is_refused_with_what_to_do(owner, entity, cu
     with pytest.raises(actions.InvoiceNotPositive, match="use a credit note") as refusal:
         draft(owner, entity, customer, line)
     assert refusal.value.code == error
+    assert re.search(r"Document \S+ comes to -?[\d,]+\.\d\d EUR\.", str(refusal.value))
     assert not Invoice.objects.exists()
 
 

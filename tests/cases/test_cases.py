@@ -28,6 +28,7 @@ from topline.team.roles import permissions_of
 from topline.timeline import queries as timeline
 from topline.treasury import actions as treasury
 from topline.treasury import outlook
+from topline.treasury.models import FrozenForecast
 
 TODAY = date(2026, 4, 1)
 
@@ -120,6 +121,17 @@ def test_of_a_book_too_large_for_a_page_options_are_weighed_without_payrolls_and
     assert (found.payroll, found.is_own_record, found.need_on) == (None, False, TODAY + timedelta(days=30))
     assert {r.odds_percent for r in found.rows} == {None}
     assert found.waiting.expected_minor == round(0.6 * 1_190_000_00)
+
+
+def test_a_book_too_large_takes_the_odds_of_its_payroll_from_the_last_frozen_forecast(owner, entity, opened, monkeypatch):
+    before = weigh(opened)
+    outlook.freeze_forecast(actor=owner, entity_id=entity.pk, as_of=TODAY)
+    (kept,) = FrozenForecast.objects.get().payrolls
+    monkeypatch.setattr(outlook, "AT_ONCE", 1)
+    found = weigh(opened)
+    assert (found.payroll.name, found.odds_percent, found.is_at_risk) == ("Payroll", kept["percent"], True)
+    assert (found.need_on, found.yearly_percent) == (before.need_on, 36.0)
+    assert {r.odds_percent for r in found.rows} == {None}
 
 
 def test_where_the_payroll_is_safe_cash_costs_the_line(owner, entity, opened):

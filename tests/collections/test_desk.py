@@ -331,3 +331,19 @@ def test_the_board_counts_promises_money_after_contacts_and_disputes(owner, enti
         (date(2026, 4, 27), 0, 0, 1),
         (date(2026, 4, 20), 3, 3_000_00, 0),
     ]
+
+
+def test_the_board_draws_thirteen_weeks_of_the_company_and_of_each_owner_and_each_figure_leads_to_its_rows(owner, desk):
+    market.change_customer(actor=owner, customer_id=desk.big, changes={"owner_id": desk.clara})
+    page = desk.browser.get("/collections/board/").content.decode()
+    assert page.count('class="chart grid"') >= 2 and "Figures behind the chart" in page
+    assert page.count("/figures/dso_simple/?as_of=2026-04-20") == 1 and "/figures/effectiveness/?as_of=2026-04-13" in page
+    link = f"/figures/days_delinquent/?owner={desk.clara}&amp;as_of=2026-04-20"
+    assert link in page
+    explained = desk.browser.get(link.replace("&amp;", "&")).content.decode()
+    assert "Clara" in explained and "9,000.00" in explained and "16,000.00" not in explained
+    assert "16,000.00" in desk.browser.get("/figures/dso_simple/?as_of=2026-04-20").content.decode()
+    own = desk.browser.get(f"/collections/board/?owner={desk.clara}").content.decode()
+    assert "Thirteen weeks, Clara" in own and own.count(f"/figures/dso_simple/?owner={desk.clara}") >= 6
+    assert desk.browser.get("/collections/board/?owner=x").status_code == 422
+    assert desk.browser.get("/collections/board/?owner=999").status_code == 404

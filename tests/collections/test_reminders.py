@@ -324,3 +324,33 @@ def test_what_was_dropped_is_not_written_again_at_its_step_and_takes_the_next(ow
     reminders.drop_reminder(actor=owner, reminder_id=Reminder.objects.get().pk, reason="They called.")
     assert plan(date(2026, 4, 4)).is_empty()
     assert plan(date(2026, 4, 8))["step"].to_list() == ["second"]
+
+
+def test_a_customer_who_is_merged_in_the_middle_of_the_ladder_takes_no_step_twice_and_gets_one_message(
+    owner, customer, make_customers, issue, plan
+):
+    (other,) = make_customers("Globex Ltd")
+    market.add_contact(actor=owner, customer_id=other, name="Bob", email="bob@globex.example", role="Accounts payable")
+    issue(customer, 10_000)
+    issue(other, 5_000)
+    assert sorted(plan(date(2026, 3, 31))["step"].to_list()) == ["due", "due"]
+    market.merge_customers(actor=owner, keep_id=customer, merge_id=other)
+    assert plan(date(2026, 3, 31)).is_empty()
+    assert plan(date(2026, 4, 9))["step"].to_list() == ["second"]
+    last = Reminder.objects.order_by("-id").first()
+    assert last.customer_id == customer and last.items.count() == 2
+    steps = list(ReminderItem.objects.values_list("invoice_id", "reminder__step"))
+    assert len(steps) == len(set(steps)) == 4
+
+
+def test_a_clock_that_was_moved_back_sends_nothing_again(customer, issue, plan):
+    issue(customer, 10_000)
+    assert plan(date(2026, 4, 9)).height == 1
+    for earlier in (date(2026, 4, 9), date(2026, 4, 1), date(2026, 3, 31), date(2026, 3, 24)):
+        assert plan(earlier).filter(pl.col("step") == "second").is_empty()
+    taken = list(ReminderItem.objects.values_list("invoice_id", "reminder__step"))
+    assert len(taken) == len(set(taken))
+    work(morning(date(2026, 4, 9)))
+    sent = len(mail.outbox)
+    work(morning(date(2026, 4, 1)))
+    assert len(mail.outbox) == sent

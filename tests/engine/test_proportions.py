@@ -1,4 +1,4 @@
-"""Shares side by side, against the published worked examples of the method."""
+"""Shares side by side, against the published worked examples of the method; the limits were also worked out anew from its formula."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from topline.kernel.errors import Invalid
 from topline.market.models import CustomerAlias
 from topline.receivables import actions, matching
 from topline.receivables.models import Allocation, MatchProposal, Payment
+from topline.timeline import queries as timeline
 
 DAY = date(2026, 3, 25)
 
@@ -214,6 +215,37 @@ def test_a_returned_payment_opens_its_invoice_again_and_is_not_matched(owner, en
     assert paid(invoice) == [False]
     assert match().is_empty()
     assert matching.quality(entity.pk)["precision"].to_list() == [1.0]
+
+
+def test_whoever_was_told_of_a_payment_is_told_that_it_came_back_and_what_is_open_again(
+    owner, entity, globex, issue, receive, match
+):
+    (invoice,) = issue(globex, 10_000)
+    payment = receive(10_000, reference=number(invoice), customer_id=globex)
+    match()
+    told = lambda: timeline.milestones(customer_ids=[globex], only_visible_to_customer=True)["kind"].to_list()  # noqa: E731
+    assert {"payment_received", "payment_applied", "invoice_paid"} <= set(told())
+    actions.return_payments(actor=owner, payment_ids=[payment], on=DAY, reason="No funds")
+    assert {"payment_returned", "invoice_reopened"} <= set(told())
+
+
+def test_the_same_money_told_by_two_banks_settles_its_invoice_at_most_once(owner, entity, globex, issue, match):
+    (invoice,) = issue(globex, 10_000)
+    for number_of, name in (("DE02120300000000202051", "Main"), ("DE02500105170137075030", "Second")):
+        bank.add_account(actor=owner, entity_id=entity.pk, name=name, number=number_of, currency="EUR")
+        entry = StatementEntry(
+            amount_minor=10_000, currency="EUR", booked_on=date(2026, 3, 20), counterparty_name="Globex AG", remittance_information=number(invoice)
+        )  # fmt: skip
+        one = Statement(
+            account=number_of, currency="EUR", entries=(entry,), opening_minor=0, closing_minor=10_000, opening_on=date(2026, 3, 20),
+            closing_on=date(2026, 3, 20), statement_id="1",
+        )  # fmt: skip
+        bank.import_statements(
+            actor=owner, entity_id=entity.pk, statements=[one], file_name=name, file_sha256=name, format="camt.053"
+        )
+    assert matching.book_bank_lines(actor=owner, entity_id=entity.pk).height == 2
+    assert set(match()["state"]) <= {"waiting"}
+    assert paid(invoice) == [False]  # two candidates for one debt: a person says which it is
 
 
 def test_a_bank_line_is_booked_once_though_its_payment_came_in_before(

@@ -9,7 +9,9 @@ import pytest
 
 from topline.billing import actions as billing
 from topline.engine import cash
-from topline.receivables import actions, figures, queries
+from topline.market import actions as market
+from topline.receivables import actions, figures, queries, trend
+from topline.team import actions as team
 
 
 @pytest.fixture
@@ -35,6 +37,54 @@ def test_what_was_owed_on_a_day_is_what_the_ageing_of_that_day_adds_up_to(entity
     assert summed == [figures.aged(entity_id=entity.pk, as_of=day).total_minor("EUR") for day in days]
     assert len(set(summed)) > 5
     assert queries.owed_minor(entity_id=entity.pk, as_of=days[-1], currency="USD") == 0
+
+
+def as_point(found):
+    return (found.as_of, found.dso_simple, found.best_possible, found.average_days_delinquent, found.cei)
+
+
+def points(found):
+    return [(p.on, p.dso, p.best_possible, p.days_delinquent, p.effectiveness) for p in found]
+
+
+@pytest.fixture
+def owned(owner, entity, busy, make_customers, issue, pay, apply):
+    """More of the same: parts of an invoice, money taken back by the bank, an unknown payer, and a collector who owns one customer of two records."""
+    clara = team.add_member(
+        actor=owner, email="c@acme.localhost", name="Clara", roles=["Collections"], password="a long enough phrase"
+    )
+    kept, merged = make_customers("Umbrella", "Umbrella Ltd")
+    (parts,) = issue(merged, 9_000, on=date(2026, 2, 20), terms="50% 0, 50% 30")
+    issue(kept, 7_000, on=date(2026, 3, 2))
+    returned = pay(merged, 6_000, on=date(2026, 3, 3))
+    apply(returned, parts, 6_000, on=date(2026, 3, 3))
+    pay(None, 1_100, on=date(2026, 3, 12))
+    actions.return_payments(actor=owner, payment_ids=[returned], on=date(2026, 4, 9))
+    market.change_customer(actor=owner, customer_id=kept, changes={"owner_id": clara})
+    market.merge_customers(actor=owner, keep_id=kept, merge_id=merged)
+    return clara, [kept, merged]
+
+
+@pytest.mark.parametrize("as_of", [date(2026, 4, 26), date(2026, 5, 3), date(2026, 6, 30)])
+def test_the_weekly_trend_is_on_each_day_what_the_figures_of_that_day_are(entity, owned, as_of):
+    told = trend.weekly(entity_id=entity.pk, as_of=as_of, currency="EUR")
+    days = [as_of - timedelta(days=7 * back) for back in range(13)][::-1]
+    for key, ids in ((None, None), (owned[0], owned[1])):
+        asked = [figures.collection(entity_id=entity.pk, as_of=d, currency="EUR", customer_ids=ids) for d in days]
+        assert points(told[key]) == [as_point(found) for found in asked]
+    assert set(told) == {None, owned[0]}
+    assert len({p.dso for p in told[None]}) > 3 and len({p.effectiveness for p in told[owned[0]]}) > 2
+
+
+def test_the_trend_takes_as_many_statements_for_a_year_as_for_a_week(entity, owned, django_assert_num_queries):
+    for weeks in (1, 52):
+        with django_assert_num_queries(9):
+            trend.weekly(entity_id=entity.pk, as_of=date(2026, 4, 26), currency="EUR", weeks=weeks)
+
+
+def test_the_trend_of_a_company_without_documents_is_empty_and_never_zero(entity):
+    (point, *_), *_ = trend.weekly(entity_id=entity.pk, as_of=date(2026, 4, 26), currency="EUR").values()
+    assert (point.dso, point.best_possible, point.days_delinquent, point.effectiveness) == (None, None, None, None)
 
 
 def test_lateness_counted_by_the_database_gives_the_delays_of_the_rows(entity, busy):

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from topline.bank.formats.model import Statement, StatementEntry
+from topline.collections import actions as collections
+from topline.collections import timing
 from topline.treasury import actions, queries
 from topline.treasury.calendar import debit_day, occurrences
 
@@ -82,6 +84,14 @@ def company(owner, entity, make_customers, issue, pay, apply):
     return {"account": account, "globex": a, "initech": b}
 
 
+@pytest.fixture
+def customer_of_parts(owner, entity, make_customers, issue):
+    """An invoice of 50.00 in two equal parts, the second due 30 days after the first."""
+    (customer,) = make_customers("Umbrella")
+    (invoice,) = issue(customer, 5_000, on=date(2026, 3, 1), terms="50% 0, 50% 30")
+    return invoice
+
+
 def test_the_forecast_is_the_one_worked_out_by_hand(entity, company):
     """Opening 100.00. Everyone pays 10 days late (five payments of one customer, so also the mean).
 
@@ -132,6 +142,52 @@ def test_what_was_expected_and_did_not_come_is_never_expected_in_the_past(entity
     found = queries.forecast(entity=entity, as_of=date(2026, 4, 15), weeks=8)
     assert found.receipts["expected_on"].min() > date(2026, 4, 15)
     assert found.receipts["amount_minor"].sum() == 7_000
+
+
+def argue(owner, invoice, reason, amount=None):
+    day = date(2026, 3, 1)
+    return collections.raise_dispute(
+        actor=owner, invoice_id=invoice, reason=reason, amount_minor=amount, raised_on=day, deadline_on=date(2026, 3, 31)
+    )
+
+
+def test_what_is_disputed_comes_later_by_the_time_to_resolve_and_the_rest_as_usual(owner, entity, company):
+    """No dispute was resolved yet: the assumed 30 days. Due Fri 6 March + 10 = Mon 16; + 30 = Wed 15 April."""
+    argue(owner, company["globex"], "price", 2_000)
+    receipts = queries.forecast(entity=entity, as_of=date(2026, 3, 1), weeks=8).receipts
+    mine = receipts.filter(pl.col("item_id") == company["globex"]).sort("expected_on")
+    assert mine.select("expected_on", "amount_minor").rows() == [(date(2026, 3, 16), 3_000), (date(2026, 4, 15), 2_000)]
+    assert receipts["amount_minor"].sum() == 7_000
+
+
+def test_of_instalments_the_earliest_is_what_is_not_disputed(owner, entity, customer_of_parts, company):
+    argue(owner, customer_of_parts, "quality", 3_000)  # all of the second part and 5.00 of the first, which then wait as long
+    receipts = queries.forecast(entity=entity, as_of=date(2026, 3, 1), weeks=20).receipts
+    mine = receipts.filter(pl.col("item_id") == customer_of_parts).sort("expected_on")
+    assert mine["amount_minor"].to_list() == [2_000, 500, 2_500]
+
+
+def test_an_invoice_in_litigation_is_expected_by_neither_forecast(owner, entity, company):
+    argue(owner, company["globex"], "litigation")
+    day = date(2026, 3, 1)
+    plain = queries.forecast(entity=entity, as_of=day, weeks=8).receipts
+    told = timing.forecast(entity_id=entity.pk, as_of=day)
+    assert plain["item_id"].to_list() == told.invoices["invoice_id"].to_list() == [company["initech"]]
+
+
+def test_both_forecasts_agree_on_a_part_that_is_disputed(owner, entity, company):
+    """Half of an invoice disputed: by the day on which the rest is usually there, half of it is expected, in the one and in the other."""
+    day, usual = date(2026, 3, 1), date(2026, 3, 16)
+    before = timing.forecast(entity_id=entity.pk, as_of=day)
+    argue(owner, company["globex"], "price", 2_500)
+    after = timing.forecast(entity_id=entity.pk, as_of=day)
+    place = after.invoices["invoice_id"].to_list().index(company["globex"])
+    assert after.invoices["method"][place] == "dispute"
+    free, half = (float(f.paid_by(usual)[place]) for f in (before, after))
+    assert free / 2 <= half < free / 2 + 0.1 and free > 0.3
+    plain = queries.forecast(entity=entity, as_of=day, weeks=8).receipts
+    by_then = plain.filter((pl.col("item_id") == company["globex"]) & (pl.col("expected_on") <= usual))
+    assert by_then["amount_minor"].to_list() == [2_500]
 
 
 def test_planning_is_refused_with_a_reason(owner, entity):

@@ -13,8 +13,9 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.collections import actions as collections
 from topline.collections import timing
 from topline.collections.models import TimingModel
-from topline.treasury import actions, levers, outlook
+from topline.treasury import actions, frozen, levers, outlook, queries
 from topline.treasury.models import FrozenForecast
+from topline.web.today import today
 
 TODAY = date(2026, 4, 1)
 PAYDAY = date(2026, 4, 17)
@@ -119,3 +120,33 @@ def test_a_model_is_kept_by_its_version_and_used_from_its_day_on(owner, entity, 
     assert used is not None
     assert used.version == version
     assert timing.model_in_use(entity_id=entity.pk, as_of=TODAY - timedelta(days=1)) is None
+
+
+def test_of_a_book_too_large_to_compute_the_newest_frozen_forecast_speaks_and_says_of_which_day(
+    owner, entity, company, monkeypatch
+):
+    payroll(owner, entity, company, 150_000)
+    outlook.freeze_forecast(actor=owner, entity_id=entity.pk, as_of=TODAY)
+    plain = queries.forecast(entity=entity, as_of=TODAY)
+    computed = outlook.outlook(entity=entity, as_of=TODAY)
+    assert frozen.told(entity=entity, as_of=TODAY, plain=plain) == computed
+    monkeypatch.setattr(outlook, "AT_ONCE", 1)
+    same_day = frozen.told(entity=entity, as_of=TODAY, plain=plain)
+    assert [o.percent for o in same_day.payrolls] == [o.percent for o in computed.payrolls]
+    assert [o.short_p90_minor for o in same_day.payrolls] == [o.short_p90_minor for o in computed.payrolls]
+    assert [(r.day, r.p10, r.p90) for r in same_day.ranges] == [(r.day, r.p10, r.p90) for r in computed.ranges]
+    later = TODAY + timedelta(days=3)
+    told = frozen.told(entity=entity, as_of=later, plain=queries.forecast(entity=entity, as_of=later))
+    assert told.trust.startswith("as of 1 Apr 2026, since the book is too large to compute at once")
+    assert (told.ranges[0].day, told.ranges[0].p10) == (1, next(r.p10 for r in computed.ranges if r.day == 4))
+    assert told.payrolls[0].percent == computed.payrolls[0].percent and told.duties == ()
+    assert today(entity=entity, as_of=later).payrolls[0].odds.percent == computed.payrolls[0].percent
+
+
+def test_a_large_book_of_which_nothing_was_frozen_or_not_for_so_long_has_no_odds(owner, entity, company, monkeypatch):
+    payroll(owner, entity, company, 150_000)
+    plain = queries.forecast(entity=entity, as_of=TODAY)
+    monkeypatch.setattr(outlook, "AT_ONCE", 1)
+    assert frozen.told(entity=entity, as_of=TODAY, plain=plain) is None
+    outlook.freeze_forecast(actor=owner, entity_id=entity.pk, as_of=TODAY - timedelta(days=200))
+    assert frozen.told(entity=entity, as_of=TODAY, plain=plain) is None

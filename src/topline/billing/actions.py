@@ -93,7 +93,7 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
         .agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum())
         .with_columns(total_minor=pl.col("net_minor") + pl.col("tax_minor"))
     )
-    _ensure_positive(totals, label="ref")
+    _ensure_positive(totals.join(invoices.select("ref", "currency"), on="ref"), label="ref")
     head = invoices.join(totals, on="ref", how="left", maintain_order="left")
     written = bulk.insert(
         Invoice,
@@ -365,14 +365,12 @@ def _with_defaults(frame: pl.DataFrame, defaults: dict[str, int | str]) -> pl.Da
 
 def _ensure_positive(frame: pl.DataFrame, *, label: str) -> None:
     odd = frame.filter(pl.col("total_minor") <= 0)
-    ensure(
-        odd.is_empty(),
-        InvoiceNotPositive(
-            f"Document {_first(odd, label)} comes to {_first(odd, 'total_minor')} minor units.",
+    for row in odd.head(1).iter_rows(named=True):
+        raise InvoiceNotPositive(
+            f"Document {row[label]} comes to {money.Money(row['total_minor'], row['currency'])}.",
             field="total",
             remedy="A document needs a positive total; use a credit note to give money back.",
-        ),
-    )
+        )
 
 
 def _ensure_due_after_issue(frame: pl.DataFrame, *, issued: str, label: str) -> None:

@@ -12,6 +12,7 @@ from django.db.models import Count, Max, Q, Sum
 
 from topline.billing.models import Invoice
 from topline.books import rates
+from topline.books.models import Entity
 from topline.cases import assumptions, rules
 from topline.cases.assumptions import WAITING, OptionSpec
 from topline.cases.models import Case, CaseInvoice, CaseStep
@@ -26,7 +27,8 @@ from topline.market.models import Customer
 from topline.receivables import queries as receivables
 from topline.receivables.models import Allocation
 from topline.timeline import queries as timeline
-from topline.treasury import outlook
+from topline.treasury import frozen, outlook
+from topline.treasury import queries as treasury
 
 LOOKED_AT = 30  # days ahead in which the money is wanted where no payroll is planned
 CURVE = (0, 3, 7, 10, 14, 21, 28, 35, 42, 56, 70, 90, 120, 150, 180)
@@ -181,8 +183,8 @@ def own_outcomes(entity_id: int) -> dict[str, tuple[int, int]]:
 def evaluate(found: Case, *, as_of: date) -> Evaluation:
     """Every option for a case side by side, with its assumptions as they stand, as of the end of a day.
 
-    Amounts are in the currency of the company at the day's rate. Where the book is too large for a page, payrolls are left out and
-    waiting is what was assumed. Source: EV = sum P(cash at t) x amount x (1 - cost) x (1 + k)^(-t / 365) - fixed - P(churn) x margin.
+    Amounts are in the currency of the company at the day's rate. Where the book is too large for a page, waiting is what was assumed,
+    and the payroll has the odds that were last frozen: what an option does to them is then not told. Source: EV = sum P(cash at t) x amount x (1 - cost) x (1 + k)^(-t / 365) - fixed - P(churn) x margin.
     """
     changes, entity = found.assumptions, found.entity
     mine = invoices_of(found.pk)
@@ -198,8 +200,11 @@ def evaluate(found: Case, *, as_of: date) -> Evaluation:
         ).arrives
     staying = Assumption(WAITING, 0.0, 0)
     at = _payroll(known, debt, chances, settings["safe_percent"])
-    need = at.day if at else LOOKED_AT
-    base = _odds(at, large_debt.outcomes(staying, debt_minor=debt.amount_minor, by_day=need, waiting=chances)) if at else None
+    kept = None if known else _frozen_payroll(entity, as_of, settings["safe_percent"])
+    need = at.day if at else (kept.coverage.debit_on - as_of).days - 1 if kept else LOOKED_AT
+    base = kept.percent if kept else None
+    if at:
+        base = _odds(at, large_debt.outcomes(staying, debt_minor=debt.amount_minor, by_day=need, waiting=chances))
     is_at_risk = base is not None and base < settings["safe_percent"]
     yearly = settings["gap_percent"] if is_at_risk else settings["line_percent"]
     margin = round(_billed(found, mine, as_of) * settings["margin_percent"] / 100)
@@ -232,7 +237,7 @@ def evaluate(found: Case, *, as_of: date) -> Evaluation:
     rows = tuple(row(spec) for spec in assumptions.catalogue().values())
     return Evaluation(
         as_of=as_of, currency=entity.currency, debt=debt, rows=rows, best=tuple(sorted((r for r in rows if not r.why_not), key=lambda r: -r.value_minor)),
-        payroll=at.coverage if at else None, odds_percent=base, need_on=as_of + timedelta(days=need), is_at_risk=is_at_risk, yearly_percent=yearly,
+        payroll=at.coverage if at else kept.coverage if kept else None, odds_percent=base, need_on=as_of + timedelta(days=need), is_at_risk=is_at_risk, yearly_percent=yearly,
         future_margin_minor=margin, is_own_record=bool(known and known.chances),
     )  # fmt: skip
 
@@ -303,6 +308,13 @@ def _payroll(
         if _odds(at, by_then) < safe_percent:
             return at
     return known.payrolls[0]
+
+
+def _frozen_payroll(entity: Entity, as_of: date, safe_percent: float) -> outlook.Odds | None:
+    """The payroll that is looked at where the book is too large to compute, by its odds as last frozen."""
+    told = frozen.told(entity=entity, as_of=as_of, plain=treasury.forecast(entity=entity, as_of=as_of))
+    ahead = [o for o in told.payrolls if (o.coverage.debit_on - as_of).days > 1] if told else []
+    return next((o for o in ahead if o.percent < safe_percent), ahead[0] if ahead else None)
 
 
 def _odds(at: outlook.Standing, outcomes: list[tuple[float, int]]) -> int:

@@ -15,8 +15,9 @@ from topline.collections.models import Contact, Dispute, Promise
 from topline.collections.trials import Trial, trials
 from topline.kernel import bulk
 from topline.market import queries as market
-from topline.receivables import figures
+from topline.receivables import figures, trend
 from topline.receivables.models import Payment
+from topline.team.models import Member
 
 SPAN_DAYS = 90  # promises and contacts of so many days are counted
 FOLLOWED_DAYS = 7  # money that comes within so many days of a contact is put down to it
@@ -31,6 +32,8 @@ class Board:
     channels  contacts by channel: channel, contacts, followed (by money), recovered_minor
     weeks     newest first: week (its Monday), contacts, recovered_minor, judged, kept, kept_share
     trials    steps that name two near-equal ways, with what came of each
+    trend     DSO, best possible DSO, days lost and effectiveness at each week's end, of the company or of one owner's customers
+    owners    the same at the end of the day and 13 weeks before for each owner: owner_id, owner, now, then
     """
 
     collection: figures.Collection
@@ -43,6 +46,8 @@ class Board:
     channels: list[dict[str, Any]]
     weeks: list[dict[str, Any]]
     trials: list[Trial]
+    trend: list[trend.Point]
+    owners: list[dict[str, Any]]
 
     @property
     def kept_percent(self) -> Fraction | None:
@@ -61,8 +66,14 @@ class Board:
         return Fraction(sum(d["days"] for d in self.disputes), count) if count else None
 
 
-def board(*, entity: Entity, as_of: date) -> Board:
-    """All figures of the board. Work: a fixed number of statements, O(open items + contacts and payments of the span)."""
+def board(*, entity: Entity, as_of: date, owner_id: int | None = None) -> Board:
+    """All figures of the board; the trend is that of the customers whom a member owns, where one is named.
+
+    Work: a fixed number of statements, O(open items + contacts and payments of the span + documents open in it x weeks).
+    """
+    weekly = trend.weekly(entity_id=entity.pk, as_of=as_of, currency=entity.currency)
+    mine = [key for key in weekly if key is not None]
+    names = dict(Member.objects.filter(pk__in=mine).values_list("id", "name"))
     judged = promises(entity_id=entity.pk, as_of=as_of)
     spoken, money = recovered(entity=entity, as_of=as_of)
     arguments = disputes(entity=entity, as_of=as_of)
@@ -88,6 +99,9 @@ def board(*, entity: Entity, as_of: date) -> Board:
         judged=judged.height, kept=int(judged["is_kept"].sum()), contacts=spoken.height, recovered_minor=int(money["amount_minor"].sum()),
         disputes=by_reason.sort("amount_minor", descending=True).to_dicts(), channels=by_channel.sort("contacts", descending=True).to_dicts(),
         weeks=_weeks(judged, spoken, money, as_of), trials=trials(entity_id=entity.pk, as_of=as_of),
+        trend=weekly.get(owner_id, []), owners=sorted(
+            ({"owner_id": key, "owner": names[key], "now": weekly[key][-1], "then": weekly[key][0]} for key in mine), key=lambda row: row["owner"]
+        ),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,8 +40,10 @@ from topline.engine import dunning
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.market import actions as market_actions
+from topline.receivables.trend import Point
 from topline.team import queries as team
 from topline.ui.access import Asked, page
+from topline.ui.charts import Chart, lines_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.tables import Column, listing
 
@@ -229,12 +232,20 @@ def drop(request: Asked, reminder_id: int) -> HttpResponse:
 def board(request: Asked) -> HttpResponse:
     """How collecting goes: figures of the day, and what each week brought."""
     entity = company(request)
-    as_of = day_asked(request, entity)
+    as_of, owner = day_asked(request, entity), request.GET.get("owner", "")
+    if owner and not owner.isdigit():
+        raise Invalid(f"{owner!r} is no member.", field="owner", remedy="Follow a link of the board.")
+    found = figures.board(entity=entity, as_of=as_of, owner_id=int(owner) if owner else None)
+    named = next((row["owner"] for row in found.owners if str(row["owner_id"]) == owner), "")
+    if owner and not named:
+        raise NotFound(
+            "This member owns no customer who owes or bought anything.", field="owner", remedy="Look at the whole company."
+        )
     return render(
         request,
         "collections/board.html",
         {
-            "found": figures.board(entity=entity, as_of=as_of), "as_of": as_of, "home": entity.currency, "paid_within": PAID_WITHIN_DAYS,
+            "found": found, "owner": owner, "named": named, "charts": _trend_charts(found.trend), "as_of": as_of, "home": entity.currency, "paid_within": PAID_WITHIN_DAYS,
             "may_set": request.actor.may("collections.set_policy"),
         },
     )  # fmt: skip
@@ -269,6 +280,31 @@ def ways(request: Asked) -> HttpResponse:
             return redirect(back)
     context = {"form": form, "title": "Two ways of a step", "back": ("Collections board", back)}
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+def _trend_charts(points: list[Point]) -> list[Chart | None]:
+    """The weeks as two drawings: days of sales, and effectiveness in percent."""
+    days = [("DSO", "dso"), ("Best possible", "best_possible"), ("Days lost", "days_delinquent")]
+
+    def drawn(series: list[tuple[str, str]], title: str, y_title: str) -> Chart | None:
+        told = [{"day": p.on, **{label: getattr(p, name) for label, name in series}} for p in points]
+        rows = [{k: float(v) if isinstance(v, Fraction) else v for k, v in row.items()} for row in told]
+        shown = [{**row, **{f"{s} shown": "–" if row[s] is None else f"{row[s]:.1f}" for s, _ in series}} for row in rows]
+        labels = [label for label, _ in series]
+        return lines_chart(
+            shown,
+            x="day",
+            series=labels,
+            title=title,
+            y_title=y_title,
+            shown={label: f"{label} shown" for label in labels},
+            height=200,
+        )
+
+    return [
+        drawn(days, "Days of sales by week", "days"),
+        drawn([("Effectiveness", "effectiveness")], "Collection effectiveness by week", "%"),
+    ]
 
 
 def _log_call(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:

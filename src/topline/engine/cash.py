@@ -62,7 +62,8 @@ def average_delays(history: pl.DataFrame) -> pl.DataFrame:
 def expected_receipts(items: pl.DataFrame, history: pl.DataFrame, *, as_of: date, closed: Collection[date] = ()) -> pl.DataFrame:
     """When each open item is expected: its due day shifted by the customer's own history, never in the past.
 
-    items    one row per open document: item_id, customer_id, currency, due_on, amount_minor > 0
+    items    one row per open document: item_id, customer_id, currency, due_on, amount_minor > 0; optional later_days, by how much it
+             waits beyond that (a dispute that takes so long to resolve)
     history  as in average_delays, all paid on or before as_of
     closed   bank holidays; weekends are closed anyway
     returns  one row per item (RECEIPTS), in the order of items. What was expected already and did not come is moved to the
@@ -74,7 +75,8 @@ def expected_receipts(items: pl.DataFrame, history: pl.DataFrame, *, as_of: date
         delay=pl.col("delay_days").fill_null(mean).round(0).cast(pl.Int64)
     )
     tomorrow = as_of + timedelta(days=1)
-    expected = pl.col("due_on") + pl.duration(days=pl.col("delay"))
+    later = pl.col("later_days") if "later_days" in items.columns else pl.lit(0, dtype=pl.Int64)
+    expected = pl.col("due_on") + pl.duration(days=pl.col("delay") + later)
     # late beyond the usual: half of what was overdue already, at most four weeks on
     overdue = (pl.lit(as_of) - expected).dt.total_days()
     moved = pl.lit(as_of) + pl.duration(days=(overdue // 2).clip(1, 28))

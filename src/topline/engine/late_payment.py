@@ -19,19 +19,22 @@ D = Decimal
 NOTHING = Decimal(0)
 EU_DAYS_TO_PAY = 30  # Directive 2011/7/EU, article 3(3)(b): where no day was agreed
 
-# Main refinancing rate on the first day of each half-year (Directive 2011/7/EU, article 2(7) and 3(2)).
+# Main refinancing rate on the first day of each half-year (Directive 2011/7/EU, article 2(7) and 3(2)). Held against the Banque de
+# France's table of policy rates (dates of effect to October 2024) and, for the halves of 2025/26 that follow it, the Bundesbank's
+# announcement of the base rate for 1 January 2026 (2.15 in the last operation of December and of June 2025). The rate of July 2026 is known from a second-hand quotation alone.
 ECB = {
     (2013, 1): "0.75", (2013, 2): "0.50", (2014, 1): "0.25", (2014, 2): "0.15", (2015, 1): "0.05", (2015, 2): "0.05", (2016, 1): "0.05", (2016, 2): "0.00",
     (2017, 1): "0.00", (2017, 2): "0.00", (2018, 1): "0.00", (2018, 2): "0.00", (2019, 1): "0.00", (2019, 2): "0.00", (2020, 1): "0.00", (2020, 2): "0.00",
     (2021, 1): "0.00", (2021, 2): "0.00", (2022, 1): "0.00", (2022, 2): "0.00", (2023, 1): "2.50", (2023, 2): "4.00", (2024, 1): "4.50", (2024, 2): "4.25",
     (2025, 1): "3.15", (2025, 2): "2.15", (2026, 1): "2.15", (2026, 2): "2.40",
 }  # fmt: skip
-# Bank Rate on 31 December and 30 June, for the half-year after it (Late Payment of Commercial Debts (Rate of Interest) Order 2002).
+# Bank Rate on 31 December and 30 June, for the half-year after it (Late Payment of Commercial Debts (Rate of Interest) Order 2002). Held
+# against the table of the Pay on Time campaign up to 2024, and the Bank's decisions of June 2024 and 2025 and 18 December 2025 (3.75).
 BANK_OF_ENGLAND = {
     (2013, 1): "0.50", (2013, 2): "0.50", (2014, 1): "0.50", (2014, 2): "0.50", (2015, 1): "0.50", (2015, 2): "0.50", (2016, 1): "0.50", (2016, 2): "0.50",
     (2017, 1): "0.25", (2017, 2): "0.25", (2018, 1): "0.50", (2018, 2): "0.50", (2019, 1): "0.75", (2019, 2): "0.75", (2020, 1): "0.75", (2020, 2): "0.10",
     (2021, 1): "0.10", (2021, 2): "0.10", (2022, 1): "0.25", (2022, 2): "1.25", (2023, 1): "3.50", (2023, 2): "5.00", (2024, 1): "5.25", (2024, 2): "5.25",
-    (2025, 1): "4.75", (2025, 2): "4.25",
+    (2025, 1): "4.75", (2025, 2): "4.25", (2026, 1): "3.75",
 }  # fmt: skip
 UK_COMPENSATION = ((100_000, 4_000), (1_000_000, 7_000))  # debt below, sum (pence); from 10,000 pounds on 100 pounds
 # Points above the reference rate: the Directive's minimum of 8, more where a member state's own rule is known here.

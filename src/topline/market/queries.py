@@ -43,6 +43,18 @@ def canonical() -> pl.DataFrame:
     )
 
 
+def owners() -> pl.DataFrame:
+    """Who owns which customers, every record with the owner of the customer that it stands for today: customer_id, owner_id."""
+    rows = bulk.read(Customer.objects.values("id", "owner_id", "merged_into_id", "merged_into__owner_id"))
+    owner = pl.when(pl.col("merged_into_id").is_null()).then("owner_id").otherwise("merged_into__owner_id")
+    return rows.select(customer_id="id", owner_id=owner).drop_nulls("owner_id")
+
+
+def record_ids_of(owner_id: int) -> list[int]:
+    """All records of the customers that a member owns, those merged into them too."""
+    return list(Customer.objects.filter(Q(owner_id=owner_id, merged_into__isnull=True) | Q(merged_into__owner_id=owner_id)).values_list("id", flat=True))  # fmt: skip
+
+
 def resolve(frame: pl.DataFrame, *, column: str = "customer_id") -> pl.DataFrame:
     """Replace ids of merged records by the customer that took them over."""
     merged = canonical()

@@ -93,24 +93,31 @@ class Collection:
     expected_loss_minor: int
 
 
-def collection(*, entity_id: int, as_of: date, currency: str, now: Aging | None = None) -> Collection:
+def collection(
+    *, entity_id: int, as_of: date, currency: str, now: Aging | None = None, customer_ids: list[int] | None = None
+) -> Collection:
     """Days sales outstanding in three ways, days lost to lateness, collection effectiveness and expected loss.
 
     The span is the three calendar months that end with as_of's month; gross figures on both sides; unapplied cash and credits
     reduce the receivables. Sources: see engine.receivables and engine.aging.
 
-    now  the ageing of that day, where the caller has it already
+    now  the ageing of that day, where the caller has it already; customer_ids: of these alone
     """
-    now = now or aged(entity_id=entity_id, as_of=as_of)
+    now = now or aged(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)
     months = months_back(as_of, 24)
-    sold = {m: s for m, c, s in billing.monthly_sales(entity_id=entity_id, until=as_of).iter_rows() if c == currency}
+    monthly = billing.monthly_sales(entity_id=entity_id, until=as_of, customer_ids=customer_ids)
+    sold = {m: s for m, c, s in monthly.iter_rows() if c == currency}
     owed = now.total_minor(currency)
     mine = now.items.filter(pl.col("currency") == currency)
     current = int(mine.filter((pl.col("age_days") <= 0) & (pl.col("open_minor") > 0))["open_minor"].sum())
     span = months[:3]
     days = sum(d for _, d in span)
     sales = sum(sold.get(m, 0) for m, _ in span)
-    opening = queries.owed_minor(entity_id=entity_id, as_of=span[-1][0] - timedelta(days=1), currency=currency)
+    before = span[-1][0] - timedelta(days=1)
+    if customer_ids is None:
+        opening = queries.owed_minor(entity_id=entity_id, as_of=before, currency=currency)
+    else:
+        opening = aged(entity_id=entity_id, as_of=before, customer_ids=customer_ids).total_minor(currency)
     simple = engine.dso_simple(receivables_minor=owed, sales_minor=sales, days=days)
     best = engine.best_possible_dso(current_minor=current, sales_minor=sales, days=days)
     by_count, by_value = aging.at_risk(mine)

@@ -16,7 +16,7 @@ from topline.engine.cash import Coverage
 from topline.kernel.errors import Invalid, ensure
 from topline.market import queries as market
 from topline.receivables import offers as standing
-from topline.treasury import outlook
+from topline.treasury import frozen, queries
 
 YEARLY_PERCENT = Decimal(36)  # assumed: what cash is worth when a payroll is at risk, a flat factoring fee of 3 % for 30 days
 TAKEN_PERCENT = 30  # assumed: of those who would not have paid in time, how many take an offer
@@ -84,7 +84,7 @@ def suggest(
         0 <= least_percent < 100,
         Invalid("The least discount lies between 0 and less than 100 %.", field="least", remedy="Use a share such as 1."),
     )
-    told = outlook.outlook(entity=entity, as_of=as_of) if outlook.is_quick(entity) else None
+    told = frozen.told(entity=entity, as_of=as_of, plain=queries.forecast(entity=entity, as_of=as_of))
     odds = next((o for o in told.payrolls if o.percent < SAFE_PERCENT), None) if told else None
     pay_by = odds.coverage.debit_on - timedelta(days=1) if odds else as_of
     empty = pl.DataFrame(schema={"gain_minor": pl.Int64, "cost_minor": pl.Int64, "invoice_id": pl.Int64})

@@ -18,7 +18,7 @@ from topline.engine.cash_paths import Range
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid
 from topline.market import queries as market
-from topline.treasury import actions, levers, queries
+from topline.treasury import actions, frozen, levers, queries
 from topline.treasury import outlook as outlooks
 from topline.treasury import scenarios as compared
 from topline.treasury import variance as variances
@@ -45,7 +45,7 @@ def cash(request: Asked) -> HttpResponse:
         raise Invalid(f"{every!r} is no period.", field="every", remedy="Use day, week or month.")
     found = queries.forecast(entity=entity, as_of=as_of)
     helps = levers.plan(entity=entity, as_of=as_of)
-    told = helps.outlook
+    told = helps.outlook or frozen.told(entity=entity, as_of=as_of, plain=found)
     home = entity.currency
     at_end = {as_of + timedelta(days=r.day): r for r in told.ranges} if told else {}
     rows = [

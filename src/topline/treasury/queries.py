@@ -13,6 +13,8 @@ from django.db.models import Count, Max, Sum
 from topline.bank import queries as bank
 from topline.books import rates
 from topline.books.models import Entity
+from topline.collections import queries as collections
+from topline.collections import timing
 from topline.engine import cash
 from topline.kernel import bulk, money
 from topline.kernel.errors import NotFound
@@ -177,20 +179,44 @@ def deferrals(entity_id: int) -> list[OutflowDeferral]:
 
 
 def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFrame) -> pl.DataFrame:
-    """Open invoices (credit notes left out: they bring no cash) as expected receipts in the company's currency."""
-    items = items.filter(pl.col("open_minor") > 0)
+    """Open invoices (credit notes left out: they bring no cash) as expected receipts in the company's currency.
+
+    Disputes count as in `collections.timing`: what is not disputed is expected as usual, the disputed part later by the time that
+    disputes of its reason take, and an invoice in litigation not at all.
+    """
+    items = _with_disputes(entity, as_of, items.filter(pl.col("open_minor") > 0))
     if items.is_empty():
         return pl.DataFrame(schema={**cash.RECEIPTS, "number": pl.String})
     worth = rates.convert(items.select("currency", amount_minor="open_minor", on=pl.lit(as_of)), to=entity.currency)
     items = items.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency))
     history = figures.lateness(entity_id=entity.pk, as_of=as_of)
     expected = cash.expected_receipts(
-        items.select("customer_id", "currency", "due_on", "amount_minor", item_id="invoice_id"),
+        items.select("customer_id", "currency", "due_on", "amount_minor", "later_days", item_id="invoice_id"),
         history,
         as_of=as_of,
         closed=closed,
     )
     return expected.with_columns(items["number"])
+
+
+def _with_disputes(entity: Entity, as_of: date, items: pl.DataFrame) -> pl.DataFrame:
+    """Open items with later_days, a disputed one split in two: its earliest parts are what is not disputed."""
+    contested = collections.disputed(entity_id=entity.pk, as_of=as_of)
+    plain = items.with_columns(later_days=pl.lit(0, dtype=pl.Int64))
+    if contested.is_empty():
+        return plain
+    usual = timing.resolution_days(entity_id=entity.pk, as_of=as_of)
+    waits = pl.Series("waits", [round(usual.get(reason, usual[None])) for reason in contested["reason"]], dtype=pl.Int64)
+    known = contested.select("invoice_id", "in_court", waits, contested_minor="amount_minor")
+    kept = plain.join(known, on="invoice_id", how="left", maintain_order="left").filter(
+        ~pl.col("in_court").fill_null(value=False)
+    )
+    from_here = pl.col("open_minor").cum_sum(reverse=True).over("invoice_id", order_by="due_on")
+    later = (pl.col("contested_minor").fill_null(0) - (from_here - pl.col("open_minor"))).clip(0, pl.col("open_minor"))
+    kept = kept.with_columns(later_minor=later)
+    now = kept.with_columns(open_minor=pl.col("open_minor") - pl.col("later_minor"))
+    argued = kept.with_columns(open_minor="later_minor", later_days="waits")
+    return pl.concat([now, argued]).filter(pl.col("open_minor") > 0).select(plain.columns)
 
 
 def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:

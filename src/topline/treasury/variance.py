@@ -78,6 +78,9 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     then = queries.forecast(entity=entity, as_of=on)
     receipts = then.receipts.select("item_id", "expected_on", "amount_minor")
     due = receipts.filter(pl.col("expected_on") <= as_of)
+    due = due.group_by("item_id", maintain_order=True).agg(
+        pl.col("amount_minor").sum()
+    )  # instalments and disputed parts are rows of one
     came = _came(entity, on, as_of)
     lines = _lines(entity, on, as_of)
     plan = then.outflows.filter(pl.col("debit_on") <= as_of).select(what="name", amount_minor="amount_minor")

@@ -53,6 +53,13 @@ class Asked:
             raise Invalid(f"Of which {name}? The address does not say.", field=name, remedy="Follow the link beside the figure.")
         return int(text)
 
+    @property
+    def customer_ids(self) -> list[int] | None:
+        """Records of the customer asked for, or of all whom a member owns; None: of everybody."""
+        if self.params.get("customer"):
+            return market.customer_detail(self.number("customer")).ids
+        return market.record_ids_of(self.number("owner")) if self.params.get("owner") else None
+
     def day(self, name: str) -> date:
         """A day from the address. Raises: Invalid."""
         try:
@@ -128,8 +135,7 @@ def bucket(asked: Asked) -> Explained:
     if name not in aging.labels(edges):
         raise Invalid(f"There is no bucket {name!r}.", field="bucket", remedy=f"Use one of {', '.join(aging.labels(edges))}.")
     by: Literal["due", "issued"] = "issued" if asked.params.get("by") == "issued" else "due"
-    ids = market.customer_detail(asked.number("customer")).ids if asked.params.get("customer") else None
-    found = figures.aged(entity_id=asked.entity.pk, as_of=asked.as_of, by=by, edges=edges, customer_ids=ids).items
+    found = figures.aged(entity_id=asked.entity.pk, as_of=asked.as_of, by=by, edges=edges, customer_ids=asked.customer_ids).items
     keep = (pl.col("bucket") == name) & (pl.col("currency") == asked.currency) & (pl.col("open_minor") > 0)
     return _summed(f"Open, {name}", _items(found.filter(keep)), asked.currency)
 
@@ -199,7 +205,7 @@ def expected_in(asked: Asked) -> Explained:
 
 def dso_countback(asked: Asked) -> Explained:
     """Months that the receivables use up."""
-    found = figures.collection(entity_id=asked.entity.pk, as_of=asked.as_of, currency=asked.currency)
+    found = _collection(asked)
     if found.dso_countback is None:
         return Explained(None, [], asked.currency)
     rows, left, days = [], found.receivables_minor, Fraction(0)
@@ -222,15 +228,21 @@ def dso_countback(asked: Asked) -> Explained:
     return Explained(found.dso_countback, [part], asked.currency)
 
 
+def dso_simple(asked: Asked) -> Explained:
+    """Owed over sales, times days."""
+    found = _collection(asked)
+    return _ratio(found.dso_simple, [owed(asked).parts[0], _sales(asked)], asked.currency, found.days)
+
+
 def best_possible(asked: Asked) -> Explained:
     """Not yet due over sales, times days."""
-    found = figures.collection(entity_id=asked.entity.pk, as_of=asked.as_of, currency=asked.currency)
+    found = _collection(asked)
     return _ratio(found.best_possible, [not_due(asked).parts[0], _sales(asked)], asked.currency, found.days)
 
 
 def days_delinquent(asked: Asked) -> Explained:
     """Owed less not yet due, over sales, times days."""
-    found = figures.collection(entity_id=asked.entity.pk, as_of=asked.as_of, currency=asked.currency)
+    found = _collection(asked)
     rows = [
         _row("Owed to us", asked.as_of, "", found.receivables_minor, ""),
         _row("Not yet due", asked.as_of, "taken off", -found.current_minor, ""),
@@ -240,10 +252,10 @@ def days_delinquent(asked: Asked) -> Explained:
 
 def effectiveness(asked: Asked) -> Explained:
     """What was collected over what could be collected."""
-    found = figures.collection(entity_id=asked.entity.pk, as_of=asked.as_of, currency=asked.currency)
+    found = _collection(asked)
     sales = _sales(asked)
     before = figures.span_start(asked.as_of) - timedelta(days=1)
-    opening = figures.aged(entity_id=asked.entity.pk, as_of=before).total_minor(asked.currency)
+    opening = _aged(Asked(asked.entity, before, asked.params)).total_minor(asked.currency)
     first = _row("Owed before the span", before, "", opening, "")
     collected = _part(
         "Collected", [first, *sales.rows, _row("Owed at the end", asked.as_of, "taken off", -found.receivables_minor, "")]
@@ -265,7 +277,7 @@ def at_risk(asked: Asked) -> Explained:
 
 def expected_loss(asked: Asked) -> Explained:
     """Each bucket's balance at its loss rate; the rounding of the sum is a row of its own."""
-    found = figures.collection(entity_id=asked.entity.pk, as_of=asked.as_of, currency=asked.currency)
+    found = _collection(asked)
     items = _aged(asked).items.filter((pl.col("currency") == asked.currency) & (pl.col("open_minor") > 0))
     held = {str(b): minor for b, minor in items.group_by("bucket").agg(pl.col("open_minor").sum()).iter_rows()}
     rows = [
@@ -425,6 +437,7 @@ FIGURES = {
         Definition("before_debit", "There before it", "money", "What stands there before a payroll, a tax or a vendor is paid.", "in the bank + expected receipts before the day - all else that leaves until its end", "Money of the debit day itself comes too late.", "treasury.view", before_debit),
         Definition("expected_in", "Expected in", "money", "Open invoices in the company's currency, at the day on which the customer usually pays.", "sum of what is open, converted at the last known rate", "Due day shifted by the customer's own payment history.", "treasury.view", expected_in),
         Definition("dso_countback", "Days sales outstanding, countback", "days", "How many days of sales are still owed.", "take each month's sales off what is owed, newest first; each month used up counts its days, the last one its share", "Exhaustion method: not misled by seasons.", "receivables.view", dso_countback),
+        Definition("dso_simple", "Days sales outstanding, simple", "days", "How many days of the last three months' sales are owed.", "owed / sales of three months x days of the span", "Gross, with tax, on both sides; less credits and unapplied cash.", "receivables.view", dso_simple),
         Definition("best_possible", "Best possible DSO", "days", "DSO if everybody paid on the due day.", "not yet due / sales of three months x days of the span", "Credit Research Foundation: best possible DSO.", "receivables.view", best_possible),
         Definition("days_delinquent", "Days lost to lateness", "days", "How many days of sales are owed because customers pay late.", "(owed - not yet due) / sales of three months x days of the span", "Average days delinquent = DSO - best possible DSO.", "receivables.view", days_delinquent),
         Definition("effectiveness", "Collection effectiveness", "percent", "How much of what could be collected in three months was; 100 leaves nothing overdue.", "100 x (opening + sales - owed at the end) / (opening + sales - not yet due at the end)", "Collection effectiveness index, over the whole span.", "receivables.view", effectiveness),
@@ -443,8 +456,13 @@ FIGURES = {
 
 
 def _aged(asked: Asked) -> figures.Aging:
-    ids = market.customer_detail(asked.number("customer")).ids if asked.params.get("customer") else None
-    return figures.aged(entity_id=asked.entity.pk, as_of=asked.as_of, customer_ids=ids)
+    return figures.aged(entity_id=asked.entity.pk, as_of=asked.as_of, customer_ids=asked.customer_ids)
+
+
+def _collection(asked: Asked) -> figures.Collection:
+    return figures.collection(
+        entity_id=asked.entity.pk, as_of=asked.as_of, currency=asked.currency, customer_ids=asked.customer_ids
+    )
 
 
 def _of_items(title: str, asked: Asked, keep: pl.Expr) -> Explained:
@@ -460,9 +478,8 @@ def _items(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _months(asked: Asked, count: int) -> list[tuple[date, int, int]]:
-    sold = {
-        m: s for m, c, s in billing.monthly_sales(entity_id=asked.entity.pk, until=asked.as_of).iter_rows() if c == asked.currency
-    }
+    sales = billing.monthly_sales(entity_id=asked.entity.pk, until=asked.as_of, customer_ids=asked.customer_ids)
+    sold = {m: s for m, c, s in sales.iter_rows() if c == asked.currency}
     return [(month, days, sold.get(month, 0)) for month, days in figures.months_back(asked.as_of, count)]
 
 

@@ -162,10 +162,14 @@ def figure(request: Asked, key: str) -> HttpResponse:
     if (form := request.GET.get("export", "")) in ("csv", "xlsx"):
         rows = [row for part in found.parts for row in part.rows]
         return export(rows, found.parts[0].columns if found.parts else [], name=f"{key}-{as_of}", form=form)
-    filters = {k: v for k, v in params.items() if k in ("customer", "currency", "invoice", "payment", "account", "bucket")}
+    filters = {
+        k: v for k, v in params.items() if k in ("customer", "owner", "currency", "invoice", "payment", "account", "bucket")
+    }
     names = market.names([int(filters["customer"])]) if filters.get("customer", "").isdigit() else {}
     if names:
         filters["customer"] = next(iter(names.values()))
+    if filters.get("owner", "").isdigit():
+        filters["owner"] = team.actor_names([f"member:{filters['owner']}"])[f"member:{filters['owner']}"]
     context = {"definition": definition, "found": found, "as_of": as_of, "filters": filters, "query": request.GET.urlencode()}
     return render(request, "web/figure.html", context)
 

@@ -15,7 +15,7 @@ from topline.kernel.money import Money
 from topline.kernel.remember import Remembered
 from topline.market import queries as market
 from topline.receivables import figures
-from topline.treasury import levers
+from topline.treasury import frozen, levers
 from topline.treasury import queries as treasury
 from topline.treasury.levers import Help, Plan
 from topline.treasury.models import PayPlan, PlannedOutflow
@@ -77,7 +77,7 @@ def _read(entity: Entity, as_of: date) -> Today:
     forecast = treasury.forecast(entity=entity, as_of=as_of, items=aging.items)
     needs = bool(forecast.payrolls or forecast.duties)
     helps = levers.plan(entity=entity, as_of=as_of) if needs else None
-    told = helps.outlook if helps else None
+    told = (helps.outlook if helps else None) or (frozen.told(entity=entity, as_of=as_of, plain=forecast) if needs else None)
     late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
     return Today(
         entity=entity,

@@ -44,7 +44,8 @@ class Book:
                 date where it was entered later than issued; any further numeric column is an input known at issue
     payments    one row per cash event: invoice_id, paid_on, learned_on; amount_minor where a payment can be a part,
                 reversed_on where the bank can take it back
-    disputes    optional: invoice_id, kind str, learned_on, resolved_on date or null, in_litigation bool
+    disputes    optional: invoice_id, kind str, learned_on, resolved_on date or null, in_litigation bool; amount_minor where a part of an
+                invoice can be disputed
     promises    optional: invoice_id, promised_on, learned_on
     reminders   optional: invoice_id, learned_on
     write_offs  optional: invoice_id, learned_on; what is given up is no longer at risk of being paid

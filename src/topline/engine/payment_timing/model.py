@@ -239,7 +239,8 @@ class Forecast:
 def predict(model: Model, book: Book, *, on: date, horizon: int = HORIZON) -> Forecast:
     """For every invoice that is open before a day: how likely each day is to be the day of payment.
 
-    A promise or dispute that is open moves the forecast (`notes`); litigation takes the invoice out of it.
+    A promise or dispute that is open moves the forecast (`notes`), a dispute of a part in proportion: the rest is expected as usual;
+    litigation takes the invoice out of it.
     Raises: Invalid where the model has seen more than the day may know. Work: O(open invoices x days x trees).
     """
     ensure(
@@ -258,12 +259,15 @@ def predict(model: Model, book: Book, *, on: date, horizon: int = HORIZON) -> Fo
     pmf = model.distribution(past, ask, horizon=horizon)
     method = np.full(len(ask), model.tier, dtype=object)
 
-    usual = notes.resolution_days(cut)
+    usual = notes.resolution_days(cut.disputes)
     argued = np.flatnonzero(said["kind"].is_not_null().to_numpy())
     if len(argued):
         resolution = np.array([usual.get(kind, usual[None]) for kind in said["kind"].gather(argued).to_list()])
         part = ask.take(argued)
-        pmf[argued] = notes.after_dispute(curves(past, part), due=part.due, day=today, resolution=resolution, horizon=horizon)
+        waits = notes.after_dispute(curves(past, part), due=part.due, day=today, resolution=resolution, horizon=horizon)
+        owed = rows["open_minor"].gather(argued)
+        share = (said["contested_minor"].gather(argued).fill_null(owed) / owed).clip(0, 1).to_numpy()[:, None]
+        pmf[argued] = share * waits + (1 - share) * pmf[argued]
         method[argued] = "dispute"
     promised = np.flatnonzero(said["promised"].is_not_null().to_numpy())
     if len(promised):
@@ -298,7 +302,7 @@ def _open_rows(book: Book, row: Days) -> pl.DataFrame:
 
 
 def _nothing_said(rows: pl.DataFrame) -> pl.DataFrame:
-    nothing = {"promised": pl.Int64, "kind": pl.String, "in_litigation": pl.Boolean}
+    nothing = {"promised": pl.Int64, "kind": pl.String, "contested_minor": pl.Int64, "in_litigation": pl.Boolean}
     return pl.DataFrame(schema={"invoice_id": rows["invoice_id"].dtype, **nothing})
 
 

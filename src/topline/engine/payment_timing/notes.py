@@ -24,7 +24,8 @@ def standing(book: Book, invoice_ids: Sequence[int | str], *, day: int) -> pl.Da
     """What is open about each invoice before a day: the last promise that is not past, an unresolved dispute, litigation.
 
     book     as known before the day (`as_of`)
-    returns  one row per invoice, in order: invoice_id, promised i64 (day number or null), kind str or null, in_litigation bool
+    returns  one row per invoice, in order: invoice_id, promised i64 (day number or null), kind str or null, contested_minor i64 (null: all
+             of it), in_litigation bool
     """
     rows = pl.DataFrame({"invoice_id": invoice_ids})
     promised = pl.DataFrame(schema={"invoice_id": rows["invoice_id"].dtype, "promised": pl.Int64})
@@ -33,11 +34,22 @@ def standing(book: Book, invoice_ids: Sequence[int | str], *, day: int) -> pl.Da
         promised = last.select("invoice_id", promised=pl.col("promised_on").to_physical().cast(pl.Int64)).filter(
             pl.col("promised") >= day
         )
-    disputes = pl.DataFrame(schema={"invoice_id": rows["invoice_id"].dtype, "kind": pl.String, "in_litigation": pl.Boolean})
+    disputes = pl.DataFrame(
+        schema={
+            "invoice_id": rows["invoice_id"].dtype,
+            "kind": pl.String,
+            "contested_minor": pl.Int64,
+            "in_litigation": pl.Boolean,
+        }
+    )
     if book.disputes is not None:
         still = book.disputes.filter(pl.col("resolved_on").is_null()).sort("learned_on")
         disputes = still.group_by("invoice_id", maintain_order=True).agg(
-            pl.col("kind").last(), pl.col("in_litigation").fill_null(False).any()
+            pl.col("kind").last(),
+            contested_minor=pl.col("amount_minor").sum()
+            if "amount_minor" in still.columns
+            else pl.lit(None, dtype=pl.Int64).first(),
+            in_litigation=pl.col("in_litigation").fill_null(False).any(),
         )
     return (
         rows.join(promised, on="invoice_id", how="left", maintain_order="left")
@@ -63,11 +75,14 @@ def kept_rate(book: Book, *, day: int) -> float:
     return (kept + KEPT_WEIGHT * KEPT_PRIOR) / (total + KEPT_WEIGHT)
 
 
-def resolution_days(book: Book) -> dict[str | None, float]:
-    """Usual days from raising to resolving a dispute, per kind and (under None) for all, leaning on the level above."""
-    if book.disputes is None:
+def resolution_days(disputes: pl.DataFrame | None) -> dict[str | None, float]:
+    """Usual days from raising to resolving a dispute, per kind and (under None) for all, leaning on the level above.
+
+    disputes  those of a book, as known before the day
+    """
+    if disputes is None:
         return {None: RESOLUTION_PRIOR}
-    resolved = book.disputes.drop_nulls("resolved_on").select(
+    resolved = disputes.drop_nulls("resolved_on").select(
         "kind", days=(pl.col("resolved_on") - pl.col("learned_on")).dt.total_days().clip(0)
     )
     total, count = float(resolved["days"].sum()), resolved.height
