@@ -217,6 +217,7 @@ class _Desk:
         offered = {r["invoice_id"] for r in standing_offers.offers(entity.pk, as_of=as_of) if r["state"] == "running"}
         whole = (pl.col("chase_minor") == pl.col("open_minor")) & (pl.col("currency") == self.home)
         self.whole = self.items.filter(whole & ~pl.col("invoice_id").is_in(list(offered)))
+        self.at_rest = worklist.at_rest(entity_id=entity.pk, as_of=as_of)
         call = worklist.CALL_COST
         self.call_minor = queries.at_home([(call.currency, call.amount_minor)], self.home, as_of)[0]
         self.accounts = self._accounts()
@@ -244,14 +245,15 @@ class _Desk:
         )
 
     def _calls(self, at: outlook.Standing, left: int) -> list[dict[str, Any]]:
-        """A call about each of the invoices that a call moves most, one a customer."""
-        if left < 1 or self.items.is_empty():
+        """A call about each of the invoices that a call moves most, one a customer, and none to whom was spoken with lately."""
+        items = self.items.filter(~pl.col("debtor_id").is_in(self.at_rest))
+        if left < 1 or items.is_empty():
             return []
-        at_row = self.items["row"].to_numpy()
+        at_row = items["row"].to_numpy()
         amounts, before = self.read.book.amounts[at_row], self.read.paid_by(at.day)[at_row]
         after = engine.with_hazard_ratio(before, engine.CALL_RATIO)
         effects = engine.effect_of_actions(at.futures, need_minor=at.need_minor, amounts=amounts, before=before, after=after)
-        best = self.items.with_columns(
+        best = items.with_columns(
             _rank=pl.Series(effects.rank_by), home_minor=pl.Series(amounts).cast(pl.Int64), before=pl.Series(before), after=pl.Series(after)
         )  # fmt: skip
         best = best.sort("_rank", "invoice_id", descending=[True, False]).unique("debtor_id", keep="first", maintain_order=True)
