@@ -42,6 +42,7 @@ LEAST_WEIGHED_PPM, MOST_WEIGHED = (
     100,
     1_000,
 )  # invoices whose call gains less than a hundredth of a point, or beyond these many, are left out
+MOST_POINTS = 98.0  # odds lie between 1 and 99 in 100
 LEAST_GAIN = 0.0005  # of the probability: what gains less than a twentieth of a point is no lever
 LINE_DAYS = 30  # assumed: what is drawn is paid back after a month
 BANK_DAYS = 1  # assumed: a transfer between own banks, and a drawing, are there on the next day
@@ -90,6 +91,11 @@ class Lever:
     by_cost: int
     by_effect: int
     by_days: int
+
+    @property
+    def gains(self) -> str:
+        """Its gain in words; where the odds cannot move by a tenth of a point it only brings the money nearer to the need."""
+        return f"+{self.points} in 100" if self.points > 0 else "less than 0.1 in 100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,7 +425,7 @@ def _help(draft: _Draft, names: dict[int, str]) -> Help:
 
 def _lever(row: dict[str, Any], who: str) -> Lever:
     return Lever(
-        kind=row["kind"], title=row["title"].replace("{who}", who), points=round(100 * row["change"], 1), percent_after=row["percent_after"],
+        kind=row["kind"], title=row["title"].replace("{who}", who), points=min(MOST_POINTS, round(100 * row["change"], 1)), percent_after=row["percent_after"],
         cash_minor=row["cash_minor"], cost_minor=row["cost_minor"], yearly_percent=None if row["yearly_percent"] is None else round(row["yearly_percent"], 1),
         days=row["days"], is_exact=row["is_exact"], needs=row["needs"], about=row["about"], by_cost=row["by_cost"], by_effect=row["by_effect"], by_days=row["by_days"],
     )  # fmt: skip
