@@ -79,6 +79,7 @@ def test_reads_answer_in_json_with_the_right_figures(cli):
     today = cli.json("today", "--as-of", "2026-02-10")
     assert (today["company"], today["overdue_minor"]) == ("acme-gmbh", 10_000)
     assert today["payrolls"][0]["amount_minor"] == 300_000
+    assert today["payrolls"][0]["levers"] == today["duties"] == []
     forecast = cli.json("cash", "--as-of", "2026-02-01", "--weeks", "4")
     assert forecast["currency"] == "EUR"
     assert len(forecast["payrolls"]) == 1

@@ -154,6 +154,17 @@ def test_a_call_and_an_offer_are_assumed_and_only_about_what_may_be_chased(owner
     assert made["invoice_id"][0] not in {lever.about["invoice_id"] for lever in of_kind(still, "offer")}
 
 
+def test_whoever_was_spoken_with_lately_or_is_put_off_is_not_called(owner, entity, company, payroll, helps):
+    payroll(20_000_000)
+    spoken, snoozed, left = company["customers"]
+    assert {spoken, snoozed} & {lever.about["customer_id"] for lever in of_kind(helps(), "chase")}
+    collections.log_contact(
+        actor=owner, entity_id=entity.pk, customer_id=spoken, channel="call", outcome="reached", occurred_on=TODAY
+    )
+    collections.set_desk(actor=owner, entity_id=entity.pk, customer_id=snoozed, snoozed_until=PAYDAY)
+    assert {lever.about["customer_id"] for lever in of_kind(helps(), "chase")} <= {left}
+
+
 def test_healthy_debts_can_be_sold_and_those_of_a_customer_on_hold_cannot(owner, company, payroll, helps):
     payroll(20_000_000)
     sold = of_kind(helps(), "factor")

@@ -62,7 +62,7 @@ def today(console: Console, found: Today) -> None:
             cost = f"costs {format_amount(lever.cost_minor, home)} {home}" if lever.cost_minor else "costs nothing"
             days = "today" if not lever.days else "in 1 day" if lever.days == 1 else f"in {lever.days} days"
             assumed = "" if lever.is_exact else ", effect assumed"
-            console.print(f"      {lever.title}: +{lever.points} in 100, {cost}, {days}{assumed}", highlight=False)
+            console.print(f"      {lever.title}: {lever.gains}, {cost}, {days}{assumed}", highlight=False)
         for row in answer.deciding[:5]:
             amount = format_amount(int(str(row["amount_minor"])), home)
             console.print(

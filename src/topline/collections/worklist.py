@@ -50,7 +50,6 @@ from topline.receivables.models import Allocation
 
 WEIGHED_DAYS = 3  # a payroll's stake that is older than so many days no longer counts
 WITHIN_DAYS = 14  # a call is judged by the cash that it brings within these days
-LEAST_POINTS = 0.1  # in a hundred: below it a payroll is no reason
 HORIZON = 120  # days ahead that the list foresees; what is expected later is shown as later
 CALL_COST = Money(10_00, "EUR")  # assumed: a quarter of an hour of a collector
 REST_DAYS, RETRY_DAYS = 3, 1  # a customer who was reached is left in peace this long; one who was not is tried the next day
@@ -101,8 +100,8 @@ def worklist(*, entity: Entity, as_of: date) -> pl.DataFrame:
     returns  customer_id, customer, owner_id, owner, is_on_hold, open_minor, overdue_minor, oldest_days, expected_on (by then half of what
              is open is expected; null: later than the horizon), promised_on, disputed_minor, contacted_on, channel, outcome, chase_minor
              (overdue and neither disputed, promised, planned nor covered by unapplied cash), sooner_minor (what a call brings within
-             two weeks), payroll_points (by how many in a hundred it raises the next payroll at risk), payroll_on (its payday), gain_minor
-             (sooner_minor + payroll_points x what missing that payroll costs - the cost of the call), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
+             two weeks), payroll_points (by how many in a hundred it raises the next payroll at risk), payroll_minor (what that takes off the
+             cost of missing it), payroll_on (its payday), gain_minor (sooner_minor + payroll_minor - the cost of the call), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
     Work: a fixed number of statements, O(open items); kept in memory until anything changes.
     """
     return _LISTS.get((entity.pk, as_of), lambda: _worklist(entity, as_of))
@@ -115,6 +114,13 @@ def todays(*, entity: Entity, as_of: date, owner: str = "", listed: pl.DataFrame
     """
     rows = worklist(entity=entity, as_of=as_of) if listed is None else listed
     return owned(rows, owner).filter(pl.col("waits") == "")["customer_id"].to_list()
+
+
+def at_rest(*, entity_id: int, as_of: date) -> list[int]:
+    """Customers who are not called now: put off by a collector, or contacted in the last days. Work: two statements."""
+    marks = queries.contact_marks(entity_id=entity_id, as_of=as_of, days=RELATION_DAYS)
+    snoozed = queries.snoozed(queries.desks(entity_id=entity_id), as_of=as_of)
+    return [*snoozed, *marks.filter(_spoken(as_of))["customer_id"].to_list()]
 
 
 def owned(rows: pl.DataFrame, owner: str) -> pl.DataFrame:
@@ -131,8 +137,8 @@ def why(row: dict[str, Any], currency: str) -> str:
     told = f"{row['oldest_days']} days late"
     if row["sooner_minor"] > 0:
         told += f"; a call should bring {Money(row['sooner_minor'], currency)} in {WITHIN_DAYS} days"
-    if row["payroll_points"] >= LEAST_POINTS:
-        told += f"; it raises payroll of {row['payroll_on']:%-d %b} by {row['payroll_points']:g} {'point' if row['payroll_points'] == 1 else 'points'}"
+    if row["payroll_points"] > 0 and 2 * row["payroll_minor"] >= row["sooner_minor"]:  # else it is no reason
+        told += f" and raises payroll of {row['payroll_on']:%-d %b} by {row['payroll_points']:g} {'point' if row['payroll_points'] == 1 else 'points'}"
     return ("A promise was broken. " if row["is_broken"] else "") + told + "."
 
 
@@ -195,7 +201,7 @@ def _worklist(entity: Entity, as_of: date) -> pl.DataFrame:
     broken_first = pl.col("is_broken") & (pl.col("waits") == "")
     return rows.sort(pl.col("waits") != "", ~broken_first, -pl.col("gain_minor"), "customer_id").select(
         "customer_id", "customer", "owner_id", "owner", "is_on_hold", "open_minor", "overdue_minor", "oldest_days", "expected_on", "promised_on",
-        "disputed_minor", "contacted_on", "channel", "outcome", "chase_minor", "sooner_minor", "payroll_points", "payroll_on", "gain_minor", "is_broken", "step", "waits",
+        "disputed_minor", "contacted_on", "channel", "outcome", "chase_minor", "sooner_minor", "payroll_points", "payroll_minor", "payroll_on", "gain_minor", "is_broken", "step", "waits",
     )  # fmt: skip
 
 
@@ -295,14 +301,16 @@ def _with_facts(debts: pl.DataFrame, entity: Entity, as_of: date) -> pl.DataFram
     ).with_columns(chase_minor=(pl.col("free_minor") - pl.col("cash_minor")).clip(0))
 
 
+def _spoken(as_of: date) -> pl.Expr:
+    """Whether a customer was contacted so lately that another contact waits; whoever answered since waits for us instead."""
+    peace = pl.when(pl.col("outcome") == Contact.Outcome.NOT_REACHED).then(RETRY_DAYS).otherwise(REST_DAYS)
+    lately = pl.col("contacted_on") + pl.duration(days=peace) > pl.lit(as_of)
+    return lately & (pl.col("outcome") != Contact.Outcome.REPLIED)
+
+
 def _waits(as_of: date) -> pl.Expr:
     """Why a customer is not on today's list; empty for those who are."""
-    peace = pl.when(pl.col("outcome") == Contact.Outcome.NOT_REACHED).then(RETRY_DAYS).otherwise(REST_DAYS)
-    spoken = (
-        (pl.col("contacted_on") + pl.duration(days=peace) > pl.lit(as_of))
-        & ~pl.col("is_broken")
-        & (pl.col("outcome") != Contact.Outcome.REPLIED)
-    )
+    spoken = _spoken(as_of) & ~pl.col("is_broken")
     word = pl.col("contacted_on").dt.strftime("%-d %b")
     nothing = pl.col("chase_minor") <= 0
     return (

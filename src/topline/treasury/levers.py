@@ -42,6 +42,7 @@ LEAST_WEIGHED_PPM, MOST_WEIGHED = (
     100,
     1_000,
 )  # invoices whose call gains less than a hundredth of a point, or beyond these many, are left out
+MOST_POINTS = 98.0  # odds lie between 1 and 99 in 100
 LEAST_GAIN = 0.0005  # of the probability: what gains less than a twentieth of a point is no lever
 LINE_DAYS = 30  # assumed: what is drawn is paid back after a month
 BANK_DAYS = 1  # assumed: a transfer between own banks, and a drawing, are there on the next day
@@ -90,6 +91,11 @@ class Lever:
     by_cost: int
     by_effect: int
     by_days: int
+
+    @property
+    def gains(self) -> str:
+        """Its gain in words; where the odds cannot move by a tenth of a point it only brings the money nearer to the need."""
+        return f"+{self.points} in 100" if self.points > 0 else "less than 0.1 in 100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +223,7 @@ class _Desk:
         offered = {r["invoice_id"] for r in standing_offers.offers(entity.pk, as_of=as_of) if r["state"] == "running"}
         whole = (pl.col("chase_minor") == pl.col("open_minor")) & (pl.col("currency") == self.home)
         self.whole = self.items.filter(whole & ~pl.col("invoice_id").is_in(list(offered)))
+        self.at_rest = worklist.at_rest(entity_id=entity.pk, as_of=as_of)
         call = worklist.CALL_COST
         self.call_minor = queries.at_home([(call.currency, call.amount_minor)], self.home, as_of)[0]
         self.accounts = self._accounts()
@@ -244,14 +251,15 @@ class _Desk:
         )
 
     def _calls(self, at: outlook.Standing, left: int) -> list[dict[str, Any]]:
-        """A call about each of the invoices that a call moves most, one a customer."""
-        if left < 1 or self.items.is_empty():
+        """A call about each of the invoices that a call moves most, one a customer, and none to whom was spoken with lately."""
+        items = self.items.filter(~pl.col("debtor_id").is_in(self.at_rest))
+        if left < 1 or items.is_empty():
             return []
-        at_row = self.items["row"].to_numpy()
+        at_row = items["row"].to_numpy()
         amounts, before = self.read.book.amounts[at_row], self.read.paid_by(at.day)[at_row]
         after = engine.with_hazard_ratio(before, engine.CALL_RATIO)
         effects = engine.effect_of_actions(at.futures, need_minor=at.need_minor, amounts=amounts, before=before, after=after)
-        best = self.items.with_columns(
+        best = items.with_columns(
             _rank=pl.Series(effects.rank_by), home_minor=pl.Series(amounts).cast(pl.Int64), before=pl.Series(before), after=pl.Series(after)
         )  # fmt: skip
         best = best.sort("_rank", "invoice_id", descending=[True, False]).unique("debtor_id", keep="first", maintain_order=True)
@@ -417,7 +425,7 @@ def _help(draft: _Draft, names: dict[int, str]) -> Help:
 
 def _lever(row: dict[str, Any], who: str) -> Lever:
     return Lever(
-        kind=row["kind"], title=row["title"].replace("{who}", who), points=round(100 * row["change"], 1), percent_after=row["percent_after"],
+        kind=row["kind"], title=row["title"].replace("{who}", who), points=min(MOST_POINTS, round(100 * row["change"], 1)), percent_after=row["percent_after"],
         cash_minor=row["cash_minor"], cost_minor=row["cost_minor"], yearly_percent=None if row["yearly_percent"] is None else round(row["yearly_percent"], 1),
         days=row["days"], is_exact=row["is_exact"], needs=row["needs"], about=row["about"], by_cost=row["by_cost"], by_effect=row["by_effect"], by_days=row["by_days"],
     )  # fmt: skip
