@@ -96,13 +96,13 @@ def add_opportunities(
     """
     if opportunities.is_empty():
         return pl.DataFrame(schema={"opportunity_id": pl.Int64, "number": pl.String})
-    frame = _deals(opportunities)
+    frame, now = _deals(opportunities), clock.now()
     _check_deals(entity_id, frame)
     rows = frame.select(
         *(c for c in frame.columns if c not in {"ref", "stage", "kind"}),
         state="kind",
         entity_id=pl.lit(entity_id),
-        created_at=pl.lit(clock.now()),
+        created_at=pl.lit(now),
     )
     written = bulk.insert(Opportunity, rows).with_columns(frame["ref"])
     ids = written.select("ref", opportunity_id="id")
@@ -117,7 +117,7 @@ def add_opportunities(
         told = frame.with_columns(is_closed=pl.col("kind") != "open")
         history = changes_told(told, categories=usual, entry_stage=first, engaged_stage=engaged_stage, known_on=known_on)
     past = history.join(ids, on="ref", how="left", maintain_order="left").drop("ref")
-    bulk.insert(OpportunityChange, past.with_columns(recorded_at=pl.lit(clock.now()), actor_key=pl.lit(actor.key)))
+    bulk.insert(OpportunityChange, past.with_columns(recorded_at=pl.lit(now), actor_key=pl.lit(actor.key)))
     changed_many("opportunity", written["id"])
     begun = pl.coalesce(pl.min_horizontal("opened_on", "engaged_on"), "closed_on", pl.lit(known_on))
     facts = written.select("customer_id", "amount_minor", "currency", "state", "closed_on", opportunity_id="id", begun=begun)
