@@ -30,19 +30,9 @@ def book(*, entity_id: int, as_of: date) -> pl.DataFrame:
 
     Work: eleven statements; reads the changes up to the day.
     """
-    found = queries.deals(entity_id=entity_id, as_of=as_of)
-    people = queries.reps().select("rep_id", "region", rep="name", team=pl.coalesce("manager", "name"))
-    buyers = bulk.read(Customer.objects.values("id", "name", "segment")).rename(
-        {"id": "customer_id", "name": "customer", "segment": "_segment"}
-    )
+    full = labels(queries.deals(entity_id=entity_id, as_of=as_of))
     steps = queries.stages().select(stage="key", stage_name="name", position="position")
-    full = found
-    for facts, key in (
-        (people, "rep_id"),
-        (buyers, "customer_id"),
-        (products(entity_id=entity_id), "opportunity_id"),
-        (steps, "stage"),
-    ):
+    for facts, key in ((products(entity_id=entity_id), "opportunity_id"), (steps, "stage")):
         full = full.join(facts, on=key, how="left", maintain_order="left")
     begun = pl.coalesce("engaged_on", "opened_on")
     named = full.with_columns(
@@ -54,6 +44,16 @@ def book(*, entity_id: int, as_of: date) -> pl.DataFrame:
         cycle_days=(pl.col("closed_on") - begun).dt.total_days(),
     ).drop("_segment")
     return hygiene.flags(named, queries.changes(entity_id=entity_id, until=as_of), as_of=as_of)
+
+
+def labels(deals: pl.DataFrame) -> pl.DataFrame:
+    """Deals with the names of their people: rep, team (who leads the seller), region, customer and its segment (_segment). Two statements."""
+    people = queries.reps().select("rep_id", "region", rep="name", team=pl.coalesce("manager", "name"))
+    buyers = bulk.read(Customer.objects.values("id", "name", "segment")).rename(
+        {"id": "customer_id", "name": "customer", "segment": "_segment"}
+    )
+    named = deals.join(people, on="rep_id", how="left", maintain_order="left")
+    return named.join(buyers, on="customer_id", how="left", maintain_order="left").with_columns(pl.col("customer").fill_null(""))
 
 
 def products(*, entity_id: int) -> pl.DataFrame:
@@ -110,6 +110,12 @@ def moves(*, entity_id: int, until: date) -> pl.DataFrame:
 def funnel(*, entity_id: int, as_of: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:
     """The funnel of the deals that began in [since, until), as it was known on a day; see engine.sales.funnel."""
     return funnels.funnel(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+
+
+def funnel_deals(*, entity_id: int, as_of: date, since: date | None, until: date | None, step: str, what: str) -> list[int]:
+    """The deals behind a figure of the funnel: those that `entered` a step, `passed` it, were `lost` or are `waiting` there."""
+    found = funnels.fates(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+    return funnels.behind(found, queries.stages(), step=step, what=what)
 
 
 def waterfall(*, entity_id: int, start: date, end: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:

@@ -27,24 +27,8 @@ def funnel(
                   lost): of those whose fate is known), median_days, p90_days (in the stage, by Kaplan-Meier; null where so many have not left)
     Work: one sort of the moves.
     """
-    known = moves.filter(pl.col("entered_on") <= as_of).with_row_index("_order").sort("opportunity_id", "entered_on", "_order")
-    first = known.group_by("opportunity_id").agg(_began=pl.col("entered_on").min())
-    inside = pl.lit(True)
-    if since is not None:
-        inside &= pl.col("_began") >= since
-    if until is not None:
-        inside &= pl.col("_began") < until
-    cohort = known.join(first.filter(inside).select("opportunity_id"), on="opportunity_id", how="semi", maintain_order="left")
-    steps = (
-        stages.filter(pl.col("kind") != "lost")
-        .sort("position")
-        .with_row_index("_step")
-        .with_columns(pl.col("_step").cast(pl.Int64))
-    )
-    placed = cohort.join(stages.select(stage="key", _kind="kind"), on="stage", how="left", maintain_order="left").join(
-        steps.select("_step", stage="key"), on="stage", how="left", maintain_order="left"
-    )
-    fate = placed.group_by("opportunity_id").agg(_furthest=pl.col("_step").max().fill_null(0), _now=pl.col("_kind").last())
+    fate = fates(moves, stages, as_of=as_of, since=since, until=until)
+    steps = _steps(stages)
     at_step, is_lost = pl.col("_furthest") == pl.col("_step"), pl.col("_now") == "lost"
     met = (
         steps.join(fate, how="cross")
@@ -65,10 +49,57 @@ def funnel(
             conversion=pl.when(is_open & (pl.col("entered") > 0)).then(pl.col("passed") / pl.col("entered")),
             decided=pl.when(is_open & (pl.col("passed") + pl.col("lost") > 0)).then(pl.col("passed") / (pl.col("passed") + pl.col("lost"))),
         )
-        .join(times_in_stage(cohort, as_of=as_of), left_on="key", right_on="stage", how="left", maintain_order="left")
+        .join(times_in_stage(_cohort(moves, as_of=as_of, since=since, until=until), as_of=as_of), left_on="key", right_on="stage", how="left", maintain_order="left")
         .with_columns(pl.when(is_open).then(c).alias(c) for c in ("median_days", "p90_days"))
         .select("key", "name", "kind", "entered", "passed", "lost", "waiting", "conversion", "decided", "median_days", "p90_days")
     )  # fmt: skip
+
+
+def fates(
+    moves: pl.DataFrame, stages: pl.DataFrame, *, as_of: date, since: date | None = None, until: date | None = None
+) -> pl.DataFrame:
+    """How far each deal of a cohort got, and what it is now; inputs as for `funnel`.
+
+    returns  one row per deal: opportunity_id, _furthest i64 (place among the open stages and won; 0 where only the loss is known), _now
+             (open, won, lost)
+    """
+    cohort = _cohort(moves, as_of=as_of, since=since, until=until)
+    placed = cohort.join(stages.select(stage="key", _kind="kind"), on="stage", how="left", maintain_order="left").join(
+        _steps(stages).select("_step", stage="key"), on="stage", how="left", maintain_order="left"
+    )
+    return placed.group_by("opportunity_id", maintain_order=True).agg(
+        _furthest=pl.col("_step").max().fill_null(0), _now=pl.col("_kind").last()
+    )
+
+
+def behind(fate: pl.DataFrame, stages: pl.DataFrame, *, step: str, what: str) -> list[int]:
+    """The deals behind a figure of the funnel. what: entered, passed, lost or waiting. Raises: KeyError for another step or word."""
+    place = dict(_steps(stages).select("key", "_step").iter_rows())[step]
+    at, now = pl.col("_furthest"), pl.col("_now")
+    rules = {
+        "entered": at >= place,
+        "passed": at > place,
+        "lost": (at == place) & (now == "lost"),
+        "waiting": (at == place) & (now == "open"),
+    }
+    return fate.filter(rules[what])["opportunity_id"].to_list()
+
+
+def _steps(stages: pl.DataFrame) -> pl.DataFrame:
+    kept = stages.filter(pl.col("kind") != "lost").sort("position")
+    return kept.with_row_index("_step").with_columns(pl.col("_step").cast(pl.Int64))
+
+
+def _cohort(moves: pl.DataFrame, *, as_of: date, since: date | None, until: date | None) -> pl.DataFrame:
+    """The moves known on the day of the deals that began in the span, each deal's in order."""
+    known = moves.filter(pl.col("entered_on") <= as_of).with_row_index("_order").sort("opportunity_id", "entered_on", "_order")
+    first = known.group_by("opportunity_id").agg(_began=pl.col("entered_on").min())
+    inside = pl.lit(True)
+    if since is not None:
+        inside &= pl.col("_began") >= since
+    if until is not None:
+        inside &= pl.col("_began") < until
+    return known.join(first.filter(inside).select("opportunity_id"), on="opportunity_id", how="semi", maintain_order="left")
 
 
 def times_in_stage(moves: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
