@@ -7,6 +7,7 @@ from datetime import date
 import polars as pl
 import pytest
 
+from tests.api.conftest import api, call_as, make_member  # noqa: F401  (callers of the API)
 from topline.catalog import actions as catalog
 from topline.pipeline import actions, people
 

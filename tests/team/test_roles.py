@@ -146,6 +146,7 @@ READS = [  # noun of the API: permission
     ("customers", "market.view"), ("customers/1", "market.view"), ("duplicates", "market.view"),
     ("products", "catalog.view"), ("products/1", "catalog.view"), ("prices", "catalog.view"), ("price-books", "catalog.view"),
     ("opportunities", "pipeline.view"), ("opportunities/1", "pipeline.view"), ("stages", "pipeline.view"), ("sales-people", "pipeline.view"),
+    ("pipeline", "pipeline.view"), ("funnel", "pipeline.view"), ("sales-statistics", "pipeline.view"), ("pipeline-waterfall", "pipeline.view"),
     ("invoices", "billing.view"), ("invoices/1", "billing.view"),
     ("payments", "receivables.view"), ("payments/1", "receivables.view"), ("allocations", "receivables.view"), ("allocations/1", "receivables.view"),
     ("worklist", "collections.view"), ("contacts", "collections.view"), ("promises", "collections.view"), ("disputes", "collections.view"), ("payment-plans", "collections.view"),
