@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from django.apps import apps
@@ -16,6 +16,9 @@ from topline.cases.models import Case
 from topline.demo import company, script
 from topline.flows import proofs
 from topline.kernel.models import AuditRecord
+from topline.pipeline import figures as selling
+from topline.pipeline import queries as pipeline
+from topline.pipeline.models import Opportunity
 from topline.receivables import figures
 from topline.team.models import Area, Member, RoleGrant
 from topline.team.roles import ROLES
@@ -43,6 +46,7 @@ def picture(entity_id):
         "numbers": list(Invoice.objects.order_by("number").values_list("number", "total_minor", "state")),
         "weeks": forecast.weekly.rows(),
         "milestones": Milestone.objects.count(),
+        "deals": list(Opportunity.objects.order_by("number").values_list("number", "name", "state", "amount_minor", "close_on")),
     }
 
 
@@ -71,7 +75,7 @@ def test_every_room_has_something_to_show_and_all_proofs_hold(demo):
             "books.ExchangeRate", "market.CustomerAlias", "billing.Instalment", "collections.TimingModel", "receivables.MatchProposal"}  # fmt: skip
     assert empty <= fine
     assert Member.objects.filter(email=company.EMAIL).exists()
-    assert set(ROLES) - {"Sales manager", "Customer"} <= set(RoleGrant.objects.values_list("role", flat=True))
+    assert set(ROLES) - {"Customer"} <= set(RoleGrant.objects.values_list("role", flat=True))
     assert Area.objects.filter(owner__isnull=True).count() == 0
 
 
@@ -97,6 +101,26 @@ def test_one_large_debt_was_worked_and_its_outcome_teaches_the_one_that_waits(de
     told = next(r.learned for r in weighed.rows if r.spec.key == worked.strategy)
     assert f"own {int(worked.has_worked)} of 1" in told
     assert weighed.best and weighed.payroll is not None
+
+
+def test_its_pipeline_has_a_year_of_history_that_leads_to_where_it_stands(demo):
+    told = pipeline.deals(entity_id=demo, as_of=END).sort("opportunity_id")
+    stands = Opportunity.objects.order_by("id").values_list(
+        "id", "stage__key", "category", "amount_minor", "close_on", "rep_id", "next_step"
+    )
+    assert list(
+        told.select("opportunity_id", "stage", "category", "amount_minor", "close_on", "rep_id", "next_step").iter_rows()
+    ) == list(stands)
+    assert pipeline.snapshot(entity_id=demo, as_of=END).height == told.filter(told["state"] == "open").height > 20
+    year = selling.statistics(entity_id=demo, since=END - timedelta(days=365), until=END, by="month")
+    assert year.height >= 12
+    assert year["won"].min() > 0
+    book = selling.book(entity_id=demo, as_of=END).filter(told["state"] == "open")
+    assert all(book[flag].any() for flag in ("stale", "past", "no_next_step", "list_amount"))
+    steps = selling.waterfall(
+        entity_id=demo, start=END - timedelta(days=28), end=END, since=date(2026, 6, 1), until=date(2026, 7, 1)
+    )
+    assert {"start", "pushed_out", "won", "lost", "end"} <= set(steps["step"])
 
 
 def test_it_is_built_by_actions_alone_each_of_which_left_its_record(demo):

@@ -35,6 +35,7 @@ from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.pipeline import figures as selling
 from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Member
@@ -164,6 +165,25 @@ def aging(
         _print_json({"as_of": found.as_of, "buckets": found.buckets.to_dicts()})
         return
     render.aging(console, found)
+
+
+@app.command("pipeline")
+def open_pipeline(
+    company: Company = "",
+    as_of: AsOf = "",
+    by: Annotated[str, typer.Option(help="stage, category, rep, team or close_month")] = "stage",
+    as_json: AsJson = False,
+) -> None:
+    """The open deals of a day by stage, forecast category, owner, team or month of closing."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    book = selling.book(entity_id=entity.pk, as_of=day)
+    currency = next(iter(selling.currencies(book)), entity.currency)
+    groups = selling.summary(book, by=by, currency=currency)
+    if as_json:
+        _print_json({"as_of": day, "currency": currency, "by": by, "groups": groups})
+        return
+    render.pipeline(console, groups, by=selling.SUMMARIES[by], currency=currency, as_of=day)
 
 
 @app.command()

@@ -106,6 +106,21 @@ def _answer_as_data(said: PayrollAnswer) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def pipeline(console: Console, groups: Sequence[dict[str, Any]], *, by: str, currency: str, as_of: date) -> None:
+    """The open pipeline in groups; a category also with all surer ones."""
+    console.print(f"[bold]Open pipeline[/bold] at the end of {as_of:%d %b %Y}", highlight=False)
+    if not any(row["deals"] for row in groups):
+        console.print("  No deal is open. Import your CRM: topline import opportunities FILE.\n", highlight=False)
+        return
+    cumulative = any(row["cumulative_minor"] is not None for row in groups)
+    table = _table(by.lower(), ">deals", ">alone", *([">with all surer ones"] if cumulative else []), "currency")
+    for row in groups:
+        sums = [row["value_minor"], *([row["cumulative_minor"]] if cumulative else [])]
+        told = ["" if minor is None else format_amount(minor, currency) for minor in sums]
+        table.add_row(row["label"], f"{row['deals']:,}", *told, currency)
+    console.print(table)
+
+
 def aging(console: Console, found: Aging) -> None:
     """Buckets in rows, one block per currency."""
     console.print("[bold]Owed to us[/bold]")

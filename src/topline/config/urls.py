@@ -7,6 +7,8 @@ from topline.api.assembly import api
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("topline.web.urls")),
     path("customers/", include("topline.market.urls")),
+    path("catalog/", include("topline.catalog.urls")),
+    path("pipeline/", include("topline.pipeline.urls")),
     path("invoices/", include("topline.billing.urls")),
     path("", include("topline.receivables.urls")),
     path("collections/", include("topline.collections.urls")),

@@ -22,7 +22,7 @@ from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
-from topline.demo import script
+from topline.demo import script, selling
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
 from topline.kernel import clock
@@ -44,7 +44,8 @@ DESK_DAYS = 84  # before the last day, collectors begin to log their calls, ever
 CASE_DAYS = 60  # before the last day, a large debt was taken as a case; it is closed on the last one
 TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", ["RevOps"]), ("Bela Billing", "bela@demo.localhost", ["Billing"]),
         ("Clara Collections", "clara@demo.localhost", ["Collections"]), ("Theo Treasury", "theo@demo.localhost", ["Treasury"]),
-        ("Anton Approver", "anton@demo.localhost", ["Approver"]), ("Audrey Auditor", "audrey@demo.localhost", ["Auditor"]), ("Sam Sales", "sam@demo.localhost", ["Sales"])]  # fmt: skip
+        ("Anton Approver", "anton@demo.localhost", ["Approver"]), ("Audrey Auditor", "audrey@demo.localhost", ["Auditor"]), ("Sam Sales", "sam@demo.localhost", ["Sales"]),
+        ("Mona Manager", "mona@demo.localhost", ["Sales manager"])]  # fmt: skip
 
 
 def last_day() -> date:
@@ -86,6 +87,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
         tick()
     with clock.at(_morning(end)), transaction.atomic():
         play.finish(end)
+        play.sell(end, seed)
         play.lie_on_desks(end)
         while books.seal(actor=actor):
             pass
@@ -238,6 +240,13 @@ class _Play:
                 }
             ),
         )
+
+    def sell(self, end: date, seed: int) -> None:
+        """What the sales team has in hand, and how it came there."""
+        members = dict(Member.objects.filter(email__endswith="@demo.localhost").values_list("name", "id"))
+        selling.play(
+            actor=self.actor, entity_id=self.entity_id, customers=self.customers, names=[c.name for c in self.plan.customers], members=members, seed=seed, end=end
+        )  # fmt: skip
 
     def work_the_desk(self, day: date) -> None:
         """A Monday at the collectors' desk: promises are judged, the five largest late debts called about, two of them promised."""

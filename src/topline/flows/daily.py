@@ -1,5 +1,5 @@
-"""What a company does every day by itself: judge promises and plans, write reminders, learn when customers pay, weigh what calls do for payroll,
-freeze the forecast.
+"""What a company does every day by itself: judge promises and plans, write reminders, write the open deals down, learn when customers pay,
+weigh what calls do for payroll, freeze the forecast.
 
 The worker asks for the day's work once a day and company; the outbox refuses a second message with the same key. Every part is
 idempotent, so running it again by hand (`topline daily`) changes nothing.
@@ -18,6 +18,7 @@ from topline.collections import actions, reminders, timing
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
+from topline.pipeline import actions as pipeline
 from topline.team.queries import system_actor
 from topline.treasury import levers, outlook
 
@@ -61,6 +62,11 @@ def judge_and_remind(*, actor: Actor, entity_id: int, as_of: date) -> Done:
     return Done(as_of, promises.height, plans.height, {(step, state): count for step, state, count in counts.iter_rows()})
 
 
+def write_down(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Write down the open deals as they stood at the end of the day before, by value; returns how many."""
+    return pipeline.snapshot_pipeline(actor=actor, entity_id=entity_id, as_of=as_of - timedelta(days=1))
+
+
 def learn(*, actor: Actor, entity_id: int, as_of: date) -> str | None:
     """Train the model of payment dates anew when it is stale, from what was known at the end of the day before.
 
@@ -85,6 +91,7 @@ def weigh(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
     """All of a day's work at once: what was done, the new model's version, the frozen forecast's id."""
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of)
+    write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     weigh(actor=actor, entity_id=entity_id, as_of=as_of)
     return done, version, freeze(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -94,7 +101,7 @@ def handle(payload: dict[str, Any]) -> None:
     """The outbox's message: the quick part now; what computes for long follows in messages, and so in transactions, of its own."""
     day = date.fromisoformat(payload["day"])
     judge_and_remind(actor=system_actor("worker"), entity_id=payload["entity_id"], as_of=day)
-    for topic in ("learn_timing", "weigh_calls", "freeze_forecast"):
+    for topic in ("write_deals_down", "learn_timing", "weigh_calls", "freeze_forecast"):
         outbox.enqueue(topic, payload, key=_key(topic, payload["entity_id"], day))
 
 

@@ -30,6 +30,7 @@ HANDLERS: dict[str, Handler] = {
     "run_import": run_import,
     "send_reminder": reminders.send,
     daily.TOPIC: daily.handle,
+    "write_deals_down": daily.handled_by(daily.write_down),
     "learn_timing": daily.handled_by(daily.learn),
     "weigh_calls": daily.handled_by(daily.weigh),
     "freeze_forecast": daily.handled_by(daily.freeze),

@@ -63,12 +63,6 @@ class NotYourDeal(Forbidden):
     code = "not_your_deal"
 
 
-class SnapshotTooLate(Conflict):
-    """The day is over: deals have changed since."""
-
-    code = "snapshot_too_late"
-
-
 @action("pipeline.add_opportunities")
 def add_opportunities(
     *,
@@ -96,13 +90,13 @@ def add_opportunities(
     """
     if opportunities.is_empty():
         return pl.DataFrame(schema={"opportunity_id": pl.Int64, "number": pl.String})
-    frame = _deals(opportunities)
+    frame, now = _deals(opportunities), clock.now()
     _check_deals(entity_id, frame)
     rows = frame.select(
         *(c for c in frame.columns if c not in {"ref", "stage", "kind"}),
         state="kind",
         entity_id=pl.lit(entity_id),
-        created_at=pl.lit(clock.now()),
+        created_at=pl.lit(now),
     )
     written = bulk.insert(Opportunity, rows).with_columns(frame["ref"])
     ids = written.select("ref", opportunity_id="id")
@@ -117,7 +111,7 @@ def add_opportunities(
         told = frame.with_columns(is_closed=pl.col("kind") != "open")
         history = changes_told(told, categories=usual, entry_stage=first, engaged_stage=engaged_stage, known_on=known_on)
     past = history.join(ids, on="ref", how="left", maintain_order="left").drop("ref")
-    bulk.insert(OpportunityChange, past.with_columns(recorded_at=pl.lit(clock.now()), actor_key=pl.lit(actor.key)))
+    bulk.insert(OpportunityChange, past.with_columns(recorded_at=pl.lit(now), actor_key=pl.lit(actor.key)))
     changed_many("opportunity", written["id"])
     begun = pl.coalesce(pl.min_horizontal("opened_on", "engaged_on"), "closed_on", pl.lit(known_on))
     facts = written.select("customer_id", "amount_minor", "currency", "state", "closed_on", opportunity_id="id", begun=begun)
@@ -242,16 +236,18 @@ def withdraw_opportunities(*, actor: Actor, import_batch_id: int, on: date) -> i
 def snapshot_pipeline(*, actor: Actor, entity_id: int, as_of: date) -> int:
     """Write down every open deal by value at the end of a day; returns how many. A day that is written down already stays as it is.
 
-    Work: one statement writes all rows.
-    Raises: SnapshotTooLate when a deal has changed on a later day: history tells that day better.
+    Work: one statement writes all rows; a day after which deals have changed already is written as its history tells it.
     """
-    later = OpportunityChange.objects.filter(opportunity__entity_id=entity_id, effective_on__gt=as_of)
-    ensure(
-        not later.exists(),
-        SnapshotTooLate(f"Deals have changed since {as_of}.", field="as_of", remedy="Ask for the day as history tells it."),
-    )
     if OpportunitySnapshot.objects.filter(entity_id=entity_id, as_of=as_of).exists():
         return 0
+    later = OpportunityChange.objects.filter(opportunity__entity_id=entity_id, effective_on__gt=as_of)
+    count = _write_history(entity_id, as_of) if later.exists() else _write_present(entity_id, as_of)
+    changed("pipeline_snapshot", entity_id, after={"as_of": as_of.isoformat(), "deals": count})
+    return count
+
+
+# --- parts ---
+def _write_present(entity_id: int, as_of: date) -> int:
     columns = "opportunity_id, entity_id, rep_id, stage_key, category, amount_minor, currency, close_on"
     with connection.cursor() as cursor:
         cursor.execute(
@@ -261,12 +257,16 @@ def snapshot_pipeline(*, actor: Actor, entity_id: int, as_of: date) -> int:
             " WHERE o.entity_id = %s AND o.state = 'open' AND NOT o.is_withdrawn",
             [as_of, entity_id],
         )
-        count = int(cursor.rowcount)
-    changed("pipeline_snapshot", entity_id, after={"as_of": as_of.isoformat(), "deals": count})
-    return count
+        return int(cursor.rowcount)
 
 
-# --- parts ---
+def _write_history(entity_id: int, as_of: date) -> int:
+    then = queries.deals(entity_id=entity_id, as_of=as_of).filter(pl.col("state") == "open")
+    columns = ["opportunity_id", "rep_id", "category", "amount_minor", "currency", "close_on"]
+    rows = then.select(*columns, stage_key="stage", as_of=pl.lit(as_of), entity_id=pl.lit(entity_id))
+    return bulk.insert(OpportunitySnapshot, rows).height
+
+
 def _deals(opportunities: pl.DataFrame) -> pl.DataFrame:
     """The batch with every column, its numbers, the ids of its stages, and the category of its stage where it says none."""
     have = opportunities.columns

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from ninja import Query
 from pydantic import Field
 
 from topline.books import queries as books
+from topline.books.models import Entity
+from topline.engine.sales.waterfall import summary
+from topline.kernel import clock
 from topline.kernel.errors import NotFound
-from topline.pipeline import actions, people, queries, stages
+from topline.pipeline import actions, figures, people, queries, stages
 from topline.pipeline.models import Opportunity
 from topline.ui.wire import (
     MAX_ROWS,
@@ -241,3 +245,67 @@ def add_reps(request: Caller, body: NewReps) -> Any:
 def change_rep(request: Caller, rep_id: Id, body: RepChanges) -> Any:
     """Change the facts that are sent, such as who leads them or when they left; answers with the id."""
     return done(people.change_rep(rep_id=rep_id, changes=dict(given(body)), **once(request)))
+
+
+class DayAsked(OfCompany):
+    as_of: Day | None = None
+
+
+class SpanAsked(DayAsked):
+    since: Day
+    until: Day
+
+
+class StatisticsAsked(SpanAsked):
+    by: Literal["", "rep", "team", "product", "segment", "region", "source", "month", "quarter"] = ""
+
+
+class WaterfallAsked(OfCompany):
+    start: Day
+    end: Day
+    since: Day | None = None
+    until: Day | None = None
+
+
+class PipelineAsked(DayAsked):
+    by: Literal["stage", "category", "rep", "team", "close_month"] = "stage"
+    currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
+
+
+@room.reads("/pipeline", "pipeline.view")
+def get_pipeline(request: Caller, asked: Query[PipelineAsked]) -> Any:
+    """The open pipeline of a day in one currency (that of most deals unless you say another), by stage, category, owner, team or month; a
+    category also with all surer ones."""
+    entity, day = _of(asked)
+    book = figures.book(entity_id=entity.pk, as_of=day)
+    currency = asked.currency or next(iter(figures.currencies(book)), entity.currency)
+    groups = figures.summary(book, by=asked.by, currency=currency)
+    return {"as_of": day, "currency": currency, "by": asked.by, "groups": groups}
+
+
+@room.reads("/funnel", "pipeline.view", Rows)
+def get_funnel(request: Caller, asked: Query[SpanAsked]) -> Any:
+    """How far the deals got that began in [since, until), as known on a day: reached, went on, lost, open, and days in each stage."""
+    entity, day = _of(asked)
+    return rows(figures.funnel(entity_id=entity.pk, as_of=day, since=asked.since, until=asked.until))
+
+
+@room.reads("/sales-statistics", "pipeline.view", Rows)
+def get_statistics(request: Caller, asked: Query[StatisticsAsked]) -> Any:
+    """What the deals closed in [since, until) brought, by group and currency, beside as many days before."""
+    entity, _ = _of(asked)
+    return rows(figures.statistics(entity_id=entity.pk, since=asked.since, until=asked.until, by=asked.by))
+
+
+@room.reads("/pipeline-waterfall", "pipeline.view", Rows)
+def get_waterfall(request: Caller, asked: Query[WaterfallAsked]) -> Any:
+    """What became of the pipeline between the ends of two days, by currency and step; start and all steps make the end. `since` and
+    `until` narrow it to what is expected to close in those days."""
+    entity = books.entity(asked.company or None)
+    legs = figures.waterfall(entity_id=entity.pk, start=asked.start, end=asked.end, since=asked.since, until=asked.until)
+    return rows(summary(legs))
+
+
+def _of(asked: DayAsked) -> tuple[Entity, date]:
+    entity = books.entity(asked.company or None)
+    return entity, asked.as_of or clock.today(entity.time_zone)

@@ -104,7 +104,11 @@ def list_values(*, entity_id: int, on: date) -> pl.DataFrame:
     Work: two statements.
     """
     rows = lines(entity_id=entity_id)
-    priced = catalog.prices(rows.with_columns(on=pl.lit(on)))
+    return list_worth(catalog.prices(rows.with_columns(on=pl.lit(on))))
+
+
+def list_worth(priced: pl.DataFrame) -> pl.DataFrame:
+    """Lines with the list price of their day summed by deal: opportunity_id, list_minor, null where a product has no list price."""
     exact = pl.col("quantity_micro").cast(EXACT) / 10**6 * pl.col("unit_price_nano").cast(EXACT) / 10**9
     worth = priced.with_columns(_minor=exact.round(0, mode="half_away_from_zero").cast(pl.Int64))
     whole = pl.col("_minor").is_not_null().all()

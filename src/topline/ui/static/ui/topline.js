@@ -45,6 +45,22 @@
   document.addEventListener("change", (event) => { if (event.target.closest("[data-autosubmit]")) event.target.form.requestSubmit(); });
   document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
 
+  // A card that is dropped on a column is sent by its own form, as its keys would.
+  const column = (event) => event.target.closest?.("[data-drop]");
+  document.addEventListener("dragstart", (event) => {
+    const card = event.target.closest?.("[data-card]");
+    if (card) event.dataTransfer.setData("text/plain", card.dataset.card);
+  });
+  document.addEventListener("dragover", (event) => { if (column(event)) { event.preventDefault(); column(event).classList.add("over"); } });
+  document.addEventListener("dragleave", (event) => column(event)?.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    const form = column(event) && document.getElementById(`move-${event.dataTransfer.getData("text/plain")}`);
+    if (!form) return;
+    event.preventDefault();
+    form.elements.stage.value = column(event).dataset.drop;
+    form.requestSubmit();
+  });
+
   // Command palette.
   const palette = $("#palette");
   const input = palette && $("input", palette);

@@ -1,0 +1,171 @@
+"""Figures of selling for pages, the API and the command line: the pipeline of a day, statistics of a span, funnel and bridge."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from topline.catalog import queries as catalog
+from topline.catalog.models import Product
+from topline.engine.sales import funnel as funnels
+from topline.engine.sales import hygiene
+from topline.engine.sales import statistics as statistical
+from topline.engine.sales import waterfall as bridges
+from topline.kernel import bulk
+from topline.kernel.errors import Invalid, ensure
+from topline.market.models import Customer
+from topline.pipeline import queries
+from topline.pipeline.models import Category
+
+GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter"}  # fmt: skip
+SUMMARIES = {"stage": "Stage", "category": "Category", "rep": "Sales person", "team": "Team", "close_month": "Close month"}
+CUMULATIVE = [Category.CLOSED, Category.COMMIT, Category.BEST_CASE, Category.PIPELINE]  # each includes those before it
+
+
+def book(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """Every deal of a day (see queries.deals) with the words that group it: rep, team (who leads the seller), region, product, customer,
+    segment (its own, else the customer's), close_month, month and quarter (of closing), cycle_days, and for open ones the flags of hygiene.
+
+    Work: eleven statements; reads the changes up to the day.
+    """
+    full = labels(queries.deals(entity_id=entity_id, as_of=as_of))
+    steps = queries.stages().select(stage="key", stage_name="name", position="position")
+    for facts, key in ((products(entity_id=entity_id), "opportunity_id"), (steps, "stage")):
+        full = full.join(facts, on=key, how="left", maintain_order="left")
+    begun = pl.coalesce("engaged_on", "opened_on")
+    named = full.with_columns(
+        pl.col("customer", "product").fill_null(""),
+        segment=pl.when(pl.col("segment") != "").then("segment").otherwise(pl.col("_segment").fill_null("")),
+        close_month=pl.col("close_on").dt.strftime("%Y-%m").fill_null(""),
+        month=pl.col("closed_on").dt.strftime("%Y-%m"),
+        quarter=pl.format("{} Q{}", pl.col("closed_on").dt.year(), pl.col("closed_on").dt.quarter()),
+        cycle_days=(pl.col("closed_on") - begun).dt.total_days(),
+    ).drop("_segment")
+    return hygiene.flags(named, queries.changes(entity_id=entity_id, until=as_of), as_of=as_of)
+
+
+def labels(deals: pl.DataFrame) -> pl.DataFrame:
+    """Deals with the names of their people: rep, team (who leads the seller), region, customer and its segment (_segment). Two statements."""
+    people = queries.reps().select("rep_id", "region", rep="name", team=pl.coalesce("manager", "name"))
+    buyers = bulk.read(Customer.objects.values("id", "name", "segment")).rename(
+        {"id": "customer_id", "name": "customer", "segment": "_segment"}
+    )
+    named = deals.join(people, on="rep_id", how="left", maintain_order="left")
+    return named.join(buyers, on="customer_id", how="left", maintain_order="left").with_columns(pl.col("customer").fill_null(""))
+
+
+def products(*, entity_id: int) -> pl.DataFrame:
+    """What each deal is about in a word: opportunity_id, product (its name; "several" where it has more than one). Two statements."""
+    names = bulk.read(Product.objects.values("id", "name")).rename({"id": "product_id", "name": "product"})
+    of_deals = queries.lines(entity_id=entity_id).join(names, on="product_id", how="left", maintain_order="left")
+    return of_deals.group_by("opportunity_id").agg(
+        product=pl.when(pl.col("product").n_unique() > 1).then(pl.lit("several")).otherwise(pl.col("product").first())
+    )
+
+
+def closed(found: pl.DataFrame, *, since: date, until: date) -> pl.DataFrame:
+    """The deals of a book won or lost in [since, until)."""
+    return found.filter(pl.col("state") != "open", pl.col("closed_on") >= since, pl.col("closed_on") < until)
+
+
+def closed_deals(*, entity_id: int, since: date, until: date) -> pl.DataFrame:
+    """The deals won or lost in [since, until), a lost one without amount valued at the list prices of the day on which it was lost."""
+    ended = closed(book(entity_id=entity_id, as_of=until - timedelta(days=1)), since=since, until=until)
+    worth = queries.lines(entity_id=entity_id).join(ended.select("opportunity_id", on="closed_on"), on="opportunity_id")
+    listed = queries.list_worth(catalog.prices(worth))
+    return ended.drop("list_minor").join(listed, on="opportunity_id", how="left", maintain_order="left").with_columns(
+        value_minor=pl.coalesce("amount_minor", "list_minor")
+    )  # fmt: skip
+
+
+def statistics(*, entity_id: int, since: date, until: date, by: str = "") -> pl.DataFrame:
+    """Sales figures of the deals closed in [since, until), by a group of GROUPS or all in one, beside the span of equal length before it.
+
+    returns  one row per group and currency, the largest bookings first: key str, currency, the figures of engine.sales.statistics, and
+             before_bookings_minor, before_won, before_win_rate
+    Raises: Invalid (group, span).
+    """
+    ensure(by in {"", *GROUPS}, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(GROUPS)}."))
+    ensure(since < until, Invalid("The span ends before it begins.", field="until", remedy="Correct one of the two days."))
+    ended = closed_deals(entity_id=entity_id, since=since - (until - since), until=until)
+    key = pl.col(by).fill_null("") if by else pl.lit("all")
+    keyed = ended.with_columns(key=pl.when(key == "").then(pl.lit("none")).otherwise(key))
+    now = statistical.statistics(keyed.filter(pl.col("closed_on") >= since), ["key"])
+    then = statistical.statistics(keyed.filter(pl.col("closed_on") < since), ["key"]).select(
+        "key", "currency", before_bookings_minor="bookings_minor", before_won="won", before_win_rate="win_rate"
+    )
+    order = ["key"] if by in {"month", "quarter"} else ["bookings_minor", "key"]
+    joined = now.join(then, on=["key", "currency"], how="left", maintain_order="left")
+    return joined.sort("currency", *order, descending=[False, *([False] if len(order) == 1 else [True, False])])
+
+
+def moves(*, entity_id: int, until: date) -> pl.DataFrame:
+    """Every move of every deal into a stage up to a day: opportunity_id, stage, entered_on, in the order of recording. One statement."""
+    told = queries.changes(entity_id=entity_id, until=until).filter(pl.col("field") == "stage")
+    return told.select("opportunity_id", stage="after", entered_on="effective_on")
+
+
+def funnel(*, entity_id: int, as_of: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+    """The funnel of the deals that began in [since, until), as it was known on a day; see engine.sales.funnel."""
+    return funnels.funnel(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+
+
+def funnel_deals(*, entity_id: int, as_of: date, since: date | None, until: date | None, step: str, what: str) -> list[int]:
+    """The deals behind a figure of the funnel: those that `entered` a step, `passed` it, were `lost` or are `waiting` there."""
+    found = funnels.fates(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+    return funnels.behind(found, queries.stages(), step=step, what=what)
+
+
+def waterfall(*, entity_id: int, start: date, end: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+    """The bridge from the pipeline at the end of `start` to that at the end of `end`, each deal's steps; see engine.sales.waterfall.
+
+    Raises: Invalid when the days stand the wrong way round.
+    """
+    ensure(start < end, Invalid("The first day comes before the last.", field="start", remedy="Correct one of the two days."))
+    return bridges.waterfall(
+        queries.deals(entity_id=entity_id, as_of=start), queries.deals(entity_id=entity_id, as_of=end), since=since, until=until
+    )
+
+
+def summary(found: pl.DataFrame, *, by: str, currency: str) -> list[dict[str, Any]]:
+    """The open pipeline of a book in one currency by a group of SUMMARIES.
+
+    returns  one row per group: key, label, deals, value_minor (this group alone), cumulative_minor (by category: this one and all surer
+             ones, closed not among them; else None)
+    Raises: Invalid (group).
+    """
+    ensure(by in SUMMARIES, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(SUMMARIES)}."))
+    rows = found.filter(pl.col("state") == "open", pl.col("currency") == currency)
+    grouped = rows.group_by(by).agg(
+        deals=pl.len(),
+        value_minor=pl.col("value_minor").sum(),
+        label=pl.col("stage_name").first(),
+        position=pl.col("position").first(),
+    )
+    if by == "category":
+        told = {row["category"]: row for row in grouped.to_dicts()}
+        running, listed = 0, []
+        for category in [*CUMULATIVE[1:], Category.OMITTED]:
+            row = told.get(category, {"deals": 0, "value_minor": 0})
+            running += row["value_minor"] if category != Category.OMITTED else 0
+            cumulative = running if category != Category.OMITTED else None
+            listed.append({"key": str(category), "label": category.label, "deals": row["deals"], "value_minor": row["value_minor"], "cumulative_minor": cumulative})  # fmt: skip
+        return listed
+    order = (
+        grouped.sort("position")
+        if by == "stage"
+        else grouped.sort("value_minor" if by != "close_month" else by, descending=by != "close_month")
+    )
+    return [
+        {"key": row[by] or "none", "label": row["label"] if by == "stage" else row[by] or "none", "deals": row["deals"], "value_minor": row["value_minor"],
+         "cumulative_minor": None}
+        for row in order.to_dicts()
+    ]  # fmt: skip
+
+
+def currencies(found: pl.DataFrame) -> list[str]:
+    """The currencies of a book, that of most deals first."""
+    counted = found.group_by("currency").len().sort("len", "currency", descending=[True, False])
+    return counted["currency"].to_list()

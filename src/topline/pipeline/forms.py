@@ -1,0 +1,110 @@
+"""Forms of the pipeline: a new deal, a change, the two ends."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import polars as pl
+from django import forms
+
+from topline.kernel.errors import Invalid
+from topline.kernel.money import currencies, format_amount, parse_amount
+from topline.pipeline import queries
+from topline.pipeline.models import Category, Opportunity
+
+DAY = forms.DateInput(attrs={"type": "date"})
+OPEN_CATEGORIES = [(c.value, c.label.lower()) for c in (Category.PIPELINE, Category.BEST_CASE, Category.COMMIT, Category.OMITTED)]
+
+
+class AmountForm(forms.Form):
+    """A form with an amount in `amount`, in the currency of the deal or of the field beside it."""
+
+    def money(self, currency: str) -> int | None:
+        """The amount in minor units, None where the field is empty; what cannot be read is told beside it."""
+        text = str(self.cleaned_data.get("amount", "")).strip()
+        try:
+            return parse_amount(text, currency) if text else None
+        except Invalid as error:
+            self.add_error("amount", str(error))
+            return None
+
+    def offer(self, name: str, choices: list[tuple[Any, str]]) -> None:
+        """Set what a field may be chosen from."""
+        cast(forms.ChoiceField, self.fields[name]).choices = choices
+
+
+class DealForm(AmountForm):
+    """A new deal."""
+
+    name = forms.CharField(max_length=200)
+    customer = forms.CharField(max_length=200, required=False, help_text="number or name of a customer that is here")
+    rep_id = forms.TypedChoiceField(coerce=int, label="Owner")
+    product = forms.CharField(max_length=200, required=False, help_text="code or name; values the deal until it has an amount")
+    amount = forms.CharField(max_length=30, required=False)
+    currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
+    stage = forms.ChoiceField()
+    close_on = forms.DateField(required=False, label="Expected to close", widget=DAY)
+    next_step = forms.CharField(max_length=300, required=False)
+    source = forms.CharField(max_length=60, required=False)
+
+    def __init__(self, data: Any = None, *, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial)
+        self.offer("rep_id", sellers())
+        self.offer("stage", open_stages())
+
+
+class ChangeForm(AmountForm):
+    """What changes about an open deal, or opens a closed one again."""
+
+    stage = forms.ChoiceField()
+    category = forms.ChoiceField(choices=OPEN_CATEGORIES, label="Forecast category")
+    amount = forms.CharField(max_length=30, required=False, help_text="empty: valued by the list")
+    close_on = forms.DateField(required=False, label="Expected to close", widget=DAY)
+    rep_id = forms.TypedChoiceField(coerce=int, label="Owner")
+    next_step = forms.CharField(max_length=300, required=False)
+
+    def __init__(self, data: Any = None, *, deal: Opportunity, auto_id: str = "id_%s") -> None:
+        amount = "" if deal.amount_minor is None else format_amount(deal.amount_minor, deal.currency)
+        initial = {"stage": deal.stage.key, "category": deal.category, "amount": amount, "close_on": deal.close_on, "rep_id": deal.rep_id, "next_step": deal.next_step}  # fmt: skip
+        super().__init__(data, initial=initial, auto_id=auto_id)
+        self.deal = deal
+        people = sellers()
+        if deal.rep_id not in {pk for pk, _ in people}:
+            people = [(deal.rep_id, deal.rep.name), *people]
+        self.offer("rep_id", people)
+        self.offer("stage", open_stages())
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that differ from what stood there."""
+        said = {**self.cleaned_data, "amount_minor": self.money(self.deal.currency)}
+        said.pop("amount", None)
+        now = {"stage": self.deal.stage.key, "category": self.deal.category, "amount_minor": self.deal.amount_minor, "close_on": self.deal.close_on, "rep_id": self.deal.rep_id,
+               "next_step": self.deal.next_step}  # fmt: skip
+        return {name: value for name, value in said.items() if value != now[name]}
+
+
+class WinForm(AmountForm):
+    """The customer said yes."""
+
+    on = forms.DateField(label="Won on", widget=DAY)
+    amount = forms.CharField(max_length=30, label="Sold for")
+
+
+class LoseForm(forms.Form):
+    """The customer said no."""
+
+    on = forms.DateField(label="Lost on", widget=DAY)
+    loss_reason = forms.CharField(max_length=100, label="Why")
+    competitor = forms.CharField(max_length=100, label="To whom", help_text="a competitor, or nobody")
+
+
+def sellers() -> list[tuple[int, str]]:
+    """Those who sell, by name."""
+    here = queries.reps().filter(pl.col("left_on").is_null())
+    return [(pk, name) for pk, name in here.select("rep_id", "name").iter_rows()]
+
+
+def open_stages() -> list[tuple[str, str]]:
+    """The stages in which a deal is open, in order."""
+    found = queries.stages().filter(pl.col("kind") == "open")
+    return [(key, name) for key, name in found.select("key", "name").iter_rows()]

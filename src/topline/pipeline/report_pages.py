@@ -1,0 +1,196 @@
+"""Pages that answer: how far deals get, what selling brought, what became of the pipeline, who sells."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import polars as pl
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from topline.books.company import company, day_asked
+from topline.engine.sales import funnel as funnels
+from topline.engine.sales import waterfall as bridges
+from topline.kernel.errors import Invalid
+from topline.kernel.money import format_amount, to_major
+from topline.pipeline import figures, queries
+from topline.pipeline.pages import carried, day_of
+from topline.ui.access import Asked, page
+from topline.ui.charts import bar_chart
+from topline.ui.tables import Column
+
+YEAR = timedelta(days=365)
+SHOWN = 200  # deals behind a bar or a step
+WORDS = {"start": "Start", "created": "Created", "pulled_in": "Pulled in", "value_up": "Value up", "reopened": "Reopened", "won": "Won", "lost": "Lost", "pushed_out": "Pushed out",
+         "value_down": "Value down", "omitted": "Omitted", "end": "End"}  # fmt: skip
+WHAT = {"entered": "Reached it", "passed": "Went on", "lost": "Lost there", "waiting": "Open there"}
+DEALS = [Column("number", "Number", "code", link="url"), Column("name", "Deal", link="url"), Column("customer", "Customer"), Column("rep", "Owner"), Column("amount_minor", "Amount", "money"), Column("currency", "")]  # fmt: skip
+
+
+@page("pipeline.view")
+def funnel(request: Asked) -> HttpResponse:
+    """How many of those who began in a span got from stage to stage, how long each takes, and what a better step would bring."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    since, until = _span(request, as_of - YEAR, as_of + timedelta(days=1))
+    told = figures.funnel(entity_id=entity.pk, as_of=as_of, since=since, until=until)
+    step, what = request.GET.get("step", ""), request.GET.get("what", "entered")
+    if what not in WHAT or (step and step not in told["key"].to_list()):
+        raise Invalid("There is no such step.", field="step", remedy="Choose a figure of the funnel.")
+    query = {"as_of": as_of.isoformat(), "since": since.isoformat(), "until": until.isoformat()}
+    rows = [
+        {**row, "urls": {w: "?" + urlencode({**query, "step": row["key"], "what": w}) for w in WHAT}} for row in told.to_dicts()
+    ]
+    behind, title = [], ""
+    if step:
+        ids = figures.funnel_deals(entity_id=entity.pk, as_of=as_of, since=since, until=until, step=step, what=what)
+        behind = _deals(entity.pk, as_of, pl.DataFrame({"opportunity_id": ids}))
+        title = f"{WHAT[what]}: {next(r['name'] for r in rows if r['key'] == step)}"
+    context = {
+        "rows": rows, "as_of": as_of, "since": since, "until": until, "behind": behind[:SHOWN], "behind_count": len(behind), "behind_title": title, "columns": DEALS, "what_if": _what_if(request, entity.pk, told, since, until, as_of),
+    }  # fmt: skip
+    return render(request, "pipeline/funnel.html", context)
+
+
+@page("pipeline.view")
+def statistics(request: Asked) -> HttpResponse:
+    """What selling brought in a span, by whatever groups it, beside the span before; every figure opens its deals."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    quarter = date(as_of.year, 3 * ((as_of.month - 1) // 3) + 1, 1)
+    since, until = _span(request, quarter, as_of + timedelta(days=1))
+    by = request.GET.get("by", "rep")
+    whole = figures.statistics(entity_id=entity.pk, since=since, until=until)
+    rows = figures.statistics(entity_id=entity.pk, since=since, until=until, by=by) if by else whole
+    behind = {"as_of": (until - timedelta(days=1)).isoformat(), "since": since.isoformat(), "until": until.isoformat()}
+
+    def linked(row: dict[str, Any]) -> dict[str, Any]:
+        one = {**behind, "currency": row["currency"], **({by: row["key"]} if by and row["key"] != "all" else {})}
+        return {
+            **row,
+            "urls": {
+                state: reverse("pipeline:deals") + "?" + urlencode({**one, "state": state}) for state in ("won", "lost", "closed")
+            },
+        }
+
+    context = {
+        "whole": [linked({**row, "key": "all"}) for row in whole.to_dicts()], "rows": [linked(row) for row in rows.to_dicts()], "by": by, "groups": figures.GROUPS, "since": since,
+        "until": until, "as_of": as_of, "last": until - timedelta(days=1),
+    }  # fmt: skip
+    return render(request, "pipeline/statistics.html", context)
+
+
+@page("pipeline.view")
+def waterfall(request: Asked) -> HttpResponse:
+    """What became of the pipeline between two days, and the deals behind each bar."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    start = day_of(request.GET.get("start") or (as_of - timedelta(days=28)).isoformat(), "start")
+    since = day_of(request.GET["since"], "since") if request.GET.get("since") else None
+    until = day_of(request.GET["until"], "until") if request.GET.get("until") else None
+    legs = figures.waterfall(entity_id=entity.pk, start=start, end=as_of, since=since, until=until)
+    counted = figures.currencies(legs.filter(pl.col("step").is_in(["start", "created", "end"])))
+    currency = request.GET.get("currency") or next(iter(counted), entity.currency)
+    mine = legs.filter(pl.col("currency") == currency)
+    step = request.GET.get("step", "")
+    if step and step not in WORDS:
+        raise Invalid(f"There is no step {step!r}.", field="step", remedy="Choose a bar of the waterfall.")
+    query = {"as_of": as_of, "start": start, "currency": currency, "since": since or "", "until": until or ""}
+    rows = [
+        {**row, "label": WORDS[row["step"]], "url": "?" + urlencode({**query, "step": row["step"]})} for row in bridges.summary(mine).to_dicts()
+    ]  # fmt: skip
+    behind = (
+        _deals(entity.pk, as_of, mine.filter(pl.col("step") == step).select("opportunity_id", "amount_minor")) if step else []
+    )
+    bars = [
+        {
+            "step": r["label"],
+            "major": float(to_major(r["amount_minor"], currency)),
+            "shown": format_amount(r["amount_minor"], currency),
+        }
+        for r in rows
+    ]
+    context = {
+        "rows": rows, "chart": bar_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown", height=220), "start": start, "as_of": as_of,
+        "since": since, "until": until, "currency": currency, "currencies": counted, "step": step, "step_label": WORDS.get(step, ""), "behind": behind[:SHOWN],
+        "behind_count": len(behind), "columns": DEALS,
+    }  # fmt: skip
+    return render(request, "pipeline/waterfall.html", context)
+
+
+@page("pipeline.view")
+def people(request: Asked) -> HttpResponse:
+    """Everybody who sells, under whom, with what is open and what the last twelve months brought."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    since = as_of - YEAR
+    book = figures.book(entity_id=entity.pk, as_of=as_of)
+    currency = next(iter(figures.currencies(book)), entity.currency)
+    mine = book.filter(pl.col("currency") == currency)
+    open_ones = (
+        mine.filter(pl.col("state") == "open").group_by("rep_id").agg(open_deals=pl.len(), open_minor=pl.col("value_minor").sum())
+    )
+    ended = figures.closed(mine, since=since, until=as_of + timedelta(days=1))
+    is_won = pl.col("state") == "won"
+    done = ended.group_by("rep_id").agg(
+        won=is_won.sum(), lost=(~is_won).sum(), bookings_minor=pl.col("amount_minor").filter(is_won).sum()
+    )
+    rows = (
+        queries.reps()
+        .join(open_ones, on="rep_id", how="left", maintain_order="left")
+        .join(done, on="rep_id", how="left", maintain_order="left")
+    )
+    span = {"since": since.isoformat(), "until": (as_of + timedelta(days=1)).isoformat(), "as_of": as_of.isoformat()}
+    shown = [
+        {**r, "currency": currency, "url": reverse("pipeline:deals") + carried({"rep": r["name"], "as_of": as_of.isoformat()}), "win_rate": r["won"] / (r["won"] + r["lost"]) if r["won"] is not None and r["won"] + r["lost"] else None,
+         "won_url": reverse("pipeline:deals") + carried({**span, "state": "won", "rep": r["name"]})}
+        for r in rows.sort(pl.coalesce("manager", "name"), pl.col("manager").is_not_null(), "name").to_dicts()
+    ]  # fmt: skip
+    return render(request, "pipeline/people.html", {"rows": shown, "as_of": as_of, "currency": currency})
+
+
+def _span(request: Asked, since: date, until: date) -> tuple[date, date]:
+    """The half-open span of an address. Raises: Invalid."""
+    first = day_of(request.GET["since"], "since") if request.GET.get("since") else since
+    last = day_of(request.GET["until"], "until") if request.GET.get("until") else until
+    if first >= last:
+        raise Invalid("The span ends before it begins.", field="until", remedy="Correct one of the two days.")
+    return first, last
+
+
+def _what_if(request: Asked, entity_id: int, told: pl.DataFrame, since: date, until: date, as_of: date) -> dict[str, Any] | None:
+    """What raising one step would bring; the first step that loses anybody unless the address names one."""
+    steps = told.filter(pl.col("kind") == "open")
+    lossy = steps.filter(pl.col("decided") < 1.0)["key"]
+    step = request.GET.get("raise") or (lossy[0] if lossy.len() else "")
+    points = request.GET.get("points") or "5"
+    if not points.isdecimal() or not 1 <= int(points) <= 100:
+        raise Invalid("A step is raised by 1 to 100 points.", field="points", remedy="Write 5 for five more of a hundred.")
+    last = min(until, as_of + timedelta(days=1))
+    won = figures.statistics(entity_id=entity_id, since=last - YEAR, until=last).head(1).to_dicts()
+    if not step or step not in steps["key"].to_list() or not won or not won[0]["average_minor"]:
+        return None
+    weeks = max((last - since).days, 1) / 7
+    found = funnels.raised(told, step=step, points=int(points), average_minor=won[0]["average_minor"], weeks_of_cohort=weeks)
+    return {
+        "step": step,
+        "points": int(points),
+        "found": found,
+        "currency": won[0]["currency"],
+        "average_minor": won[0]["average_minor"],
+        "steps": steps.select("key", "name").to_dicts(),
+    }
+
+
+def _deals(entity_id: int, as_of: date, wanted: pl.DataFrame) -> list[dict[str, Any]]:
+    """The deals behind a figure with their names, the largest first."""
+    book = queries.deals(entity_id=entity_id, as_of=as_of)
+    labels = figures.labels(book).select("opportunity_id", "number", "name", "customer", "rep", "currency", "value_minor")
+    found = wanted.join(labels, on="opportunity_id", how="left", maintain_order="left")
+    if "amount_minor" not in found.columns:
+        found = found.with_columns(amount_minor="value_minor")
+    rows = found.sort(pl.col("amount_minor").abs(), "opportunity_id", descending=[True, False], nulls_last=True)
+    return [{**r, "url": reverse("pipeline:deal", args=[r["opportunity_id"]])} for r in rows.to_dicts()]
