@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from django.db import connection
 
 from topline.kernel import actions
 from topline.kernel.actor import Actor
 from topline.kernel.errors import DomainError
 from topline.kernel.models import AuditRecord, AuditSubject, OutboxMessage
 
-ACTOR = Actor("member:1", "Ann", frozenset({"test.act"}))
+ACTOR = Actor("member:1", "Ann", frozenset({"test.act", "test.long"}))
 OTHER = Actor("member:2", "Bob", frozenset({"test.act"}))
 
 
@@ -93,6 +94,30 @@ def test_a_frame_that_an_action_returned_is_replayed_as_it_was(db):
         actions.registry.pop("test.act")
     assert list(AuditSubject.objects.order_by("first_id").values_list("first_id", "last_id")) == [(1, 3), (9, 9)]
     assert [s.first_id for s in actions.history("thing", 2)] == [1]
+
+
+def test_what_is_computed_ahead_is_done_before_the_transaction_and_only_for_who_may(db):
+    depths = []
+
+    def look(*, amount: int):
+        depths.append(len(connection.savepoint_ids))
+        return amount * 3
+
+    @actions.action("test.long", ahead=look)
+    def long(*, actor: Actor, amount: int, ahead: int | None = None):
+        depths.append(len(connection.savepoint_ids))
+        return ahead
+
+    try:
+        assert long(actor=ACTOR, amount=5) == 15
+        assert long(actor=ACTOR, amount=5, ahead=7) == 7
+        assert depths == [0, 1, 1]
+        assert AuditRecord.objects.first().inputs == {"amount": 5}
+        with pytest.raises(actions.PermissionMissing):
+            long(actor=Actor("member:3", "Eve"), amount=1)
+        assert depths == [0, 1, 1]
+    finally:
+        actions.registry.pop("test.long")
 
 
 def test_a_change_outside_an_action_is_a_programming_error(db):

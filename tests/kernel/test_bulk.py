@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from topline.books.models import Entity
 from topline.kernel import bulk, outbox, series
@@ -108,6 +108,27 @@ def test_a_message_is_handled_once_and_a_failing_one_stays_visible(db):
     bad = OutboxMessage.objects.get(topic="bad")
     assert (bad.attempts, bad.last_error) == (1, "ValueError: the printer is on fire")
     assert not Entity.objects.filter(key="half").exists()
+
+
+def test_what_takes_long_is_computed_while_no_transaction_is_open_and_kept_inside_one(db):
+    seen = []
+
+    def compute(payload):
+        seen.append(("compute", len(connection.savepoint_ids)))
+        return 10 // payload["n"]
+
+    def write(payload, found):
+        seen.append((found, len(connection.savepoint_ids)))
+
+    with transaction.atomic():
+        outbox.enqueue("long", {"n": 5})
+        outbox.enqueue("long", {"n": 0})
+    assert outbox.drain({"long": outbox.Long(compute, write)}) == 2
+    assert seen == [("compute", 0), (2, 2), ("compute", 0)]
+    assert list(OutboxMessage.objects.order_by("id").values_list("state", "last_error")) == [
+        ("done", ""),
+        ("waiting", "ZeroDivisionError: integer division or modulo by zero"),
+    ]
 
 
 def test_a_message_is_given_up_after_eight_tries_and_says_so(db):

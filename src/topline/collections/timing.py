@@ -72,14 +72,19 @@ def book(*, entity_id: int, as_of: date) -> Book:
     )
 
 
-@action("collections.train_timing")
-def train_timing(*, actor: Actor, entity_id: int, as_of: date) -> str:
+def learned(*, entity_id: int, as_of: date) -> Model:
+    """A model of when customers pay, from all that is known at the end of a day. Work: seconds, whatever the size of the book."""
+    return train(book(entity_id=entity_id, as_of=as_of), on=as_of + timedelta(days=1))
+
+
+@action("collections.train_timing", ahead=learned)
+def train_timing(*, actor: Actor, entity_id: int, as_of: date, ahead: Model | None = None) -> str:
     """Learn anew when customers pay, from all that is known at the end of a day; returns the version.
 
     The model is kept in the home folder under its version, its scores in the database. The same data give the same version,
-    which is then kept as it is. Work: seconds, whatever the size of the book.
+    which is then kept as it is. Work: that of `learned`, before the transaction.
     """
-    model = train(book(entity_id=entity_id, as_of=as_of), on=as_of + timedelta(days=1))
+    model = ahead or learned(entity_id=entity_id, as_of=as_of)
     path = _path(entity_id, model.version)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,12 +15,15 @@ from zoneinfo import ZoneInfo
 
 from topline.books.models import Entity
 from topline.collections import actions, reminders, timing
+from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
 from topline.pipeline import actions as pipeline
 from topline.team.queries import system_actor
 from topline.treasury import levers, outlook
+from topline.treasury.outlook import Outlook
+from topline.treasury.queries import Forecast
 
 TOPIC = "daily"
 BEGINS = time(5)  # in the company's time zone: the night's files are in, and nobody is at work yet
@@ -67,25 +70,24 @@ def write_down(*, actor: Actor, entity_id: int, as_of: date) -> int:
     return pipeline.snapshot_pipeline(actor=actor, entity_id=entity_id, as_of=as_of - timedelta(days=1))
 
 
-def learn(*, actor: Actor, entity_id: int, as_of: date) -> str | None:
-    """Train the model of payment dates anew when it is stale, from what was known at the end of the day before.
-
-    Returns its version, None when it need not be: the day's forecasts may use what it learned.
-    """
+def lesson(*, entity_id: int, as_of: date) -> Model | None:
+    """The model of payment dates learned anew from what was known at the end of the day before; None where it is not stale."""
     before = as_of - timedelta(days=1)
-    if not timing.is_stale(entity_id=entity_id, as_of=before):
-        return None
-    return timing.train_timing(actor=actor, entity_id=entity_id, as_of=before)
+    return timing.learned(entity_id=entity_id, as_of=before) if timing.is_stale(entity_id=entity_id, as_of=before) else None
 
 
-def freeze(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
-    """Freeze the cash forecast on Mondays; returns its id, None on other days."""
-    return outlook.freeze_forecast(actor=actor, entity_id=entity_id, as_of=as_of) if as_of.weekday() == MONDAY else None
+def learn(*, actor: Actor, entity_id: int, as_of: date, ahead: Model | None = None) -> str | None:
+    """Learn anew where the model is stale, so that the day's forecasts may use it; returns its version, None where it is not.
+
+    ahead  the lesson, where it was learned already
+    """
+    found, before = ahead or lesson(entity_id=entity_id, as_of=as_of), as_of - timedelta(days=1)
+    return timing.train_timing(actor=actor, entity_id=entity_id, as_of=before, ahead=found) if found else None
 
 
-def weigh(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
-    """Weigh what calls do to the next payroll at risk, for the order of the day's list; returns the id of what is kept."""
-    return levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
+def to_freeze(*, entity_id: int, as_of: date) -> tuple[Forecast, Outlook] | None:
+    """The cash forecast on Mondays, where it is not frozen yet."""
+    return outlook.to_freeze(entity_id=entity_id, as_of=as_of) if as_of.weekday() == MONDAY else None
 
 
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
@@ -93,8 +95,10 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
-    weigh(actor=actor, entity_id=entity_id, as_of=as_of)
-    return done, version, freeze(actor=actor, entity_id=entity_id, as_of=as_of)
+    levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
+    if as_of.weekday() != MONDAY:
+        return done, version, None
+    return done, version, outlook.freeze_forecast(actor=actor, entity_id=entity_id, as_of=as_of)
 
 
 def handle(payload: dict[str, Any]) -> None:
@@ -112,6 +116,19 @@ def handled_by(verb: Callable[..., Any]) -> outbox.Handler:
         verb(actor=system_actor("worker"), entity_id=payload["entity_id"], as_of=date.fromisoformat(payload["day"]))
 
     return handler
+
+
+def handled_in_parts(compute: Callable[..., Any], verb: Callable[..., Any]) -> outbox.Long:
+    """A handler of a part that takes long: computed while no transaction is open, kept by a verb that gets it as `ahead`."""
+
+    def asked(payload: dict[str, Any]) -> dict[str, Any]:
+        return {"entity_id": payload["entity_id"], "as_of": date.fromisoformat(payload["day"])}
+
+    def write(payload: dict[str, Any], found: Any) -> None:
+        if found is not None:
+            verb(actor=system_actor("worker"), **asked(payload), ahead=found)
+
+    return outbox.Long(lambda payload: compute(**asked(payload)), write)
 
 
 def _key(topic: str, entity_id: int, day: date | None = None) -> str:

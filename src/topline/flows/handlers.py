@@ -10,6 +10,7 @@ from topline.connect import queue
 from topline.flows import daily, reminders
 from topline.kernel.outbox import Handler
 from topline.team.queries import system_actor
+from topline.treasury import levers, outlook
 
 
 def seal_books(payload: dict[str, Any]) -> None:
@@ -31,7 +32,7 @@ HANDLERS: dict[str, Handler] = {
     "send_reminder": reminders.send,
     daily.TOPIC: daily.handle,
     "write_deals_down": daily.handled_by(daily.write_down),
-    "learn_timing": daily.handled_by(daily.learn),
-    "weigh_calls": daily.handled_by(daily.weigh),
-    "freeze_forecast": daily.handled_by(daily.freeze),
+    "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),
+    "weigh_calls": daily.handled_in_parts(levers.stake, levers.weigh_calls),
+    "freeze_forecast": daily.handled_in_parts(daily.to_freeze, outlook.freeze_forecast),
 }

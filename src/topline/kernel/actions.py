@@ -65,11 +65,15 @@ registry: dict[str, ActionSpec] = {}
 _trail: ContextVar[_Trail | None] = ContextVar("topline_trail", default=None)
 
 
-def action(code: str, *, replayable: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def action(
+    code: str, *, replayable: bool = True, ahead: Callable[..., Any] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function the one way to a change; `code` is its name in the audit record and the permission it needs.
 
     The function takes keyword-only inputs, `actor` first. Callers may add `idempotency_key=` (the same key with the same
     inputs returns the first answer; other inputs raise KeyReused) and `reason=` (kept in the audit record).
+    ahead  what takes long and only reads: called with the inputs before the transaction opens, so that nobody waits for the lock;
+           the function gets its result as `ahead`, unless the caller has it already and hands it in
     Work: three statements beside those of the function itself.
     Raises: PermissionMissing, KeyReused.
     """
@@ -93,9 +97,12 @@ def action(code: str, *, replayable: bool = True) -> Callable[[Callable[P, R]], 
                     remedy="Ask an Owner for the role that allows it.",
                     permission=code,
                 )
-            shown = {name: _summary(name, value) for name, value in given.items() if name != "actor"}
+            asked = {name: value for name, value in given.items() if name not in {"actor", "ahead"}}
+            if ahead is not None and given.get("ahead") is None:
+                given["ahead"] = ahead(**asked)
+            shown = {name: _summary(name, value) for name, value in asked.items()}
             with transaction.atomic():
-                claim = _claim(actor, key, code, given) if key else None
+                claim = _claim(actor, key, code, asked) if key else None
                 if claim is not None and claim.result is not None:
                     return cast(R, _decode(claim.result))
                 with _recording(str(reason or "")) as trail:
@@ -187,7 +194,6 @@ def _digestible(inputs: dict[str, Any]) -> dict[str, Any]:
     return {
         name: hashlib.sha256(value.write_json().encode()).hexdigest() if isinstance(value, pl.DataFrame) else value
         for name, value in inputs.items()
-        if name != "actor"
     }
 
 

@@ -7,6 +7,7 @@ effect and its mark. A message that keeps failing stays visible as failed, with 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,16 @@ from topline.kernel import clock
 from topline.kernel.errors import DomainError
 from topline.kernel.models import OutboxMessage
 
-Handler = Callable[[dict[str, Any]], None]
+
+@dataclass(frozen=True)
+class Long:
+    """A handler in two parts: `compute` reads and reckons while no transaction is open, `write` keeps what it found."""
+
+    compute: Callable[[dict[str, Any]], Any]
+    write: Callable[[dict[str, Any], Any], None]
+
+
+Handler = Callable[[dict[str, Any]], None] | Long
 MAX_ATTEMPTS = 8
 log = structlog.get_logger("topline.outbox")
 
@@ -35,7 +45,8 @@ def drain(handlers: Mapping[str, Handler], *, limit: int = 100) -> int:
     """Handle up to `limit` waiting messages, oldest first; returns how many were tried.
 
     Each message is claimed, handled and marked in a transaction of its own, so that one failure costs only itself:
-    it waits 2, 4, 8 ... minutes and is shown as failed after eight tries.
+    it waits 2, 4, 8 ... minutes and is shown as failed after eight tries. What takes long is computed before the message is claimed
+    (`Long`), so that on SQLite nobody waits for the lock meanwhile; two workers may then compute the same, and one of them writes.
     """
     tried = 0
     while tried < limit and _handle_next(handlers):
@@ -44,17 +55,22 @@ def drain(handlers: Mapping[str, Handler], *, limit: int = 100) -> int:
 
 
 def _handle_next(handlers: Mapping[str, Handler]) -> bool:
+    waiting = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, available_at__lte=clock.now())
+    waiting = waiting.order_by("available_at", "id")
+    head = waiting.first()
+    long = handlers.get(head.topic) if head is not None else None
+    computed = None
+    if head is not None and isinstance(long, Long):
+        computed = _computed(long, head)
+        waiting = waiting.filter(pk=head.pk)
     with transaction.atomic():
-        waiting = OutboxMessage.objects.select_for_update(skip_locked=True).filter(
-            state=OutboxMessage.State.WAITING, available_at__lte=clock.now()
-        )
-        message = waiting.order_by("available_at", "id").first()
+        message = waiting.select_for_update(skip_locked=True).first()
         if message is None:
-            return False
+            return computed is not None  # another worker was quicker with it
         message.attempts += 1
         try:
             with transaction.atomic():
-                _handler(handlers, message.topic)(message.payload)
+                _handle(_handler(handlers, message.topic), message.payload, computed)
         except Exception as error:  # noqa: BLE001  (whatever a handler raises is stored and shown, never lost)
             _failed(message, error)
         else:
@@ -63,6 +79,30 @@ def _handle_next(handlers: Mapping[str, Handler]) -> bool:
             message.last_error = ""
         message.save()
     return True
+
+
+@dataclass(frozen=True)
+class _Computed:
+    found: Any = None
+    error: Exception | None = None
+
+
+def _computed(long: Long, message: OutboxMessage) -> _Computed:
+    try:
+        return _Computed(long.compute(message.payload))
+    except Exception as error:  # noqa: BLE001  (raised again where the message is claimed, and told there)
+        return _Computed(error=error)
+
+
+def _handle(handler: Handler, payload: dict[str, Any], computed: _Computed | None) -> None:
+    if not isinstance(handler, Long):
+        handler(payload)
+        return
+    if computed is None:  # it came to the head just now
+        computed = _Computed(handler.compute(payload))
+    if computed.error is not None:
+        raise computed.error
+    handler.write(payload, computed.found)
 
 
 def _handler(handlers: Mapping[str, Handler], topic: str) -> Handler:

@@ -158,39 +158,47 @@ def _plan(entity: Entity, as_of: date) -> Plan:
     return Plan(as_of, entity.currency, told, payrolls, duties)
 
 
-@action("treasury.weigh_calls")
-def weigh_calls(*, actor: Actor, entity_id: int, as_of: date) -> int | None:
-    """Weigh what a call about each invoice does to the next payroll that is not safe, for the order of the day's list.
+def stake(*, entity_id: int, as_of: date) -> dict[str, Any] | None:
+    """What a call about each invoice does to the next payroll that is not safe, from what was known at the end of the day before.
 
-    Made from what was known at the end of the day before; a day is weighed once. Returns the id of what is kept, None where the book
-    is too large to be weighed. Raises: NotFound. Work: the outlook of the day before.
+    returns  payroll, payday, debit_on, amount_minor and changes (millionths of the probability by invoice); empty where all payrolls
+             are safe; None where the day is weighed already or the book is too large to be weighed
+    Raises: NotFound. Work: the outlook of the day before.
     """
     entity = Entity.objects.filter(pk=entity_id).first()
     if entity is None:
         raise NotFound(f"There is no company {entity_id}.", field="entity_id")
-    standing = PayrollStake.objects.filter(entity=entity, as_of=as_of).values_list("id", flat=True).first()
-    if standing is not None or not outlook.is_quick(entity):
-        return standing
+    if PayrollStake.objects.filter(entity=entity, as_of=as_of).exists() or not outlook.is_quick(entity):
+        return None
     before = as_of - timedelta(days=1)
     read = outlook.with_behind(entity=entity, as_of=before)[1]
     at = next((at for at in read.payrolls if at.percent < offers.SAFE_PERCENT and at.coverage.debit_on > as_of), None)
-    told: dict[str, Any] = {}
-    if at is not None:
-        chances = read.paid_by(at.day)
-        effects = engine.effect_of_actions(
-            at.futures, need_minor=at.need_minor, amounts=read.book.amounts, before=chances, after=engine.with_hazard_ratio(chances, engine.CALL_RATIO)
-        )  # fmt: skip
-        found = read.invoices.select("invoice_id", ppm=pl.Series(np.rint(effects.change * 1_000_000)).cast(pl.Int64))
-        most = (
-            found.filter(pl.col("ppm") >= LEAST_WEIGHED_PPM)
-            .sort("ppm", "invoice_id", descending=[True, False])
-            .head(MOST_WEIGHED)
-        )
-        told = {
-            "payroll": at.coverage.name, "payday": at.coverage.payday, "debit_on": at.coverage.debit_on, "amount_minor": at.coverage.amount_minor,
-            "changes": {str(pk): ppm for pk, ppm in most.iter_rows()},
-        }  # fmt: skip
-    kept = PayrollStake.objects.create(entity=entity, as_of=as_of, recorded_at=clock.now(), **told)
+    if at is None:
+        return {}
+    chances = read.paid_by(at.day)
+    effects = engine.effect_of_actions(
+        at.futures, need_minor=at.need_minor, amounts=read.book.amounts, before=chances, after=engine.with_hazard_ratio(chances, engine.CALL_RATIO)
+    )  # fmt: skip
+    found = read.invoices.select("invoice_id", ppm=pl.Series(np.rint(effects.change * 1_000_000)).cast(pl.Int64))
+    most = found.filter(pl.col("ppm") >= LEAST_WEIGHED_PPM).sort("ppm", "invoice_id", descending=[True, False]).head(MOST_WEIGHED)
+    return {
+        "payroll": at.coverage.name, "payday": at.coverage.payday, "debit_on": at.coverage.debit_on, "amount_minor": at.coverage.amount_minor,
+        "changes": {str(pk): ppm for pk, ppm in most.iter_rows()},
+    }  # fmt: skip
+
+
+@action("treasury.weigh_calls", ahead=stake)
+def weigh_calls(*, actor: Actor, entity_id: int, as_of: date, ahead: dict[str, Any] | None = None) -> int | None:
+    """Keep what a call about each invoice does to the next payroll that is not safe, for the order of the day's list.
+
+    A day is weighed once. Returns the id of what is kept, None where the book is too large to be weighed. Raises: NotFound.
+    Work: that of `stake`, before the transaction.
+    """
+    standing = PayrollStake.objects.filter(entity_id=entity_id, as_of=as_of).values_list("id", flat=True).first()
+    told = ahead if ahead is not None or standing is not None else stake(entity_id=entity_id, as_of=as_of)
+    if standing is not None or told is None:
+        return standing
+    kept = PayrollStake.objects.create(entity_id=entity_id, as_of=as_of, recorded_at=clock.now(), **told)
     changed("payroll_stake", kept.pk, after={"as_of": as_of, "payroll": kept.payroll, "invoices": len(kept.changes)})
     return kept.pk
 

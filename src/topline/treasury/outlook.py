@@ -192,20 +192,33 @@ def past_record(*, entity: Entity, as_of: date) -> tuple[Score, ...]:
     return tuple(_score(horizon, [r for r in rows if r[0] == horizon]) for horizon in HORIZONS)
 
 
-@action("treasury.freeze_forecast")
-def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date) -> int:
-    """Keep the cash forecast as it is told on a day, with the record of past ones, so that it can be scored later; returns its id.
+def to_freeze(*, entity_id: int, as_of: date) -> tuple[queries.Forecast, Outlook] | None:
+    """The cash forecast as it is told on a day, plain and with the record of past ones; None where the day is frozen already.
 
-    A day is frozen once. Raises: NotFound.
+    Raises: NotFound. Work: forecasts of some forty past Mondays.
     """
+    frozen = FrozenForecast.objects.filter(entity_id=entity_id, as_of=as_of).exists()
+    return None if frozen else _with_record(entity_id, as_of)
+
+
+def _with_record(entity_id: int, as_of: date) -> tuple[queries.Forecast, Outlook]:
     entity = Entity.objects.filter(pk=entity_id).first()
     if entity is None:
         raise NotFound(f"There is no company {entity_id}.", field="entity_id")
-    standing = FrozenForecast.objects.filter(entity=entity, as_of=as_of).values_list("id", flat=True).first()
+    on = basis(entity, as_of, past_record(entity=entity, as_of=as_of))
+    return on.base, _told(on)
+
+
+@action("treasury.freeze_forecast", ahead=to_freeze)
+def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date, ahead: tuple[queries.Forecast, Outlook] | None = None) -> int:
+    """Keep the cash forecast of a day, so that it can be scored later; returns its id. A day is frozen once.
+
+    Raises: NotFound. Work: that of `to_freeze`, before the transaction.
+    """
+    standing = FrozenForecast.objects.filter(entity_id=entity_id, as_of=as_of).values_list("id", flat=True).first()
     if standing is not None:
         return standing
-    on = basis(entity, as_of, past_record(entity=entity, as_of=as_of))
-    found, base = _told(on), on.base
+    base, found = ahead or _with_record(entity_id, as_of)
     flows = {row["day"]: row for row in base.daily.to_dicts()}
     days = [
         {"day": str(day), "p10_minor": r.p10, "p50_minor": r.p50, "p90_minor": r.p90, "in_minor": flows[day]["in_minor"], "out_minor": flows[day]["out_minor"]}
@@ -222,7 +235,7 @@ def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date) -> int:
         for o in found.payrolls
     ]
     row = FrozenForecast.objects.create(
-        entity=entity, as_of=as_of, currency=found.currency, opening_minor=base.opening_minor, days=days, payrolls=payrolls,
+        entity_id=entity_id, as_of=as_of, currency=found.currency, opening_minor=base.opening_minor, days=days, payrolls=payrolls,
         record=[asdict(s) for s in found.record], model_version=found.version, recorded_at=clock.now(),
     )  # fmt: skip
     changed("frozen_forecast", row.pk, after={"as_of": as_of, "lowest_p10_minor": found.lowest.p10})
