@@ -133,3 +133,28 @@ def snapshot(*, entity_id: int, as_of: date) -> pl.DataFrame:
     return bulk.read(
         rows.values("opportunity_id", "rep_id", "stage_key", "category", "amount_minor", "currency", "close_on")
     ).rename({"stage_key": "stage"})
+
+
+def off_their_history() -> pl.DataFrame:
+    """Deals whose columns are not what their changes lead to, or whose state is not that of their stage: none, unless somebody went
+    around the door. One row per deal: opportunity_id, number. Two statements; reads all changes.
+    """
+    facts = {
+        "category": "category",
+        "amount_minor": "amount",
+        "close_on": "close_on",
+        "rep_id": "rep",
+        "next_step": "next_step",
+        "stage__key": "stage",
+    }
+    stands = bulk.read(
+        Opportunity.objects.filter(is_withdrawn=False).order_by("id").values("id", "number", "state", "stage__kind", *facts)
+    ).rename({"id": "opportunity_id"})
+    every = bulk.read(OpportunityChange.objects.order_by("id").values("id", "opportunity_id", "field", "after", "effective_on"))
+    told = history.state_at(every, date.max).rename({name: f"_{name}" for name in facts.values()})
+    both = stands.join(told, on="opportunity_id", how="left", maintain_order="left")
+    same = [
+        pl.col(c).eq_missing(pl.col(f"_{f}").fill_null("") if f == "next_step" else pl.col(f"_{f}")) for c, f in facts.items()
+    ]
+    odd = both.filter(~pl.all_horizontal(same) | (pl.col("state") != pl.col("stage__kind")))
+    return odd.select("opportunity_id", "number").head(100)

@@ -19,7 +19,7 @@ from topline.kernel.money import format_amount, to_major
 from topline.pipeline import figures, queries
 from topline.pipeline.pages import carried, day_of
 from topline.ui.access import Asked, page
-from topline.ui.charts import bar_chart
+from topline.ui.charts import waterfall_chart
 from topline.ui.tables import Column
 
 YEAR = timedelta(days=365)
@@ -114,7 +114,7 @@ def waterfall(request: Asked) -> HttpResponse:
         for r in rows
     ]
     context = {
-        "rows": rows, "chart": bar_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown", height=220), "start": start, "as_of": as_of,
+        "rows": rows, "chart": waterfall_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown"), "start": start, "as_of": as_of,
         "since": since, "until": until, "currency": currency, "currencies": counted, "step": step, "step_label": WORDS.get(step, ""), "behind": behind[:SHOWN],
         "behind_count": len(behind), "columns": DEALS,
     }  # fmt: skip
