@@ -113,14 +113,30 @@ def moves(*, entity_id: int, until: date) -> pl.DataFrame:
     return told.select("opportunity_id", stage="after", entered_on="effective_on")
 
 
-def funnel(*, entity_id: int, as_of: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:
-    """The funnel of the deals that began in [since, until), as it was known on a day; see engine.sales.funnel."""
-    return funnels.funnel(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+def funnel(
+    *, entity_id: int, as_of: date, since: date | None = None, until: date | None = None, among: pl.Series | None = None
+) -> pl.DataFrame:
+    """The funnel of the deals that began in [since, until), as it was known on a day; see engine.sales.funnel.
+
+    among  ids of the deals that count (those of a team or a segment); all without it
+    """
+    told = _among(moves(entity_id=entity_id, until=as_of), among)
+    return funnels.funnel(told, queries.stages(), as_of=as_of, since=since, until=until)
 
 
-def funnel_deals(*, entity_id: int, as_of: date, since: date | None, until: date | None, step: str, what: str) -> list[int]:
+def funnel_deals(
+    *,
+    entity_id: int,
+    as_of: date,
+    since: date | None,
+    until: date | None,
+    step: str,
+    what: str,
+    among: pl.Series | None = None,
+) -> list[int]:
     """The deals behind a figure of the funnel: those that `entered` a step, `passed` it, were `lost` or are `waiting` there."""
-    found = funnels.fates(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+    told = _among(moves(entity_id=entity_id, until=as_of), among)
+    found = funnels.fates(told, queries.stages(), as_of=as_of, since=since, until=until)
     return funnels.behind(found, queries.stages(), step=step, what=what)
 
 
@@ -175,3 +191,7 @@ def currencies(found: pl.DataFrame) -> list[str]:
     """The currencies of a book, that of most deals first."""
     counted = found.group_by("currency").len().sort("len", "currency", descending=[True, False])
     return counted["currency"].to_list()
+
+
+def _among(told: pl.DataFrame, among: pl.Series | None) -> pl.DataFrame:
+    return told if among is None else told.filter(pl.col("opportunity_id").is_in(among.implode()))

@@ -37,11 +37,11 @@ def reps() -> pl.DataFrame:
 
 
 def opportunities(
-    *, entity_id: int, state: str = "", stage: str = "", rep_id: int = 0, search: str = ""
+    *, entity_id: int | None = None, state: str = "", stage: str = "", rep_id: int = 0, search: str = ""
 ) -> QuerySet[Opportunity]:
-    """Deals as they stand, narrowed by state, stage (key), owner, and part of a name or start of a number. For lists that page."""
-    wanted = {"state": state, "stage__key": stage, "rep_id": rep_id}
-    rows = Opportunity.objects.filter(entity_id=entity_id, is_withdrawn=False, **{k: v for k, v in wanted.items() if v})
+    """Deals as they stand, narrowed by company, state, stage (key), owner, and part of a name or start of a number. For lists that page."""
+    wanted = {"entity_id": entity_id, "state": state, "stage__key": stage, "rep_id": rep_id}
+    rows = Opportunity.objects.filter(is_withdrawn=False, **{k: v for k, v in wanted.items() if v})
     return rows.filter(Q(name__icontains=search) | Q(number__istartswith=search)) if search else rows
 
 
