@@ -79,12 +79,12 @@ def waterfall_chart(
         is_end = place in (0, len(rows) - 1)
         low, level = (0.0, row[y]) if is_end else (level, level + row[y])
         bars.append({x: row[x], "low": low, "high": level, "way": "total" if is_end else "up" if row[y] >= 0 else "down"})
-    color = alt.Color("way:N", scale=alt.Scale(domain=["total", "up", "down"], range=[SERIES[0], SERIES[1], BAD]), legend=None)
+    color = alt.Color("way:N", scale=alt.Scale(domain=["total", "up", "down"], range=[SERIES[0], SERIES[2], BAD]), legend=None)
     drawn = (
         alt.Chart(alt.Data(values=bars))
         .mark_bar()
         .encode(
-            x=alt.X(f"{x}:N", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelLimit=60)),
+            x=alt.X(f"{x}:N", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')")),
             y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)),
             y2="high:Q",
             color=color,
