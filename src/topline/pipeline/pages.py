@@ -27,6 +27,7 @@ from topline.pipeline.models import Category, Opportunity, Rep
 from topline.team import queries as team
 from topline.ui.access import Asked, page
 from topline.ui.export import MAX_ROWS, export
+from topline.ui.format import day as day_in_words
 from topline.ui.tables import Column, listing
 
 STATES = {"": "open", "won": "won", "lost": "lost", "closed": "won or lost", "all": "all"}
@@ -248,6 +249,8 @@ def _told(field: str, text: str, names: Mapping[int, str], currency: str) -> str
         return "none"
     if field == "amount":
         return f"{format_amount(int(text), currency)} {currency}"
+    if field == "close_on":
+        return day_in_words(date.fromisoformat(text))
     return names.get(int(text), text) if field == "rep" else text.replace("_", " ") if field == "category" else text
 
 
