@@ -112,8 +112,8 @@ def test_its_pipeline_has_a_year_of_history_that_leads_to_where_it_stands(demo):
         told.select("opportunity_id", "stage", "category", "amount_minor", "close_on", "rep_id", "next_step").iter_rows()
     ) == list(stands)
     assert pipeline.snapshot(entity_id=demo, as_of=END).height == told.filter(told["state"] == "open").height > 20
-    year = selling.statistics(entity_id=demo, since=END - timedelta(days=365), until=END, by="month")
-    assert year.height >= 12
+    year = selling.statistics(entity_id=demo, since=date(2025, 7, 1), until=date(2026, 7, 1), by="month")
+    assert year.height == 12
     assert year["won"].min() > 0
     book = selling.book(entity_id=demo, as_of=END).filter(told["state"] == "open")
     assert all(book[flag].any() for flag in ("stale", "past", "no_next_step", "list_amount"))

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
+from topline.flows import proofs
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid
 from topline.pipeline import actions, people, queries, stages
@@ -225,6 +226,20 @@ def test_the_snapshot_of_a_night_is_what_history_tells_of_that_day(owner, entity
     day_after = date(2026, 2, 6)  # written late, when a deal has moved on already
     assert actions.snapshot_pipeline(actor=owner, entity_id=entity.pk, as_of=day_after) == 2
     assert queries.snapshot(entity_id=entity.pk, as_of=day_after).equals(written)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"category": "commit"}, {"amount_minor": 5}, {"close_on": APR}, {"next_step": "x"}, {"state": "lost", "closed_on": FEB}],
+)
+def test_a_deal_changed_behind_its_history_is_found(deal, change, damage):
+    made = deal()
+    change(made, FEB, stage="proposal", amount_minor=900)
+    name = "deals stand where their history leads"
+    assert next(p for p in proofs.verify() if p.name == name).holds
+    Opportunity.objects.filter(pk=made).update(**damage)
+    found = next(p for p in proofs.verify() if p.name == name)
+    assert found.offending["opportunity_id"].to_list() == [made]
 
 
 def steps(*rows):

@@ -177,6 +177,8 @@ def test_every_figure_of_the_funnel_opens_its_deals(client, book):
         behind = client.get("/pipeline/funnel/" + query.replace("&amp;", "&")).content.decode()
         assert f"{count} deal" in behind.partition('id="behind"')[2][:300], query
     assert client.get("/pipeline/funnel/?step=odd").status_code == 422
+    bobs = client.get("/pipeline/funnel/?since=2026-01-01&until=2026-03-01&rep=Bob").content.decode()
+    assert re.findall(r'<a href="\?[^"]*rep=Bob[^"]*step=prospecting[^"]*">(\d+)</a>', bobs)[0] == "1"
 
 
 def test_every_figure_of_the_statistics_opens_its_deals(client, book):

@@ -247,6 +247,9 @@ def company(entity, make_customers, issue, pay, apply, owner):
 
     from topline.bank import actions as bank
     from topline.cases import actions as cases
+    from topline.catalog import actions as catalog
+    from topline.pipeline import actions as pipeline
+    from topline.pipeline import people
     from topline.treasury import actions as treasury
 
     (customer,) = make_customers("Globex")
@@ -264,6 +267,10 @@ def company(entity, make_customers, issue, pay, apply, owner):
         lines=lines,
     )
     cases.open_case(actor=owner, entity_id=entity.pk, customer_id=customer, on=date(2026, 3, 31))
+    catalog.add_products(actor=owner, products=pl.DataFrame({"code": ["PUMP"], "name": ["Pump"]}))
+    rep = people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Ann"]}))["rep_id"][0]
+    deal = {"name": "Pumps", "rep_id": rep, "stage": "proposal", "currency": "EUR", "opened_on": date(2026, 3, 1)}
+    pipeline.add_opportunities(actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([deal]), known_on=date(2026, 3, 1))
     return customer
 
 

@@ -12,6 +12,8 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.billing import actions as billing
 from topline.connect import actions as connect
 from topline.market import actions as market
+from topline.pipeline import actions as pipeline
+from topline.pipeline import people
 from topline.receivables import actions as receivables
 from topline.receivables import write_offs
 from topline.timeline import queries
@@ -56,6 +58,28 @@ class Stage:
         connect.run_import(actor=self.owner, batch_id=batch)
         return batch
 
+    def deal(self):
+        """An open deal of a seller of ours."""
+        rep = people.add_reps(actor=self.owner, reps=pl.DataFrame({"name": ["Ann"]}))["rep_id"][0]
+        row = {
+            "name": "Pumps",
+            "rep_id": rep,
+            "stage": "proposal",
+            "currency": "EUR",
+            "customer_id": self.customer,
+            "amount_minor": 500,
+            "opened_on": DAY,
+        }
+        made = pipeline.add_opportunities(
+            actor=self.owner, entity_id=self.entity.pk, opportunities=pl.DataFrame([row]), known_on=DAY
+        )
+        return made["opportunity_id"][0]
+
+    def lost(self):
+        made = self.deal()
+        pipeline.lose_opportunity(actor=self.owner, opportunity_id=made, on=DAY, loss_reason="Price", competitor="Initech")
+        return made
+
 
 def link(invoice, amount):
     return pl.DataFrame({"invoice_id": [invoice], "amount_minor": [amount]})
@@ -79,6 +103,19 @@ PLAYS = {
             for held in (True, False)
         ],
     ),
+    "pipeline.add_opportunities": ({"opportunity_added"}, lambda s: s.deal()),
+    "pipeline.change_opportunity": (
+        {"opportunity_moved", "opportunity_reopened"},
+        lambda s: [
+            pipeline.change_opportunity(actor=s.owner, opportunity_id=made, changes={"stage": "negotiation"}, on=DAY)
+            for made in (s.deal(), s.lost())
+        ],
+    ),
+    "pipeline.win_opportunity": (
+        {"opportunity_won"},
+        lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY),
+    ),
+    "pipeline.lose_opportunity": ({"opportunity_lost"}, lambda s: s.lost()),
     "billing.issue_invoices": ({"invoice_issued"}, lambda s: s.invoice()),
     "billing.credit_invoice": ({"credit_note_issued"}, lambda s: s.note(s.invoice())),
     "billing.void_invoices": (

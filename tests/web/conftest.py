@@ -13,8 +13,11 @@ from topline.bank import actions as bank
 from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.cases import actions as cases
+from topline.catalog import actions as catalog
 from topline.collections import actions as collections
 from topline.connect import actions as connect
+from topline.pipeline import actions as pipeline
+from topline.pipeline import people
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.treasury import actions as treasury
@@ -78,8 +81,24 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     codes = ledger["code"].to_list()
     entry = books.post_entry(actor=owner, entity_id=entity.pk, key="1", effective_on=date(2026, 2, 2), memo="By hand", debit=codes[0], credit=codes[1], amount_minor=5_00, currency="EUR")  # fmt: skip
     case = cases.open_case(actor=owner, entity_id=entity.pk, customer_id=globex, on=date(2026, 3, 31))
+    product = catalog.add_products(actor=owner, products=pl.DataFrame({"code": ["PUMP"], "name": ["Pump"]}))["product_id"][0]
+    price = {"product_id": product, "currency": "EUR", "unit_price_nano": 10**12, "valid_from": date(2025, 1, 1)}
+    catalog.add_prices(actor=owner, prices=pl.DataFrame([price]))
+    rep = people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Ann"]}))["rep_id"][0]
+    row = {
+        "ref": "1",
+        "name": "Pumps",
+        "rep_id": rep,
+        "stage": "proposal",
+        "currency": "EUR",
+        "customer_id": globex,
+        "opened_on": date(2026, 1, 5),
+    }
+    deal = pipeline.add_opportunities(
+        actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([row]), lines=pl.DataFrame({"ref": ["1"], "product_id": [product]}), known_on=date(2026, 1, 5)
+    )["opportunity_id"][0]  # fmt: skip
     return SimpleNamespace(
-        entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
         bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
@@ -89,6 +108,9 @@ def addresses(acme) -> list[str]:
     """Every page that can be looked at."""
     a = acme
     return [
+        "/pipeline/", "/pipeline/board/", "/pipeline/funnel/?since=2026-01-01&step=proposal", "/pipeline/statistics/", "/pipeline/waterfall/?start=2026-01-01&step=created", "/pipeline/people/",
+        "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
+        f"/catalog/{a.product}/", f"/catalog/{a.product}/prices/new/",
         "/", "/?as_of=2026-03-31", "/figures/", "/customers/", f"/customers/{a.globex}/", f"/customers/{a.globex}/?stage=cash", "/customers/new/", "/customers/duplicates/",
         f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
         f"/customers/{a.globex}/statement/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",

@@ -21,7 +21,7 @@ from topline.market.models import Customer
 pytestmark = pytest.mark.django_db
 
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|javascript:|<script(?![^>]*\ssrc=)(?![^>]*application/json)", re.IGNORECASE)
-LISTS = ["/customers/", "/invoices/", "/payments/", "/cases/", "/team/audit/", "/collections/"]
+LISTS = ["/customers/", "/invoices/", "/payments/", "/cases/", "/team/audit/", "/collections/", "/pipeline/", "/catalog/"]
 
 
 def test_every_page_is_whole_and_holds_no_inline_script_or_style(browser, addresses):
@@ -211,6 +211,8 @@ def test_search_finds_what_one_may_see(browser, sign_in, acme):
     found = browser.get("/search", {"q": "glob"}).json()["results"]
     assert found[0] == {"label": "Globex", "hint": found[0]["hint"], "url": f"/customers/{acme.globex}/"}
     assert browser.get("/search", {"q": number}).json()["results"][0]["url"] == f"/invoices/{acme.late}/"
+    assert f"/pipeline/{acme.deal}/" in {r["url"] for r in browser.get("/search", {"q": "pum"}).json()["results"]}
+    assert f"/catalog/{acme.product}/" in {r["url"] for r in browser.get("/search", {"q": "PUM"}).json()["results"]}
     assert all("/payments/" not in r["url"] for r in sign_in("Sales").get("/search", {"q": "P"}).json()["results"])
 
 

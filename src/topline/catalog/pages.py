@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 from django import forms
 from django.contrib import messages
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -55,9 +54,7 @@ def products(request: Asked) -> HttpResponse:
     entity = company(request)
     as_of = day_asked(request, entity)
     state = listing(request.path, request.GET.dict(), columns=LIST, default_sort="name", filters=["q", "as_of", "currency"])
-    found = Product.objects.all()
-    if wanted := state.filters.get("q"):
-        found = found.filter(Q(name__icontains=wanted) | Q(code__istartswith=wanted) | Q(family__icontains=wanted))
+    found = queries.search(state.filters.get("q", ""))
     start, end = (0, MAX_ROWS) if state.export else (state.offset, state.offset + state.size)
     rows = list(found.order_by(*state.order).values("id", "code", "name", "family", "unit", "is_active")[start:end])
     used = list(Price.objects.order_by("currency").values_list("currency", flat=True).distinct()[:30])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import polars as pl
+from django.db.models import Q, QuerySet
 
 from topline.catalog.models import Price, Product
 from topline.kernel import bulk
@@ -60,6 +61,12 @@ def find(values: pl.Series) -> pl.DataFrame:
     names = known.select(_folded=folded(pl.col("name")), _name="id").filter(~pl.col("_folded").is_duplicated())
     found = by_code.with_columns(_folded=folded(pl.col("value"))).join(names, on="_folded", how="left", maintain_order="left")
     return found.select("value", product_id=pl.coalesce("_code", "_name"))
+
+
+def search(text: str) -> QuerySet[Product]:
+    """Products by part of a name or family, or the start of a code; by name. For lists that page."""
+    fits = Q(name__icontains=text) | Q(code__istartswith=text) | Q(family__icontains=text)
+    return Product.objects.filter(fits).order_by("name", "id")
 
 
 def _holding(questions: pl.DataFrame, known: pl.DataFrame, by: list[str]) -> pl.DataFrame:

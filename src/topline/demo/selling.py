@@ -69,7 +69,7 @@ def write(*, seed: int, customers: int, end: date) -> list[Deal]:
     found = []
     for n in range(DAYS):
         day = end - timedelta(days=DAYS - 1 - n)
-        count = dice.choices([0, 1, 2, 3], [45, 35, 15, 5])[0] if day.weekday() < 5 else 0
+        count = dice.choices([0, 1, 2, 3], [28, 40, 22, 10])[0] if day.weekday() < 5 else 0
         found += [_deal(dice, day, customers, end) for _ in range(count)]
     return found
 
@@ -131,7 +131,7 @@ def _deal(dice: random.Random, opened: date, customers: int, end: date) -> Deal:
         {"title": chosen[0][1], "customer": dice.randrange(customers), "opened_on": opened, "engaged_on": None, "closed_on": None, "source": dice.choice(SOURCES)}, products
     )  # fmt: skip
     skill = 0.06 * (int(dice.random() * 3) - 1)
-    day, expected = opened, opened + timedelta(days=dice.randrange(35, 80))
+    day, expected = opened, opened + timedelta(days=dice.randrange(20, 60))
     deal.becomes(opened, stage="prospecting", category="pipeline", rep=dice.choice(sells))
     for stage in STAGES:
         if stage != "prospecting":
@@ -149,7 +149,7 @@ def _deal(dice: random.Random, opened: date, customers: int, end: date) -> Deal:
         # a day that passes without an end is pushed by a month, mostly
         while stage != "prospecting" and expected < until and expected <= end:
             pushed = expected + timedelta(days=30)
-            if dice.random() < 0.8:
+            if dice.random() < 0.7:
                 deal.becomes(max(expected, day), close_on=pushed)
             expected = pushed
         if until > end:

@@ -14,6 +14,7 @@ from topline.books import queries as books
 from topline.books import sealing
 from topline.books.models import PeriodBalance, Seal, Transfer
 from topline.kernel import bulk, guards
+from topline.pipeline import queries as pipeline
 
 INT, TEXT = pl.Int64(), pl.String()
 
@@ -178,10 +179,15 @@ def bank_accounts_equal_statements() -> pl.DataFrame:
     return joined.filter(pl.col("balance_minor") != pl.col("lines_minor") + pl.col("opening_minor"))
 
 
+def deals_stand_where_their_history_leads() -> pl.DataFrame:
+    """Stage, category, amount, day, owner and next step of every deal are those that its changes lead to."""
+    return pipeline.off_their_history()
+
+
 PROOFS: list[Callable[[], pl.DataFrame]] = [
     guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
     receivables_equal_documents, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
-    bank_accounts_equal_statements,
+    bank_accounts_equal_statements, deals_stand_where_their_history_leads,
 ]  # fmt: skip
 
 

@@ -107,7 +107,7 @@ class Withdrawn(Body):
     on: Day
 
 
-class SnapshotDay(Body):
+class SnapshotOf(Body):
     as_of: Day
 
 
@@ -223,7 +223,7 @@ def withdraw_opportunities(request: Caller, body: Withdrawn) -> Any:
 
 
 @room.does("/pipeline/snapshot", "pipeline.snapshot_pipeline")
-def snapshot_pipeline(request: Caller, target: Query[OfCompany], body: SnapshotDay) -> Any:
+def snapshot_pipeline(request: Caller, target: Query[OfCompany], body: SnapshotOf) -> Any:
     """Write down every open deal by value at the end of a day; answers with how many."""
     entity_id = books.entity(target.company or None).pk
     return done(actions.snapshot_pipeline(entity_id=entity_id, as_of=body.as_of, **once(request)))
@@ -247,16 +247,16 @@ def change_rep(request: Caller, rep_id: Id, body: RepChanges) -> Any:
     return done(people.change_rep(rep_id=rep_id, changes=dict(given(body)), **once(request)))
 
 
-class DayAsked(OfCompany):
+class DealsDayAsked(OfCompany):
     as_of: Day | None = None
 
 
-class SpanAsked(DayAsked):
+class FunnelAsked(DealsDayAsked):
     since: Day
     until: Day
 
 
-class StatisticsAsked(SpanAsked):
+class StatisticsAsked(FunnelAsked):
     by: Literal["", "rep", "team", "product", "segment", "region", "source", "month", "quarter"] = ""
 
 
@@ -267,7 +267,7 @@ class WaterfallAsked(OfCompany):
     until: Day | None = None
 
 
-class PipelineAsked(DayAsked):
+class PipelineAsked(DealsDayAsked):
     by: Literal["stage", "category", "rep", "team", "close_month"] = "stage"
     currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
 
@@ -284,7 +284,7 @@ def get_pipeline(request: Caller, asked: Query[PipelineAsked]) -> Any:
 
 
 @room.reads("/funnel", "pipeline.view", Rows)
-def get_funnel(request: Caller, asked: Query[SpanAsked]) -> Any:
+def get_funnel(request: Caller, asked: Query[FunnelAsked]) -> Any:
     """How far the deals got that began in [since, until), as known on a day: reached, went on, lost, open, and days in each stage."""
     entity, day = _of(asked)
     return rows(figures.funnel(entity_id=entity.pk, as_of=day, since=asked.since, until=asked.until))
@@ -306,6 +306,6 @@ def get_waterfall(request: Caller, asked: Query[WaterfallAsked]) -> Any:
     return rows(summary(legs))
 
 
-def _of(asked: DayAsked) -> tuple[Entity, date]:
+def _of(asked: DealsDayAsked) -> tuple[Entity, date]:
     entity = books.entity(asked.company or None)
     return entity, asked.as_of or clock.today(entity.time_zone)

@@ -15,12 +15,14 @@ from topline.engine.sales import statistics as statistical
 from topline.engine.sales import waterfall as bridges
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
+from topline.kernel.remember import Remembered
 from topline.market.models import Customer
 from topline.pipeline import queries
 from topline.pipeline.models import Category
 
 GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter"}  # fmt: skip
 SUMMARIES = {"stage": "Stage", "category": "Category", "rep": "Sales person", "team": "Team", "close_month": "Close month"}
+_books: Remembered[pl.DataFrame] = Remembered(size=8)
 CUMULATIVE = [Category.CLOSED, Category.COMMIT, Category.BEST_CASE, Category.PIPELINE]  # each includes those before it
 
 
@@ -28,8 +30,12 @@ def book(*, entity_id: int, as_of: date) -> pl.DataFrame:
     """Every deal of a day (see queries.deals) with the words that group it: rep, team (who leads the seller), region, product, customer,
     segment (its own, else the customer's), close_month, month and quarter (of closing), cycle_days, and for open ones the flags of hygiene.
 
-    Work: eleven statements; reads the changes up to the day.
+    Work: twelve statements, one of them while nothing has changed; reads the changes up to the day.
     """
+    return _books.get((entity_id, as_of), lambda: _book(entity_id=entity_id, as_of=as_of))
+
+
+def _book(*, entity_id: int, as_of: date) -> pl.DataFrame:
     full = labels(queries.deals(entity_id=entity_id, as_of=as_of))
     steps = queries.stages().select(stage="key", stage_name="name", position="position")
     for facts, key in ((products(entity_id=entity_id), "opportunity_id"), (steps, "stage")):
@@ -107,14 +113,30 @@ def moves(*, entity_id: int, until: date) -> pl.DataFrame:
     return told.select("opportunity_id", stage="after", entered_on="effective_on")
 
 
-def funnel(*, entity_id: int, as_of: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:
-    """The funnel of the deals that began in [since, until), as it was known on a day; see engine.sales.funnel."""
-    return funnels.funnel(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+def funnel(
+    *, entity_id: int, as_of: date, since: date | None = None, until: date | None = None, among: pl.Series | None = None
+) -> pl.DataFrame:
+    """The funnel of the deals that began in [since, until), as it was known on a day; see engine.sales.funnel.
+
+    among  ids of the deals that count (those of a team or a segment); all without it
+    """
+    told = _among(moves(entity_id=entity_id, until=as_of), among)
+    return funnels.funnel(told, queries.stages(), as_of=as_of, since=since, until=until)
 
 
-def funnel_deals(*, entity_id: int, as_of: date, since: date | None, until: date | None, step: str, what: str) -> list[int]:
+def funnel_deals(
+    *,
+    entity_id: int,
+    as_of: date,
+    since: date | None,
+    until: date | None,
+    step: str,
+    what: str,
+    among: pl.Series | None = None,
+) -> list[int]:
     """The deals behind a figure of the funnel: those that `entered` a step, `passed` it, were `lost` or are `waiting` there."""
-    found = funnels.fates(moves(entity_id=entity_id, until=as_of), queries.stages(), as_of=as_of, since=since, until=until)
+    told = _among(moves(entity_id=entity_id, until=as_of), among)
+    found = funnels.fates(told, queries.stages(), as_of=as_of, since=since, until=until)
     return funnels.behind(found, queries.stages(), step=step, what=what)
 
 
@@ -169,3 +191,7 @@ def currencies(found: pl.DataFrame) -> list[str]:
     """The currencies of a book, that of most deals first."""
     counted = found.group_by("currency").len().sort("len", "currency", descending=[True, False])
     return counted["currency"].to_list()
+
+
+def _among(told: pl.DataFrame, among: pl.Series | None) -> pl.DataFrame:
+    return told if among is None else told.filter(pl.col("opportunity_id").is_in(among.implode()))

@@ -27,6 +27,7 @@ from topline.pipeline.models import Category, Opportunity, Rep
 from topline.team import queries as team
 from topline.ui.access import Asked, page
 from topline.ui.export import MAX_ROWS, export
+from topline.ui.format import day as day_in_words
 from topline.ui.tables import Column, listing
 
 STATES = {"": "open", "won": "won", "lost": "lost", "closed": "won or lost", "all": "all"}
@@ -62,7 +63,8 @@ def deals(request: Asked) -> HttpResponse:
     shown = [_shown(row) for row in rows.slice(start, size).to_dicts()]
     if state.export:
         return export(shown, LIST, name=f"pipeline-{as_of}", form=state.export)
-    hidden = {"closed_on"} if not state.filters.get("state") else {"close_on", "next_step", "flags"}
+    one_currency = {"currency"} if len(figures.currencies(book)) == 1 else set()
+    hidden = one_currency | {"closed_on"} if not state.filters.get("state") else one_currency | {"close_on", "next_step", "flags"}
     everything = narrowed(
         book, {k: v for k, v in state.filters.items() if k in ("currency", "rep", "team", "product", "segment", "region")}
     )
@@ -128,7 +130,7 @@ def deal(request: Asked, opportunity_id: int) -> HttpResponse:
     names = dict(Rep.objects.values_list("id", "name"))
     who = team.actor_names(list({c.actor_key for c in found.changes.all()[:500]}))
     history = [
-        {"field": c.field.replace("_", " "), "before": _told(c.field, c.before, names, found.currency), "after": _told(c.field, c.after, names, found.currency), "on": c.effective_on,
+        {"field": FIELDS.get(c.field, c.field.replace("_", " ")), "before": _told(c.field, c.before, names, found.currency), "after": _told(c.field, c.after, names, found.currency), "on": c.effective_on,
          "who": who[c.actor_key]}
         for c in found.changes.order_by("-effective_on", "-id")[:200]
     ]  # fmt: skip
@@ -247,9 +249,12 @@ def _told(field: str, text: str, names: Mapping[int, str], currency: str) -> str
         return "none"
     if field == "amount":
         return f"{format_amount(int(text), currency)} {currency}"
+    if field == "close_on":
+        return day_in_words(date.fromisoformat(text))
     return names.get(int(text), text) if field == "rep" else text.replace("_", " ") if field == "category" else text
 
 
+FIELDS = {"rep": "owner", "close_on": "expected to close"}
 LABELS = {"change": ("c", "Change", "Save"), "win": ("w", "Won", "Won"), "lose": ("l", "Lost", "Lost")}
 
 

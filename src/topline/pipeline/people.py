@@ -9,6 +9,7 @@ import polars as pl
 from topline.kernel import bulk
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
+from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.pipeline import queries
 from topline.pipeline.models import Rep
@@ -16,6 +17,7 @@ from topline.pipeline.numbers import numbered
 from topline.team.models import Member
 
 CHANGEABLE = {"name", "manager_id", "region", "member_id", "joined_on", "left_on"}
+LINES = "reporting lines"  # changed by one at a time: two changes that are fine alone could make a circle together
 
 
 class RepCodeTaken(Conflict):
@@ -56,6 +58,7 @@ def add_reps(*, actor: Actor, reps: pl.DataFrame) -> pl.DataFrame:
     present = [name for name in optional if name in frame.columns]
     written = bulk.insert(Rep, frame.select("code", "name", *present))
     if "manager" in frame.columns:
+        lock(LINES)
         wanted = written.select("id").with_columns(frame["manager"].fill_null("")).filter(pl.col("manager") != "")
         found = wanted.join(
             queries.find_reps(wanted["manager"]).rename({"value": "manager", "rep_id": "manager_id"}),
@@ -78,6 +81,7 @@ def change_rep(*, actor: Actor, rep_id: int, changes: dict[str, Any]) -> int:
 
     Raises: NotFound, Invalid (unknown field, name missing, unknown manager or member, leaves before joining), TeamIsCircular.
     """
+    lock(LINES)
     rep = Rep.objects.select_for_update().filter(pk=rep_id).first()
     if rep is None:
         raise NotFound(f"There is no sales person {rep_id}.", field="rep_id")

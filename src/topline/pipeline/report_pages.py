@@ -17,12 +17,19 @@ from topline.engine.sales import waterfall as bridges
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, to_major
 from topline.pipeline import figures, queries
-from topline.pipeline.pages import carried, day_of
+from topline.pipeline.pages import carried, day_of, narrowed
 from topline.ui.access import Asked, page
-from topline.ui.charts import bar_chart
+from topline.ui.charts import waterfall_chart
 from topline.ui.tables import Column
 
 YEAR = timedelta(days=365)
+PICKED = {
+    "team": "Team",
+    "rep": "Owner",
+    "product": "Product",
+    "segment": "Segment",
+    "source": "Source",
+}  # what narrows the funnel
 SHOWN = 200  # deals behind a bar or a step
 WORDS = {"start": "Start", "created": "Created", "pulled_in": "Pulled in", "value_up": "Value up", "reopened": "Reopened", "won": "Won", "lost": "Lost", "pushed_out": "Pushed out",
          "value_down": "Value down", "omitted": "Omitted", "end": "End"}  # fmt: skip
@@ -36,20 +43,24 @@ def funnel(request: Asked) -> HttpResponse:
     entity = company(request)
     as_of = day_asked(request, entity)
     since, until = _span(request, as_of - YEAR, as_of + timedelta(days=1))
-    told = figures.funnel(entity_id=entity.pk, as_of=as_of, since=since, until=until)
+    picked = {name: request.GET[name] for name in PICKED if request.GET.get(name)}
+    book = figures.book(entity_id=entity.pk, as_of=as_of)
+    among = narrowed(book, {**picked, "state": "all"})["opportunity_id"] if picked else None
+    told = figures.funnel(entity_id=entity.pk, as_of=as_of, since=since, until=until, among=among)
     step, what = request.GET.get("step", ""), request.GET.get("what", "entered")
     if what not in WHAT or (step and step not in told["key"].to_list()):
         raise Invalid("There is no such step.", field="step", remedy="Choose a figure of the funnel.")
-    query = {"as_of": as_of.isoformat(), "since": since.isoformat(), "until": until.isoformat()}
+    query = {**picked, "as_of": as_of.isoformat(), "since": since.isoformat(), "until": until.isoformat()}
     rows = [
         {**row, "urls": {w: "?" + urlencode({**query, "step": row["key"], "what": w}) for w in WHAT}} for row in told.to_dicts()
     ]
     behind, title = [], ""
     if step:
-        ids = figures.funnel_deals(entity_id=entity.pk, as_of=as_of, since=since, until=until, step=step, what=what)
+        ids = figures.funnel_deals(entity_id=entity.pk, as_of=as_of, since=since, until=until, step=step, what=what, among=among)
         behind = _deals(entity.pk, as_of, pl.DataFrame({"opportunity_id": ids}))
         title = f"{WHAT[what]}: {next(r['name'] for r in rows if r['key'] == step)}"
     context = {
+        "picked": picked, "choices": {name: (label, sorted(x for x in book[name].drop_nulls().unique().to_list() if x)) for name, label in PICKED.items()},
         "rows": rows, "as_of": as_of, "since": since, "until": until, "behind": behind[:SHOWN], "behind_count": len(behind), "behind_title": title, "columns": DEALS, "what_if": _what_if(request, entity.pk, told, since, until, as_of),
     }  # fmt: skip
     return render(request, "pipeline/funnel.html", context)
@@ -114,7 +125,7 @@ def waterfall(request: Asked) -> HttpResponse:
         for r in rows
     ]
     context = {
-        "rows": rows, "chart": bar_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown", height=220), "start": start, "as_of": as_of,
+        "rows": rows, "chart": waterfall_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown"), "start": start, "as_of": as_of,
         "since": since, "until": until, "currency": currency, "currencies": counted, "step": step, "step_label": WORDS.get(step, ""), "behind": behind[:SHOWN],
         "behind_count": len(behind), "columns": DEALS,
     }  # fmt: skip

@@ -68,6 +68,32 @@ def bar_chart(
     )
 
 
+def waterfall_chart(
+    rows: Sequence[dict[str, Any]], *, x: str, y: str, title: str, y_title: str, shown: str = "", height: int = 240
+) -> Chart | None:
+    """A bridge: the first and the last row stand on the floor, each row between them begins where the one before it ended."""
+    if not rows:
+        return None
+    level, bars = 0.0, []
+    for place, row in enumerate(rows):
+        is_end = place in (0, len(rows) - 1)
+        low, level = (0.0, row[y]) if is_end else (level, level + row[y])
+        bars.append({x: row[x], "low": low, "high": level, "way": "total" if is_end else "up" if row[y] >= 0 else "down"})
+    color = alt.Color("way:N", scale=alt.Scale(domain=["total", "up", "down"], range=[SERIES[0], SERIES[2], BAD]), legend=None)
+    drawn = (
+        alt.Chart(alt.Data(values=bars))
+        .mark_bar()
+        .encode(
+            x=alt.X(f"{x}:N", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')")),
+            y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)),
+            y2="high:Q",
+            color=color,
+        )
+    )
+    table = [[str(r[x]), str(r.get(shown or y, ""))] for r in rows]
+    return _draw(drawn, title=title, height=height, head=[x, y_title], rows=table)
+
+
 def balance_chart(
     rows: Sequence[dict[str, Any]],
     *,

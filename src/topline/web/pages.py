@@ -230,6 +230,7 @@ def _linked(spine: pl.DataFrame, *, links: bool = True) -> list[dict[str, object
         "customer": "web:customer",
         "credit_note": "billing:invoice",
         "case": "cases:case",
+        "opportunity": "pipeline:deal",
     }
     return [
         {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if links and m["subject_kind"] in names else ""}

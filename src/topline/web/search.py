@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.urls import reverse
 
 from topline.billing.models import Invoice
+from topline.catalog import queries as catalog
 from topline.kernel.actor import Actor
 from topline.market import queries as market
+from topline.pipeline import queries as pipeline
 from topline.receivables.models import Payment
 from topline.web.navigation import entries_for
 
@@ -14,7 +16,7 @@ EACH = 6
 
 
 def search(actor: Actor, text: str) -> list[dict[str, str]]:
-    """At most 24 results: label, hint, url. Work: at most four statements."""
+    """At most 36 results beside places: label, hint, url. Work: at most seven statements."""
     wanted = text.strip()
     places = [
         {"label": e.label, "hint": f"g {e.key}", "url": e.url}
@@ -46,5 +48,17 @@ def search(actor: Actor, text: str) -> list[dict[str, str]]:
         found += [
             {"label": number, "hint": f"payment · {payer}", "url": reverse("receivables:payment", args=[pk])}
             for pk, number, payer in paid
+        ]
+    if actor.may("pipeline.view"):
+        deals = pipeline.opportunities(search=wanted).order_by("state", "number")[:EACH]
+        found += [
+            {"label": deal.name, "hint": f"deal {deal.number} · {deal.state}", "url": reverse("pipeline:deal", args=[deal.pk])}
+            for deal in deals
+        ]
+    if actor.may("catalog.view"):
+        products = catalog.search(wanted).values_list("id", "name", "code")[:EACH]
+        found += [
+            {"label": name, "hint": f"product {code}", "url": reverse("catalog:product", args=[pk])}
+            for pk, name, code in products
         ]
     return [*found, *places]
