@@ -13,7 +13,7 @@ from topline.engine.sales.history import changes_told
 from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
-from topline.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ensure
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market.models import Customer
 from topline.pipeline import queries
 from topline.pipeline.models import (
@@ -57,8 +57,8 @@ class ChangeOutOfOrder(Conflict):
     code = "change_out_of_order"
 
 
-class NotYourDeal(Forbidden):
-    """Sales people change their own deals."""
+class NotYourDeal(Conflict):
+    """Sales people change their own deals: the role is right, the owner is another."""
 
     code = "not_your_deal"
 
