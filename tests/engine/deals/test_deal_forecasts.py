@@ -240,6 +240,13 @@ def test_a_model_of_an_earlier_day_sees_the_stages_of_today():
     assert predict(model, renamed, on=on, end=END).deals["p_won"].is_between(0, 1).all()
 
 
+def test_stages_that_only_open_deals_have_are_not_used(company):
+    """An import may bring the stage of open deals alone: to have one would then mean never to close."""
+    partly = only(company, stage=pl.when(pl.col("outcome").is_null() | (pl.col("closed_on") >= LOOKS)).then(pl.lit("talk")))
+    assert told(partly).deals["p_won"].equals(told(company).deals["p_won"])
+    assert methods.stage_weighted(partly, on=LOOKS, start=LOOKS, end=END) is None
+
+
 def test_a_stage_that_is_the_outcome_is_refused(company):
     with pytest.raises(LeakingColumn, match="stage"):
         train(only(company, stage=pl.col("outcome").fill_null("open")), on=LOOKS)

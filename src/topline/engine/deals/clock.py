@@ -21,7 +21,9 @@ AGES = np.array([0, 3, 7, 14, 21, 28, 42, 56, 70, 84, 98, 119, 140, 182, 273, 36
 PRIOR_DAILY, PRIOR_CLOSINGS = 1 / 60, 10.0  # one closing in 60 open days, worth this many closings of the company's own
 PRIOR_WON, PRIOR_DEALS = 0.3, 10.0
 LEARNED_FROM = 150  # closed deals from which boosting beats counting
-STAGE_INPUTS = 3  # share won of the stage, days in it, days since the deal was looked at
+RARER = (
+    0.1  # share by which closed deals may lack a stage oftener than open ones: beyond it, to have one says that a deal is open
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def stages_of(past: History, changes: pl.DataFrame | None, *, names: tuple[str, 
     """The stages of a book that was cut: from the changes where there are any, else the row's own.
 
     names    those to number by, where a clock has learned them already; one that it does not know is unknown
+    returns  none where closed deals lack a stage much oftener than open ones, or the reverse: having one would then tell the outcome
     A change counts from the day it was recorded. The share won of a stage is that of closed deals that passed through it, leaning
     on the company's. Work: O(n log n).
     """
@@ -95,6 +98,10 @@ def stages_of(past: History, changes: pl.DataFrame | None, *, names: tuple[str, 
     moving = pl.col("deal").is_in(moves["deal"].unique().to_list())
     begun = rows.select("deal", "since", stage=pl.when(moving).then("first").otherwise("stage")).drop_nulls("stage")
     every = pl.concat([begun, moves]).sort("deal", "since", maintain_order=True)
+    told = rows.select(known=pl.col("deal").is_in(every["deal"].unique().to_list()), closed=pl.col("outcome").is_not_null())
+    shares = dict(told.group_by("closed").agg(pl.col("known").mean()).iter_rows())
+    if len(shares) == 2 and abs(shares[True] - shares[False]) > RARER:
+        return Stages()
     names = names or tuple(every["stage"].drop_nulls().unique().sort().to_list())
     coded = every.join(pl.DataFrame({"stage": names, "code": range(len(names))}), on="stage", how="left", maintain_order="left")
     passed = coded.select("deal", "code").unique().join(rows.select("deal", "outcome"), on="deal").drop_nulls()
