@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from topline.books.rates import RateMissing
+from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid
 from topline.pipeline import actions, calls, forecast, people, quotas
@@ -274,3 +275,84 @@ def test_nobody_without_the_right_sets_a_quota(entity, team):
     with pytest.raises(Exception, match="may not"):
         quotas.split_quota(actor=nobody, entity_id=entity.pk, **PERIOD, target_minor=5, currency="EUR", on=DAY)
     assert not Quota.objects.exists()
+
+
+@pytest.fixture
+def browser(make_member, client):
+    client.force_login(make_member("Owner"))
+    with clock.at(DAY):
+        yield client
+
+
+def test_a_target_is_previewed_then_written_by_the_same_figures(browser, entity, team):
+    asked = {"target": "1,000.01", "currency": "EUR", "method": "evenly", "buffer": "0", "quarter": START.isoformat()}
+    shown = browser.get("/pipeline/quotas/", asked).content.decode()
+    assert "500.01" in shown and "500.00" in shown
+    assert not Quota.objects.exists(), "a preview writes nothing"
+    assert browser.post("/pipeline/quotas/split/", asked).status_code == 302
+    assert sorted(Quota.objects.filter(scope="person").values_list("amount_minor", flat=True)) == [50_000, 50_001]
+    assert "1,000.01" in browser.get("/pipeline/quotas/").content.decode()
+
+
+def test_a_target_that_cannot_be_read_is_told_beside_it(browser, entity, team):
+    answer = browser.get("/pipeline/quotas/", {"target": "much", "currency": "EUR", "method": "evenly"})
+    assert answer.status_code == 400
+    assert "much" in answer.content.decode()
+
+
+def test_a_call_made_on_its_page_stands_on_the_board_and_in_its_log(browser, entity, team, deal):
+    deal(amount_minor=70_000, category="commit")
+    asked = {"category": "commit", "amount": "600.00", "note": "Two are signed", "override": "on"}
+    answer = browser.post(f"/pipeline/forecast/{team['Ann']}/call/?quarter={START}", asked, follow=True)
+    told = answer.content.decode()
+    assert "600.00" in told and "Two are signed" in told and "override" in told
+    for what in ("deals", "changes"):
+        assert browser.get("/pipeline/forecast/", {"rep": team["Mia"], "what": what}).status_code == 200
+    assert browser.get("/pipeline/forecast/", {"rep": 999}).status_code == 404
+
+
+def test_an_override_page_without_reason_says_so(browser, team, entity):
+    answer = browser.post(f"/pipeline/forecast/{team['Ann']}/call/", {"category": "commit", "amount": "5.00", "override": "on"})
+    assert answer.status_code == 400
+    assert "needs a reason" in answer.content.decode()
+    assert not ForecastCall.objects.exists()
+
+
+def test_accuracy_is_told_by_method_person_and_week(browser, owner, entity, deal, call):
+    call("Ann", 30_000)
+    calls.freeze_sales_forecast(actor=owner, entity_id=entity.pk, as_of=date(2026, 4, 20))
+    actions.win_opportunity(actor=owner, opportunity_id=deal(amount_minor=40_000), on=date(2026, 5, 4))
+    for by in ("method", "person", "week"):
+        told = browser.get("/pipeline/accuracy/", {"by": by, "as_of": "2026-07-02"}).content.decode()
+        assert "call: commit" in told
+    assert browser.get("/pipeline/accuracy/", {"by": "luck"}).status_code == 400
+
+
+def test_quotas_and_calls_go_over_http(api, entity, team):
+    row = {
+        "scope": "person",
+        "rep_id": team["Ann"],
+        "starts_on": "2026-04-01",
+        "ends_on": "2026-07-01",
+        "amount_minor": 900,
+        "currency": "EUR",
+    }
+    assert api.post("/quotas", {"quotas": [row], "on": "2026-04-01"}).status_code == 200
+    said = {
+        "rep_id": team["Ann"],
+        "start": "2026-04-01",
+        "end": "2026-07-01",
+        "category": "commit",
+        "amount_minor": 800,
+        "currency": "EUR",
+        "on": "2026-04-02",
+    }
+    assert api.post("/forecast-calls", said).status_code == 200
+    assert api.post("/forecast-calls/override", {**said, "amount_minor": 700, "reason": "One is late"}).status_code == 200
+    found = api.get("/sales-forecast?as_of=2026-04-15").json()["rows"]
+    ann = next(r for r in found if r["name"] == "Ann")
+    assert (ann["quota_minor"], ann["commit_call"], ann["commit_by"]) == (900, 700, "override")
+    assert (
+        api.get("/quotas/preview?as_of=2026-04-15&target_minor=101&currency=EUR&method=evenly").json()["items"][0]["amount_minor"]
+        == 101
+    )

@@ -38,8 +38,8 @@ class OwnerLeft(Invalid):
 
 
 @action("pipeline.set_quotas")
-def set_quotas(*, actor: Actor, entity_id: int, quotas: pl.DataFrame, on: date) -> list[int]:
-    """Say what the company, teams and people are to sell; returns an id a row. A row replaces what stood for its owner and period.
+def set_quotas(*, actor: Actor, entity_id: int, quotas: pl.DataFrame, on: date) -> int:
+    """Say what the company, teams and people are to sell; returns how many were set. A row replaces what stood for its owner and period.
 
     quotas  one row per quota: scope (company, team, person), rep_id (none for the company), starts_on, ends_on (the day after),
             amount_minor, currency; optional family, measure (bookings, deals), source, note, import_batch_id
@@ -57,7 +57,7 @@ def set_quotas(*, actor: Actor, entity_id: int, quotas: pl.DataFrame, on: date) 
         ),
     )
     changed_many("quota", written["id"])
-    return [int(i) for i in written["id"]]
+    return written.height
 
 
 def split_preview(
@@ -134,8 +134,8 @@ def split_quota(
     on: date,
     method: str = "history",
     buffer_percent: int = 0,
-) -> list[int]:
-    """Share a target out over teams and people and set what comes out; returns the quotas' ids.
+) -> int:
+    """Share a target out over teams and people and set what comes out; returns how many.
 
     The company's own quota is the target; with a buffer those of the teams come to more (over-assignment).
     Raises: as `split_preview`.
