@@ -92,7 +92,7 @@ def import_file(
     kind: Annotated[
         str,
         typer.Argument(
-            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities; crm for a folder of the last four"
+            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas; crm for a folder of a CRM's files"
         ),
     ] = "",
     file: Annotated[

@@ -311,7 +311,7 @@ class QuarterAsked(DealsDayAsked):
 
 
 class PreviewAsked(QuarterAsked):
-    target_minor: Whole
+    target_minor: Annotated[int, Field(ge=1, le=10**15)]
     currency: Currency
     method: Literal["history", "capacity", "evenly"] = "history"
     buffer_percent: Annotated[int, Field(ge=0, le=100)] = 0
