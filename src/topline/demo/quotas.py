@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from topline.kernel.actor import Actor
-from topline.pipeline import calls, figures, forecast, queries, quotas
+from topline.pipeline import calls, figures, forecast, machine, queries, quotas
 from topline.pipeline.models import ForecastCall
 
 CURRENCY = "EUR"
@@ -34,8 +34,9 @@ def play(*, actor: Actor, entity_id: int, end: date, seed: int) -> None:
             if start == last[0]:
                 calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=monday)
             monday += 2 * WEEK
-    if end.weekday() == 0:
-        calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=end)
+    monday = end - timedelta(days=end.weekday())
+    said = machine.frozen_methods(entity_id=entity_id, as_of=monday)
+    calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=monday, machine=said)
 
 
 def _brought(entity_id: int, start: date) -> int:

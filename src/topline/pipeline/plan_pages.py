@@ -51,11 +51,11 @@ def plan(request: Asked) -> HttpResponse:
     rows = [r for r in board.rows.to_dicts() if r["quota_minor"] is not None or r["level"] == 0]
     bars = [
         {"who": r["name"], "percent": round(100 * (r["attainment"] or 0)), "shown": f"{100 * (r['attainment'] or 0):.0f} %"}
-        for r in rows if r["level"] == 1
+        for r in rows if r["level"] == (1 if sum(x["level"] == 1 for x in rows) > 1 else 2)
     ]  # fmt: skip
     context = {
         **_shared(request, board), "rows": rows, "form": form, "preview": told, "preview_currency": form.cleaned_data.get("currency", "") if told else "",
-        "may": request.actor.may("pipeline.split_quota"), "chart": bar_chart(bars, x="who", y="percent", title="Attainment by team, per cent", y_title="%", shown="shown") if bars else None,
+        "may": request.actor.may("pipeline.split_quota"), "chart": bar_chart(bars, x="who", y="percent", title="Attainment, per cent", y_title="%", shown="shown") if bars else None,
     }  # fmt: skip
     return render(request, "pipeline/quotas.html", context, status=400 if form.errors else 200)
 
