@@ -11,7 +11,7 @@ from topline.books.rates import RateMissing
 from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid
-from topline.pipeline import actions, calls, forecast, people, quotas
+from topline.pipeline import actions, calls, forecast, machine, people, quotas
 from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Quota
 from topline.team.queries import actor_of
 
@@ -355,3 +355,10 @@ def test_quotas_and_calls_go_over_http(api, entity, team):
     shown = api.get("/quotas/preview?as_of=2026-04-15&target_minor=101&currency=EUR&method=evenly").json()
     assert "items" in shown, shown
     assert shown["items"][0]["amount_minor"] == 101
+
+
+def test_the_machines_say_nothing_with_too_little_to_learn_from(entity, deal):
+    deal()
+    with pytest.raises(Invalid, match="0 deals in EUR are closed; a forecast needs 100"):
+        machine.machine(entity_id=entity.pk, as_of=DAY, **PERIOD)
+    assert machine.frozen_methods(entity_id=entity.pk, as_of=DAY) is None
