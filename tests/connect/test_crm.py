@@ -14,7 +14,7 @@ from topline.connect.models import ImportBatch
 from topline.kernel.errors import Conflict
 from topline.market.models import Customer
 from topline.pipeline import actions as pipeline
-from topline.pipeline import figures, queries
+from topline.pipeline import figures, forecast, machine, queries
 from topline.pipeline.models import Opportunity, Rep, Stage
 
 END = date(2017, 12, 31)
@@ -219,3 +219,14 @@ def test_the_figures_of_a_real_crm_are_those_of_its_readme(entity, crm):
     legs = figures.waterfall(entity_id=entity.pk, start=date(2017, 6, 30), end=date(2017, 9, 30))
     won = legs.filter(pl.col("step") == "won")
     assert (won.height, won["amount_minor"].sum()) == (1_257, -2_982_255_00)
+
+
+def test_the_last_quarter_of_a_real_crm_lies_in_the_range_foretold_on_the_day_before_it(entity, crm):
+    crm()
+    start, end = forecast.quarter(date(2017, 10, 1))
+    said = machine.machine(entity_id=entity.pk, as_of=date(2017, 9, 30), start=start, end=end)
+    assert said.p10_minor <= 280_249_600 <= said.p90_minor
+    assert {"pool", "deals one by one", "91-day rate", "snapshot rate", "stage-weighted"} <= set(said.methods["name"])
+    board = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=date(2017, 12, 31))
+    won = dict(board.rows.filter(pl.col("level") < 2).select("name", "won_minor").iter_rows())
+    assert won["Company"] == 280_249_600 == sum(won.values()) - won["Company"]

@@ -52,6 +52,11 @@ PAGES: dict[str, str | None] = {
     "pipeline:statistics": "pipeline.view",
     "pipeline:waterfall": "pipeline.view",
     "pipeline:people": "pipeline.view",
+    "pipeline:quotas": "pipeline.view",
+    "pipeline:split": "pipeline.split_quota",
+    "pipeline:forecast": "pipeline.view",
+    "pipeline:call": "pipeline.submit_call",
+    "pipeline:accuracy": "pipeline.view",
     "pipeline:deal": "pipeline.view",
     "pipeline:new": "pipeline.add_opportunities",
     "pipeline:change": "pipeline.change_opportunity",
@@ -151,6 +156,7 @@ READS = [  # noun of the API: permission
     ("products", "catalog.view"), ("products/1", "catalog.view"), ("prices", "catalog.view"), ("price-books", "catalog.view"),
     ("opportunities", "pipeline.view"), ("opportunities/1", "pipeline.view"), ("stages", "pipeline.view"), ("sales-people", "pipeline.view"),
     ("pipeline", "pipeline.view"), ("funnel", "pipeline.view"), ("sales-statistics", "pipeline.view"), ("pipeline-waterfall", "pipeline.view"),
+    ("sales-forecast", "pipeline.view"), ("forecast-accuracy", "pipeline.view"), ("quotas", "pipeline.view"), ("quotas/preview", "pipeline.view"),
     ("invoices", "billing.view"), ("invoices/1", "billing.view"),
     ("payments", "receivables.view"), ("payments/1", "receivables.view"), ("allocations", "receivables.view"), ("allocations/1", "receivables.view"),
     ("worklist", "collections.view"), ("contacts", "collections.view"), ("promises", "collections.view"), ("disputes", "collections.view"), ("payment-plans", "collections.view"),
@@ -170,6 +176,8 @@ VERBS = [  # verb of the API: its action is the permission
     ("opportunities", "pipeline.add_opportunities"), ("opportunities/1/change", "pipeline.change_opportunity"), ("opportunities/1/win", "pipeline.win_opportunity"),
     ("opportunities/1/lose", "pipeline.lose_opportunity"), ("opportunities/withdraw", "pipeline.withdraw_opportunities"), ("pipeline/snapshot", "pipeline.snapshot_pipeline"),
     ("stages", "pipeline.set_stages"), ("sales-people", "pipeline.add_reps"), ("sales-people/1/change", "pipeline.change_rep"),
+    ("quotas", "pipeline.set_quotas"), ("quotas/split", "pipeline.split_quota"), ("forecast-calls", "pipeline.submit_call"),
+    ("forecast-calls/override", "pipeline.override_call"), ("sales-forecast/freeze", "pipeline.freeze_sales_forecast"),
     ("invoices", "billing.draft_invoices"), ("invoices/issue", "billing.issue_invoices"), ("invoices/void", "billing.void_invoices"),
     ("invoices/1/credit", "billing.credit_invoice"), ("open-items", "billing.import_open_items"),
     ("payments", "receivables.record_payments"), ("payments/apply", "receivables.apply_cash"), ("payments/return", "receivables.return_payment"),
@@ -293,7 +301,7 @@ def test_every_action_is_granted_to_some_role_and_every_grant_is_an_action_or_a_
     assert {
         c
         for c in granted - set(CODES)
-        if not c.endswith((".view", "view_pay", "view_audit", ".today", ".portal", ".account", ".change_any"))
+        if not c.endswith((".view", "view_pay", "view_audit", ".today", ".portal", ".account", ".change_any", ".call_for_any"))
     } == set()
 
 

@@ -36,6 +36,8 @@ from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.pipeline import figures as selling
+from topline.pipeline import forecast as sales
+from topline.pipeline import machine as machines
 from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Member
@@ -90,7 +92,7 @@ def import_file(
     kind: Annotated[
         str,
         typer.Argument(
-            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities; crm for a folder of the last four"
+            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas; crm for a folder of a CRM's files"
         ),
     ] = "",
     file: Annotated[
@@ -186,6 +188,30 @@ def open_pipeline(
     render.pipeline(console, groups, by=selling.SUMMARIES[by], currency=currency, as_of=day)
 
 
+@app.command("forecast")
+def sales_forecast(
+    company: Company = "",
+    as_of: AsOf = "",
+    quarter: Annotated[str, typer.Option(help="A day of the quarter to forecast; default: the one of the day after.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """The quarter's sales forecast: won, open by category, calls and quotas by team and person, and what the machines say."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    start, end = sales.quarter(_day(quarter, entity) if quarter else day + timedelta(days=1))
+    board = sales.board(entity_id=entity.pk, start=start, end=end, as_of=day)
+    with console.status("Forecasting the quarter"):
+        try:
+            said, why = machines.machine(entity_id=entity.pk, as_of=day, start=start, end=end, currency=board.currency), ""
+        except Invalid as error:
+            said, why = None, str(error)
+    if as_json:
+        _print_json({"as_of": day, "start": start, "end": end, "currency": board.currency, "rows": board.rows, "segments": board.segments, "street": board.street,
+                     "machine": said, "machine_says_nothing_because": why})  # fmt: skip
+        return
+    render.sales_forecast(console, board, said, why)
+
+
 @app.command()
 def match(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
     """Book bank credits as payments, apply what is certain, and show what waits for a person and why."""
@@ -232,18 +258,29 @@ def train(company: Company = "", as_of: AsOf = "") -> None:
 
 @app.command()
 def backtest(
-    what: Annotated[str, typer.Argument(help="payments or cash")],
+    what: Annotated[str, typer.Argument(help="payments, cash or forecast")],
     split: Annotated[
         str, typer.Option(help="First day of the test span, such as 2013-07-01; default: the last quarter of the book.")
     ] = "",
+    mondays: Annotated[int, typer.Option(min=1, max=260, help="Past Mondays on which sales are forecast.")] = 26,
     company: Company = "",
     as_of: AsOf = "",
     as_json: AsJson = False,
 ) -> None:
-    """How wrong each way to foresee payments was, without looking ahead."""
-    if what not in {"payments", "cash"}:
-        raise Invalid(f"{what!r} cannot be tested back.", field="what", remedy="Use: topline backtest payments, or cash.")
+    """How wrong each way to foresee payments, or sales, was, without looking ahead."""
+    if what not in {"payments", "cash", "forecast"}:
+        raise Invalid(
+            f"{what!r} cannot be tested back.", field="what", remedy="Use: topline backtest payments, cash or forecast."
+        )
     entity = _entity(company)
+    if what == "forecast":
+        with console.status("Forecasting past quarters"):
+            record = machines.record(entity_id=entity.pk, as_of=_day(as_of, entity), mondays=mondays)
+        if as_json:
+            _print_json(record)
+        else:
+            render.sales_record(console, record, machines.currency_of(entity_id=entity.pk, as_of=_day(as_of, entity)))
+        return
     if what == "cash":
         with console.status("Forecasting past Mondays"):
             scores = outlook.past_record(entity=entity, as_of=_day(as_of, entity))

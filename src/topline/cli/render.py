@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
 from topline.connect.models import ImportBatch
 from topline.engine import aging as engine
+from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
-from topline.kernel.money import format_amount
+from topline.kernel.money import format_amount, to_major
+from topline.pipeline.forecast import STALE_DAYS, Board
+from topline.pipeline.machine import Machine
 from topline.receivables.figures import Aging
 from topline.treasury.outlook import Score
 from topline.treasury.queries import Forecast
@@ -245,3 +250,80 @@ def backtest(console: Console, found: Backtest, split: date) -> None:
         for row in frame.iter_rows():
             table.add_row(*("–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
         console.print(table)
+
+
+def sales_forecast(console: Console, board: Board, said: Machine | None, why: str) -> None:
+    """What people say about the quarter, by team and person; then, apart from it, what the machines say."""
+    money = functools.partial(_whole, currency=board.currency)
+    last = board.end - timedelta(days=1)
+    console.print(f"[bold]Sales forecast[/bold] for {board.start:%d %b %Y} to {last:%d %b %Y}, as known at the end of {board.as_of:%d %b %Y}; in {board.currency}", highlight=False)  # fmt: skip
+    company = board.company
+    single, cumulative = _table("open deals", ">alone"), _table("with all surer ones", "> ")
+    for name in ("commit", "best_case", "pipeline"):
+        single.add_row(name.replace("_", " "), money(company[name]))
+    for name in ("commit_forecast", "best_case_forecast", "open_pipeline"):
+        cumulative.add_row(name.replace("_", " "), money(company[name]))
+    console.print(f"Won to date {money(company['won_minor'])}. {company['undated']:,} of the open deals are expected on no day and counted here.", highlight=False)  # fmt: skip
+    console.print(Columns([single, cumulative]))
+    table = _table("who", ">quota", ">won", ">met", ">pace", ">commit", ">best", "call")
+    for row in board.rows.to_dicts():
+        told = row["commit_by"] or row["best_case_by"]
+        stale = f", {row['stale_days']} days old" if row["stale_days"] is not None and row["stale_days"] > STALE_DAYS else ""
+        table.add_row("  " * row["level"] + row["name"], money(row["quota_minor"]), money(row["won_minor"]), _percent(row["attainment"]), _percent(row["pace"]),
+                      money(row["commit_call"]), money(row["best_case_call"]), f"{told}{stale}")  # fmt: skip
+    console.print(table)
+    if company["quota_minor"] is None:
+        console.print("[dim]No quotas yet: share a target out on the Quotas page, or topline import quotas FILE.[/dim]")
+    console.print("\n[bold]What the machines say[/bold]", highlight=False)
+    if said is None:
+        console.print(f"  Nothing: {why}", highlight=False)
+        return
+    table = _table("method", ">total", ">P10", ">P50", ">P90", ">weight in the pool")
+    for row in said.methods.to_dicts():
+        middle = said.p50_minor if row["p10_minor"] is not None else None
+        table.add_row(
+            row["name"],
+            money(row["amount_minor"]),
+            money(row["p10_minor"]),
+            money(middle),
+            money(row["p90_minor"]),
+            _percent(row["weight"]),
+        )
+    console.print(table)
+    console.print(f"[dim]The pool weighs its methods by their error on {said.snapshots} past Mondays, each freed of its own bias.[/dim]", highlight=False)  # fmt: skip
+
+
+def sales_record(console: Console, found: SalesBacktest, currency: str) -> None:
+    """Error, bias and value added of each method: in all, by quarter, and by Monday."""
+    for title, frame in (("In all", found.bookings), ("By quarter", found.quarters)):
+        console.print(
+            f"[bold]{title}[/bold]: error (WAPE), signed bias, share of ranges that held, error less than last period's",
+            highlight=False,
+        )
+        table = _table(
+            *(f">{n.replace('_', ' ')}" if kind.is_numeric() else n.replace("_", " ") for n, kind in frame.schema.items())
+        )
+        for values in frame.iter_rows():
+            table.add_row(*("–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+        console.print(table)
+    console.print("[bold]By Monday[/bold]: total foreseen for the quarter and what came", highlight=False)
+    table = _table("Monday", "quarter from", "method", ">foreseen", ">came", ">off by")
+    for row in found.weeks.select("on", "start", "method", "forecast_minor", "actual_minor").iter_rows(named=True):
+        off = row["forecast_minor"] / row["actual_minor"] - 1 if row["actual_minor"] else None
+        table.add_row(
+            str(row["on"]),
+            str(row["start"]),
+            row["method"],
+            *(_whole(None if row[c] is None else round(row[c]), currency=currency) for c in ("forecast_minor", "actual_minor")),
+            _percent(off),
+        )
+    console.print(table)
+
+
+def _whole(minor: int | None, *, currency: str) -> str:
+    """An amount without its cents, where many stand side by side."""
+    return "–" if minor is None else f"{to_major(minor, currency):,.0f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"

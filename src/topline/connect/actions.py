@@ -42,7 +42,7 @@ from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
 
 CHUNK = 20_000
-KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates", "products", "reps", "opportunities")
+KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates", "products", "reps", "opportunities", "quotas")
 WHOLE = {"payroll", "reps"}  # kinds whose rows name each other
 MAX_PROBLEMS = 1_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -206,6 +206,14 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
             "Amounts were valued at these rates; they are not taken back.",
             field="batch_id",
             remedy="Import the right rates: they replace these.",
+        ),
+    )
+    ensure(
+        batch.kind != "quotas",
+        ImportHasDependants(
+            "A quota that was known is not forgotten; it is replaced.",
+            field="batch_id",
+            remedy="Import the right quotas: they replace these.",
         ),
     )
     invoices = list(
@@ -435,6 +443,7 @@ WRITERS = {
     "products": selling.write_products,
     "reps": selling.write_reps,
     "opportunities": selling.write_opportunities,
+    "quotas": selling.write_quotas,
 }
 
 

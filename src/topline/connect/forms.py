@@ -27,6 +27,7 @@ class ImportForm(forms.Form):
             ("products", "Products and list prices"),
             ("reps", "Sales people"),
             ("opportunities", "Deals of a CRM"),
+            ("quotas", "Quotas of sales people"),
         ]
     )
     file = forms.FileField(help_text="CSV, XLSX, or a bank file in any common format")

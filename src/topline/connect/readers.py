@@ -350,6 +350,7 @@ READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
     "products": sales_readers.products,
     "reps": sales_readers.reps,
     "opportunities": sales_readers.opportunities,
+    "quotas": sales_readers.quotas,
 }
 
 

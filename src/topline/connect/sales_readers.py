@@ -105,6 +105,44 @@ def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     return Ready(rows, pl.concat(problems), given.detected)
 
 
+def quotas(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """Quotas: rep (text), starts_on, ends_on, amount (minor units), currency; a row without owner, or of one who left, is told.
+
+    A period without its end lasts the profile's `months`, three unless it says another number.
+    """
+    rows = with_currency(optional(given.rows, {"rep": ""}), using)
+    if "ends_on" not in rows.columns:
+        rows = rows.with_columns(ends_on=pl.lit(None, dtype=pl.Date))
+    months = int(using.constants.get("months", 3))
+    rows = rows.with_columns(pl.col("ends_on").fill_null(pl.col("starts_on").dt.offset_by(f"{months}mo")))
+    problems = [given.problems]
+    checks = [
+        (pl.col("rep") == "", "rep", "quota_without_owner", "is nobody", "Say whose quota it is."),
+        (pl.col("amount") < 0, "amount", "negative_quota", "is negative", "Correct the amount."),
+        (pl.col("ends_on") <= pl.col("starts_on"), "ends_on", "empty_period", "does not lie after the first day", "Correct one of the two days."),
+        (~pl.struct("rep", "starts_on", "ends_on").is_first_distinct(), "rep", "duplicate_quota", "stands twice for its period", "Keep one row a period."),
+    ]  # fmt: skip
+    for odd, column, code, what, remedy in checks:
+        rows = refuse(rows, problems, odd, column, code, what, remedy)
+    if entity_id is not None:
+        found = pipeline.find_reps(rows["rep"]).rename({"value": "rep"})
+        left = pipeline.reps().select("rep_id", "left_on")
+        rows = rows.join(found, on="rep", how="left", maintain_order="left").join(
+            left, on="rep_id", how="left", maintain_order="left"
+        )
+        rows = refuse(
+            rows,
+            problems,
+            pl.col("rep_id").is_null(),
+            "rep",
+            "unknown_owner",
+            "is no sales person of ours",
+            "Add the person first.",
+        )
+        rows = refuse(rows, problems, pl.col("left_on") <= pl.col("starts_on"), "rep", "quota_owner_left", "left before the period", "Give it to somebody who is here.")  # fmt: skip
+    return Ready(rows, pl.concat(problems), given.detected)
+
+
 def _known_only(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
     """Refuse what is here already, and what names somebody or something that is not."""
     here = bulk.read(Opportunity.objects.filter(is_withdrawn=False).values("number"))["number"]

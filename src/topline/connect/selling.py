@@ -15,7 +15,7 @@ from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.market import queries as market
 from topline.pipeline import actions as pipeline
-from topline.pipeline import people, stages
+from topline.pipeline import people, quotas, stages
 from topline.pipeline import queries as deals
 from topline.pipeline.models import Opportunity
 
@@ -105,3 +105,19 @@ def write_opportunities(actor: Actor, batch: ImportBatch, using: Profile, rows: 
         entry_stage=str(using.constants.get("entry_stage", "")),
         engaged_stage=str(using.constants.get("engaged_stage", "")),
     )
+
+
+def write_quotas(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
+    """Quotas of people, known from the first day of their period: the file does not say when they were agreed."""
+    owners = deals.find_reps(rows["rep"]).rename({"value": "rep", "rep_id": "owner_id"})
+    named = rows.join(owners, on="rep", how="left", maintain_order="left")
+    for (on,), part in named.group_by("starts_on", maintain_order=True):
+        quotas.set_quotas(
+            actor=actor,
+            entity_id=batch.entity_id,
+            on=on,
+            quotas=part.select(
+                "starts_on", "ends_on", "currency", rep_id="owner_id", amount_minor="amount", scope=pl.lit("person"), source=pl.lit("imported"),
+                import_batch_id=pl.lit(batch.pk),
+            ),
+        )  # fmt: skip

@@ -22,7 +22,7 @@ from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
-from topline.demo import script, selling
+from topline.demo import quotas, script, selling
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
 from topline.kernel import clock
@@ -247,6 +247,7 @@ class _Play:
         selling.play(
             actor=self.actor, entity_id=self.entity_id, customers=self.customers, names=[c.name for c in self.plan.customers], members=members, seed=seed, end=end
         )  # fmt: skip
+        quotas.play(actor=self.actor, entity_id=self.entity_id, end=end, seed=seed)
 
     def work_the_desk(self, day: date) -> None:
         """A Monday at the collectors' desk: promises are judged, the five largest late debts called about, two of them promised."""

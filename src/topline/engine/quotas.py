@@ -135,16 +135,23 @@ def ramp(curve: Sequence[float], *, joined: date, start: date, end: date) -> flo
     return float(np.where(days < 0, 0.0, steps[np.clip(days // 30, 0, len(steps) - 1)]).mean())
 
 
-def attainment(rows: pl.DataFrame, *, start: date, end: date, today: date) -> pl.DataFrame:
-    """How far along each quota is, to date and at the pace of the days gone.
+def gone_share(*, start: date, end: date, today: date, working: bool = True) -> float:
+    """Share of [start, end) that is over in the morning of a day, counted in working days (Monday to Friday) or in all days."""
+    ensure(start < end, Invalid("A period ends after it starts.", field="end"))
+    until = min(max(today, start), end)
+    whole = int(np.busday_count(start, end)) if working else 0
+    return int(np.busday_count(start, until)) / whole if whole else (until - start).days / (end - start).days
+
+
+def attainment(rows: pl.DataFrame, *, start: date, end: date, today: date, working: bool = False) -> pl.DataFrame:
+    """How far along each quota is, to date and at the pace of the days gone; of the working days if `working`.
 
     rows     one row per quota, prorated already: quota_minor, won_minor i64
     today    the morning of this day: the days before it are gone
     returns  the same rows with attainment f64 (null for a quota of 0), remaining_minor i64 >= 0, pace f64 (won to what would be due by
              now with even days; null on the first day), on_pace_minor i64 (won so far gone on to the end)
     """
-    ensure(start < end, Invalid("A period ends after it starts.", field="end"))
-    gone = min(max((today - start).days, 0), (end - start).days) / (end - start).days
+    gone = gone_share(start=start, end=end, today=today, working=working)
     won, quota = pl.col("won_minor"), pl.col("quota_minor")
     reached = won / pl.when(quota > 0).then(quota)
     return rows.with_columns(

@@ -1,5 +1,5 @@
 """What a company does every day by itself: judge promises and plans, write reminders, write the open deals down, learn when customers pay,
-weigh what calls do for payroll, freeze the forecast.
+weigh what calls do for payroll, freeze the forecasts of cash and of sales.
 
 The worker asks for the day's work once a day and company; the outbox refuses a second message with the same key. Every part is
 idempotent, so running it again by hand (`topline daily`) changes nothing.
@@ -13,6 +13,8 @@ from datetime import date, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from topline.books.models import Entity
 from topline.collections import actions, reminders, timing
 from topline.engine.payment_timing.model import Model
@@ -20,6 +22,7 @@ from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
 from topline.pipeline import actions as pipeline
+from topline.pipeline import calls, machine
 from topline.team.queries import system_actor
 from topline.treasury import levers, outlook
 from topline.treasury.outlook import Outlook
@@ -90,12 +93,30 @@ def to_freeze(*, entity_id: int, as_of: date) -> tuple[Forecast, Outlook] | None
     return outlook.to_freeze(entity_id=entity_id, as_of=as_of) if as_of.weekday() == MONDAY else None
 
 
+def sales_to_freeze(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
+    """What the machines say about the quarter on Mondays, an empty frame where they know too little; None on other days."""
+    if as_of.weekday() != MONDAY:
+        return None
+    found = machine.frozen_methods(entity_id=entity_id, as_of=as_of)
+    return pl.DataFrame() if found is None else found
+
+
+def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFrame | None = None) -> int | None:
+    """Write the sales forecast down on Mondays: calls, categories, and what the machines say; returns how many figures.
+
+    ahead  the machines' figures, where they were computed already
+    """
+    said = sales_to_freeze(entity_id=entity_id, as_of=as_of) if ahead is None else ahead
+    return None if said is None else calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=as_of, machine=said)
+
+
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
     """All of a day's work at once: what was done, the new model's version, the frozen forecast's id."""
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
+    freeze_sales(actor=actor, entity_id=entity_id, as_of=as_of)
     if as_of.weekday() != MONDAY:
         return done, version, None
     return done, version, outlook.freeze_forecast(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -105,7 +126,7 @@ def handle(payload: dict[str, Any]) -> None:
     """The outbox's message: the quick part now; what computes for long follows in messages, and so in transactions, of its own."""
     day = date.fromisoformat(payload["day"])
     judge_and_remind(actor=system_actor("worker"), entity_id=payload["entity_id"], as_of=day)
-    for topic in ("write_deals_down", "learn_timing", "weigh_calls", "freeze_forecast"):
+    for topic in ("write_deals_down", "learn_timing", "weigh_calls", "freeze_forecast", "freeze_sales"):
         outbox.enqueue(topic, payload, key=_key(topic, payload["entity_id"], day))
 
 

@@ -35,4 +35,5 @@ HANDLERS: dict[str, Handler] = {
     "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),
     "weigh_calls": daily.handled_in_parts(levers.stake, levers.weigh_calls),
     "freeze_forecast": daily.handled_in_parts(daily.to_freeze, outlook.freeze_forecast),
+    "freeze_sales": daily.handled_in_parts(daily.sales_to_freeze, daily.freeze_sales),
 }

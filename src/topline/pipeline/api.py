@@ -13,7 +13,7 @@ from topline.books.models import Entity
 from topline.engine.sales.waterfall import summary
 from topline.kernel import clock
 from topline.kernel.errors import NotFound
-from topline.pipeline import actions, figures, people, queries, stages
+from topline.pipeline import actions, calls, figures, forecast, people, queries, quotas, stages
 from topline.pipeline.models import Opportunity
 from topline.ui.wire import (
     MAX_ROWS,
@@ -304,6 +304,143 @@ def get_waterfall(request: Caller, asked: Query[WaterfallAsked]) -> Any:
     entity = books.entity(asked.company or None)
     legs = figures.waterfall(entity_id=entity.pk, start=asked.start, end=asked.end, since=asked.since, until=asked.until)
     return rows(summary(legs))
+
+
+class QuarterAsked(DealsDayAsked):
+    quarter: Annotated[Day | None, Field(description="a day of it; that of as_of without")] = None
+
+
+class PreviewAsked(QuarterAsked):
+    target_minor: Annotated[int, Field(ge=1, le=10**15)]
+    currency: Currency
+    method: Literal["history", "capacity", "evenly"] = "history"
+    buffer_percent: Annotated[int, Field(ge=0, le=100)] = 0
+
+
+class AccuracyAsked(DealsDayAsked):
+    by: Literal["method", "person", "week"] = "method"
+
+
+class NewQuota(Body):
+    scope: Literal["company", "team", "person"]
+    rep_id: Ref | None = None
+    starts_on: Day
+    ends_on: Day
+    amount_minor: Whole
+    currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
+    measure: Literal["bookings", "deals"] = "bookings"
+    family: Sixty = ""
+    note: Annotated[str, Field(max_length=200)] = ""
+
+
+class NewQuotas(Body):
+    quotas: Annotated[list[NewQuota], Field(min_length=1, max_length=MAX_ROWS)]
+    on: Day
+
+
+class QuotaSplit(Body):
+    start: Day
+    end: Day
+    target_minor: Whole
+    currency: Currency
+    on: Day
+    method: Literal["history", "capacity", "evenly"] = "history"
+    buffer_percent: Annotated[int, Field(ge=0, le=100)] = 0
+
+
+class NewCall(Body):
+    rep_id: Ref
+    start: Day
+    end: Day
+    category: Literal["commit", "most_likely", "best_case"]
+    amount_minor: Whole
+    currency: Currency
+    on: Day
+    note: Step = ""
+
+
+class NewOverride(Body):
+    rep_id: Ref
+    start: Day
+    end: Day
+    category: Literal["commit", "most_likely", "best_case"]
+    amount_minor: Annotated[Whole | None, Field(description="null takes the override back")] = None
+    currency: Currency
+    on: Day
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class ForecastOf(Body):
+    as_of: Day
+
+
+@room.reads("/sales-forecast", "pipeline.view")
+def get_sales_forecast(request: Caller, asked: Query[QuarterAsked]) -> Any:
+    """Quota, won, open deals by category and calls of a quarter for company, teams and people, as known on a day, in one currency."""
+    entity, day = _of(asked)
+    start, end = forecast.quarter(asked.quarter or day)
+    found = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=day)
+    return {"as_of": day, "start": start, "end": end, "currency": found.currency, "rows": found.rows.to_dicts(), "segments": found.segments.to_dicts(), "street": found.street,
+            "fairness": found.fairness.sentence}  # fmt: skip
+
+
+@room.reads("/forecast-accuracy", "pipeline.view", Rows)
+def get_accuracy(request: Caller, asked: Query[AccuracyAsked]) -> Any:
+    """How right what was frozen on Mondays was about quarters that are over, by method, person or week."""
+    entity, day = _of(asked)
+    return rows(forecast.accuracy(entity_id=entity.pk, as_of=day, by=asked.by))
+
+
+@room.reads("/quotas", "pipeline.view", Rows)
+def list_quotas(request: Caller, asked: Query[QuarterAsked]) -> Any:
+    """The quotas of a quarter that were in force on a day."""
+    entity, day = _of(asked)
+    start, end = forecast.quarter(asked.quarter or day)
+    return rows(forecast.quotas_in_force(entity_id=entity.pk, start=start, end=end, as_of=day))
+
+
+@room.reads("/quotas/preview", "pipeline.view", Rows)
+def preview_split(request: Caller, asked: Query[PreviewAsked]) -> Any:
+    """How a target of a quarter would be shared out, company first, then teams, then people; nothing is written."""
+    entity, day = _of(asked)
+    start, end = forecast.quarter(asked.quarter or day)
+    told = quotas.split_preview(
+        entity_id=entity.pk, start=start, end=end, target_minor=asked.target_minor, currency=asked.currency, on=day, method=asked.method,
+        buffer_percent=asked.buffer_percent,
+    )  # fmt: skip
+    return rows(told)
+
+
+@room.does("/quotas", "pipeline.set_quotas")
+def set_quotas(request: Caller, target: Query[OfCompany], body: NewQuotas) -> Any:
+    """Set quotas; each replaces what stood for its owner and period. Answers with how many."""
+    entity_id = books.entity(target.company or None).pk
+    return done(quotas.set_quotas(entity_id=entity_id, quotas=frame(body.quotas), on=body.on, **once(request)))
+
+
+@room.does("/quotas/split", "pipeline.split_quota")
+def split_quota(request: Caller, target: Query[OfCompany], body: QuotaSplit) -> Any:
+    """Share a target out over teams and people and set what comes out. Answers with how many."""
+    return done(quotas.split_quota(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/forecast-calls", "pipeline.submit_call")
+def submit_call(request: Caller, target: Query[OfCompany], body: NewCall) -> Any:
+    """Say what a person will have sold in a period. Answers with the call's id."""
+    return done(calls.submit_call(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/forecast-calls/override", "pipeline.override_call")
+def override_call(request: Caller, target: Query[OfCompany], body: NewOverride) -> Any:
+    """Say a number instead of somebody you lead, with the reason. Answers with the call's id."""
+    return done(calls.override_call(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/sales-forecast/freeze", "pipeline.freeze_sales_forecast")
+def freeze_sales_forecast(request: Caller, target: Query[OfCompany], body: ForecastOf) -> Any:
+    """Write the running quarter's forecast down as it stands; answers with how many figures."""
+    entity_id = books.entity(target.company or None).pk
+    return done(calls.freeze_sales_forecast(entity_id=entity_id, as_of=body.as_of, **once(request)))
 
 
 def _of(asked: DealsDayAsked) -> tuple[Entity, date]:

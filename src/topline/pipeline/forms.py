@@ -98,6 +98,60 @@ class LoseForm(forms.Form):
     competitor = forms.CharField(max_length=100, label="To whom", help_text="a competitor, or nobody")
 
 
+class SplitForm(AmountForm):
+    """A target to be shared out."""
+
+    target = forms.CharField(max_length=30, label="Target")
+    currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
+    method = forms.ChoiceField(
+        choices=[("history", "By what each brought before"), ("capacity", "By the open pipeline"), ("evenly", "Evenly")]
+    )
+    buffer = forms.IntegerField(min_value=0, max_value=100, required=False, label="Buffer, %", help_text="over-assignment")
+
+    def clean(self) -> dict[str, Any]:
+        """The target in minor units, or what is wrong with it."""
+        said = super().clean() or {}
+        try:
+            said["target_minor"] = parse_amount(str(said.get("target", "")), str(said.get("currency", "")))
+        except Invalid as error:
+            self.add_error("target", str(error))
+        return said
+
+    def wanted(self) -> dict[str, Any]:
+        """Target, currency, method and buffer as the verbs take them."""
+        said = self.cleaned_data
+        return {
+            "target_minor": said["target_minor"],
+            "currency": said["currency"],
+            "method": said["method"],
+            "buffer_percent": said["buffer"] or 0,
+        }
+
+
+class CallForm(AmountForm):
+    """What somebody will have sold; an override for those who may, with its reason."""
+
+    category = forms.ChoiceField(choices=[("commit", "commit"), ("most_likely", "most likely"), ("best_case", "best case")])
+    amount = forms.CharField(
+        max_length=30, required=False, help_text="all of the quarter, won deals included; empty takes an override back"
+    )
+    note = forms.CharField(max_length=300, required=False, label="Note", help_text="the reason, for an override")
+    override = forms.BooleanField(required=False, label="Override their call", help_text="their own stays beside it")
+
+    def __init__(self, data: Any = None, *, currency: str, may_override: bool) -> None:
+        super().__init__(data, initial={"override": may_override})
+        self.currency = currency
+        self.fields["amount"].label = f"Amount, {currency}"
+        if not may_override:
+            del self.fields["override"]
+
+    def clean(self) -> dict[str, Any]:
+        """The amount in minor units in `amount_minor`."""
+        said = super().clean() or {}
+        self.amount_minor = self.money(self.currency)
+        return said
+
+
 def sellers() -> list[tuple[int, str]]:
     """Those who sell, by name."""
     here = queries.reps().filter(pl.col("left_on").is_null())

@@ -195,3 +195,111 @@ class OpportunitySnapshot(models.Model):
     class Meta:
         indexes = [models.Index(fields=["entity", "as_of"], name="snapshot_by_day")]
         constraints = [models.UniqueConstraint(fields=["as_of", "opportunity"], name="snapshot_once_a_day")]
+
+
+class Quota(models.Model):
+    """What somebody is to sell in [starts_on, ends_on). Append-only: a later row for the same owner, family, measure and period replaces it."""
+
+    append_only = True
+
+    class Scope(models.TextChoices):
+        COMPANY = "company"
+        TEAM = "team"
+        PERSON = "person"
+
+    class Measure(models.TextChoices):
+        BOOKINGS = "bookings"
+        DEALS = "deals"
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    scope = models.CharField(max_length=7, choices=Scope.choices)
+    rep = models.ForeignKey(
+        Rep, on_delete=models.PROTECT, null=True, related_name="+", help_text="the person, or who leads the team"
+    )
+    family = models.CharField(max_length=60, blank=True, help_text="a product family; empty for all that is sold")
+    measure = models.CharField(max_length=8, choices=Measure.choices, default=Measure.BOOKINGS)
+    starts_on = models.DateField()
+    ends_on = models.DateField()
+    amount_minor = models.BigIntegerField(help_text="minor units of the currency; deals where the measure counts them")
+    currency = models.CharField(max_length=3, blank=True)
+    source = models.CharField(max_length=10, default="by hand", help_text="by hand, split or imported")
+    note = models.CharField(max_length=200, blank=True)
+    set_on = models.DateField(help_text="the day from which it was known")
+    recorded_at = models.DateTimeField()
+    actor_key = models.CharField(max_length=60)
+    import_batch_id = models.BigIntegerField(null=True, db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "starts_on", "ends_on", "id"], name="quota_of_period")]
+        constraints = [
+            models.CheckConstraint(condition=Q(scope="company", rep__isnull=True) | Q(scope__in=["team", "person"], rep__isnull=False), name="quota_has_an_owner"),
+            models.CheckConstraint(condition=Q(ends_on__gt=F("starts_on")), name="quota_period_not_empty"),
+            models.CheckConstraint(condition=Q(amount_minor__gte=0), name="quota_not_negative"),
+            models.CheckConstraint(condition=(Q(measure="bookings") & ~Q(currency="")) | Q(measure="deals", currency=""), name="quota_of_money_has_a_currency"),
+        ]  # fmt: skip
+
+
+class ForecastCall(models.Model):
+    """What somebody said that they, and all whom they lead, will have sold in a period. Append-only: a new call is a new row.
+
+    An override is what a manager says instead of somebody they lead; it holds until the manager gives another, or takes it back
+    with one that has no amount. Amounts are cumulative: a best case includes the commit, and all include what is won.
+    """
+
+    append_only = True
+
+    class Category(models.TextChoices):
+        COMMIT = "commit"
+        MOST_LIKELY = "most_likely"
+        BEST_CASE = "best_case"
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="+")
+    starts_on = models.DateField()
+    ends_on = models.DateField()
+    category = models.CharField(max_length=11, choices=Category.choices)
+    amount_minor = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+    is_override = models.BooleanField(default=False)
+    made_on = models.DateField()
+    note = models.CharField(max_length=300, blank=True, help_text="the reason, for an override")
+    recorded_at = models.DateTimeField()
+    actor_key = models.CharField(max_length=60)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "starts_on", "ends_on", "id"], name="call_of_period")]
+        constraints = [
+            models.CheckConstraint(condition=Q(category__in=["commit", "most_likely", "best_case"]), name="call_category_known"),
+            models.CheckConstraint(condition=Q(amount_minor__gte=0) | Q(amount_minor__isnull=True, is_override=True), name="call_not_negative"),
+            models.CheckConstraint(condition=Q(is_override=False) | ~Q(note=""), name="override_has_a_reason"),
+            models.CheckConstraint(condition=Q(ends_on__gt=F("starts_on")), name="call_period_not_empty"),
+        ]  # fmt: skip
+
+
+class FrozenSalesForecast(models.Model):
+    """One figure of the sales forecast as it stood on a Monday. Append-only, so that it can be judged when the period is over.
+
+    kind  call, category (the open deals of one, alone), won, quota, or machine (a method's total, with its range where it has one)
+    """
+
+    append_only = True
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    as_of = models.DateField()
+    starts_on = models.DateField()
+    ends_on = models.DateField()
+    kind = models.CharField(max_length=8)
+    name = models.CharField(max_length=40, blank=True)
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, null=True, related_name="+", help_text="empty for the company")
+    amount_minor = models.BigIntegerField()
+    p10_minor = models.BigIntegerField(null=True)
+    p90_minor = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "as_of", "starts_on"], name="frozen_sales_by_day")]
+        constraints = [
+            models.UniqueConstraint(fields=["entity", "as_of", "starts_on", "kind", "name", "rep"], condition=Q(rep__isnull=False), name="frozen_sales_once"),
+            models.UniqueConstraint(fields=["entity", "as_of", "starts_on", "kind", "name"], condition=Q(rep__isnull=True), name="frozen_company_sales_once"),
+            models.CheckConstraint(condition=Q(kind__in=["call", "category", "won", "quota", "machine"]), name="frozen_sales_kind_known"),
+        ]  # fmt: skip

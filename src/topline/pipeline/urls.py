@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.pipeline import pages, report_pages
+from topline.pipeline import pages, plan_pages, report_pages
 
 app_name = "pipeline"
 urlpatterns = [
@@ -11,6 +11,11 @@ urlpatterns = [
     path("statistics/", report_pages.statistics, name="statistics"),
     path("waterfall/", report_pages.waterfall, name="waterfall"),
     path("people/", report_pages.people, name="people"),
+    path("quotas/", plan_pages.plan, name="quotas"),
+    path("quotas/split/", plan_pages.split, name="split"),
+    path("forecast/", plan_pages.sales_forecast, name="forecast"),
+    path("forecast/<int:rep_id>/call/", plan_pages.call, name="call"),
+    path("accuracy/", plan_pages.accuracy, name="accuracy"),
     path("<int:opportunity_id>/", pages.deal, name="deal"),
     path("<int:opportunity_id>/change/", pages.change, name="change"),
     path("<int:opportunity_id>/win/", pages.win, name="win"),

@@ -29,12 +29,27 @@ CUSTOMERS = frozenset(
     {"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"}
 )
 SELLING = frozenset(
-    {"pipeline.add_opportunities", "pipeline.change_opportunity", "pipeline.win_opportunity", "pipeline.lose_opportunity"}
+    {
+        "pipeline.add_opportunities",
+        "pipeline.change_opportunity",
+        "pipeline.win_opportunity",
+        "pipeline.lose_opportunity",
+        "pipeline.submit_call",
+    }
 )
-SALES_TEAM = frozenset({"pipeline.change_any", "pipeline.add_reps", "pipeline.change_rep"})
+SALES_TEAM = frozenset(
+    {
+        "pipeline.change_any",
+        "pipeline.add_reps",
+        "pipeline.change_rep",
+        "pipeline.override_call",
+        "pipeline.set_quotas",
+        "pipeline.split_quota",
+    }
+)
 SALES_OPERATIONS = frozenset(
     {"catalog.add_products", "catalog.change_product", "catalog.add_price_book", "catalog.add_prices", "pipeline.set_stages",
-     "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities"}
+     "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities", "pipeline.call_for_any", "pipeline.freeze_sales_forecast"}
 )  # fmt: skip
 IMPORT = frozenset({"connect.check_file", "connect.run_import", "connect.undo_import"})
 INVOICES = frozenset(

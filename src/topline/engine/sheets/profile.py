@@ -44,7 +44,8 @@ class Column:
 class Profile:
     """How to read one kind of sheet.
 
-    kind          receivables, payments, customers, payroll, bank, rates, products, reps, opportunities
+    kind          receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas
+    headers       names of the columns in their order, for a file that has no header
     constants     facts that the file lacks: currency, entity, bank_account, terms, ...
     skip_if_empty columns without which a row is no record (blank lines, footers)
     fold          text columns of rows that lack the `skip_if_empty` columns are appended to the record above
@@ -60,6 +61,7 @@ class Profile:
     decimal_mark: DecimalMark | None = None
     date_order: DateOrder = "detect"
     constants: dict[str, Any] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
     skip_if_empty: tuple[str, ...] = ()
     fold: tuple[str, ...] = ()
     footer: bool = False
@@ -117,6 +119,7 @@ def _profile(raw: Any, name: str) -> Profile:
         raise ProfileInvalid(f"{name} needs a mapping `columns`.", field="profile")
     _known(raw, {f.name for f in fields(Profile)}, name)
     columns = {column: _column(spec, f"{name}: {column}") for column, spec in raw.pop("columns").items()}
+    raw["headers"] = tuple(str(h) for h in raw.get("headers", ()))
     for key in ("skip_if_empty", "fold"):
         if key in raw:
             raw[key] = tuple(raw[key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -41,6 +41,7 @@ def typed(sheet: Sheet, profile: Profile) -> Typed:
 
     Raises: SheetRefused when a required column is missing, the order of day and month or the decimal mark cannot be known.
     """
+    sheet = _headed(sheet, profile)
     header_at, places = find_header(sheet, profile)
     body, tail = _parted(sheet.cells.slice(header_at + 1), profile, places)
     headers = {name: sheet.cells[f"c{place}"][header_at] or name for name, place in places.items()}
@@ -85,6 +86,15 @@ def typed(sheet: Sheet, profile: Profile) -> Typed:
     told = pl.concat(problems).sort("row")
     rows = picked.join(told.select("row").unique(), on="row", how="anti", maintain_order="left")
     return Typed(rows, told, detected | sheet.detected, _facts(sheet.cells, header_at, tail, profile), tail.select(chosen))
+
+
+def _headed(sheet: Sheet, profile: Profile) -> Sheet:
+    """The sheet with the header that the profile brings, above the first record, where the file has none."""
+    if not profile.headers:
+        return sheet
+    names = dict(zip(sheet.cells.columns[1:], profile.headers, strict=False))
+    head = pl.DataFrame([{"row": 0, **names}], schema=sheet.cells.schema)
+    return replace(sheet, cells=pl.concat([head, sheet.cells]))
 
 
 def find_header(sheet: Sheet, profile: Profile) -> tuple[int, dict[str, int]]:

@@ -1,0 +1,154 @@
+"""Verbs of the sales forecast: say what you will sell, say it instead of somebody you lead, write a Monday down."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from topline.kernel import bulk, clock, money
+from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Forbidden, Invalid, NotFound, ensure
+from topline.pipeline import forecast
+from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Rep
+
+ANY_CALL = "pipeline.call_for_any"  # the right to call, and to override, for people who are not led by the caller
+NUMBERS = ["commit", "best_case", "pipeline", "commit_forecast", "best_case_forecast", "open_pipeline"]
+
+
+class NotYourCall(Forbidden):
+    """Sales people make their own call, managers override those whom they lead."""
+
+    code = "not_your_call"
+
+
+@action("pipeline.submit_call")
+def submit_call(
+    *,
+    actor: Actor,
+    entity_id: int,
+    rep_id: int,
+    start: date,
+    end: date,
+    category: str,
+    amount_minor: int,
+    currency: str,
+    on: date,
+    note: str = "",
+) -> int:
+    """Say what a person, with all whom they lead, will have sold in [start, end); returns the call's id. The earlier call stays on record.
+
+    category  commit, most_likely or best_case; the amount is cumulative: it includes what is won and all that is surer
+    Raises: NotFound, Invalid (category, amount, currency, period over, person left), NotYourCall.
+    """  # fmt: skip
+    rep = _rep(rep_id, start)
+    ensure(
+        actor.may(ANY_CALL) or (actor.member_id is not None and rep.member_id == actor.member_id),
+        NotYourCall(f"{rep.name} makes that call.", remedy="Make your own, or override theirs if you lead them."),
+    )
+    return _write(actor, entity_id, rep, start, end, category, amount_minor, currency, on, note, is_override=False)
+
+
+@action("pipeline.override_call")
+def override_call(
+    *,
+    actor: Actor,
+    entity_id: int,
+    rep_id: int,
+    start: date,
+    end: date,
+    category: str,
+    amount_minor: int | None,
+    currency: str,
+    on: date,
+    reason: str,
+) -> int:
+    """Say a number instead of somebody you lead, with the reason; returns the call's id. Their own call stays beside it.
+
+    amount_minor  None takes the override back: their own call counts again
+    Raises: NotFound, Invalid (reason missing, and as `submit_call`), NotYourCall.
+    """
+    rep = _rep(rep_id, start)
+    ensure(bool(reason.strip()), Invalid("An override needs a reason.", field="reason", remedy="Say why."))
+    ensure(
+        actor.may(ANY_CALL) or _leads(actor, rep),
+        NotYourCall(f"You do not lead {rep.name}.", remedy="Ask who leads them, or RevOps."),
+    )
+    return _write(actor, entity_id, rep, start, end, category, amount_minor, currency, on, reason.strip(), is_override=True)
+
+
+@action("pipeline.freeze_sales_forecast")
+def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, machine: pl.DataFrame | None = None) -> int:
+    """Write the forecast of the running quarter down as it stands, so that it can be judged later; returns how many figures.
+
+    A day that is written down already stays as it is.
+    machine  figures of methods: name, amount_minor, p10_minor, p90_minor (null without a range), in the currency of most deals
+    """  # fmt: skip
+    start, end = forecast.quarter(as_of)
+    if FrozenSalesForecast.objects.filter(entity_id=entity_id, as_of=as_of).exists():
+        return 0
+    board = forecast.board(entity_id=entity_id, start=start, end=end, as_of=as_of)
+    rows = board.rows
+    parts = [rows.select("rep_id", kind=pl.lit("won"), name=pl.lit(""), amount_minor="won_minor")]
+    parts += [rows.select("rep_id", kind=pl.lit("quota"), name=pl.lit(""), amount_minor="quota_minor")]
+    parts += [rows.select("rep_id", kind=pl.lit("category"), name=pl.lit(c), amount_minor=c) for c in NUMBERS]
+    parts += [rows.select("rep_id", kind=pl.lit("call"), name=pl.lit(c), amount_minor=f"{c}_call") for c in forecast.CALLS]
+    told = pl.concat(parts).drop_nulls("amount_minor")
+    told = told.with_columns(pl.lit(None, dtype=pl.Int64).alias(c) for c in ("p10_minor", "p90_minor"))
+    if machine is not None and machine.height:
+        by_method = machine.select(
+            pl.lit(None, dtype=pl.Int64).alias("rep_id"), pl.lit("machine").alias("kind"), "name", "amount_minor", "p10_minor", "p90_minor"
+        )  # fmt: skip
+        told = pl.concat([told, by_method])
+    written = bulk.insert(
+        FrozenSalesForecast,
+        told.with_columns(
+            entity_id=pl.lit(entity_id), as_of=pl.lit(as_of), starts_on=pl.lit(start), ends_on=pl.lit(end), currency=pl.lit(board.currency)
+        ),
+    )  # fmt: skip
+    changed_many("frozen_sales_forecast", written["id"])
+    return written.height
+
+
+def _rep(rep_id: int, start: date) -> Rep:
+    rep = Rep.objects.filter(pk=rep_id).first()
+    if rep is None:
+        raise NotFound(f"There is no sales person {rep_id}.", field="rep_id")
+    ensure(
+        rep.left_on is None or rep.left_on > start,
+        Invalid(f"{rep.name} left on {rep.left_on}.", field="rep_id", remedy="Choose somebody who is here."),
+    )
+    return rep
+
+
+def _leads(actor: Actor, rep: Rep) -> bool:
+    """Whether the actor stands above the person, at any distance."""
+    if actor.member_id is None:
+        return False
+    above = dict(Rep.objects.values_list("id", "manager_id"))
+    members = dict(Rep.objects.values_list("id", "member_id"))
+    node = above.get(rep.pk)
+    while node is not None:  # the tree has no cycle: people.py refuses one
+        if members[node] == actor.member_id:
+            return True
+        node = above[node]
+    return False
+
+
+def _write(
+    actor: Actor, entity_id: int, rep: Rep, start: date, end: date, category: str, amount: int | None, currency: str, on: date, note: str, *, is_override: bool
+) -> int:  # fmt: skip
+    ensure(category in forecast.CALLS, Invalid(f"{category!r} is no category of a call.", field="category", remedy=f"Use one of {', '.join(forecast.CALLS)}."))  # fmt: skip
+    ensure(start < end, Invalid("A period ends after it starts.", field="end", remedy="Correct one of the two days."))
+    ensure(on < end, Invalid("The period is over.", field="on", remedy="Call the next one."))
+    ensure(amount is None or amount >= 0, Invalid("A call is zero or more.", field="amount_minor", remedy="Correct the amount."))
+    money.ensure_currency(currency)
+    made = ForecastCall.objects.create(
+        entity_id=entity_id, rep=rep, starts_on=start, ends_on=end, category=category, amount_minor=amount, currency=currency,
+        is_override=is_override, made_on=on, note=note[:300], recorded_at=clock.now(), actor_key=actor.key,
+    )  # fmt: skip
+    changed(
+        "forecast_call", made.pk, after={"rep": rep.name, "category": category, "amount_minor": amount, "override": is_override}
+    )
+    return made.pk

@@ -1,0 +1,218 @@
+"""Pages of the plan: quotas and how they are shared out, the forecast board with its calls, and how right both were."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import polars as pl
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from topline.books.company import company, day_asked
+from topline.books.models import Entity
+from topline.kernel import clock
+from topline.kernel.errors import DomainError, NotFound
+from topline.pipeline import calls, figures, forecast, quotas
+from topline.pipeline.forms import CallForm, SplitForm
+from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Rep
+from topline.pipeline.pages import carried, day_of
+from topline.team import queries as team
+from topline.ui.access import Asked, page
+from topline.ui.charts import bar_chart
+from topline.ui.tables import Column
+
+WEEK = timedelta(days=7)
+SHOWN = 100  # deals and calls of the side panel
+DEALS = [Column("number", "Number", "code", link="url"), Column("name", "Deal", link="url"), Column("category", "Category", "badge"), Column("value_minor", "Value", "money"), Column("currency", ""),
+         Column("close_on", "Closes", "date")]  # fmt: skip
+WHAT = {"deals": "Deals", "changes": "Changes of the week", "log": "Calls"}
+CATEGORIES = {"commit": "Commit", "most_likely": "Most likely", "best_case": "Best case"}
+BY = {"method": "Method", "person": "Person", "week": "Week of the quarter"}
+
+
+@page("pipeline.view")
+def plan(request: Asked) -> HttpResponse:
+    """Quotas of a quarter in the tree of the team, how far along each is, and the form that shares a target out: preview, then write."""
+    entity, as_of, start, end = _asked(request)
+    board = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=as_of)
+    form = SplitForm(
+        request.GET if "target" in request.GET else None, initial={"currency": board.currency, "method": "history", "buffer": 0}
+    )
+    told: list[dict[str, Any]] = []
+    if form.is_bound and form.is_valid():
+        try:
+            told = quotas.split_preview(entity_id=entity.pk, start=start, end=end, on=as_of, **form.wanted()).to_dicts()
+        except DomainError as error:
+            form.add_error(None, f"{error} {error.remedy}".strip())
+    rows = [r for r in board.rows.to_dicts() if r["quota_minor"] is not None or r["level"] == 0]
+    bars = [
+        {"who": r["name"], "percent": round(100 * (r["attainment"] or 0)), "shown": f"{100 * (r['attainment'] or 0):.0f} %"}
+        for r in rows if r["level"] == (1 if sum(x["level"] == 1 for x in rows) > 1 else 2)
+    ]  # fmt: skip
+    context = {
+        **_shared(request, board), "rows": rows, "form": form, "preview": told, "preview_currency": form.cleaned_data.get("currency", "") if told else "",
+        "may": request.actor.may("pipeline.split_quota"), "chart": bar_chart(bars, x="who", y="percent", title="Attainment, per cent", y_title="%", shown="shown") if bars else None,
+    }  # fmt: skip
+    return render(request, "pipeline/quotas.html", context, status=400 if form.errors else 200)
+
+
+@page("pipeline.split_quota", methods=("POST",))
+def split(request: Asked) -> HttpResponse:
+    """Write the split that was previewed."""
+    entity = company(request)
+    start, end = forecast.quarter(day_of(request.POST.get("quarter", ""), "quarter"))
+    form = SplitForm(request.POST)
+    back = f"{reverse('pipeline:quotas')}?{urlencode({'quarter': start})}"
+    if not form.is_valid():
+        messages.error(request, "The target could not be read.")
+        return redirect(back)
+    made = quotas.split_quota(
+        actor=request.actor, entity_id=entity.pk, start=start, end=end, on=clock.today(entity.time_zone), **form.wanted()
+    )
+    messages.success(request, f"{made} quotas are set.")
+    return redirect(back)
+
+
+@page("pipeline.view")
+def sales_forecast(request: Asked) -> HttpResponse:
+    """Everybody of the tree with calls, metrics and targets of a quarter, what moved since last week, and one of them in the side panel."""
+    entity, as_of, start, end = _asked(request)
+    board = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=as_of)
+    before = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=as_of - WEEK, currency=board.currency)
+    moved = ["commit_call", "best_case_call", "won_minor", "commit_forecast", "best_case_forecast"]
+    then = {r["rep_id"]: r for r in before.rows.to_dicts()}
+    shared = _shared(request, board)
+    rows = []
+    for r in board.rows.to_dicts():
+        old = then.get(r["rep_id"], {})
+        deltas = {c: r[c] - old[c] if r[c] is not None and old.get(c) is not None else None for c in moved}
+        url = "?" + urlencode({**shared["query"], "rep": r["rep_id"] or 0})
+        call_url = f"{reverse('pipeline:call', args=[r['rep_id']])}?{urlencode({'quarter': start})}" if r["rep_id"] else ""
+        rows.append(
+            {**r, "delta": deltas, "url": url, "call_url": call_url, "is_stale": (r["stale_days"] or 0) > forecast.STALE_DAYS}
+        )
+    picked = next((r for r in rows if str(r["rep_id"] or 0) == request.GET.get("rep")), None)
+    what = request.GET.get("what", "deals")
+    if what not in WHAT or ("rep" in request.GET and picked is None):
+        raise NotFound("There is no such part of the board.", field="rep", remedy="Choose a name on the board.")
+    machine = FrozenSalesForecast.objects.filter(entity_id=entity.pk, kind="machine", starts_on=start, as_of__lte=as_of).order_by(
+        "-as_of", "id"
+    )[:10]
+    context = {
+        **shared, "rows": rows, "picked": picked, "what": what, "whats": WHAT, "columns": DEALS, "stale_days": forecast.STALE_DAYS, "segments": board.segments.to_dicts(),
+        "machine": [m for m in machine if m.as_of == machine[0].as_of], "may": request.actor.may("pipeline.submit_call"),
+        **(_panel(entity, board, picked, what) if picked else {}),
+    }  # fmt: skip
+    return render(request, "pipeline/forecast.html", context)
+
+
+@page("pipeline.submit_call", methods=("GET", "POST"))
+def call(request: Asked, rep_id: int) -> HttpResponse:
+    """Make a call for a person; for somebody else it is an override, with its reason."""
+    entity = company(request)
+    rep = Rep.objects.filter(pk=rep_id).first()
+    if rep is None:
+        raise NotFound(f"There is no sales person {rep_id}.", field="rep_id")
+    today = clock.today(entity.time_zone)
+    start, end = forecast.quarter(day_of(request.GET.get("quarter") or today.isoformat(), "quarter"))
+    own = request.actor.member_id is not None and rep.member_id == request.actor.member_id
+    currency = next(iter(figures.currencies(figures.book(entity_id=entity.pk, as_of=today))), entity.currency)
+    form = CallForm(request.POST or None, currency=currency, may_override=not own and request.actor.may("pipeline.override_call"))
+    if form.is_valid():
+        facts = {"entity_id": entity.pk, "rep_id": rep.pk, "start": start, "end": end, "category": form.cleaned_data["category"], "currency": currency, "on": today}  # fmt: skip
+        try:
+            if form.cleaned_data.get("override"):
+                calls.override_call(
+                    actor=request.actor, amount_minor=form.amount_minor, reason=form.cleaned_data["note"], **facts
+                )
+            elif form.amount_minor is None:
+                form.add_error("amount", "Say an amount.")
+            else:
+                calls.submit_call(actor=request.actor, amount_minor=form.amount_minor, note=form.cleaned_data["note"], **facts)
+        except DomainError as error:
+            form.add_error({"amount_minor": "amount", "reason": "note"}.get(error.field, error.field if error.field in form.fields else None), str(error))  # fmt: skip
+    if form.is_bound and form.is_valid():
+        messages.success(request, f"The call of {rep.name} is on the board.")
+        return redirect(f"{reverse('pipeline:forecast')}?{urlencode({'quarter': start, 'rep': rep.pk, 'what': 'log'})}")
+    back = ("Forecast", f"{reverse('pipeline:forecast')}?{urlencode({'quarter': start})}")
+    title = f"{rep.name}: {start:%d %b %Y} to {end - timedelta(days=1):%d %b %Y}"
+    return render(request, "ui/form.html", {"form": form, "title": title, "back": back}, status=400 if form.errors else 200)
+
+
+@page("pipeline.view")
+def accuracy(request: Asked) -> HttpResponse:
+    """How right frozen calls, categories and machines were about quarters that are over."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    by = request.GET.get("by", "method")
+    rows = forecast.accuracy(entity_id=entity.pk, as_of=as_of, by=by).to_dicts()
+    bars = [{"method": r["method"], "percent": round(100 * r["wape"], 1), "shown": f"{100 * r['wape']:.1f} %"} for r in rows if r["wape"] is not None] if by == "method" else []  # fmt: skip
+    chart = (
+        bar_chart(bars, x="method", y="percent", title="Error (WAPE) by method, per cent", y_title="%", shown="shown")
+        if bars
+        else None
+    )
+    return render(request, "pipeline/accuracy.html", {"rows": rows, "by": by, "bys": BY, "as_of": as_of, "chart": chart})
+
+
+def _asked(request: Asked) -> tuple[Entity, date, date, date]:
+    """Company, day and quarter of an address: that of the day unless it says another."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    start, end = forecast.quarter(day_of(request.GET.get("quarter") or as_of.isoformat(), "quarter"))
+    return entity, as_of, start, end
+
+
+def _shared(request: Asked, board: forecast.Board) -> dict[str, Any]:
+    """What the pages of a quarter have in common."""
+    query = {"as_of": board.as_of.isoformat(), "quarter": board.start.isoformat()}
+    first = forecast.quarter(board.start - timedelta(days=1))[0]
+    quarters = [{"start": day, "label": f"{day.year} Q{(day.month + 2) // 3}"} for day in (first, board.start, board.end)]
+    return {"board": board, "company": board.company, "as_of": board.as_of, "start": board.start, "end": board.end, "last": board.end - timedelta(days=1), "currency": board.currency, "query": query,
+            "quarters": quarters, "gone": board.gone}  # fmt: skip
+
+
+def _panel(entity: Entity, board: forecast.Board, picked: dict[str, Any], what: str) -> dict[str, Any]:
+    """The deals behind a name of the board, the week's changes of them, or its calls."""
+    below = _below(board.rows, picked["rep_id"])
+    if what == "log":
+        found = ForecastCall.objects.filter(entity_id=entity.pk, starts_on=board.start, ends_on=board.end, rep_id__in=below, made_on__lte=board.as_of)  # fmt: skip
+        made = list(found.select_related("rep").order_by("-made_on", "-id")[:SHOWN])
+        who = team.actor_names(list({c.actor_key for c in made}))
+        return {"calls": [{"call": c, "who": who[c.actor_key], "category": CATEGORIES[c.category]} for c in made]}
+    book = figures.book(entity_id=entity.pk, as_of=board.as_of).filter(pl.col("rep_id").is_in(below))
+    if what == "changes":
+        legs = figures.waterfall(entity_id=entity.pk, start=board.as_of - WEEK, end=board.as_of)
+        mine = legs.join(book.select("opportunity_id", "number", "name"), on="opportunity_id")
+        mine = mine.filter(~pl.col("step").is_in(["start", "end"]))
+        rows = mine.sort("opportunity_id").head(SHOWN).to_dicts()
+        return {
+            "changes": [
+                {**r, "url": reverse("pipeline:deal", args=[r["opportunity_id"]]), "step": r["step"].replace("_", " ")}
+                for r in rows
+            ]
+        }
+    open_ones = book.filter((pl.col("state") == "open") & (pl.col("close_on").is_null() | (pl.col("close_on") < board.end)))
+    rows = open_ones.sort("value_minor", descending=True, nulls_last=True).head(SHOWN).to_dicts()
+    name = picked["name"] if picked["rep_id"] and picked["level"] > 1 else ""
+    more = reverse("pipeline:deals") + carried({"rep": name, "as_of": board.as_of.isoformat()})
+    return {
+        "deals": [{**r, "url": reverse("pipeline:deal", args=[r["opportunity_id"]])} for r in rows],
+        "deals_count": open_ones.height,
+        "more": more,
+    }
+
+
+def _below(rows: pl.DataFrame, rep_id: int | None) -> list[int]:
+    """A person and everybody below them; all for the company."""
+    if rep_id is None:
+        return [int(r) for r in rows["rep_id"].drop_nulls()]
+    found = {rep_id}
+    for one, lead in rows.select("rep_id", "lead_id").iter_rows():  # leads stand above those they lead
+        if lead in found:
+            found.add(one)
+    return sorted(found)
