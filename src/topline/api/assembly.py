@@ -18,6 +18,7 @@ from topline.cases.api import room as cases
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.market.api import room as market
+from topline.market.landscape_api import room as landscape
 from topline.receivables.api import room as receivables
 from topline.team.api import room as team
 from topline.timeline.api import room as timeline
@@ -53,5 +54,5 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 problems.install(api)
-for room in (market, billing, receivables, collections, bank, treasury, cases, books, timeline, team, connect):
+for room in (market, landscape, billing, receivables, collections, bank, treasury, cases, books, timeline, team, connect):
     api.add_router("/v1", room)

@@ -34,6 +34,7 @@ from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.market import battlecards, competitors, experience, landscape_api, segments
 from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Member
@@ -85,7 +86,7 @@ def init(
 
 @app.command("import")
 def import_file(
-    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank or rates")] = "",
+    kind: Annotated[str, typer.Argument(help="receivables, payments, customers, payroll, bank, rates or experience")] = "",
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -155,6 +156,22 @@ def aging(
         _print_json({"as_of": found.as_of, "buckets": found.buckets.to_dicts()})
         return
     render.aging(console, found)
+
+
+@app.command()
+def market(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Segments with our share, competitors with their prices and cards, what customers say."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    views = segments.overview(entity=entity, as_of=day)
+    found: dict[str, Any] = {
+        "as_of": day, "currency": entity.currency, "segments": views, "battlecards": battlecards.freshness(as_of=day),
+        "prices": competitors.prices(as_of=day), "experience": experience.experience(as_of=day),
+    }  # fmt: skip
+    if as_json:
+        _print_json({**found, "segments": [landscape_api.segment_row(view) for view in views]})
+        return
+    render.market(console, found)
 
 
 @app.command()

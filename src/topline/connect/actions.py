@@ -32,7 +32,9 @@ from topline.kernel.actor import Actor
 from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.market import actions as market
+from topline.market import competitors, experience
 from topline.market import queries as customers
+from topline.market.models import ExperienceRecord
 from topline.receivables import actions as receivables
 from topline.receivables import queries as cash
 from topline.receivables.models import Payment
@@ -41,7 +43,7 @@ from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
 
 CHUNK = 20_000
-KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates")
+KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates", "experience")
 MAX_PROBLEMS = 1_000
 MAX_BYTES = 256 * 1024 * 1024
 OWN_PROFILE = "own_profile"  # a batch keeps the caller's profile: it is read again when the batch goes on
@@ -217,6 +219,7 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     if statements:
         bank.undo_statements(actor=actor, statement_ids=statements, on=on, reason=f"Import {batch_id} undone")
     PayPlan.objects.filter(import_batch_id=batch_id).delete()
+    ExperienceRecord.objects.filter(import_batch_id=batch_id).delete()
     batch.state = S.UNDONE
     batch.finished_at = clock.now()
     batch.save()
@@ -420,12 +423,23 @@ def _write_rates(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Data
     books.add_rates(actor=actor, table=rows.select("currency", "on", "per_euro"), source=f"import:{batch.pk}")
 
 
+def _write_experience(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
+    """What customers told: customers and competitors are found by name again, as they are now."""
+    known = customers.find(rows["customer"].filter(rows["customer"] != ""))
+    rivals = {name.lower(): pk for pk, name in competitors.names().items()}
+    found = rows.join(known.rename({"value": "customer"}), on="customer", how="left", maintain_order="left").with_columns(
+        competitor_id=pl.col("subject").str.to_lowercase().replace_strict(rivals, default=None, return_dtype=pl.Int64)
+    )
+    experience.record_experience(actor=actor, records=found, import_batch_id=batch.pk)
+
+
 WRITERS = {
     "receivables": _write_receivables,
     "payments": _write_payments,
     "customers": _write_customers,
     "payroll": _write_payroll,
     "rates": _write_rates,
+    "experience": _write_experience,
 }
 
 

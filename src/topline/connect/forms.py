@@ -24,6 +24,7 @@ class ImportForm(forms.Form):
             ("payroll", "Payroll"),
             ("bank", "Bank statement"),
             ("rates", "Exchange rates"),
+            ("experience", "Customer experience"),
         ]
     )
     file = forms.FileField(help_text="CSV, XLSX, or a bank file in any common format")

@@ -1,0 +1,20 @@
+"""Documents that market hands out: a brief as PDF, one page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typst
+
+from topline.market.briefs import Brief
+
+TEMPLATE = Path(__file__).resolve().parent / "templates" / "market" / "brief.typ"
+
+
+def brief_pdf(brief: Brief, *, company: str) -> bytes:
+    """A brief as PDF, with the figures that its page shows."""
+    data = {**asdict(brief), "as_of": brief.as_of.isoformat(), "company": company}
+    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": json.dumps(data)})
+    return pdf
