@@ -67,7 +67,7 @@ SCORES = {
     "csat": (1, [2, 3, 6, 16, 14]),
     "ticket": (0, []),
 }  # lowest score, how often each is told
-TOLD = 150  # records of experience
+TOLD = 180  # records of experience
 
 
 def play(*, actor: Actor, seed: int, start: date, end: date, customers: Sequence[tuple[int, Customer]]) -> None:
@@ -127,7 +127,7 @@ def _told(dice: random.Random, start: date, end: date, customers: Sequence[tuple
     """What customers told since they are customers: mostly of us, some of the competitors that they know."""
     rows = []
     for n in range(TOLD):
-        kind = "nps" if n % 15 < 8 else "csat" if n % 15 < 12 else "ticket"
+        kind = "nps" if n % 15 < 9 else "csat" if n % 15 < 12 else "ticket"
         rival = ids[0] if n % 15 in (0, 1) else ids[1] if n % 30 == 2 else None
         lowest, weights = SCORES[kind]
         customer_id, told = dice.choice(customers)

@@ -15,6 +15,10 @@ TEMPLATE = Path(__file__).resolve().parent / "templates" / "market" / "brief.typ
 
 def brief_pdf(brief: Brief, *, company: str) -> bytes:
     """A brief as PDF, with the figures that its page shows."""
-    data = {**asdict(brief), "as_of": brief.as_of.isoformat(), "company": company}
-    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": json.dumps(data)})
+    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs=inputs(brief, company=company))
     return pdf
+
+
+def inputs(brief: Brief, *, company: str) -> dict[str, str]:
+    """What the template reads."""
+    return {"data": json.dumps({**asdict(brief), "as_of": brief.as_of.isoformat(), "company": company})}

@@ -143,7 +143,8 @@ def words(told: engine.Told, *, percent: bool = False) -> str:
     if told.value is None or told.low is None or told.high is None:
         return f"{NOT_ENOUGH} ({told.n} of {engine.ENOUGH} answers)"
     scale, sign = (100, " %") if percent else (1, "")
-    return f"{told.value * scale:.0f}{sign} ({told.low * scale:.0f} to {told.high * scale:.0f}, n = {told.n})"
+    text = f"{told.value * scale:.0f}{sign} ({told.low * scale:.0f} to {told.high * scale:.0f}, n = {told.n})"
+    return text.replace("-", "\u2212")
 
 
 def _group(name: str, frame: pl.DataFrame, customers: int, competitor_id: int | None = None) -> Group:

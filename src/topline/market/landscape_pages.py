@@ -198,11 +198,14 @@ def experience_page(request: Asked) -> HttpResponse:
     ]  # fmt: skip
     if state.export:
         return export(shown, RECORDS, name="experience", form=state.export)
-    quarters = [{"quarter": q.name, "nps": q.nps.value, "shown": experience.words(q.nps)} for q in found.quarters]
+    known = [{"quarter": q.name, "nps": q.nps.value, "shown": experience.words(q.nps)} for q in found.quarters if q.nps.is_enough]
+    drawn = bar_chart(
+        known, x="quarter", y="nps", title="Net promoter score by quarter", y_title="NPS", shown="shown", height=150
+    )
     context = {
         "list": state, "rows": shown, "total": total, "found": found, "as_of": as_of, "columns": SAID, "us": found.us, "words": experience.words,
         "segments": [_said(g) for g in found.segments], "rivals": [_said(g) for g in (found.us, *found.rivals)],
-        "chart": bar_chart(quarters, x="quarter", y="nps", title="Net promoter score by quarter", y_title="NPS", shown="shown", height=150),
+"chart": drawn if len(known) > 1 else None, "quarters": [_said(g) for g in found.quarters],
         "rival_names": competitors.names(), "segment_names": segments.choices(),
     }  # fmt: skip
     return render(request, "market/experience.html", context)

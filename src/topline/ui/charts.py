@@ -177,12 +177,13 @@ def dots_chart(
         return None
     data = [{y: r[y], x: r[x], "kind": "marked" if r.get(marked) else "other"} for r in rows]
     kinds = ["marked", "other"]
+    wide = 7 * max(len(str(r[y])) for r in rows)  # the page's font may be wider than the one that lays the chart out
     encoded = (
         alt.Chart(alt.Data(values=data))
         .mark_point(filled=True, size=90, opacity=1)
         .encode(
             x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6)),
-            y=alt.Y(f"{y}:N", sort=None, title=None, axis=alt.Axis(labelLimit=300, grid=True)),
+            y=alt.Y(f"{y}:N", sort=None, title=None, axis=alt.Axis(labelLimit=320, minExtent=min(320, wide), grid=True)),
             color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=SERIES[:2]), legend=None),
             shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=["diamond", "circle"]), legend=None),
         )

@@ -151,7 +151,7 @@ def _segment(view: segments.SegmentView) -> dict[str, Any]:
         told = f"{day(size.on)}, {size.source}" if size else "described, size not known"
     return {
         "name": view.name, "url": f"{reverse('web:segment')}?{urlencode({'name': view.name})}", "customers": view.customers, "billed_minor": view.billed_minor,
-        "currency": view.currency, "of_accounts": percent(view.share_of_accounts), "of_spend": percent(view.share_of_spend),
+        "currency": view.currency, "of_accounts": percent(view.share_of_accounts, 2), "of_spend": percent(view.share_of_spend, 2),
         "index": None if view.index.value is None else round(view.index.value), "rivals": ", ".join(name for _, name in view.competitors) or None, "told": told,
         "size": money(view.spend_minor, view.currency),
     }  # fmt: skip
