@@ -142,11 +142,11 @@ def market(console: Console, found: dict[str, Any]) -> None:
     """Segments, what competitors ask, their cards, and what customers say."""
     home = found["currency"]
     console.print(f"\n[bold]Market[/bold] on {found['as_of']}\n", highlight=False)
-    table = _table("Segment", "Customers", "of accounts", f"Billed in a year, {home}", "of spend", "Index")
+    table = _table("Segment", "Ours", "of all", f"Billed, {home}", "of spend", "Index")
     for view in found["segments"]:
         index = "–" if view.index.value is None else f"{view.index.value:.0f}"
         table.add_row(
-            view.name, f"{view.customers:,}", percent(view.share_of_accounts), format_amount(view.billed_minor, home), percent(view.share_of_spend), index
+            view.name, f"{view.customers:,}", percent(view.share_of_accounts, 2), format_amount(view.billed_minor, home), percent(view.share_of_spend, 2), index
         )  # fmt: skip
     console.print(table if found["segments"] else "No segment is known yet.")
     if found["prices"].height:
