@@ -359,3 +359,48 @@ def test_of_two_companies_the_named_one_answers(api, owner, entity):
     assert items(api.get("/bank-accounts")) == []
     assert [a["currency"] for a in items(api.get("/bank-accounts", company="second"))] == ["USD"]
     assert api.get("/bank-accounts", company="third").status_code == 404
+
+
+def test_the_market_over_http(api, entity, customer):
+    made = result(api.post("/competitors", {"name": "Acid Rain", "segments": ["Enterprise"]}))
+    assert result(api.post(f"/competitors/{made}/change", {"website": "https://acid.example"})) == made
+    price = {
+        "product": "Seat",
+        "currency": "EUR",
+        "unit_price_nano": 2_500 * 10**9,
+        "unit": "user and month",
+        "valid_from": "2026-02-01",
+        "seen_on": "2026-02-02",
+        "source": "page",
+    }
+    assert result(api.post(f"/competitors/{made}/prices", {"prices": [price]})) == 1
+    fact = {"theme": "offering", "kind": "strength", "statement": "Whole", "source": "A test", "since": "2026-02-01"}
+    first, second = (result(api.post(f"/competitors/{made}/assessments", fact)) for _ in range(2))
+    assert result(api.post(f"/assessments/{first}/review", {"on": "2026-03-01"})) == first
+    assert result(api.post(f"/assessments/{second}/retire", {"on": "2026-03-01", "reason": "Twice"})) == second
+    card = {"how_to_win": "Be kind", "on": "2026-03-01", "objections": [{"objection": "Dear", "answer": "Count"}]}
+    result(api.post(f"/competitors/{made}/battlecard", card))
+    result(api.post(f"/competitors/{made}/battlecard/review", {"on": "2026-03-02"}))
+    read = ok(api.get(f"/competitors/{made}", as_of="2026-06-01"))
+    assert (read["website"], read["prices"][0]["product"], [a["id"] for a in read["assessments"]]) == (
+        "https://acid.example",
+        "Seat",
+        [first],
+    )
+    assert read["battlecard"]["stale_because"] == ["Reviewed 91 days ago; every 90 is asked for."]
+    assert items(api.get("/competitor-prices", as_of="2026-03-01"))[0]["price"] == 25.0
+    assert items(api.get("/competitor-prices", as_of="2026-01-01")) == []
+    size = {"name": "Enterprise", "accounts": 40, "on": "2026-01-01", "source": "A study"}
+    result(api.post("/segments", size))
+    (segment,) = items(api.get("/segments", as_of="2026-03-01"))
+    assert (segment["accounts"], segment["share_of_accounts"], segment["competitors"]) == (40, 0.0, ["Acid Rain"])
+    record = {"kind": "nps", "on": "2026-03-01", "customer_id": customer, "score": 9}
+    assert len(items(api.post("/experience-records", {"records": [record] * 15}))) == 15
+    assert api.post("/experience-records", {"records": [{**record, "kind": "csat"}]}).json()["field"] == "score"
+    assert ok(api.get("/experience", as_of="2026-03-31"))["us"]["nps"]["value"] == 100.0
+    assert len(items(api.get("/experience-records"))) == 15
+    assert result(api.post("/reading-path", {"steps": [{"brief": f"competitor:{made}"}]})) == 1
+    assert result(api.post("/reading-marks", {"brief": f"competitor:{made}"})) == f"competitor:{made}"
+    assert {b["key"]: b["position"] for b in items(api.get("/briefs"))} == {"segment:Enterprise": None, f"competitor:{made}": 1}
+    assert ok(api.get("/brief", key="segment:Enterprise"))["title"] == "Enterprise"
+    assert [c["name"] for c in items(api.get("/competitors"))] == ["Acid Rain"]

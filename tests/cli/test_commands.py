@@ -89,6 +89,17 @@ def test_reads_answer_in_json_with_the_right_figures(cli):
     assert all(proof["holds"] for proof in cli.json("verify"))
 
 
+def test_the_market_is_printed_and_what_customers_told_is_imported(cli, tmp_path):
+    told = tmp_path / "told.csv"
+    told.write_text("customer,kind,score,date\nGlobex,nps,9,2026-02-01\nNobody,nps,9,2026-02-01\n")
+    done = cli.json("import", "experience", told)
+    assert (done["state"], done["rows_done"], [p["code"] for p in done["problems"]]) == ("done", 1, ["unknown_customer"])
+    found = cli.json("market", "--as-of", "2026-02-10")
+    assert (found["segments"], found["prices"], found["experience"]["us"]["nps"]["n"]) == ([], [], 1)
+    printed = cli("market", "--as-of", "2026-02-10")
+    assert "No segment is known yet." in printed and "not enough data (1 of 15 answers)" in printed
+
+
 def test_what_people_read_says_the_same(cli):
     shown = cli("today", "--as-of", "2026-02-10")
     assert "Acme GmbH on Tuesday, 10 February 2026" in shown

@@ -15,6 +15,9 @@ from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.models import OutboxMessage
 from topline.market import actions as market
+from topline.market import battlecards, competitors
+from topline.team import actions as team
+from topline.team.models import Task
 from topline.treasury.models import FrozenForecast
 
 MONDAY = date(2026, 4, 20)
@@ -100,3 +103,41 @@ def test_the_model_is_trained_when_there_is_enough_to_learn_from_and_again_a_wee
         found = daily.learn(actor=owner, entity_id=entity.pk, as_of=MONDAY + timedelta(days=days))
         assert (found is not None) is trained, days
     assert list(TimingModel.objects.order_by("id").values_list("trained_on", flat=True)) == [date(2026, 4, 19), date(2026, 4, 26)]
+
+
+def test_the_owner_of_a_stale_battlecard_is_asked_once_each_time_it_goes_stale(owner, entity):
+    ann = team.add_member(actor=owner, email="ann@acme.localhost", name="Ann", roles=["Sales"], password="a long enough phrase")
+    with at(date(2026, 1, 5)):
+        acid = competitors.add_competitor(actor=owner, name="Acid Rain", owner_id=ann)
+        battlecards.write_battlecard(actor=owner, competitor_id=acid, how_to_win="Be kind", on=date(2026, 1, 5))
+    for day, asked in ((date(2026, 4, 5), 0), (date(2026, 4, 6), 1), (date(2026, 4, 7), 0)):
+        with at(day):
+            assert daily.keep_cards_fresh(actor=owner, as_of=day) == asked
+    (task,) = Task.objects.all()
+    assert (task.assignee_id, task.about_kind, task.about_id, task.due_on) == (ann, "competitor", acid, date(2026, 4, 13))
+    assert "Acid Rain" in task.title and "91 days ago" in task.note
+    with at(date(2026, 4, 8)):
+        team.finish_task(actor=owner, task_id=task.pk, dropped=True)
+        assert daily.keep_cards_fresh(actor=owner, as_of=date(2026, 4, 8)) == 0, "who dropped it is not asked again"
+        battlecards.review_battlecard(actor=owner, competitor_id=acid, on=date(2026, 4, 8))
+    with at(date(2026, 7, 8)):
+        assert daily.keep_cards_fresh(actor=owner, as_of=date(2026, 7, 8)) == 1
+        battlecards.review_battlecard(actor=owner, competitor_id=acid, on=date(2026, 7, 8))
+    with at(date(2026, 7, 9)):
+        assert daily.keep_cards_fresh(actor=owner, as_of=date(2026, 7, 9)) == 0
+    assert sorted(Task.objects.values_list("state", flat=True)) == ["done", "dropped"]
+
+
+def test_a_stale_card_that_nobody_keeps_is_for_who_owns_sales_and_the_days_work_asks(owner, entity):
+    with at(date(2026, 1, 5)):
+        acid = competitors.add_competitor(actor=owner, name="Acid Rain")
+        battlecards.write_battlecard(actor=owner, competitor_id=acid, how_to_win="Be kind", on=date(2026, 1, 5))
+    with at(MONDAY):
+        assert daily.keep_cards_fresh(actor=owner, as_of=MONDAY) == 0
+        ann = team.add_member(
+            actor=owner, email="ann@acme.localhost", name="Ann", roles=["Sales"], password="a long enough phrase"
+        )
+        team.set_area(actor=owner, key="sales", owner_id=ann, deputy_id=None)
+        daily.due()
+        drain()
+    assert Task.objects.get().assignee_id == ann

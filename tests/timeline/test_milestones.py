@@ -12,6 +12,7 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.billing import actions as billing
 from topline.connect import actions as connect
 from topline.market import actions as market
+from topline.market import experience
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
 from topline.receivables import actions as receivables
@@ -91,6 +92,12 @@ def settle_by_note(s):
 
 
 PLAYS = {
+    "market.record_experience": (
+        {"experience_told"},
+        lambda s: experience.record_experience(
+            actor=s.owner, records=pl.DataFrame({"customer_id": [s.customer], "kind": ["nps"], "score": [9], "on": [DAY]})
+        ),
+    ),
     "market.add_customers": ({"customer_added"}, lambda s: s.make("Initech")),
     "market.merge_customers": (
         {"customer_merged"},

@@ -16,6 +16,7 @@ from topline.cases import actions as cases
 from topline.catalog import actions as catalog
 from topline.collections import actions as collections
 from topline.connect import actions as connect
+from topline.market import competitors
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
 from topline.team import actions as team
@@ -97,8 +98,9 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     deal = pipeline.add_opportunities(
         actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([row]), lines=pl.DataFrame({"ref": ["1"], "product_id": [product]}), known_on=date(2026, 1, 5)
     )["opportunity_id"][0]  # fmt: skip
+    rival = competitors.add_competitor(actor=owner, name="Acid Rain", segments=["Enterprise"])
     return SimpleNamespace(
-        product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
         bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
@@ -120,5 +122,8 @@ def addresses(acme) -> list[str]:
         "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", f"/bank/{a.bank_account}/change/", f"/cash/outflows/{a.rent}/defer/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50", "/cash/scenarios/?as_of=2026-02-20", "/cash/variance/?as_of=2026-02-20",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
         "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
+        "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/reading/", "/market/reading/set/", "/market/competitors/new/", "/market/segment/describe/", "/market/experience/new/",
+        f"/market/competitors/{a.rival}/", "/market/segment/?name=Enterprise", f"/market/brief/?key=competitor:{a.rival}",
+        *(f"/market/competitors/{a.rival}/{verb}/" for verb in ("edit", "prices/new", "assessments/new", "battlecard")),
         "/cases/", f"/cases/{a.case}/", f"/cases/new/?customer={a.initech}", "/team/tasks/", "/team/audit/", "/team/account/",
     ]  # fmt: skip

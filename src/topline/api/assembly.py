@@ -19,6 +19,7 @@ from topline.catalog.api import room as catalog
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.market.api import room as market
+from topline.market.landscape_api import room as landscape
 from topline.pipeline.api import room as pipeline
 from topline.receivables.api import room as receivables
 from topline.team.api import room as team
@@ -55,5 +56,20 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 problems.install(api)
-for room in (market, catalog, pipeline, billing, receivables, collections, bank, treasury, cases, books, timeline, team, connect):
+for room in (
+    market,
+    landscape,
+    catalog,
+    pipeline,
+    billing,
+    receivables,
+    collections,
+    bank,
+    treasury,
+    cases,
+    books,
+    timeline,
+    team,
+    connect,
+):
     api.add_router("/v1", room)

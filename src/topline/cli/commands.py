@@ -35,6 +35,7 @@ from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.market import battlecards, competitors, experience, landscape_api, segments
 from topline.pipeline import figures as selling
 from topline.pipeline import forecast as sales
 from topline.pipeline import machine as machines
@@ -92,7 +93,7 @@ def import_file(
     kind: Annotated[
         str,
         typer.Argument(
-            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas; crm for a folder of a CRM's files"
+            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas, experience; crm for a folder of a CRM's files"
         ),
     ] = "",
     file: Annotated[
@@ -210,6 +211,22 @@ def sales_forecast(
                      "machine": said, "machine_says_nothing_because": why})  # fmt: skip
         return
     render.sales_forecast(console, board, said, why)
+
+
+@app.command()
+def market(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Segments with our share, competitors with their prices and cards, what customers say."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    views = segments.overview(entity=entity, as_of=day)
+    found: dict[str, Any] = {
+        "as_of": day, "currency": entity.currency, "segments": views, "battlecards": battlecards.freshness(as_of=day),
+        "prices": competitors.prices(as_of=day), "experience": experience.experience(as_of=day),
+    }  # fmt: skip
+    if as_json:
+        _print_json({**found, "segments": [landscape_api.segment_row(view) for view in views]})
+        return
+    render.market(console, found)
 
 
 @app.command()

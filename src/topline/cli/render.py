@@ -19,11 +19,14 @@ from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount, to_major
+from topline.market.experience import words
+from topline.market.prices import unit_price
 from topline.pipeline.forecast import STALE_DAYS, Board
 from topline.pipeline.machine import Machine
 from topline.receivables.figures import Aging
 from topline.treasury.outlook import Score
 from topline.treasury.queries import Forecast
+from topline.ui.format import percent
 from topline.web.today import PayrollAnswer, Today
 
 _TONE = {"covered": "green", "depends": "yellow", "short": "red"}
@@ -151,6 +154,32 @@ def aging(console: Console, found: Aging) -> None:
             end_section=True,
         )
     console.print(table)
+
+
+def market(console: Console, found: dict[str, Any]) -> None:
+    """Segments, what competitors ask, their cards, and what customers say."""
+    home = found["currency"]
+    console.print(f"\n[bold]Market[/bold] on {found['as_of']}\n", highlight=False)
+    table = _table("Segment", "Ours", "of all", f"Billed, {home}", "of spend", "Index")
+    for view in found["segments"]:
+        index = "–" if view.index.value is None else f"{view.index.value:.0f}"
+        table.add_row(
+            view.name, f"{view.customers:,}", percent(view.share_of_accounts, 2), format_amount(view.billed_minor, home), percent(view.share_of_spend, 2), index
+        )  # fmt: skip
+    console.print(table if found["segments"] else "No segment is known yet.")
+    if found["prices"].height:
+        table = _table("Competitor", "Price", "Since", "Product", "per")
+        for r in found["prices"].to_dicts():
+            table.add_row(r["competitor"], f"{unit_price(r['unit_price_nano'], r['currency'])} {r['currency']}", str(r["valid_from"]), r["product"], r["unit"])  # fmt: skip
+        console.print("", table)
+    console.print()
+    for card in found["battlecards"]:
+        told = " ".join(card.reasons) or f"fresh until {card.due_on}."
+        console.print(
+            f"Battlecard of {card.competitor}: {'[yellow]stale[/yellow]. ' if card.is_stale else ''}{told}", highlight=False
+        )
+    for group in (found["experience"].us, *found["experience"].rivals):
+        console.print(f"{group.name}: NPS {words(group.nps)}; CSAT {words(group.csat, percent=True)}", highlight=False)
 
 
 def match(console: Console, found: dict[str, Any]) -> None:

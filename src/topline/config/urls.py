@@ -7,6 +7,7 @@ from topline.api.assembly import api
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("topline.web.urls")),
     path("customers/", include("topline.market.urls")),
+    path("market/", include("topline.market.landscape_urls")),
     path("catalog/", include("topline.catalog.urls")),
     path("pipeline/", include("topline.pipeline.urls")),
     path("invoices/", include("topline.billing.urls")),

@@ -32,7 +32,9 @@ from topline.kernel.actor import Actor
 from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.market import actions as market
+from topline.market import competitors, experience
 from topline.market import queries as customers
+from topline.market.models import ExperienceRecord
 from topline.pipeline import actions as pipeline
 from topline.receivables import actions as receivables
 from topline.receivables import queries as cash
@@ -42,7 +44,19 @@ from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
 
 CHUNK = 20_000
-KINDS = ("receivables", "payments", "customers", "payroll", "bank", "rates", "products", "reps", "opportunities", "quotas")
+KINDS = (
+    "receivables",
+    "payments",
+    "customers",
+    "payroll",
+    "bank",
+    "rates",
+    "products",
+    "reps",
+    "opportunities",
+    "quotas",
+    "experience",
+)
 WHOLE = {"payroll", "reps"}  # kinds whose rows name each other
 MAX_PROBLEMS = 1_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -231,6 +245,7 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     PayPlan.objects.filter(import_batch_id=batch_id).delete()
     if batch.kind == "opportunities":
         pipeline.withdraw_opportunities(actor=actor, import_batch_id=batch_id, on=on)
+    ExperienceRecord.objects.filter(import_batch_id=batch_id).delete()
     batch.state = S.UNDONE
     batch.finished_at = clock.now()
     batch.save()
@@ -434,6 +449,16 @@ def _write_rates(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Data
     books.add_rates(actor=actor, table=rows.select("currency", "on", "per_euro"), source=f"import:{batch.pk}")
 
 
+def _write_experience(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
+    """What customers told: customers and competitors are found by name again, as they are now."""
+    known = customers.find(rows["customer"].filter(rows["customer"] != ""))
+    rivals = {name.lower(): pk for pk, name in competitors.names().items()}
+    found = rows.join(known.rename({"value": "customer"}), on="customer", how="left", maintain_order="left").with_columns(
+        competitor_id=pl.col("subject").str.to_lowercase().replace_strict(rivals, default=None, return_dtype=pl.Int64)
+    )
+    experience.record_experience(actor=actor, records=found, import_batch_id=batch.pk)
+
+
 WRITERS = {
     "receivables": _write_receivables,
     "payments": _write_payments,
@@ -444,6 +469,7 @@ WRITERS = {
     "reps": selling.write_reps,
     "opportunities": selling.write_opportunities,
     "quotas": selling.write_quotas,
+    "experience": _write_experience,
 }
 
 

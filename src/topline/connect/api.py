@@ -20,7 +20,9 @@ PROBLEM = ["id", "row", "column", "value", "code", "message", "remedy"]
 
 
 class Upload(Body):
-    kind: Literal["receivables", "payments", "customers", "payroll", "bank", "products", "reps", "opportunities", "quotas"]
+    kind: Literal[
+        "receivables", "payments", "customers", "payroll", "bank", "products", "reps", "opportunities", "quotas", "experience"
+    ]
     profile: Annotated[str, Field(max_length=60)] = ""
     currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
     bank_account: Annotated[str, Field(max_length=100)] = ""

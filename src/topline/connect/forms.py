@@ -28,6 +28,7 @@ class ImportForm(forms.Form):
             ("reps", "Sales people"),
             ("opportunities", "Deals of a CRM"),
             ("quotas", "Quotas of sales people"),
+            ("experience", "Customer experience"),
         ]
     )
     file = forms.FileField(help_text="CSV, XLSX, or a bank file in any common format")

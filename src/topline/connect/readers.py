@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,22 @@ from topline.connect.sheets import Ready, optional, refuse, with_currency
 from topline.engine import terms
 from topline.engine.sheets import Profile, Typed, load_profiles, parse_profile, read_sheet, typed
 from topline.engine.sheets.profile import ProfileInvalid
-from topline.kernel import bulk
+from topline.kernel import bulk, clock
 from topline.kernel.errors import DomainError, NotFound, ensure
 from topline.kernel.money import format_amount
+from topline.market import competitors
 from topline.market import queries as market
 from topline.market.names import folded
 from topline.receivables.models import Payment
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
+KINDS_TOLD = {
+    "recommendation": "nps",
+    "net promoter score": "nps",
+    "satisfaction": "csat",
+    "support": "ticket",
+    "support ticket": "ticket",
+}
 
 
 def profiles(kind: str | None = None) -> list[Profile]:
@@ -341,6 +349,42 @@ def rates(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     return Ready(rows.select("row", "currency", "on", "per_euro"), pl.concat(problems), given.detected)
 
 
+def experience(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """What customers told: customer, subject (a competitor, else empty: us), kind, score, on, segment, topic, text, response_minutes.
+
+    A record about us needs a customer of ours, one about a competitor a competitor that is known.
+    """
+    rows = optional(given.rows, {"customer": "", "subject": "", "segment": "", "topic": "", "text": "", "response_hours": ""})
+    rows = rows.with_columns(
+        kind=pl.col("kind").str.to_lowercase().replace(KINDS_TOLD), subject=pl.when(pl.col("subject").str.to_lowercase().is_in(["us", "we"])).then(pl.lit("")).otherwise("subject"),
+        hours=pl.col("response_hours").str.replace(",", ".", literal=True).cast(pl.Float64, strict=False),
+    )  # fmt: skip
+    kind, score = pl.col("kind"), pl.col("score")
+    nps, csat = (kind == "nps") & ~score.is_between(0, 10), (kind == "csat") & ~score.is_between(1, 5)
+    blank = score.is_null() & kind.is_in(["nps", "csat"])
+    told: list[tuple[pl.Expr, str, str, str, str]] = [
+        (~kind.is_in(["nps", "csat", "ticket"]), "kind", "unknown_kind", "is no kind of record", "Use nps, csat or ticket."),
+        (blank | nps | csat, "score", "score_out_of_bounds", "does not fit its kind", "NPS is 0 to 10, CSAT 1 to 5."),
+        ((kind == "ticket") & score.is_not_null(), "score", "score_on_ticket", "stands on a ticket", "Leave it empty."),
+        (pl.col("hours").is_null() & (pl.col("response_hours") != "") | (pl.col("hours") < 0) | ~pl.col("hours").is_finite(), "response_hours", "not_hours", "is no number of hours", "Write hours, such as 2.5."),
+        ((kind != "ticket") & pl.col("hours").is_not_null(), "response_hours", "response_of_no_ticket", "is for tickets alone", "Leave it empty."),
+        (pl.col("on") > clock.today() + timedelta(days=1), "on", "in_the_future", "lies in the future", "Correct the day."),
+        ((pl.col("customer") == "") & (pl.col("subject") == ""), "customer", "missing", "is empty", "Say which customer told it."),
+    ]  # fmt: skip
+    problems = [given.problems]
+    for odd, column, code, what, remedy in told:
+        rows = refuse(rows, problems, odd, column, code, what, remedy)
+    if entity_id is not None:
+        names = market.find(rows["customer"].filter(rows["customer"] != "")).filter(pl.col("customer_id").is_null())["value"]
+        lost = pl.col("customer").is_in(names.implode())
+        rows = refuse(rows, problems, lost, "customer", "unknown_customer", "is no customer of ours", "Correct it, or add the customer first.")  # fmt: skip
+        rivals = pl.Series([name.lower() for name in competitors.names().values()], dtype=pl.String)
+        strange = (pl.col("subject") != "") & ~pl.col("subject").str.to_lowercase().is_in(rivals.implode())
+        rows = refuse(rows, problems, strange, "subject", "unknown_competitor", "is no competitor that we know", "Correct it, or add it under Market first.")  # fmt: skip
+    minutes = (pl.col("hours") * 60).round().cast(pl.Int64)
+    return Ready(rows.with_columns(response_minutes=minutes).drop("hours", "response_hours"), pl.concat(problems), given.detected)
+
+
 READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
     "receivables": receivables,
     "payments": payments,
@@ -351,6 +395,7 @@ READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
     "reps": sales_readers.reps,
     "opportunities": sales_readers.opportunities,
     "quotas": sales_readers.quotas,
+    "experience": experience,
 }
 
 

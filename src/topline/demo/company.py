@@ -22,6 +22,7 @@ from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
+from topline.demo import market as landscape
 from topline.demo import quotas, script, selling
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
@@ -85,6 +86,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
             if day == monday:
                 play.plan_cash(day)
         tick()
+    landscape.play(actor=actor, seed=seed, start=start, end=end, customers=list(zip(play.customers, plan.customers, strict=True)))
     with clock.at(_morning(end)), transaction.atomic():
         play.finish(end)
         play.sell(end, seed)

@@ -21,8 +21,11 @@ from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
+from topline.market import battlecards
 from topline.pipeline import actions as pipeline
 from topline.pipeline import calls, machine
+from topline.team import actions as team
+from topline.team.models import Area, Task
 from topline.team.queries import system_actor
 from topline.treasury import levers, outlook
 from topline.treasury.outlook import Outlook
@@ -31,6 +34,7 @@ from topline.treasury.queries import Forecast
 TOPIC = "daily"
 BEGINS = time(5)  # in the company's time zone: the night's files are in, and nobody is at work yet
 MONDAY = 0
+REVIEW_DAYS = 7  # within which a stale battlecard is to be reviewed
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,31 @@ def due(*, limit: int = 100) -> int:
         last = OutboxMessage.objects.filter(topic=TOPIC, key__startswith=_key(TOPIC, entity.pk)).order_by("-key").first()
         if local.time() >= BEGINS and (last is None or (last.key or "") < key):
             outbox.enqueue(TOPIC, {"entity_id": entity.pk, "day": local.date().isoformat()}, key=key)
+            asked += 1
+    return asked
+
+
+def keep_cards_fresh(*, actor: Actor, as_of: date) -> int:
+    """Ask the owner of each stale battlecard for a review, once for each time it goes stale; returns how many were asked.
+
+    A card without an owner is for who owns sales. What was asked of a card that is fresh again is done. Work: four statements, and one a card.
+    """
+    cards = battlecards.freshness(as_of=as_of)
+    fresh = [card.competitor_id for card in cards if not card.is_stale]
+    for task_id in Task.objects.filter(about_kind="competitor", about_id__in=fresh, state=Task.State.OPEN).values_list(
+        "id", flat=True
+    ):
+        team.finish_task(actor=actor, task_id=task_id)
+    sales = Area.objects.filter(key="sales").values_list("owner_id", flat=True).first()
+    asked = 0
+    for card in cards:
+        assignee = card.owner_id or sales
+        known = Task.objects.filter(about_kind="competitor", about_id=card.competitor_id, created_at__gt=card.reviewed_at)
+        if card.is_stale and assignee is not None and not known.exists():
+            team.add_task(
+                actor=actor, title=f"Review the battlecard of {card.competitor}", assignee_id=assignee, due_on=as_of + timedelta(days=REVIEW_DAYS), note=" ".join(card.reasons),
+                about_kind="competitor", about_id=card.competitor_id,
+            )  # fmt: skip
             asked += 1
     return asked
 
@@ -112,6 +141,7 @@ def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFra
 
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
     """All of a day's work at once: what was done, the new model's version, the frozen forecast's id."""
+    keep_cards_fresh(actor=actor, as_of=as_of)
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -126,6 +156,7 @@ def handle(payload: dict[str, Any]) -> None:
     """The outbox's message: the quick part now; what computes for long follows in messages, and so in transactions, of its own."""
     day = date.fromisoformat(payload["day"])
     judge_and_remind(actor=system_actor("worker"), entity_id=payload["entity_id"], as_of=day)
+    keep_cards_fresh(actor=system_actor("worker"), as_of=day)
     for topic in ("write_deals_down", "learn_timing", "weigh_calls", "freeze_forecast", "freeze_sales"):
         outbox.enqueue(topic, payload, key=_key(topic, payload["entity_id"], day))
 

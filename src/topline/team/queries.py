@@ -16,7 +16,13 @@ from topline.kernel.models import AuditRecord
 from topline.team.models import ApiToken, Area, Member, Task
 from topline.team.roles import SYSTEM, permissions_of
 
-TASK_URLS = {"customer": "/customers/{}/", "invoice": "/invoices/{}/", "payment": "/payments/{}/", "case": "/cases/{}/"}
+TASK_URLS = {
+    "customer": "/customers/{}/",
+    "invoice": "/invoices/{}/",
+    "payment": "/payments/{}/",
+    "case": "/cases/{}/",
+    "competitor": "/market/competitors/{}/",
+}
 
 
 def actor_of(member: Member) -> Actor:

@@ -24,7 +24,7 @@ READ = frozenset(
     }
 )
 SELF = frozenset({"team.account"})
-OWN_TASKS = frozenset({"team.add_task", "team.finish_task", "team.create_token", "team.revoke_token"})
+OWN_TASKS = frozenset({"team.add_task", "team.finish_task", "team.create_token", "team.revoke_token", "market.mark_read"})
 CUSTOMERS = frozenset(
     {"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"}
 )
@@ -50,6 +50,10 @@ SALES_TEAM = frozenset(
 SALES_OPERATIONS = frozenset(
     {"catalog.add_products", "catalog.change_product", "catalog.add_price_book", "catalog.add_prices", "pipeline.set_stages",
      "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities", "pipeline.call_for_any", "pipeline.freeze_sales_forecast"}
+)  # fmt: skip
+LANDSCAPE = frozenset(
+    {"market.add_competitor", "market.change_competitor", "market.add_competitor_prices", "market.add_assessment", "market.review_assessment",
+     "market.retire_assessment", "market.write_battlecard", "market.review_battlecard", "market.describe_segment", "market.record_experience", "market.set_reading_path"}
 )  # fmt: skip
 IMPORT = frozenset({"connect.check_file", "connect.run_import", "connect.undo_import"})
 INVOICES = frozenset(
@@ -126,12 +130,12 @@ AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
 _ROLES: dict[str, frozenset[str]] = {
-    "Owner": READ | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    "Owner": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
-    "RevOps": READ | OWN_TASKS | CUSTOMERS | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
+    "RevOps": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
-    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | SELLING,
-    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | SELLING | SALES_TEAM,
+    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
+    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
     "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
     "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},

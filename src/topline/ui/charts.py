@@ -192,6 +192,32 @@ def lines_chart(
     )
 
 
+def dots_chart(
+    rows: Sequence[dict[str, Any]], *, y: str, x: str, title: str, x_title: str, marked: str = "", shown: str = ""
+) -> Chart | None:
+    """A dot for each row on a line of its own, in the order given; rows whose `marked` is true have another colour and shape.
+
+    A row whose figure is None keeps its line and its place in the table, without a dot.
+    """
+    if not rows:
+        return None
+    data = [{y: r[y], x: r[x], "kind": "marked" if r.get(marked) else "other"} for r in rows]
+    kinds = ["marked", "other"]
+    wide = 7 * max(len(str(r[y])) for r in rows)  # the page's font may be wider than the one that lays the chart out
+    encoded = (
+        alt.Chart(alt.Data(values=data))
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(
+            x=alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6)),
+            y=alt.Y(f"{y}:N", sort=None, title=None, axis=alt.Axis(labelLimit=320, minExtent=min(320, wide), grid=True)),
+            color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=SERIES[:2]), legend=None),
+            shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=["diamond", "circle"]), legend=None),
+        )
+    )
+    table = [[str(r[y]), str(r.get(shown or x, ""))] for r in rows]
+    return _draw(encoded, title=title, height=26 * len(rows), head=[y, x_title], rows=table)
+
+
 def _draw(chart: Any, *, title: str, height: int, head: list[str], rows: list[list[str]]) -> Chart:
     spec = chart.properties(width=680, height=height, background="transparent").configure_view(strokeWidth=0).configure_axis(
         labelColor=INK, titleColor=INK, gridColor=LINE, domainColor=LINE, tickColor=LINE, labelFontSize=11, titleFontSize=11, titleFontWeight="normal"
