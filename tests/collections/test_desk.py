@@ -337,7 +337,7 @@ def test_the_board_draws_thirteen_weeks_of_the_company_and_of_each_owner_and_eac
     market.change_customer(actor=owner, customer_id=desk.big, changes={"owner_id": desk.clara})
     page = desk.browser.get("/collections/board/").content.decode()
     assert page.count('class="chart grid"') >= 2 and "Figures behind the chart" in page
-    assert page.count("/figures/dso_simple/?as_of=2026-04-20") == 1 and "/figures/effectiveness/?as_of=2026-04-13" in page
+    assert page.count("/figures/dso_simple/?as_of=2026-04-20") == 2 and "/figures/effectiveness/?as_of=2026-04-13" in page
     link = f"/figures/days_delinquent/?owner={desk.clara}&amp;as_of=2026-04-20"
     assert link in page
     explained = desk.browser.get(link.replace("&amp;", "&")).content.decode()

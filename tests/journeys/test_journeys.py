@@ -127,7 +127,7 @@ def page(chromium, server, state):
     """A page that is signed in; what the console calls an error fails the journey."""
     context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": 1440, "height": 900})
     opened = context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(30_000)
     errors: list[str] = []
     opened.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     opened.on("pageerror", lambda e: errors.append(str(e)))
@@ -311,7 +311,7 @@ def sign_in(chromium, server, email):
     """Another person's page, in a context of their own."""
     context = chromium.new_context(base_url=server, viewport={"width": 1440, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     page.goto("/")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(PASSWORD)

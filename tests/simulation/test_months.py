@@ -21,7 +21,9 @@ from topline.books import queries as book_queries
 from topline.flows import proofs
 from topline.kernel import clock
 from topline.kernel.errors import DomainError
-from topline.receivables import actions, queries
+from topline.receivables import actions, queries, write_offs
+from topline.receivables.models import Allocation
+from topline.team.queries import system_actor
 
 START = date(2026, 1, 1)
 
@@ -146,8 +148,20 @@ class Play:
         invoice = self.some([i for i, m in self.model.open.items() if m > 0])
         if invoice is None:
             return False
-        made = actions.write_off(actor=self.owner, invoice_ids=[invoice], on=self.day, reason="Insolvent")
-        self.model.links[made["allocation_id"][0]] = ("write_off", None, invoice, None, self.model.open[invoice])
+        amount, customer = self.model.open[invoice], self.owner_of[invoice]
+        alone = sum(
+            link[4] for link in self.model.links.values() if link[0] == "write_off" and self.owner_of[link[2]] == customer
+        )
+        if alone + amount > actions.ALONE_UP_TO * 100:
+            with pytest.raises(actions.NeedsSecondPerson):
+                actions.write_off(actor=self.owner, invoice_ids=[invoice], on=self.day, reason="Insolvent")
+            asked = write_offs.propose_write_off(actor=self.owner, invoice_id=invoice, on=self.day, reason="Insolvent")
+            write_offs.approve_write_off(actor=system_actor("second"), proposal_id=asked, on=self.day)
+            kind, made = "write_off_of_two", Allocation.objects.filter(invoice_id=invoice).latest("id").pk
+        else:
+            kind = "write_off"
+            made = actions.write_off(actor=self.owner, invoice_ids=[invoice], on=self.day, reason="Insolvent")["allocation_id"][0]
+        self.model.links[made] = (kind, None, invoice, None, amount)
         self.model.open[invoice] = 0
         return None
 

@@ -340,7 +340,7 @@ def remind(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> 
 
 @app.command("daily")
 def daily_work(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
-    """The day's work, as the worker does it each morning: judge, remind, learn when it is time, freeze on Mondays."""
+    """The day's work, as the worker does it each morning: apply cash, judge, remind, learn when it is time, freeze on Mondays."""
     entity = _entity(company)
     day = _day(as_of, entity)
     with console.status("Working"):
@@ -348,10 +348,21 @@ def daily_work(company: Company = "", as_of: AsOf = "", as_json: AsJson = False)
     if as_json:
         steps = [{"step": step, "state": state, "count": count} for (step, state), count in done.steps.items()]
         _print_json(
-            {"as_of": day, "promises": done.promises, "plans": done.plans, "reminders": steps, "model": version, "frozen": frozen}
+            {
+                "as_of": day,
+                "applied": done.applied,
+                "promises": done.promises,
+                "plans": done.plans,
+                "reminders": steps,
+                "model": version,
+                "frozen": frozen,
+            }
         )
         return
-    console.print(f"{day}: {done.promises} promises and {done.plans} plans were judged.", highlight=False)
+    console.print(
+        f"{day}: {done.applied} payments were applied; {done.promises} promises and {done.plans} plans were judged.",
+        highlight=False,
+    )
     for (step, state), count in done.steps.items():
         console.print(f"{count} x {step}: {state}", highlight=False)
     console.print(

@@ -52,6 +52,10 @@ class SpokenForm(DeskForm):
         label="Said by", required=False, initial=C.CALL, choices=[(c.value, c.label.lower()) for c in C if c != C.NOTE]
     )
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.order_fields([name for name in self.fields if name not in {"channel", "note"}])  # what was said comes first
+
     def clean_channel(self) -> str:
         return self.cleaned_data["channel"] or C.CALL.value
 

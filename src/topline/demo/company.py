@@ -26,6 +26,7 @@ from topline.demo import market as landscape
 from topline.demo import quotas, script, selling
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
+from topline.flows import daily
 from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.market import actions as market
@@ -35,7 +36,7 @@ from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
 from topline.treasury import actions as treasury
-from topline.treasury import outlook
+from topline.treasury import levers, outlook
 
 NOTES = ("Pays half by next Friday", "Contests the price of the seats", "Can pay in four parts", "Voicemail; try again")
 KEY, NAME = "demo", "Meridian Software GmbH"
@@ -180,6 +181,8 @@ class _Play:
                     remittance_information=f"{text} {day:%m/%Y}",
                 )
             )
+        if is_last:
+            self._odd_credits(day)
         if day.weekday() == 4 or is_last:
             self._statement(day)
 
@@ -284,8 +287,10 @@ class _Play:
         cases.choose_strategy(actor=self.actor, case_id=self.case, option="promise", on=day)
 
     def lie_on_desks(self, end: date) -> None:
-        """What collectors have in hand: the ladder, a promise, a dispute, a plan, calls; and the forecast of the day, frozen."""
+        """What collectors have in hand: doubtful payments, the ladder, a promise, a dispute, a plan, calls; and the forecast, frozen."""
         told: dict[str, Any] = {"actor": self.actor, "entity_id": self.entity_id}
+        daily.take_in(**told, as_of=end)
+        daily.learn(**told, as_of=end)
         reminders.set_policy(**told, minimum_minor=5_000)
         late = (
             reminders.chaseable(entity_id=self.entity_id, as_of=end)
@@ -341,6 +346,7 @@ class _Play:
         discounts = early.select("invoice_id", discount_minor=pl.col("open_minor") // 50)
         offers.make_offers(actor=self.actor, offers=discounts, valid_until=end + timedelta(days=7), on=end)
         reminders.plan_reminders(**told, as_of=end)
+        levers.weigh_calls(**told, as_of=end)
         outlook.freeze_forecast(**told, as_of=end)
 
     def _bill(self, day: date, sales: list[script.Sale]) -> None:
@@ -394,6 +400,28 @@ class _Play:
             self.lines.append(
                 StatementEntry(
                     amount_minor=amount, currency="EUR", booked_on=day, counterparty_name=name, remittance_information=text
+                )
+            )
+
+    def _odd_credits(self, day: date) -> None:
+        """Money of the last day that a person must look at: a bank's fee taken off, a parent that pays, a word for a number, a stranger."""
+        late = (
+            reminders.chaseable(entity_id=self.entity_id, as_of=day)
+            .filter(pl.col("due_on") < day)
+            .sort("open_minor", "invoice_id")
+        )
+        owing = late.unique("customer_id", keep="first", maintain_order=True).head(3).to_dicts()
+        names = dict(zip(self.customers, self.plan.customers, strict=True))
+        short, parent, vague = [(invoice, names[invoice["customer_id"]].name) for invoice in owing]
+        for amount, payer, text in (
+            (short[0]["open_minor"] - 12_50, short[1], f"Rechnung {short[0]['number']} abzgl. Gebuehr"),
+            (parent[0]["open_minor"], f"{parent[1].split()[0]} Beteiligungen Holding SE", f"for {parent[1]}"),
+            (vague[0]["open_minor"] // 2, vague[1], "Teilzahlung"),
+            (184_31, "Sparfix 24", "Danke"),
+        ):
+            self.lines.append(
+                StatementEntry(
+                    amount_minor=amount, currency="EUR", booked_on=day, counterparty_name=payer, remittance_information=text
                 )
             )
 

@@ -1,5 +1,5 @@
-"""What a company does every day by itself: judge promises and plans, write reminders, write the open deals down, learn when customers pay,
-weigh what calls do for payroll, freeze the forecasts of cash and of sales.
+"""What a company does every day by itself: apply the money that came in, judge promises and plans, write reminders, write the open deals
+down, learn when customers pay, weigh what calls do for payroll, freeze the forecasts of cash and of sales.
 
 The worker asks for the day's work once a day and company; the outbox refuses a second message with the same key. Every part is
 idempotent, so running it again by hand (`topline daily`) changes nothing.
@@ -24,6 +24,7 @@ from topline.kernel.models import OutboxMessage
 from topline.market import battlecards
 from topline.pipeline import actions as pipeline
 from topline.pipeline import calls, machine
+from topline.receivables import matching
 from topline.team import actions as team
 from topline.team.models import Area, Task
 from topline.team.queries import system_actor
@@ -39,9 +40,10 @@ REVIEW_DAYS = 7  # within which a stale battlecard is to be reviewed
 
 @dataclass(frozen=True)
 class Done:
-    """What a day's work did. steps: reminders written, by step and state."""
+    """What a day's work did. applied: payments that were certain; steps: reminders written, by step and state."""
 
     as_of: date
+    applied: int
     promises: int
     plans: int
     steps: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -88,13 +90,22 @@ def keep_cards_fresh(*, actor: Actor, as_of: date) -> int:
     return asked
 
 
-def judge_and_remind(*, actor: Actor, entity_id: int, as_of: date) -> Done:
+def take_in(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Book the bank's credits and apply what is certain; what is doubtful waits on the Match page. Returns how many payments were applied."""
+    matching.book_bank_lines(actor=actor, entity_id=entity_id)
+    made = matching.match_payments(actor=actor, entity_id=entity_id, as_of=as_of)
+    return made.filter(pl.col("state") == "posted")["payment_id"].n_unique()
+
+
+def judge_and_remind(*, actor: Actor, entity_id: int, as_of: date, applied: int = 0) -> Done:
     """Judge promises and plans by the money that came, then write the reminders that the policies say are due."""
     promises = actions.judge_promises(actor=actor, as_of=as_of)
     plans = actions.judge_plans(actor=actor, as_of=as_of)
     written = reminders.plan_reminders(actor=actor, entity_id=entity_id, as_of=as_of)
     counts = written.group_by("step", "state").len().sort("step", "state")
-    return Done(as_of, promises.height, plans.height, {(step, state): count for step, state, count in counts.iter_rows()})
+    return Done(
+        as_of, applied, promises.height, plans.height, {(step, state): count for step, state, count in counts.iter_rows()}
+    )
 
 
 def write_down(*, actor: Actor, entity_id: int, as_of: date) -> int:
@@ -142,7 +153,8 @@ def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFra
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
     """All of a day's work at once: what was done, the new model's version, the frozen forecast's id."""
     keep_cards_fresh(actor=actor, as_of=as_of)
-    done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of)
+    applied = take_in(actor=actor, entity_id=entity_id, as_of=as_of)
+    done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of, applied=applied)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -153,11 +165,18 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
 
 
 def handle(payload: dict[str, Any]) -> None:
-    """The outbox's message: the quick part now; what computes for long follows in messages, and so in transactions, of its own."""
+    """The outbox's message: each part follows in a message, and so in a transaction, of its own; one that fails stops no other."""
     day = date.fromisoformat(payload["day"])
-    judge_and_remind(actor=system_actor("worker"), entity_id=payload["entity_id"], as_of=day)
     keep_cards_fresh(actor=system_actor("worker"), as_of=day)
-    for topic in ("write_deals_down", "learn_timing", "weigh_calls", "freeze_forecast", "freeze_sales"):
+    for topic in (
+        "take_in",
+        "judge_and_remind",
+        "write_deals_down",
+        "learn_timing",
+        "weigh_calls",
+        "freeze_forecast",
+        "freeze_sales",
+    ):
         outbox.enqueue(topic, payload, key=_key(topic, payload["entity_id"], day))
 
 

@@ -31,6 +31,8 @@ HANDLERS: dict[str, Handler] = {
     "run_import": run_import,
     "send_reminder": reminders.send,
     daily.TOPIC: daily.handle,
+    "take_in": daily.handled_by(daily.take_in),
+    "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "write_deals_down": daily.handled_by(daily.write_down),
     "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),
     "weigh_calls": daily.handled_in_parts(levers.stake, levers.weigh_calls),

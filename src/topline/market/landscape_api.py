@@ -49,15 +49,15 @@ Nano = Annotated[int, Field(strict=True, ge=0, le=competitors.MAX_PRICE_NANO, de
 Key = Annotated[str, Field(min_length=1, max_length=60, description="segment:Enterprise, competitor:3")]
 
 
-class AsOf(OfCompany):
+class SeenOn(OfCompany):
     as_of: Day | None = None
 
 
-class OfSegment(AsOf):
+class OfSegment(SeenOn):
     segment: Annotated[str, Field(max_length=40)] = ""
 
 
-class OfBrief(AsOf):
+class OfBrief(SeenOn):
     key: Key
 
 
@@ -103,7 +103,7 @@ class NewAssessment(Body):
     weight: Annotated[int, Field(strict=True, ge=1, le=3)] = 2
 
 
-class Dated(Body):
+class OnDay(Body):
     on: Day
 
 
@@ -167,7 +167,7 @@ class Mark(Body):
 
 
 @room.reads("/segments", "market.view", Rows)
-def list_segments(request: Caller, asked: Query[AsOf]) -> Any:
+def list_segments(request: Caller, asked: Query[SeenOn]) -> Any:
     """Segments with our customers, what they were billed in a year, size, share and price index."""
     entity, day = _when(asked)
     return {"items": [segment_row(v) for v in segments.overview(entity=entity, as_of=day)]}
@@ -180,7 +180,7 @@ def list_competitors(request: Caller, asked: Query[Asked]) -> Any:
 
 
 @room.reads("/competitors/{int:competitor_id}", "market.view")
-def get_competitor(request: Caller, competitor_id: Id, asked: Query[AsOf]) -> Any:
+def get_competitor(request: Caller, competitor_id: Id, asked: Query[SeenOn]) -> Any:
     """One competitor with prices as of a day, what stands of it by theme, and its card with what speaks against trusting it."""
     _, day = _when(asked)
     found = competitors.competitor(competitor_id)
@@ -262,7 +262,7 @@ def add_assessment(request: Caller, competitor_id: Id, body: NewAssessment) -> A
 
 
 @room.does("/assessments/{int:assessment_id}/review", "market.review_assessment")
-def review_assessment(request: Caller, assessment_id: Id, body: Dated) -> Any:
+def review_assessment(request: Caller, assessment_id: Id, body: OnDay) -> Any:
     """It still holds; answers with its id."""
     return done(competitors.review_assessment(assessment_id=assessment_id, on=body.on, **once(request)))
 
@@ -280,7 +280,7 @@ def write_battlecard(request: Caller, competitor_id: Id, body: Card) -> Any:
 
 
 @room.does("/competitors/{int:competitor_id}/battlecard/review", "market.review_battlecard")
-def review_battlecard(request: Caller, competitor_id: Id, body: Dated) -> Any:
+def review_battlecard(request: Caller, competitor_id: Id, body: OnDay) -> Any:
     """The card holds against what is known now; answers with its id."""
     return done(battlecards.review_battlecard(competitor_id=competitor_id, on=body.on, **once(request)))
 
@@ -303,7 +303,7 @@ def mark_read(request: Caller, body: Mark) -> Any:
     return done(briefs.mark_read(brief=body.brief, is_read=body.is_read, **once(request)))
 
 
-def _when(asked: AsOf) -> tuple[Entity, date]:
+def _when(asked: SeenOn) -> tuple[Entity, date]:
     entity = books.entity(asked.company or None)
     return entity, asked.as_of or clock.today(entity.time_zone)
 
