@@ -9,10 +9,12 @@ from django.db.models import F, Q
 class Product(models.Model):
     """Something that we sell. What one unit of it costs us is kept for margins; null where nobody knows."""
 
+    UNIT = "unit"  # where nobody told another
+
     code = models.CharField(max_length=40, unique=True)
     name = models.CharField(max_length=200)
     family = models.CharField(max_length=60, blank=True)
-    unit = models.CharField(max_length=20, default="unit")
+    unit = models.CharField(max_length=20, default=UNIT)
     is_active = models.BooleanField(default=True)
     unit_cost_nano = models.BigIntegerField(null=True)
     cost_currency = models.CharField(max_length=3, blank=True)

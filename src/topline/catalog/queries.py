@@ -49,6 +49,18 @@ def list_price(*, product_id: int, on: date, currency: str) -> int | None:
     return found
 
 
+def list_points(on: date) -> pl.DataFrame:
+    """The list prices of a day, of products still sold: code, name, currency, unit_price_nano, unit (null: none was told); by code and currency.
+
+    Work: one statement.
+    """
+    holds = Q(valid_from__lte=on) & (Q(valid_to__isnull=True) | Q(valid_to__gt=on))
+    found = Price.objects.filter(holds, price_book__isnull=True, product__is_active=True).order_by("product__code", "currency")
+    rows = bulk.read(found.values("product__code", "product__name", "currency", "unit_price_nano", "product__unit"))
+    unit = pl.when(pl.col("product__unit") != Product.UNIT).then("product__unit")
+    return rows.rename({"product__code": "code", "product__name": "name"}).with_columns(unit=unit).drop("product__unit")
+
+
 def find(values: pl.Series) -> pl.DataFrame:
     """Which product each text names, by code first, then by name without regard to case and blanks; ambiguous texts find none.
 

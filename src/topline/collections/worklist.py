@@ -101,7 +101,7 @@ def worklist(*, entity: Entity, as_of: date) -> pl.DataFrame:
              is open is expected; null: later than the horizon), promised_on, disputed_minor, contacted_on, channel, outcome, chase_minor
              (overdue and neither disputed, promised, planned nor covered by unapplied cash), sooner_minor (what a call brings within
              two weeks), payroll_points (by how many in a hundred it raises the next payroll at risk), payroll_minor (what that takes off the
-             cost of missing it), payroll_on (its payday), gain_minor (sooner_minor + payroll_minor - the cost of the call), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
+             cost of missing it), payroll_on (the day on which it is taken), gain_minor (sooner_minor + payroll_minor - the cost of the call), is_broken (a promise was, and nobody spoke since), step, waits ("" : today)
     Work: a fixed number of statements, O(open items); kept in memory until anything changes.
     """
     return _LISTS.get((entity.pk, as_of), lambda: _worklist(entity, as_of))
@@ -188,7 +188,7 @@ def _worklist(entity: Entity, as_of: date) -> pl.DataFrame:
         payroll_minor=(pl.col("payroll_change") * chased * (stake.amount_minor if stake else 0) * levers.MISSED_SHARE)
         .round()
         .cast(pl.Int64),
-        payroll_on=pl.lit(stake.payday if stake else None, dtype=pl.Date),
+        payroll_on=pl.lit(stake.debit_on if stake else None, dtype=pl.Date),
         is_broken=pl.col("broken_on").is_not_null()
         & (pl.col("contacted_on").is_null() | (pl.col("contacted_on") < pl.col("broken_on")))
         & (pl.col("chase_minor") > 0),

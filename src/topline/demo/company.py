@@ -87,10 +87,11 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
             if day == monday:
                 play.plan_cash(day)
         tick()
+    with clock.at(_morning(end)), transaction.atomic():
+        play.sell(end, seed)
     landscape.play(actor=actor, seed=seed, start=start, end=end, customers=list(zip(play.customers, plan.customers, strict=True)))
     with clock.at(_morning(end)), transaction.atomic():
         play.finish(end)
-        play.sell(end, seed)
         play.lie_on_desks(end)
         while books.seal(actor=actor):
             pass

@@ -29,16 +29,16 @@ RIVALS = [  # name, website, notes, owner, segments
     ("Kontorwind", "https://kontorwind.example", "The cheapest that small companies find; support by forum.", "Rita Ops", ["Small business"]),
 ]  # fmt: skip
 PRODUCTS = [  # competitor, product, our code, currency, unit, price in cents a year ago, changes: days before the end and new price
-    (0, "Core", "PLATFORM", "EUR", "company and month", 89_000, [(200, 92_000), (30, 99_000)]),
-    (0, "Consolidation", "", "EUR", "company and month", 45_000, []),
-    (0, "Named seats", "SEATS", "EUR", "user and month", 3_900, [(150, 4_200)]),
-    (0, "Care Plus", "SUPPORT", "EUR", "company and month", 21_000, [(200, 24_000)]),
-    (1, "Tallgrass Pro", "PLATFORM", "USD", "company and month", 69_900, [(240, 74_900)]),
-    (1, "Tallgrass Seat", "SEATS", "USD", "user and month", 2_900, [(240, 3_100), (90, 2_700)]),
-    (1, "Insight", "ANALYTICS", "USD", "company and month", 19_900, []),
-    (2, "Starter", "PLATFORM", "EUR", "company and month", 14_900, [(120, 12_900)]),
-    (2, "Arbeitsplatz", "SEATS", "EUR", "user and month", 1_200, []),
-    (2, "Free", "", "EUR", "company and month", 0, []),
+    (0, "Core", "PLAT", "EUR", "company and year", 1_068_000, [(200, 1_104_000), (30, 1_188_000)]),
+    (0, "Consolidation", "", "EUR", "company and year", 540_000, []),
+    (0, "Named seats", "", "EUR", "user and year", 46_800, [(150, 50_400)]),
+    (0, "Care Plus", "SUPP", "EUR", "company and year", 252_000, [(200, 288_000)]),
+    (1, "Tallgrass Pro", "PLAT", "USD", "company and year", 838_800, [(240, 898_800)]),
+    (1, "Tallgrass Seat", "", "USD", "user and year", 34_800, [(240, 37_200), (90, 32_400)]),
+    (1, "Insight", "ANLY", "USD", "company and year", 412_800, []),
+    (2, "Starter", "PLAT", "EUR", "company and year", 178_800, [(120, 154_800)]),
+    (2, "Arbeitsplatz", "", "EUR", "user and year", 14_400, []),
+    (2, "Free", "", "EUR", "company and year", 0, []),
 ]  # fmt: skip
 ASSESSED = [  # competitor, theme, kind, statement, evidence, source, weight
     (0, "offering", "strength", "Consolidates groups across countries", "Shown in two tenders; ours needs an export.", "Tender of a plant maker, spring", 3),
@@ -49,7 +49,7 @@ ASSESSED = [  # competitor, theme, kind, statement, evidence, source, weight
     (1, "pricing", "strength", "Six months free with a contract of three years", "On their page since summer.", "https://tallgrass.example/offer", 3),
     (1, "experience", "weakness", "Nobody answers before noon", "Support sits nine hours behind.", "Tickets of a customer who came to us", 2),
     (2, "offering", "weakness", "No approvals and no audit trail", "Auditors refuse it.", "Two lost customers of theirs", 3),
-    (2, "pricing", "strength", "A third of our price", "Price page.", "https://kontorwind.example/preise", 3),
+    (2, "pricing", "strength", "An eighth of our price", "Price page.", "https://kontorwind.example/preise", 3),
     (2, "experience", "strength", "Set up in an afternoon", "Tried it ourselves.", "Own trial", 2),
 ]  # fmt: skip
 CARDS = [  # competitor, reviewed days before the end, how to win, landmines, objections, proof
@@ -58,7 +58,7 @@ CARDS = [  # competitor, reviewed days before the end, how to win, landmines, ob
     (1, 25, "Speak of response times and of data that stays here; put our price for three years beside theirs with the free months taken out.", "Where does your data lie?\nWhat does month seven cost?",
      [{"objection": "Six months are free", "answer": "Over three years that is a sixth; our list is below that without a lock-in."}], "Two customers came back within a year; both speak to prospects."),
     (2, 12, "Do not meet them on price. Ask how the auditor signs off, and show approvals.", "Who approves a payment today?",
-     [{"objection": "You cost three times as much", "answer": "Against a write-off that nobody approved. Count one and compare."}], ""),
+     [{"objection": "You cost eight times as much", "answer": "Against a write-off that nobody approved. Count one and compare."}], ""),
 ]  # fmt: skip
 TOPICS = ["Set-up", "Invoices", "Price", "Support", "Reports", "Bank files"]
 WORDS = ["Works as promised.", "Took longer than we were told.", "Quick help, thank you.", "Too dear for what we use.", "", "The forecast saved our month."]  # fmt: skip
@@ -99,7 +99,7 @@ def play(*, actor: Actor, seed: int, start: date, end: date, customers: Sequence
             segments.describe_segment(actor=actor, name=name, accounts=accounts, spend_minor=spend, on=end - timedelta(days=40), source=source)  # fmt: skip
         experience.record_experience(actor=actor, records=_told(dice, start, end, customers, ids))
         path = [(f"segment:{SEGMENTS[1][0]}", "Where most of our money comes from"), (f"competitor:{ids[0]}", "Whom we meet in every second tender"), (f"segment:{SEGMENTS[0][0]}", "Where the large deals are"),
-                (f"competitor:{ids[1]}", "Why buyers speak of free months"), (f"competitor:{ids[2]}", "When price comes first")]  # fmt: skip
+                (f"competitor:{ids[1]}", "Why buyers speak of free months"), (f"competitor:{ids[2]}", "When price comes first"), ("product:PLAT", "What most deals begin with")]  # fmt: skip
         briefs.set_reading_path(actor=actor, steps=path)
         for key, _ in path[:2]:
             briefs.mark_read(actor=actor, brief=key, member_id=members["Sam Sales"])

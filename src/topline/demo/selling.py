@@ -15,6 +15,14 @@ from topline.pipeline import actions as pipeline
 from topline.pipeline import people
 
 DAYS = 455
+UNITS = {
+    "PLAT": "company and year",
+    "ANLY": "company and year",
+    "SUPP": "company and year",
+    "IMPL": "project",
+    "MIGR": "project",
+    "TRAI": "day",
+}
 PRODUCTS = [  # code, name, family, list price a year ago and now, cost (euros)
     ("PLAT", "Platform licence", "Software", 11_400, 12_000, 1_900), ("ANLY", "Analytics module", "Software", 4_500, 4_800, 700), ("SUPP", "Support plan", "Services", 3_400, 3_600, 1_500),
     ("IMPL", "Implementation", "Services", 8_800, 9_200, 6_100), ("MIGR", "Data migration", "Services", 6_500, 6_500, 4_300), ("TRAI", "Training days", "Services", 1_350, 1_400, 620),
@@ -28,11 +36,11 @@ GOES_ON = {"prospecting": 0.74, "qualified": 0.72, "proposal": 0.7, "negotiation
 STAYS = {"prospecting": 9, "qualified": 14, "proposal": 16, "negotiation": 12}  # days, median
 SOURCES = ["Website", "Referral", "Trade fair", "Partner", "Outbound"]
 LOSSES = [
-    ("Price", "Quantara"),
-    ("Missing function", "Bluepeak"),
+    ("Price", "Kontorwind"),
+    ("Missing function", "Quellwerk Systems"),
     ("No budget", "nobody"),
     ("No answer", "nobody"),
-    ("Price", "Nordstern Soft"),
+    ("Price", "Tallgrass Cloud"),
     ("Timing", "nobody"),
 ]
 STEPS = [
@@ -79,7 +87,7 @@ def play(
 ) -> None:
     """Write catalog, team and deals; the last evening's pipeline is written down by value."""
     frame = pl.DataFrame(
-        {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
+        {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "unit": [UNITS[p[0]] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
     )  # fmt: skip
     products = catalog.add_products(actor=actor, products=frame)
     book = catalog.add_price_book(actor=actor, key="partners", name="Partners")

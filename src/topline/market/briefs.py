@@ -1,8 +1,8 @@
-"""Briefs: one page on a segment or a competitor, made from what is known today; and the path on which a newcomer reads them."""
+"""Briefs: one page on a segment, a competitor or (by a room further down) a product, made from what is known today; and the path on which a newcomer reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -34,7 +34,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Brief:
-    """One page: facts at the top, sections below. `key` names it: `segment:Enterprise`, `competitor:3`."""
+    """One page: facts at the top, sections below. `key` names it: `segment:Enterprise`, `competitor:3`, `product:PLAT`."""
 
     key: str
     title: str
@@ -42,6 +42,14 @@ class Brief:
     as_of: date
     facts: list[tuple[str, str]]
     sections: list[Section]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of brief: which there are (titles by subject), and how one is made (raises NotFound)."""
+
+    titles: Callable[[], dict[str, str]]
+    make: Callable[..., Brief]
 
 
 @dataclass(frozen=True)
@@ -98,10 +106,8 @@ def mark_read(*, actor: Actor, brief: str, is_read: bool = True, member_id: int 
 
 
 def titles() -> dict[str, str]:
-    """Every brief that can be made, by key: segments first, then competitors still about."""
-    found = {f"segment:{name}": name for name in segments.choices()}
-    rivals = Competitor.objects.filter(is_active=True).order_by("name").values_list("id", "name")
-    return found | {f"competitor:{pk}": name for pk, name in rivals[: competitors.MAX_COMPETITORS]}
+    """Every brief that can be made, by key: segments first, then competitors still about, then what other rooms brief on."""
+    return {f"{kind}:{subject}": title for kind, of in KINDS.items() for subject, title in of.titles().items()}
 
 
 def reading_path(member_id: int | None) -> list[Step]:
@@ -128,15 +134,13 @@ def readers() -> list[tuple[str, int]]:
 def brief(key: str, *, entity: Entity, as_of: date, ours: pl.DataFrame | None = None) -> Brief:
     """The brief of a key as of a day.
 
-    ours  our price points, handed in (see `prices.position`)
+    ours  our price points, where they are not those of the list (see `prices.position`)
     Raises: NotFound.
     """
     kind, _, subject = key.partition(":")
-    if kind == "segment":
-        return segment_brief(subject, entity=entity, as_of=as_of, ours=ours)
-    if kind == "competitor" and subject.isdecimal() and len(subject) < 19:
-        return competitor_brief(int(subject), entity=entity, as_of=as_of, ours=ours)
-    raise NotFound(f"There is no brief {key!r}.", field="brief", remedy="See the list of briefs under Market.")
+    if kind not in KINDS:
+        raise _unknown(key)
+    return KINDS[kind].make(subject, entity=entity, as_of=as_of, ours=ours)
 
 
 def segment_brief(name: str, *, entity: Entity, as_of: date, ours: pl.DataFrame | None = None) -> Brief:
@@ -164,8 +168,11 @@ def segment_brief(name: str, *, entity: Entity, as_of: date, ours: pl.DataFrame 
     return Brief(f"segment:{name}", name, "Segment", as_of, facts, sections)
 
 
-def competitor_brief(competitor_id: int, *, entity: Entity, as_of: date, ours: pl.DataFrame | None = None) -> Brief:
+def competitor_brief(subject: str, *, entity: Entity, as_of: date, ours: pl.DataFrame | None = None) -> Brief:
     """What a competitor offers at which prices, where it is strong and weak, how to win, and what is said of it and of us."""
+    if not (subject.isdecimal() and len(subject) < 19):
+        raise _unknown(f"competitor:{subject}")
+    competitor_id = int(subject)
     found = competitors.competitor(competitor_id)
     card = battlecards.battlecard(competitor_id)
     fresh = battlecards.freshness(as_of=as_of, competitor_id=competitor_id)
@@ -249,4 +256,19 @@ def _of(share: float | None, what: str) -> str:
 
 
 def _ensure_known(key: str, known: dict[str, str]) -> None:
-    ensure(key in known, NotFound(f"There is no brief {key!r}.", field="brief", remedy="See the list of briefs under Market."))
+    ensure(key in known, _unknown(key))
+
+
+def _unknown(key: str) -> NotFound:
+    return NotFound(f"There is no brief {key!r}.", field="brief", remedy="See the list of briefs under Market.")
+
+
+def _rival_titles() -> dict[str, str]:
+    rivals = Competitor.objects.filter(is_active=True).order_by("name").values_list("id", "name")
+    return {str(pk): name for pk, name in rivals[: competitors.MAX_COMPETITORS]}
+
+
+KINDS = {
+    "segment": Kind(lambda: {name: name for name in segments.choices()}, segment_brief),
+    "competitor": Kind(_rival_titles, competitor_brief),
+}  # in the order in which they are listed; rooms further down add theirs when the app starts

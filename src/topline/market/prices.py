@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,6 +17,7 @@ from topline.market import competitors
 
 US = "Us"
 OURS = {"code": pl.String, "name": pl.String, "currency": pl.String, "unit_price_nano": pl.Int64, "unit": pl.String}
+_our_list: list[Callable[[date], pl.DataFrame]] = []
 SCALE = 10**9  # an amount large enough that a rate worked out from it is exact for every use here
 
 
@@ -47,12 +49,19 @@ class Position:
     missing: list[str]
 
 
+def read_ours_from(read: Callable[[date], pl.DataFrame]) -> None:
+    """Name who knows our list prices of a day (columns as `ours` of `position`): a room further down, when the app starts."""
+    _our_list[:] = [read]
+
+
 def position(*, as_of: date, currency: str, ours: pl.DataFrame | None = None, segment: str = "") -> Position:
     """Our price points and those of competitors (met in a segment) as of a day, each converted at the last rate by then.
 
-    ours   handed in, one row per price point: code, name, currency, unit_price_nano; optional unit (else the unit of what compares with it)
-    Nothing is added up; a price without a rate stands in the table and is left out of chart and index. Work: two statements.
+    ours   one row per price point (else the list prices of the day): code, name, currency, unit_price_nano; optional unit (null: the unit of what compares with it)
+    Nothing is added up; a price without a rate stands in the table and is left out of chart and index. Work: three statements.
     """
+    if ours is None and _our_list:
+        ours = _our_list[0](as_of)
     theirs = competitors.prices(as_of=as_of, segment=segment).select(
         "product", "currency", "unit_price_nano", "unit", "valid_from", "seen_on", "source", seller="competitor", code="compares_with",
         competitor_id="competitor_id", is_ours=pl.lit(False),
@@ -96,10 +105,13 @@ def _ours(ours: pl.DataFrame | None, theirs: pl.DataFrame) -> pl.DataFrame:
     """Our price points as rows; where no unit is told, they stand beside every unit that compares with them."""
     if ours is None or ours.is_empty():
         return pl.DataFrame(schema={**theirs.schema})
-    if "unit" not in ours.columns:
-        units = theirs.filter(pl.col("code") != "").select("code", "unit").unique(maintain_order=True)
-        ours = ours.join(units, on="code", how="left", maintain_order="left").with_columns(pl.col("unit").fill_null("unit"))
-    points = ours.select([pl.col(name).cast(kind) for name, kind in OURS.items()])
+    told = ours if "unit" in ours.columns else ours.with_columns(unit=pl.lit(None, dtype=pl.String))
+    units = theirs.filter(pl.col("code") != "").select("code", _unit="unit").unique(maintain_order=True)
+    beside = told.filter(pl.col("unit").is_null()).join(units, on="code", how="left", maintain_order="left")
+    beside = beside.with_columns(unit=pl.col("_unit").fill_null("unit")).drop("_unit")
+    points = pl.concat([told.filter(pl.col("unit").is_not_null()), beside]).select(
+        [pl.col(name).cast(kind) for name, kind in OURS.items()]
+    )
     return points.select(
         "code", "currency", "unit_price_nano", "unit", product="name", seller=pl.lit(US), source=pl.lit("our list"), is_ours=pl.lit(True)
     )  # fmt: skip
