@@ -10,11 +10,17 @@ import pytest
 from topline.bank import actions as bank
 from topline.bank.formats.model import Statement, StatementEntry
 from topline.billing import actions as billing
+from topline.catalog import actions as catalog
+from topline.catalog.models import Product
 from topline.connect import actions as connect
+from topline.kernel import clock
 from topline.market import actions as market
 from topline.market import experience
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
+from topline.quotes import actions as quotes
+from topline.quotes import links as quote_links
+from topline.quotes.models import Quote
 from topline.receivables import actions as receivables
 from topline.receivables import write_offs
 from topline.timeline import queries
@@ -76,6 +82,36 @@ class Stage:
         )
         return made["opportunity_id"][0]
 
+    def sent(self):
+        """A quote that the customer holds the link of."""
+        product = Product.objects.filter(code="PUMP").values_list("id", flat=True).first()
+        if product is None:
+            product = catalog.add_products(actor=self.owner, products=pl.DataFrame({"code": ["PUMP"], "name": ["Pump"]}))[
+                "product_id"
+            ][0]
+            price = {"product_id": product, "currency": "EUR", "unit_price_nano": 5_00 * 10**9, "valid_from": DAY}
+            catalog.add_prices(actor=self.owner, prices=pl.DataFrame([price]))
+        lines = pl.DataFrame({"product_id": [product]})
+        made = quotes.write_quote(actor=self.owner, opportunity_id=self.deal(), lines=lines, on=DAY, starts_on=DAY)
+        quotes.send_quote(actor=self.owner, quote_id=made, on=DAY)
+        return Quote.objects.get(pk=made)
+
+    def signed(self):
+        quote = self.sent()
+        with clock.at(DAY):
+            quote_links.accept_quote(
+                actor=quote_links.customer_behind(quote),
+                quote_id=quote.pk,
+                name="Ada",
+                title="Head",
+                sha256=quote.document.sha256,
+            )
+
+    def by_link(self, verb, **said):
+        quote = self.sent()
+        with clock.at(DAY):
+            verb(actor=quote_links.customer_behind(quote), quote_id=quote.pk, **said)
+
     def lost(self):
         made = self.deal()
         pipeline.lose_opportunity(actor=self.owner, opportunity_id=made, on=DAY, loss_reason="Price", competitor="Initech")
@@ -122,6 +158,15 @@ PLAYS = {
         {"opportunity_won"},
         lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY),
     ),
+    "quotes.send_quote": ({"quote_sent"}, lambda s: s.sent()),
+    "quotes.withdraw_quote": (
+        {"quote_withdrawn"},
+        lambda s: quotes.withdraw_quote(actor=s.owner, quote_id=s.sent().pk, on=DAY, reason="Wrong price"),
+    ),
+    "quotes.view_quote": ({"quote_viewed"}, lambda s: s.by_link(quote_links.view_quote)),
+    "quotes.ask_question": ({"quote_question"}, lambda s: s.by_link(quote_links.ask_question, question="When?")),
+    "quotes.decline_quote": ({"quote_declined"}, lambda s: s.by_link(quote_links.decline_quote, because="Too dear")),
+    "quotes.accept_quote": ({"quote_accepted"}, lambda s: s.signed()),
     "pipeline.lose_opportunity": ({"opportunity_lost"}, lambda s: s.lost()),
     "billing.issue_invoices": ({"invoice_issued"}, lambda s: s.invoice()),
     "billing.credit_invoice": ({"credit_note_issued"}, lambda s: s.note(s.invoice())),
@@ -182,7 +227,7 @@ def test_an_action_that_people_must_see_leaves_its_milestone(stage, code):
     play(stage)
     left = Milestone.objects.exclude(pk__in=before)
     assert kinds <= set(left.values_list("kind", flat=True))
-    assert all(m.actor_key == stage.owner.key and m.subject_id for m in left)
+    assert all((m.actor_key == stage.owner.key or m.actor_key.startswith("quote:")) and m.subject_id for m in left)
 
 
 def test_customers_see_what_the_table_says_they_may(stage):

@@ -14,11 +14,13 @@ from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.cases import actions as cases
 from topline.catalog import actions as catalog
+from topline.catalog import promotions
 from topline.collections import actions as collections
 from topline.connect import actions as connect
 from topline.market import competitors
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
+from topline.quotes import actions as quotes
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.treasury import actions as treasury
@@ -98,9 +100,33 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     deal = pipeline.add_opportunities(
         actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([row]), lines=pl.DataFrame({"ref": ["1"], "product_id": [product]}), known_on=date(2026, 1, 5)
     )["opportunity_id"][0]  # fmt: skip
+    promotions.add_promotion(
+        actor=owner,
+        code="SPRING",
+        name="Spring",
+        kind="percent",
+        percent_ppm=50_000,
+        starts_on=date(2026, 1, 1),
+        currency="EUR",
+        budget_minor=1_000_00,
+    )
+    promotions.set_bands(actor=owner, bands=[(100_000, ""), (300_000, "Sales manager")])
+    offer = {
+        "actor": owner,
+        "opportunity_id": deal,
+        "on": date(2026, 3, 1),
+        "starts_on": date(2026, 4, 1),
+        "valid_until": date(2030, 1, 1),
+    }
+    quote = quotes.write_quote(
+        lines=pl.DataFrame({"product_id": [product], "quantity_micro": [2_000_000]}), promotions=["SPRING"], **offer
+    )
+    quotes.send_quote(actor=owner, quote_id=quote, on=date(2026, 3, 1))
+    draft = quotes.write_quote(lines=pl.DataFrame({"product_id": [product], "manual_ppm": [200_000]}), **offer)
+    quotes.ask_approval(actor=owner, quote_id=draft, on=date(2026, 3, 1), reason="Large group")
     rival = competitors.add_competitor(actor=owner, name="Acid Rain", segments=["Enterprise"])
     return SimpleNamespace(
-        rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
         bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
@@ -112,6 +138,8 @@ def addresses(acme) -> list[str]:
     return [
         "/pipeline/", "/pipeline/board/", "/pipeline/funnel/?since=2026-01-01&step=proposal", "/pipeline/statistics/", "/pipeline/waterfall/?start=2026-01-01&step=created", "/pipeline/people/",
         "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
+        "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/", "/catalog/bands/set/", "/quotes/", "/quotes/?state=sent&q=Q", f"/quotes/new/?deal={a.deal}", "/quotes/prices/?state=offered&as_of=2026-03-31",
+        f"/quotes/{a.quote}/", f"/quotes/{a.draft}/", f"/quotes/{a.draft}/write/",
         f"/catalog/{a.product}/", f"/catalog/{a.product}/prices/new/",
         "/", "/?as_of=2026-03-31", "/figures/", "/customers/", f"/customers/{a.globex}/", f"/customers/{a.globex}/?stage=cash", "/customers/new/", "/customers/duplicates/",
         f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",

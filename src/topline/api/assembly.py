@@ -21,6 +21,7 @@ from topline.connect.api import room as connect
 from topline.market.api import room as market
 from topline.market.landscape_api import room as landscape
 from topline.pipeline.api import room as pipeline
+from topline.quotes.api import room as quotes
 from topline.receivables.api import room as receivables
 from topline.team.api import room as team
 from topline.timeline.api import room as timeline
@@ -61,6 +62,7 @@ for room in (
     landscape,
     catalog,
     pipeline,
+    quotes,
     billing,
     receivables,
     collections,

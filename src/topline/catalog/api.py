@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Query
 from pydantic import Field
 
-from topline.catalog import actions
-from topline.catalog.models import Price, PriceBook, Product
+from topline.catalog import actions, promotions
+from topline.catalog.models import DiscountBand, Price, PriceBook, Product, Promotion
 from topline.kernel.errors import NotFound
 from topline.ui.wire import (
     MAX_ROWS,
@@ -22,9 +22,11 @@ from topline.ui.wire import (
     Id,
     Name,
     Page,
+    Positive,
     Ref,
     Room,
     Rows,
+    Share,
     done,
     frame,
     given,
@@ -135,3 +137,104 @@ def add_price_book(request: Caller, body: NewBook) -> Any:
 def add_prices(request: Caller, body: NewPrices) -> Any:
     """Set prices from a day on; a price without end that began earlier ends there. Answers with the id of each, in order."""
     return rows(actions.add_prices(prices=frame(body.prices), **once(request)))
+
+
+PROMOTION = ["id", "code", "name", "kind", "percent_ppm", "fixed_minor", "free_periods", "currency", "starts_on", "ends_on", "product_id", "segment", "minimum_minor", "budget_minor", "position", "stacks",
+             "stopped_on"]  # fmt: skip
+
+
+class NewPromotion(Body):
+    code: Annotated[str, Field(min_length=1, max_length=30)]
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    kind: Literal["percent", "fixed", "free_periods"]
+    starts_on: Day
+    ends_on: Day | None = None
+    percent_ppm: Share | None = None
+    fixed_minor: Positive | None = None
+    free_periods: Annotated[int, Field(strict=True, ge=1, le=1_200)] | None = None
+    currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
+    product_id: Ref | None = None
+    segment: Code = ""
+    minimum_minor: Positive | None = None
+    budget_minor: Positive | None = None
+    stacks: Flag = False
+
+
+class PromotionStop(Body):
+    on: Day
+
+
+class Band(Body):
+    up_to_ppm: Share
+    approver: Literal["", "Sales manager", "Owner"] = ""
+
+
+class Bands(Body):
+    bands: Annotated[list[Band], Field(max_length=promotions.MAX_STEPS)]
+    family: Annotated[str, Field(max_length=60)] = ""
+
+
+class Step(Body):
+    from_micro: Annotated[int, Field(strict=True, ge=1, le=10**14, description="millionths of a unit")]
+    discount_ppm: Share
+
+
+class VolumeSteps(Body):
+    steps: Annotated[list[Step], Field(max_length=promotions.MAX_STEPS)]
+
+
+class BundlePartOf(Body):
+    product_id: Ref
+    quantity_micro: Annotated[int, Field(strict=True, ge=1, le=10**14, description="millionths of a unit")] = 1_000_000
+
+
+class BundleParts(Body):
+    parts: Annotated[list[BundlePartOf], Field(max_length=promotions.MAX_STEPS)]
+
+
+@room.reads("/promotions", "catalog.view", Page)
+def list_promotions(request: Caller, asked: Query[Asked]) -> Any:
+    """Promotions with their terms."""
+    return page(Promotion.objects.all(), PROMOTION, asked)
+
+
+@room.reads("/discount-bands", "catalog.view", Page)
+def list_bands(request: Caller, asked: Query[Asked]) -> Any:
+    """How far off list a discount by hand may go, by family (empty: all others), and which role must agree."""
+    return page(DiscountBand.objects.all(), ["id", "family", "up_to_ppm", "approver"], asked)
+
+
+@room.does("/promotions", "catalog.add_promotion")
+def add_promotion(request: Caller, body: NewPromotion) -> Any:
+    """Begin a promotion; answers with its id."""
+    return done(promotions.add_promotion(**body.model_dump(), **once(request)))
+
+
+@room.does("/promotions/{int:promotion_id}/stop", "catalog.stop_promotion")
+def stop_promotion(request: Caller, promotion_id: Id, body: PromotionStop) -> Any:
+    """End a promotion from a day on; answers with its id."""
+    return done(promotions.stop_promotion(promotion_id=promotion_id, on=body.on, **once(request)))
+
+
+@room.does("/discount-bands", "catalog.set_bands")
+def set_bands(request: Caller, body: Bands) -> Any:
+    """Replace the bands of a family; answers with how many there are."""
+    return done(promotions.set_bands(bands=[(b.up_to_ppm, b.approver) for b in body.bands], family=body.family, **once(request)))
+
+
+@room.does("/products/{int:product_id}/volume-steps", "catalog.set_volume_steps")
+def set_volume_steps(request: Caller, product_id: Id, body: VolumeSteps) -> Any:
+    """Replace what comes off from which quantity on; answers with how many steps there are."""
+    return done(
+        promotions.set_volume_steps(
+            product_id=product_id, steps=[(s.from_micro, s.discount_ppm) for s in body.steps], **once(request)
+        )
+    )
+
+
+@room.does("/products/{int:product_id}/parts", "catalog.set_parts")
+def set_parts(request: Caller, product_id: Id, body: BundleParts) -> Any:
+    """Make a product a bundle of others; answers with how many parts it has."""
+    return done(
+        promotions.set_parts(product_id=product_id, parts=[(p.product_id, p.quantity_micro) for p in body.parts], **once(request))
+    )

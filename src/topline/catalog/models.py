@@ -72,3 +72,99 @@ class Price(models.Model):
                 name="book_price_begins_once",
             ),
         ]
+
+
+class BundlePart(models.Model):
+    """A product that is sold as a part of another. A bundle without a price of its own costs what its parts cost."""
+
+    bundle = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="parts")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
+    quantity_micro = models.BigIntegerField(default=1_000_000)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["bundle", "product"], name="part_once_in_a_bundle"),
+            models.CheckConstraint(condition=~Q(bundle=F("product")), name="bundle_is_no_part_of_itself"),
+            models.CheckConstraint(condition=Q(quantity_micro__gt=0), name="part_quantity_positive"),
+        ]
+
+
+class VolumeStep(models.Model):
+    """What comes off the price of a product from a quantity on; the highest step that is reached counts for all units."""
+
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="volume_steps")
+    from_micro = models.BigIntegerField()
+    discount_ppm = models.IntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["product", "from_micro"], name="volume_step_once"),
+            models.CheckConstraint(condition=Q(from_micro__gt=0), name="volume_step_from_something"),
+            models.CheckConstraint(
+                condition=Q(discount_ppm__gte=0, discount_ppm__lte=1_000_000), name="volume_discount_is_a_share"
+            ),
+        ]
+
+
+class Promotion(models.Model):
+    """A reduction for those who name its code, within days, conditions and a budget. Its terms are never edited; it can be stopped.
+
+    percent       `percent_ppm` of what the step before it left
+    fixed         `fixed_minor` of `currency` off a line
+    free_periods  that many of a line's periods cost nothing
+    """
+
+    class Kind(models.TextChoices):
+        PERCENT = "percent"
+        FIXED = "fixed"
+        FREE_PERIODS = "free_periods"
+
+    code = models.CharField(max_length=30, unique=True)
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    percent_ppm = models.IntegerField(null=True)
+    fixed_minor = models.BigIntegerField(null=True)
+    free_periods = models.IntegerField(null=True)
+    currency = models.CharField(max_length=3, blank=True, help_text="of the fixed amount, the least amount and the budget")
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, help_text="the first day on which it no longer holds")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, null=True, related_name="+", help_text="null: every product")
+    segment = models.CharField(max_length=40, blank=True, help_text="of the deal; empty for all")
+    minimum_minor = models.BigIntegerField(null=True, help_text="a line is worth at least so much before it")
+    budget_minor = models.BigIntegerField(null=True, help_text="what it may cost in all; null: no limit")
+    position = models.IntegerField(help_text="its place where several apply; one place, one promotion")
+    stacks = models.BooleanField(default=False)
+    stopped_on = models.DateField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["position"], name="promotion_place_once"),
+            models.CheckConstraint(
+                condition=Q(kind="percent", percent_ppm__gt=0, percent_ppm__lte=1_000_000, fixed_minor__isnull=True, free_periods__isnull=True)
+                | Q(kind="fixed", fixed_minor__gt=0, percent_ppm__isnull=True, free_periods__isnull=True)
+                | Q(kind="free_periods", free_periods__gt=0, percent_ppm__isnull=True, fixed_minor__isnull=True),
+                name="promotion_gives_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(ends_on__gt=F("starts_on")) | Q(ends_on__isnull=True), name="promotion_ends_after_it_starts"),
+            models.CheckConstraint(
+                condition=~Q(currency="") | Q(fixed_minor__isnull=True, minimum_minor__isnull=True, budget_minor__isnull=True), name="promotion_money_has_a_currency"
+            ),
+        ]  # fmt: skip
+
+
+class DiscountBand(models.Model):
+    """How far off list somebody may go by hand, for a family of products (empty: where the family has no bands of its own).
+
+    approver  the role that must agree; empty where nobody must. What lies deeper than the last band is below the floor.
+    """
+
+    family = models.CharField(max_length=60, blank=True)
+    up_to_ppm = models.IntegerField()
+    approver = models.CharField(max_length=40, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["family", "up_to_ppm"], name="band_once"),
+            models.CheckConstraint(condition=Q(up_to_ppm__gte=0, up_to_ppm__lte=1_000_000), name="band_is_a_share"),
+        ]

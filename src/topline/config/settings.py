@@ -32,6 +32,7 @@ ROOMS = [
     "market",
     "catalog",
     "pipeline",
+    "quotes",
     "billing",
     "receivables",
     "collections",

@@ -23,13 +23,14 @@ from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
 from topline.demo import market as landscape
-from topline.demo import quotas, script, selling
+from topline.demo import quotas, quoting, script, selling
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
 from topline.flows import daily
 from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.market import actions as market
+from topline.pipeline import actions as pipeline
 from topline.receivables import actions as receivables
 from topline.receivables import offers, write_offs
 from topline.team import actions as team
@@ -253,6 +254,9 @@ class _Play:
         selling.play(
             actor=self.actor, entity_id=self.entity_id, customers=self.customers, names=[c.name for c in self.plan.customers], members=members, seed=seed, end=end
         )  # fmt: skip
+        daily.price_lateness(actor=self.actor, entity_id=self.entity_id, as_of=end)
+        quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end)
+        pipeline.snapshot_pipeline(actor=self.actor, entity_id=self.entity_id, as_of=end)
         quotas.play(actor=self.actor, entity_id=self.entity_id, end=end, seed=seed)
 
     def work_the_desk(self, day: date) -> None:

@@ -85,7 +85,7 @@ def write(*, seed: int, customers: int, end: date) -> list[Deal]:
 def play(
     *, actor: Actor, entity_id: int, customers: list[int], names: list[str], members: dict[str, int], seed: int, end: date
 ) -> None:
-    """Write catalog, team and deals; the last evening's pipeline is written down by value."""
+    """Write catalog, team and deals."""
     frame = pl.DataFrame(
         {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "unit": [UNITS[p[0]] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
     )  # fmt: skip
@@ -126,7 +126,6 @@ def play(
         actor=actor, entity_id=entity_id, opportunities=pl.DataFrame(heads, schema_overrides={"amount_minor": pl.Int64, **days}, infer_schema_length=None),
         lines=pl.DataFrame(lines), history=pl.DataFrame(changes), known_on=end,
     )  # fmt: skip
-    pipeline.snapshot_pipeline(actor=actor, entity_id=entity_id, as_of=end)
 
 
 def _deal(dice: random.Random, opened: date, customers: int, end: date) -> Deal:

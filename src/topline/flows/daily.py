@@ -24,7 +24,9 @@ from topline.kernel.models import OutboxMessage
 from topline.market import battlecards
 from topline.pipeline import actions as pipeline
 from topline.pipeline import calls, machine
-from topline.receivables import matching
+from topline.quotes import actions as quotes
+from topline.quotes import pricing
+from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Area, Task
 from topline.team.queries import system_actor
@@ -108,6 +110,16 @@ def judge_and_remind(*, actor: Actor, entity_id: int, as_of: date, applied: int 
     )
 
 
+def price_lateness(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Hand quotes what it costs that each customer pays late on average (days late at the yearly cost of money); returns how many customers."""
+    late = (
+        figures.delays(entity_id=entity_id, as_of=as_of)
+        .drop_nulls("customer_id")
+        .select("customer_id", late_ppm=(pl.col("delay_days").clip(0, 365) / 365 * pricing.YEARLY_PPM).round().cast(pl.Int64))
+    )
+    return quotes.set_late_costs(actor=actor, costs=late, as_of=as_of)
+
+
 def write_down(*, actor: Actor, entity_id: int, as_of: date) -> int:
     """Write down the open deals as they stood at the end of the day before, by value; returns how many."""
     return pipeline.snapshot_pipeline(actor=actor, entity_id=entity_id, as_of=as_of - timedelta(days=1))
@@ -156,6 +168,7 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
     applied = take_in(actor=actor, entity_id=entity_id, as_of=as_of)
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of, applied=applied)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
+    price_lateness(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
     freeze_sales(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -171,6 +184,7 @@ def handle(payload: dict[str, Any]) -> None:
     for topic in (
         "take_in",
         "judge_and_remind",
+        "price_lateness",
         "write_deals_down",
         "learn_timing",
         "weigh_calls",

@@ -33,6 +33,7 @@ HANDLERS: dict[str, Handler] = {
     daily.TOPIC: daily.handle,
     "take_in": daily.handled_by(daily.take_in),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
+    "price_lateness": daily.handled_by(daily.price_lateness),
     "write_deals_down": daily.handled_by(daily.write_down),
     "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),
     "weigh_calls": daily.handled_in_parts(levers.stake, levers.weigh_calls),

@@ -325,9 +325,7 @@ def _deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
     deal = Opportunity.objects.select_for_update().filter(pk=opportunity_id, is_withdrawn=False).first()
     if deal is None:
         raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id")
-    if not actor.may(ANY_DEAL):
-        mine = actor.member_id is not None and Rep.objects.filter(pk=deal.rep_id, member_id=actor.member_id).exists()
-        ensure(mine, NotYourDeal(f"{deal.number} belongs to somebody else.", remedy="Ask its owner, or their manager."))
+    ensure_mine(actor, deal)
     last = OpportunityChange.objects.filter(opportunity_id=opportunity_id).order_by("-effective_on", "-id").first()
     ensure(
         last is None or last.effective_on <= on,
@@ -336,6 +334,13 @@ def _deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
         ),
     )  # fmt: skip
     return deal
+
+
+def ensure_mine(actor: Actor, deal: Opportunity) -> None:
+    """Raises: NotYourDeal, unless the deal is the actor's or the actor may change those of others."""
+    if not actor.may(ANY_DEAL):
+        mine = actor.member_id is not None and Rep.objects.filter(pk=deal.rep_id, member_id=actor.member_id).exists()
+        ensure(mine, NotYourDeal(f"{deal.number} belongs to somebody else.", remedy="Ask its owner, or their manager."))
 
 
 def _open_deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:

@@ -11,6 +11,7 @@ READ = frozenset(
         "market.view",
         "catalog.view",
         "pipeline.view",
+        "quotes.view",
         "billing.view",
         "receivables.view",
         "bank.view",
@@ -35,6 +36,11 @@ SELLING = frozenset(
         "pipeline.win_opportunity",
         "pipeline.lose_opportunity",
         "pipeline.submit_call",
+        "quotes.write_quote",
+        "quotes.ask_approval",
+        "quotes.send_quote",
+        "quotes.mark_forecast",
+        "quotes.withdraw_quote",
     }
 )
 SALES_TEAM = frozenset(
@@ -45,10 +51,12 @@ SALES_TEAM = frozenset(
         "pipeline.override_call",
         "pipeline.set_quotas",
         "pipeline.split_quota",
+        "quotes.decide_approval",
     }
 )
 SALES_OPERATIONS = frozenset(
-    {"catalog.add_products", "catalog.change_product", "catalog.add_price_book", "catalog.add_prices", "pipeline.set_stages",
+    {"catalog.add_products", "catalog.change_product", "catalog.add_price_book", "catalog.add_prices", "catalog.add_promotion", "catalog.stop_promotion", "catalog.set_bands",
+     "catalog.set_volume_steps", "catalog.set_parts", "pipeline.set_stages",
      "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities", "pipeline.call_for_any", "pipeline.freeze_sales_forecast"}
 )  # fmt: skip
 LANDSCAPE = frozenset(
@@ -134,8 +142,8 @@ _ROLES: dict[str, frozenset[str]] = {
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
-    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
-    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
+    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
+    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
     "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
     "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},
@@ -145,7 +153,10 @@ _ROLES: dict[str, frozenset[str]] = {
 }  # fmt: skip
 
 ROLES: dict[str, frozenset[str]] = {role: granted | SELF for role, granted in _ROLES.items()}
-SYSTEM = frozenset().union(*ROLES.values())
+JOBS = frozenset(
+    {"quotes.set_late_costs", "quotes.view_quote", "quotes.ask_question", "quotes.accept_quote", "quotes.decline_quote"}
+)  # done by jobs, and by whoever holds the link of a quote: no role has them
+SYSTEM = JOBS.union(*ROLES.values())
 
 
 def permissions_of(roles: frozenset[str]) -> frozenset[str]:

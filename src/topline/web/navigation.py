@@ -20,7 +20,7 @@ class Entry:
 
 
 PLACES = [
-    ("Today", "web:today", "t", "web.today"), ("Customers", "market:customers", "c", "market.view"), ("Market", "web:market", "v", "market.view"), ("Pipeline", "pipeline:deals", "d", "pipeline.view"), ("Catalog", "catalog:products", "r", "catalog.view"),
+    ("Today", "web:today", "t", "web.today"), ("Customers", "market:customers", "c", "market.view"), ("Market", "web:market", "v", "market.view"), ("Pipeline", "pipeline:deals", "d", "pipeline.view"), ("Quotes", "quotes:quotes", "q", "quotes.view"), ("Catalog", "catalog:products", "r", "catalog.view"),
     ("Invoices", "billing:invoices", "i", "billing.view"),
     ("Payments", "receivables:payments", "p", "receivables.view"), ("Match", "receivables:matches", "h", "receivables.view"), ("Ageing", "receivables:aging", "a", "receivables.view"),
     ("Collections", "collections:worklist", "w", "collections.view"), ("Cases", "cases:cases", "k", "cases.view"), ("Bank", "bank:accounts", "b", "bank.view"),

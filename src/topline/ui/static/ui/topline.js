@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
-  const typing = (event) => /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable;
+  const typing = (event) => (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable) && !event.target.closest("dialog:not([open])");
 
   // Theme: the system's, or what the person chose last.
   document.addEventListener("click", (event) => {
