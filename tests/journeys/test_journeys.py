@@ -385,7 +385,74 @@ def test_9_a_deal_is_dragged_to_its_stage_and_lost_for_a_reason(page):
     assert page.locator("#results tbody tr").first.get_by_text("Pumps for the harbour").is_visible()
 
 
+def test_10_a_deal_is_quoted_and_the_customer_accepts_on_the_link(page, chromium, server):
+    page.goto("/pipeline/new/")
+    page.get_by_label("Name").fill("Fans for Globex")
+    page.get_by_role("textbox", name="Customer", exact=True).fill("Globex")
+    page.get_by_role("textbox", name="Product", exact=True).fill("FAN")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("The deal is in the pipeline.").wait_for()
+    deal = page.url
+    page.get_by_role("link", name="New quote").click()
+    page.get_by_label("Quantity, line 1").fill("10")
+    page.get_by_label("Off by hand, %, line 1").fill("105")
+    page.get_by_role("button", name="Price it").click()  # the browser keeps what cannot be
+    assert page.get_by_role("heading", name="Quote for Fans for Globex").is_visible()
+    page.get_by_label("Off by hand, %, line 1").fill("5")
+    page.get_by_role("button", name="Price it").click()
+    page.get_by_text("The draft is priced.").wait_for()
+    page.get_by_text("5.0 % off list").click()
+    assert page.get_by_role("cell", name="−250.00").is_visible()
+    pictures(page, "quote")
+    page.get_by_role("button", name="Fix and make the link").click()
+    page.get_by_text("It is fixed.").wait_for()
+    link = page.get_by_label("Link for the customer").input_value()
+
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = chromium.new_context(viewport={"width": 380, "height": 800}, bypass_csp=True)
+    customer = context.new_page()
+    customer.set_default_timeout(30_000)
+    customer.goto(link)
+    assert axe.run(customer, options={"resultTypes": ["violations"]}).response["violations"] == []
+    assert customer.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    customer.get_by_label("Your question").fill("Is freight in it?")
+    customer.get_by_role("button", name="Ask").click()
+    customer.get_by_text("Your question is with the people").wait_for()
+    customer.get_by_label("Your name").fill("Ada Buyer")
+    customer.get_by_label("What you are in Globex").fill("Head of purchasing")
+    customer.get_by_label("I accept this quote").check()
+    pictures(customer, "quote-link")
+    customer.get_by_role("button", name="Accept for 4,750.00 EUR").dblclick()
+    customer.get_by_text("Accepted by Ada Buyer, Head of purchasing").wait_for()
+    context.close()
+
+    page.goto(deal)
+    assert page.get_by_text("4,750.00").first.is_visible() and page.get_by_text("when it closed").is_visible()
+    page.goto("/quotes/?state=accepted")
+    assert page.locator("#results tbody tr").count() == 1
+
+
+def test_11_a_quota_is_shared_out_and_a_call_is_made(page):
+    page.goto("/pipeline/quotas/")
+    page.get_by_label("Target").fill("40,000.00")
+    page.get_by_label("Method").select_option("evenly")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("region", name="Preview").get_by_role("row", name="Ann").first.wait_for()
+    page.get_by_role("button", name="Set these quotas").click()
+    page.get_by_text("quotas are set.").wait_for()
+    assert page.get_by_role("region", name="Quotas").get_by_role("row", name="Ann").get_by_text("40,000.00").first.is_visible()
+    page.goto("/pipeline/forecast/")
+    page.get_by_role("link", name="call for Ann").click()
+    page.get_by_label("Amount, EUR").fill("9,000.00")
+    page.get_by_label("Note").fill("Globex signed")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/pipeline/forecast/**")
+    assert page.get_by_role("region", name="Forecast board").get_by_text("9,000.00").first.is_visible()
+
+
 ADDRESSES = [
+    "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
+    "/catalog/bands/set/", "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/brief/?key=product:FAN", "/market/reading/", "/market/competitors/new/",
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",
     "/pipeline/people/", "/catalog/", "/catalog/1/", "/catalog/new/", "/catalog/1/prices/new/",
     "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/payments/match/", "/aging/", "/collections/",
@@ -397,7 +464,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 380])
-def test_10_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
+def test_12_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     SHOTS.mkdir(exist_ok=True)
     context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True)  # fmt: skip

@@ -52,7 +52,7 @@ def play(*, actor: Actor, entity_id: int, manager_id: int, end: date) -> None:
         ]
         quote_id = actions.write_quote(
             actor=actor, opportunity_id=deal.pk, lines=pl.DataFrame(lines), on=end, starts_on=end + timedelta(days=30), months=12, bill_every="year",
-            terms="net 30" if n % 3 else "net 60", promotions=["AUTUMN"] if n % 5 == 2 else [], note="Prices hold for the first twelve months.",
+            terms="net 30" if n % 3 else "net 60", promotions=["AUTUMN"] if n % 4 == 1 else [], note="Prices hold for the first twelve months.",
         )  # fmt: skip
         _go_on(actor, manager, Quote.objects.get(pk=quote_id), n, end)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -221,7 +222,7 @@ def _write(request: Asked, deal: Opportunity, before: Quote | None) -> HttpRespo
             forms.filled_from(before)
             if before
             else [
-                {"product": line.product_id, "quantity": line.quantity_micro / 10**6}
+                {"product": line.product_id, "quantity": Decimal(line.quantity_micro) / 10**6}
                 for line in deal.lines.order_by("id")[: forms.MOST_ROWS]
             ]
         )
@@ -299,7 +300,7 @@ def _row(quote: Quote) -> dict[str, Any]:
 
 
 def _off(quote: Quote) -> str:
-    return percent((quote.list_minor - quote.net_minor) / quote.list_minor) if quote.list_minor else "–"
+    return percent((quote.list_minor - quote.net_minor) / quote.list_minor).replace(" ", "\u00a0") if quote.list_minor else "–"
 
 
 def _waiting(entity_id: int) -> list[dict[str, Any]]:
