@@ -257,7 +257,8 @@ class FunnelAsked(DealsDayAsked):
 
 
 class StatisticsAsked(FunnelAsked):
-    by: Literal["", "rep", "team", "product", "segment", "region", "source", "month", "quarter"] = ""
+    by: Literal["", "rep", "team", "product", "segment", "region", "source", "month", "quarter", "competitor", "loss_reason"] = ""
+    beside: Literal["before", "year"] = "before"
 
 
 class WaterfallAsked(OfCompany):
@@ -292,9 +293,9 @@ def get_funnel(request: Caller, asked: Query[FunnelAsked]) -> Any:
 
 @room.reads("/sales-statistics", "pipeline.view", Rows)
 def get_statistics(request: Caller, asked: Query[StatisticsAsked]) -> Any:
-    """What the deals closed in [since, until) brought, by group and currency, beside as many days before."""
+    """What the deals closed in [since, until) brought, by group and currency, beside as many days before or the same days a year earlier."""
     entity, _ = _of(asked)
-    return rows(figures.statistics(entity_id=entity.pk, since=asked.since, until=asked.until, by=asked.by))
+    return rows(figures.statistics(entity_id=entity.pk, since=asked.since, until=asked.until, by=asked.by, beside=asked.beside))
 
 
 @room.reads("/pipeline-waterfall", "pipeline.view", Rows)

@@ -9,6 +9,7 @@ import polars as pl
 
 from topline.catalog import queries as catalog
 from topline.catalog.models import Product
+from topline.engine import win_rates
 from topline.engine.sales import funnel as funnels
 from topline.engine.sales import hygiene
 from topline.engine.sales import statistics as statistical
@@ -20,8 +21,9 @@ from topline.market.models import Customer
 from topline.pipeline import queries
 from topline.pipeline.models import Category
 
-GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter"}  # fmt: skip
+GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter", "competitor": "Competitor", "loss_reason": "Reason of loss"}  # fmt: skip
 SUMMARIES = {"stage": "Stage", "category": "Category", "rep": "Sales person", "team": "Team", "close_month": "Close month"}
+BESIDE = {"before": "as many days before", "year": "the same days a year earlier"}
 _books: Remembered[pl.DataFrame] = Remembered(size=8)
 CUMULATIVE = [Category.CLOSED, Category.COMMIT, Category.BEST_CASE, Category.PIPELINE]  # each includes those before it
 
@@ -86,8 +88,10 @@ def closed_deals(*, entity_id: int, since: date, until: date) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def statistics(*, entity_id: int, since: date, until: date, by: str = "") -> pl.DataFrame:
-    """Sales figures of the deals closed in [since, until), by a group of GROUPS or all in one, beside the span of equal length before it.
+def statistics(*, entity_id: int, since: date, until: date, by: str = "", beside: str = "before") -> pl.DataFrame:
+    """Sales figures of the deals closed in [since, until), by a group of GROUPS or all in one, beside an earlier span.
+
+    beside   before (the span of equal length before it) or year (the same days a year earlier)
 
     returns  one row per group and currency, the largest bookings first: key str, currency, the figures of engine.sales.statistics, and
              before_bookings_minor, before_won, before_win_rate
@@ -95,16 +99,34 @@ def statistics(*, entity_id: int, since: date, until: date, by: str = "") -> pl.
     """
     ensure(by in {"", *GROUPS}, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(GROUPS)}."))
     ensure(since < until, Invalid("The span ends before it begins.", field="until", remedy="Correct one of the two days."))
-    ended = closed_deals(entity_id=entity_id, since=since - (until - since), until=until)
+    ensure(beside in BESIDE, Invalid(f"{beside!r} is no span.", field="beside", remedy=f"Use one of {', '.join(BESIDE)}."))
+    earlier, end = (since - (until - since), since) if beside == "before" else (year_before(since), year_before(until))
+    ended = closed_deals(entity_id=entity_id, since=earlier, until=until)
     key = pl.col(by).fill_null("") if by else pl.lit("all")
     keyed = ended.with_columns(key=pl.when(key == "").then(pl.lit("none")).otherwise(key))
     now = statistical.statistics(keyed.filter(pl.col("closed_on") >= since), ["key"])
-    then = statistical.statistics(keyed.filter(pl.col("closed_on") < since), ["key"]).select(
+    then = statistical.statistics(keyed.filter(pl.col("closed_on") < end), ["key"]).select(
         "key", "currency", before_bookings_minor="bookings_minor", before_won="won", before_win_rate="win_rate"
     )
     order = ["key"] if by in {"month", "quarter"} else ["bookings_minor", "key"]
     joined = now.join(then, on=["key", "currency"], how="left", maintain_order="left")
     return joined.sort("currency", *order, descending=[False, *([False] if len(order) == 1 else [True, False])])
+
+
+def year_before(day: date) -> date:
+    """The same day a year earlier; the 28th for a 29th of February."""
+    return day.replace(year=day.year - 1, day=28) if (day.month, day.day) == (2, 29) else day.replace(year=day.year - 1)
+
+
+def claims(*, entity_id: int, since: date, until: date, by: str) -> win_rates.WinRates:
+    """Which groups of the deals closed in [since, until) win more or lose more than the others, told only where the data carry it.
+
+    See engine.win_rates.by_group. Raises: Invalid (group).
+    """
+    ensure(by in GROUPS, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(GROUPS)}."))
+    ended = closed(book(entity_id=entity_id, as_of=until - timedelta(days=1)), since=since, until=until)
+    group = pl.when(pl.col(by).fill_null("") != "").then(pl.col(by))
+    return win_rates.by_group(ended.select(group=group, won=pl.col("state") == "won"))
 
 
 def moves(*, entity_id: int, until: date) -> pl.DataFrame:

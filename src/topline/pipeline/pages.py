@@ -31,7 +31,21 @@ from topline.ui.format import day as day_in_words
 from topline.ui.tables import Column, listing
 
 STATES = {"": "open", "won": "won", "lost": "lost", "closed": "won or lost", "all": "all"}
-EQUAL = ["stage", "category", "rep", "team", "product", "segment", "region", "source", "close_month", "month", "quarter"]
+EQUAL = [
+    "stage",
+    "category",
+    "rep",
+    "team",
+    "product",
+    "segment",
+    "region",
+    "source",
+    "close_month",
+    "month",
+    "quarter",
+    "competitor",
+    "loss_reason",
+]
 FILTERS = ["q", "state", "currency", "flag", "since", "until", "as_of", "by", *EQUAL]
 LIST = [
     Column("number", "Number", "code", sort="number", link="url"), Column("name", "Deal", sort="name", link="url"), Column("customer", "Customer", sort="customer", link="customer_url"),

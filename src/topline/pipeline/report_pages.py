@@ -14,6 +14,7 @@ from django.urls import reverse
 from topline.books.company import company, day_asked
 from topline.engine.sales import funnel as funnels
 from topline.engine.sales import waterfall as bridges
+from topline.engine.win_rates import FEWEST
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, to_major
 from topline.pipeline import figures, queries
@@ -30,6 +31,7 @@ PICKED = {
     "segment": "Segment",
     "source": "Source",
 }  # what narrows the funnel
+OUTCOMES = {"month", "quarter", "loss_reason"}  # groups that are no cause: when a deal closed, and why it was lost
 SHOWN = 200  # deals behind a bar or a step
 WORDS = {"start": "Start", "created": "Created", "pulled_in": "Pulled in", "value_up": "Value up", "reopened": "Reopened", "won": "Won", "lost": "Lost", "pushed_out": "Pushed out",
          "value_down": "Value down", "omitted": "Omitted", "end": "End"}  # fmt: skip
@@ -74,8 +76,10 @@ def statistics(request: Asked) -> HttpResponse:
     quarter = date(as_of.year, 3 * ((as_of.month - 1) // 3) + 1, 1)
     since, until = _span(request, quarter, as_of + timedelta(days=1))
     by = request.GET.get("by", "rep")
-    whole = figures.statistics(entity_id=entity.pk, since=since, until=until)
-    rows = figures.statistics(entity_id=entity.pk, since=since, until=until, by=by) if by else whole
+    beside = request.GET.get("beside", "before")
+    whole = figures.statistics(entity_id=entity.pk, since=since, until=until, beside=beside)
+    rows = figures.statistics(entity_id=entity.pk, since=since, until=until, by=by, beside=beside) if by else whole
+    told = figures.claims(entity_id=entity.pk, since=since, until=until, by=by) if by and by not in OUTCOMES else None
     behind = {"as_of": (until - timedelta(days=1)).isoformat(), "since": since.isoformat(), "until": until.isoformat()}
 
     def linked(row: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +93,8 @@ def statistics(request: Asked) -> HttpResponse:
 
     context = {
         "whole": [linked({**row, "key": "all"}) for row in whole.to_dicts()], "rows": [linked(row) for row in rows.to_dicts()], "by": by, "groups": figures.GROUPS, "since": since,
-        "until": until, "as_of": as_of, "last": until - timedelta(days=1),
+        "until": until, "as_of": as_of, "last": until - timedelta(days=1), "beside": beside, "besides": figures.BESIDE, "fewest": FEWEST,
+        "claims": told.rows.filter("shown").to_dicts() if told else [], "warning": told.warning if told else "", "may_claim": told is not None,
     }  # fmt: skip
     return render(request, "pipeline/statistics.html", context)
 
