@@ -385,7 +385,25 @@ def test_9_a_deal_is_dragged_to_its_stage_and_lost_for_a_reason(page):
     assert page.locator("#results tbody tr").first.get_by_text("Pumps for the harbour").is_visible()
 
 
-def test_10_a_deal_is_quoted_and_the_customer_accepts_on_the_link(page, chromium, server):
+def test_10_a_lead_is_taken_in_qualified_and_becomes_a_deal_of_a_customer_that_is_here(page):
+    page.goto("/leads/new/")
+    page.get_by_role("textbox", name="Company", exact=True).fill("GLOBEX")
+    page.get_by_role("textbox", name="Person", exact=True).fill("Ada Pay")
+    page.get_by_role("textbox", name="Asked for").fill("Fans")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("The lead is in.").wait_for()
+    page.get_by_role("button", name="Qualify", exact=True).click()
+    page.get_by_text("Qualified. Make it a deal").wait_for()
+    pictures(page, "lead")
+    assert page.get_by_label("Globex: the same name").is_checked()
+    page.get_by_label("Owner").select_option("Ann")
+    page.get_by_role("button", name="Make the deal").click()
+    page.get_by_text("The lead is a deal.").wait_for()
+    page.get_by_role("heading", name="Fans for GLOBEX").wait_for()
+    assert page.get_by_role("link", name="Globex", exact=True).is_visible()
+
+
+def test_11_a_deal_is_quoted_and_the_customer_accepts_on_the_link(page, chromium, server):
     page.goto("/pipeline/new/")
     page.get_by_label("Name").fill("Fans for Globex")
     page.get_by_role("textbox", name="Customer", exact=True).fill("Globex")
@@ -432,7 +450,7 @@ def test_10_a_deal_is_quoted_and_the_customer_accepts_on_the_link(page, chromium
     assert page.locator("#results tbody tr").count() == 1
 
 
-def test_11_a_quota_is_shared_out_and_a_call_is_made(page):
+def test_12_a_quota_is_shared_out_and_a_call_is_made(page):
     page.goto("/pipeline/quotas/")
     page.get_by_label("Target").fill("40,000.00")
     page.get_by_label("Method").select_option("evenly")
@@ -451,7 +469,7 @@ def test_11_a_quota_is_shared_out_and_a_call_is_made(page):
 
 
 ADDRESSES = [
-    "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
+    "/leads/", "/leads/1/", "/leads/new/", "/leads/campaigns/", "/leads/campaigns/new/", "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
     "/catalog/bands/set/", "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/brief/?key=product:FAN", "/market/reading/", "/market/competitors/new/",
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",
     "/pipeline/people/", "/catalog/", "/catalog/1/", "/catalog/new/", "/catalog/1/prices/new/",
@@ -464,7 +482,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 380])
-def test_12_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
+def test_13_every_page_fits_and_can_be_read_by_everybody(chromium, server, state, width, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     SHOTS.mkdir(exist_ok=True)
     context = chromium.new_context(base_url=server, storage_state=state, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True)  # fmt: skip

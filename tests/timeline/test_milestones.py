@@ -14,10 +14,12 @@ from topline.catalog import actions as catalog
 from topline.catalog.models import Product
 from topline.connect import actions as connect
 from topline.kernel import clock
+from topline.leads import actions as leads
 from topline.market import actions as market
 from topline.market import experience
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
+from topline.pipeline.models import Opportunity
 from topline.quotes import actions as quotes
 from topline.quotes import links as quote_links
 from topline.quotes.models import Quote
@@ -81,6 +83,10 @@ class Stage:
             actor=self.owner, entity_id=self.entity.pk, opportunities=pl.DataFrame([row]), known_on=DAY
         )
         return made["opportunity_id"][0]
+
+    def lead(self):
+        rows = pl.DataFrame([{"company": "Globex", "source": "Website"}])
+        return leads.add_leads(actor=self.owner, entity_id=self.entity.pk, leads=rows, on=DAY)["lead_id"][0]
 
     def sent(self):
         """A quote that the customer holds the link of."""
@@ -157,6 +163,18 @@ PLAYS = {
     "pipeline.win_opportunity": (
         {"opportunity_won"},
         lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY),
+    ),
+    "leads.add_leads": ({"lead_captured"}, lambda s: s.lead()),
+    "leads.qualify_lead": ({"lead_qualified"}, lambda s: leads.qualify_lead(actor=s.owner, lead_id=s.lead(), on=DAY)),
+    "leads.disqualify_lead": (
+        {"lead_disqualified"},
+        lambda s: leads.disqualify_lead(actor=s.owner, lead_id=s.lead(), on=DAY, because="A student"),
+    ),
+    "leads.convert_lead": (
+        {"lead_converted", "opportunity_added"},
+        lambda s: leads.convert_lead(
+            actor=s.owner, lead_id=s.lead(), on=DAY, customer_id=s.customer, rep_id=Opportunity.objects.get(pk=s.deal()).rep_id
+        ),
     ),
     "quotes.send_quote": ({"quote_sent"}, lambda s: s.sent()),
     "quotes.withdraw_quote": (

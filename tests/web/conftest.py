@@ -17,6 +17,7 @@ from topline.catalog import actions as catalog
 from topline.catalog import promotions
 from topline.collections import actions as collections
 from topline.connect import actions as connect
+from topline.leads import actions as leads
 from topline.market import competitors
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
@@ -124,9 +125,16 @@ def acme(owner, entity, make_customers, issue, pay, apply):
     quotes.send_quote(actor=owner, quote_id=quote, on=date(2026, 3, 1))
     draft = quotes.write_quote(lines=pl.DataFrame({"product_id": [product], "manual_ppm": [200_000]}), **offer)
     quotes.ask_approval(actor=owner, quote_id=draft, on=date(2026, 3, 1), reason="Large group")
+    leads.add_campaign(actor=owner, code="FAIR", name="Fair", starts_on=date(2026, 1, 5), currency="EUR", cost_minor=500_00)
+    lead = leads.add_leads(
+        actor=owner,
+        entity_id=entity.pk,
+        leads=pl.DataFrame([{"company": "Globex", "name": "Ada", "campaign": "FAIR"}]),
+        on=date(2026, 2, 2),
+    )["lead_id"][0]
     rival = competitors.add_competitor(actor=owner, name="Acid Rain", segments=["Enterprise"])
     return SimpleNamespace(
-        quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        lead=lead, quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
         bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
@@ -138,6 +146,7 @@ def addresses(acme) -> list[str]:
     return [
         "/pipeline/", "/pipeline/board/", "/pipeline/funnel/?since=2026-01-01&step=proposal", "/pipeline/statistics/", "/pipeline/waterfall/?start=2026-01-01&step=created", "/pipeline/people/",
         "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
+        "/leads/", "/leads/?state=all&q=glob", "/leads/new/", f"/leads/{a.lead}/", f"/leads/{a.lead}/change/", "/leads/campaigns/", "/leads/campaigns/?by=campaign", "/leads/campaigns/new/",
         "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/", "/catalog/bands/set/", "/quotes/", "/quotes/?state=sent&q=Q", f"/quotes/new/?deal={a.deal}", "/quotes/prices/?state=offered&as_of=2026-03-31",
         f"/quotes/{a.quote}/", f"/quotes/{a.draft}/", f"/quotes/{a.draft}/write/",
         f"/catalog/{a.product}/", f"/catalog/{a.product}/prices/new/",

@@ -18,6 +18,7 @@ from topline.cases.api import room as cases
 from topline.catalog.api import room as catalog
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
+from topline.leads.api import room as leads
 from topline.market.api import room as market
 from topline.market.landscape_api import room as landscape
 from topline.pipeline.api import room as pipeline
@@ -62,6 +63,7 @@ for room in (
     landscape,
     catalog,
     pipeline,
+    leads,
     quotes,
     billing,
     receivables,

@@ -32,6 +32,7 @@ ROOMS = [
     "market",
     "catalog",
     "pipeline",
+    "leads",
     "quotes",
     "billing",
     "receivables",

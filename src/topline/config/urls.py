@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("market/", include("topline.market.landscape_urls")),
     path("catalog/", include("topline.catalog.urls")),
     path("pipeline/", include("topline.pipeline.urls")),
+    path("leads/", include("topline.leads.urls")),
     path("quotes/", include("topline.quotes.urls")),
     path("q/", include("topline.quotes.link_urls")),
     path("invoices/", include("topline.billing.urls")),

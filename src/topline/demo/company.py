@@ -22,8 +22,8 @@ from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
+from topline.demo import capturing, quotas, quoting, script, selling
 from topline.demo import market as landscape
-from topline.demo import quotas, quoting, script, selling
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
 from topline.flows import daily
@@ -255,6 +255,7 @@ class _Play:
             actor=self.actor, entity_id=self.entity_id, customers=self.customers, names=[c.name for c in self.plan.customers], members=members, seed=seed, end=end
         )  # fmt: skip
         daily.price_lateness(actor=self.actor, entity_id=self.entity_id, as_of=end)
+        capturing.play(actor=self.actor, entity_id=self.entity_id, seed=seed, end=end)
         quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end)
         pipeline.snapshot_pipeline(actor=self.actor, entity_id=self.entity_id, as_of=end)
         quotas.play(actor=self.actor, entity_id=self.entity_id, end=end, seed=seed)

@@ -21,6 +21,7 @@ from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
+from topline.leads import actions as leads
 from topline.market import battlecards
 from topline.pipeline import actions as pipeline
 from topline.pipeline import calls, machine
@@ -169,6 +170,7 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of, applied=applied)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     price_lateness(actor=actor, entity_id=entity_id, as_of=as_of)
+    leads.score_leads(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
     freeze_sales(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -186,6 +188,7 @@ def handle(payload: dict[str, Any]) -> None:
         "judge_and_remind",
         "price_lateness",
         "write_deals_down",
+        "score_leads",
         "learn_timing",
         "weigh_calls",
         "freeze_forecast",

@@ -9,6 +9,8 @@ from topline.connect import actions as connect
 from topline.connect import queue
 from topline.flows import daily, reminders
 from topline.kernel.outbox import Handler
+from topline.leads import actions as leads
+from topline.leads import queries as lead_queries
 from topline.team.queries import system_actor
 from topline.treasury import levers, outlook
 
@@ -34,6 +36,7 @@ HANDLERS: dict[str, Handler] = {
     "take_in": daily.handled_by(daily.take_in),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
+    "score_leads": daily.handled_in_parts(lead_queries.scores, leads.score_leads),
     "write_deals_down": daily.handled_by(daily.write_down),
     "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),
     "weigh_calls": daily.handled_in_parts(levers.stake, levers.weigh_calls),
