@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
@@ -103,7 +104,7 @@ def add_leads(*, actor: Actor, entity_id: int, leads: pl.DataFrame, on: date) ->
     """Take in leads.
 
     leads    one row per lead: name (the person) or company; optional email, phone, country, segment, source, interest, campaign (code), rep_id,
-             created_on (default `on`), facts (struct or none)
+             created_on (default `on`), facts (the text of a JSON object)
     returns  one row per lead in the same order: lead_id i64, number str
     Work: a fixed number of statements.
     Raises: Invalid (nobody, an unknown campaign or seller, a country that is no code of two letters, a day to come).
@@ -120,15 +121,15 @@ def add_leads(*, actor: Actor, entity_id: int, leads: pl.DataFrame, on: date) ->
     )
     _check(rows, on)
     codes = dict(Campaign.objects.filter(code__in=rows["campaign"].unique().to_list()).values_list("code", "id"))
-    facts = leads["facts"].to_list() if "facts" in leads.columns else [None] * leads.height
+    facts = [json.loads(said or "{}") for said in leads["facts"]] if "facts" in leads.columns else [{}] * leads.height
     for said in facts:
-        _check_facts(said or {})
+        _check_facts(said)
     frame = rows.with_columns(
         campaign_id=pl.col("campaign").replace_strict(codes, default=None, return_dtype=pl.Int64), email=pl.col("email").str.to_lowercase(), country=pl.col("country").str.to_uppercase(),
         number=series.take(entity_id=0, code="lead", count=rows.height, prefix="L-"), entity_id=pl.lit(entity_id), state=pl.lit(S.NEW.value), recorded_at=pl.lit(clock.now()),
     ).drop("campaign")  # fmt: skip
     made = Lead.objects.bulk_create(
-        [Lead(**row, facts=said or {}) for row, said in zip(frame.iter_rows(named=True), facts, strict=True)], batch_size=500
+        [Lead(**row, facts=said) for row, said in zip(frame.iter_rows(named=True), facts, strict=True)], batch_size=500
     )
     changed_many("lead", [m.pk for m in made])
     told = pl.DataFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import polars as pl
@@ -163,8 +164,8 @@ def campaign_results(request: Caller, asked: Query[OfCompany]) -> Any:
 @room.does("/leads", "leads.add_leads", Rows)
 def add_leads(request: Caller, body: NewLeads, target: Query[OfCompany]) -> Any:
     """Take in leads; answers with id and number of each, in order."""
-    said = [lead.model_dump() for lead in body.leads]
-    schema = {"rep_id": pl.Int64, "created_on": pl.Date, "facts": pl.Object}
+    said = [lead.model_dump() | {"facts": json.dumps(lead.facts)} for lead in body.leads]
+    schema = {"rep_id": pl.Int64, "created_on": pl.Date}
     frame = pl.DataFrame({name: [s[name] for s in said] for name in said[0]}, schema_overrides=schema)
     return rows(actions.add_leads(entity_id=books.entity(target.company or None).pk, leads=frame, on=body.on, **once(request)))
 
