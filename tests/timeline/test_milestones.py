@@ -15,6 +15,7 @@ from topline.catalog.models import Product
 from topline.connect import actions as connect
 from topline.kernel import clock
 from topline.leads import actions as leads
+from topline.lifecycle import actions as lifecycle
 from topline.market import actions as market
 from topline.market import experience
 from topline.pipeline import actions as pipeline
@@ -163,6 +164,10 @@ PLAYS = {
     "pipeline.win_opportunity": (
         {"opportunity_won"},
         lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY),
+    ),
+    "lifecycle.set_stage": (
+        {"stage_set"},
+        lambda s: lifecycle.set_stage(actor=s.owner, customer_id=s.customer, stage="at_risk", because="They said so", on=DAY),
     ),
     "leads.add_leads": ({"lead_captured"}, lambda s: s.lead()),
     "leads.qualify_lead": ({"lead_qualified"}, lambda s: leads.qualify_lead(actor=s.owner, lead_id=s.lead(), on=DAY)),

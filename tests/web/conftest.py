@@ -146,6 +146,8 @@ def addresses(acme) -> list[str]:
     return [
         "/pipeline/", "/pipeline/board/", "/pipeline/funnel/?since=2026-01-01&step=proposal", "/pipeline/statistics/", "/pipeline/waterfall/?start=2026-01-01&step=created", "/pipeline/people/",
         "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
+        "/lifecycle/", "/lifecycle/?stage=new&q=glo&sort=-year_minor", "/lifecycle/cohorts/", "/lifecycle/cohorts/?every=month&show=sales", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/margins/?by=deal",
+        "/lifecycle/serve-costs/", f"/lifecycle/{a.globex}/stage/",
         "/leads/", "/leads/?state=all&q=glob", "/leads/new/", f"/leads/{a.lead}/", f"/leads/{a.lead}/change/", "/leads/campaigns/", "/leads/campaigns/?by=campaign", "/leads/campaigns/new/",
         "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/", "/catalog/bands/set/", "/quotes/", "/quotes/?state=sent&q=Q", f"/quotes/new/?deal={a.deal}", "/quotes/prices/?state=offered&as_of=2026-03-31",
         f"/quotes/{a.quote}/", f"/quotes/{a.draft}/", f"/quotes/{a.draft}/write/",

@@ -19,6 +19,7 @@ from topline.catalog.api import room as catalog
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.leads.api import room as leads
+from topline.lifecycle.api import room as lifecycle
 from topline.market.api import room as market
 from topline.market.landscape_api import room as landscape
 from topline.pipeline.api import room as pipeline
@@ -71,6 +72,7 @@ for room in (
     bank,
     treasury,
     cases,
+    lifecycle,
     books,
     timeline,
     team,

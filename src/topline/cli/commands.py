@@ -35,6 +35,8 @@ from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.lifecycle import margin, value
+from topline.lifecycle import queries as lifecycle
 from topline.market import battlecards, competitors, experience, landscape_api, segments
 from topline.pipeline import figures as selling
 from topline.pipeline import forecast as sales
@@ -227,6 +229,44 @@ def market(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> 
         _print_json({**found, "segments": [landscape_api.segment_row(view) for view in views]})
         return
     render.market(console, found)
+
+
+@app.command()
+def customers(
+    what: Annotated[str, typer.Argument(help="health, cohorts, value or margin")] = "health",
+    by: Annotated[
+        str, typer.Option(help="For margin: customer, segment, product or deal. For cohorts: month, quarter or year.")
+    ] = "",
+    company: Company = "",
+    as_of: AsOf = "",
+    as_json: AsJson = False,
+) -> None:
+    """Where customers stand and how well, what cohorts keep, what customers are still worth, who earns us money (a year up to the day)."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    if what == "value":
+        worth = value.value(entity=entity, as_of=day)
+        if as_json:
+            _print_json(
+                {"as_of": day, "why": worth.why, "margin": worth.margin, "check": worth.check, "items": worth.rows.to_dicts()}
+            )
+        else:
+            render.customer_value(console, worth, entity.currency)
+        return
+    reads = {
+        "health": lambda: lifecycle.standings(entity_id=entity.pk, as_of=day).sort("health", "customer_id", nulls_last=True),
+        "cohorts": lambda: lifecycle.retention(entity_id=entity.pk, as_of=day, every=by or "quarter"),  # type: ignore[arg-type]  # refused by name
+        "margin": lambda: margin.margins(entity=entity, since=day - timedelta(days=364), until=day, by=by or "customer"),
+    }
+    if what not in reads:
+        raise Invalid(
+            f"There is no {what!r} of customers.", field="what", remedy="Use: topline customers health, cohorts, value or margin."
+        )
+    found = reads[what]()
+    if as_json:
+        _print_json({"as_of": day, "currency": entity.currency, "items": found.to_dicts()})
+        return
+    {"health": render.health, "cohorts": render.cohorts, "margin": render.margins}[what](console, found, entity.currency)
 
 
 @app.command()

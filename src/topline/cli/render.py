@@ -19,6 +19,8 @@ from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount, to_major
+from topline.lifecycle import queries as lifecycle
+from topline.lifecycle.value import Value
 from topline.market.experience import words
 from topline.market.prices import unit_price
 from topline.pipeline.forecast import STALE_DAYS, Board
@@ -180,6 +182,65 @@ def market(console: Console, found: dict[str, Any]) -> None:
         )
     for group in (found["experience"].us, *found["experience"].rivals):
         console.print(f"{group.name}: NPS {words(group.nps)}; CSAT {words(group.csat, percent=True)}", highlight=False)
+
+
+def health(console: Console, found: pl.DataFrame, currency: str) -> None:
+    """Customers by stage, and those who are least well."""
+    table = _table("stage", ">customers", f">sales of a year, {currency}")
+    counts = found.group_by("stage").agg(n=pl.len(), minor=pl.col("year_minor").sum())
+    known = {stage: (n, minor) for stage, n, minor in counts.iter_rows()}
+    for stage, words_ in lifecycle.WORDS.items():
+        if stage in known:
+            table.add_row(words_, f"{known[stage][0]:,}", format_amount(int(known[stage][1] or 0), currency))
+    console.print(table)
+    table = _table("customer", "stage", ">health", "because")
+    for row in found.filter(pl.col("health").is_not_null()).head(15).to_dicts():
+        table.add_row(row["name"], lifecycle.WORDS[row["stage"]], f"{row['health']:.0f}", row["because"])
+    console.print(table)
+
+
+def cohorts(console: Console, found: pl.DataFrame, currency: str) -> None:
+    """What each cohort keeps of its customers, the last eight periods of each."""
+    ages = [a for a in found["age"].unique().sort().to_list() if a <= 8]
+    table = _table("first bought in", ">customers", *(f">{a}" for a in ages))
+    for (cohort,), cells in found.group_by("cohort", maintain_order=True):
+        share = dict(cells.select("age", "share").iter_rows())
+        table.add_row(f"{cohort:%Y-%m}", str(cells["customers"][0]), *(percent(share[a], 0) if a in share else "" for a in ages))
+    console.print(table)
+
+
+def margins(console: Console, found: pl.DataFrame, currency: str) -> None:
+    """Who earns us money: the fifteen largest margins and the five smallest."""
+    table = _table("group", ">price realised", ">cost", ">margin", ">of price", "")
+    known, unknown = found.filter(pl.col("margin_minor").is_not_null()), found.filter(pl.col("margin_minor").is_null())
+    shown = pl.concat([known.head(15), known.slice(15).tail(5)])
+    for row in shown.to_dicts():
+        amounts = (format_amount(row[c], row["currency"]) for c in ("realised_minor", "cost_minor", "margin_minor"))
+        table.add_row(row["name"], *amounts, percent(row["margin"]), row["currency"])
+    console.print(table)
+    if unknown.height:
+        console.print(f"{unknown.height} more have no known cost.", highlight=False)
+
+
+def customer_value(console: Console, found: Value, currency: str) -> None:
+    """What customers are still worth, and how well the method foresaw the last half year."""
+    if found.why:
+        console.print(found.why, highlight=False)
+        return
+    table = _table("customer", "still there", ">purchases", f">worth, {currency}", ">P10", ">P90")
+    for row in found.rows.head(20).to_dicts():
+        amounts = (format_amount(row[c], currency) for c in ("value_minor", "p10_minor", "p90_minor"))
+        table.add_row(row["name"], percent(row["p_alive"], 0), f"{row['purchases']:.1f}", *amounts)
+    console.print(table)
+    earned = f"{percent(found.margin)} of sales is earned" if found.margin else "no costs are known: the worth is of sales"
+    console.print(f"{earned[0].upper()}{earned[1:]}.", highlight=False)
+    if check := found.check:
+        console.print(
+            f"Learned half a year earlier, it told {check.told:,.0f} purchases of that half year; {check.seen:,} were seen. Error a customer {check.error:.2f};"
+            f" as many as before would have missed by {check.plain_error:.2f}.", highlight=False,
+        )  # fmt: skip
+    else:
+        console.print("Not yet verified on your data: too few customers half a year ago.")
 
 
 def match(console: Console, found: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ ROOMS = [
     "collections",
     "treasury",
     "cases",
+    "lifecycle",
     "connect",
     "web",
 ]

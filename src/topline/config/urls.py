@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("bank/", include("topline.bank.urls")),
     path("cash/", include("topline.treasury.urls")),
     path("cases/", include("topline.cases.urls")),
+    path("lifecycle/", include("topline.lifecycle.urls")),
     path("books/", include("topline.books.urls")),
     path("import/", include("topline.connect.urls")),
     path("team/", include("topline.team.urls")),

@@ -29,6 +29,7 @@ from topline.engine import terms
 from topline.flows import daily
 from topline.kernel import clock
 from topline.kernel.actor import Actor
+from topline.lifecycle import actions as lifecycle
 from topline.market import actions as market
 from topline.pipeline import actions as pipeline
 from topline.receivables import actions as receivables
@@ -257,6 +258,12 @@ class _Play:
         daily.price_lateness(actor=self.actor, entity_id=self.entity_id, as_of=end)
         capturing.play(actor=self.actor, entity_id=self.entity_id, seed=seed, end=end)
         quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end)
+        lifecycle.set_serve_costs(
+            actor=self.actor, entity_id=self.entity_id, valid_from=end.replace(month=1, day=1) - timedelta(days=366), contact_minor=6_50, ticket_minor=18_00
+        )  # fmt: skip
+        lifecycle.set_stage(
+            actor=self.actor, customer_id=self.customers[5], stage="at_risk", because="Their head of finance left; the new one compares offers", on=end
+        )  # fmt: skip
         pipeline.snapshot_pipeline(actor=self.actor, entity_id=self.entity_id, as_of=end)
         quotas.play(actor=self.actor, entity_id=self.entity_id, end=end, seed=seed)
 

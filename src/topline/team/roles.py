@@ -23,6 +23,7 @@ READ = frozenset(
         "connect.view",
         "collections.view",
         "cases.view",
+        "lifecycle.view",
     }
 )
 SELF = frozenset({"team.account"})
@@ -37,6 +38,7 @@ SELLING = frozenset(
         "pipeline.win_opportunity",
         "pipeline.lose_opportunity",
         "pipeline.submit_call",
+        "lifecycle.set_stage",
         "leads.add_leads",
         "leads.change_lead",
         "leads.qualify_lead",
@@ -62,6 +64,7 @@ SALES_TEAM = frozenset(
         "quotes.decide_approval",
         "leads.add_campaign",
         "leads.change_campaign",
+        "lifecycle.set_serve_costs",
     }
 )
 SALES_OPERATIONS = frozenset(
@@ -152,8 +155,8 @@ _ROLES: dict[str, frozenset[str]] = {
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
-    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
-    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
+    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
+    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
     "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
     "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},

@@ -21,6 +21,7 @@ KINDS: dict[str, MilestoneKind] = {
     "customer_changed": MilestoneKind("Customer changed", "customer"),
     "credit_hold_set": MilestoneKind("Put on credit hold", "customer", tone="bad"),
     "credit_hold_released": MilestoneKind("Credit hold released", "customer", tone="good"),
+    "stage_set": MilestoneKind("Stage said by hand", "customer"),
     "experience_told": MilestoneKind("Told us how we do", "customer"),
     "invoice_issued": MilestoneKind("Invoice issued", "billing", visible_to_customer=True),
     "invoice_imported": MilestoneKind("Open item taken over", "billing", visible_to_customer=True),

@@ -23,7 +23,7 @@ class Entry:
 PLACES = {  # part of the flow: label, page, key, permission
     "": [("Today", "web:today", "t", "web.today"), ("Portal", "web:portal", "o", "web.portal")],
     "Sell": [
-        ("Customers", "market:customers", "c", "market.view"), ("Market", "web:market", "v", "market.view"), ("Leads", "leads:leads", "y", "leads.view"),
+        ("Customers", "market:customers", "c", "market.view"), ("Lifecycle", "lifecycle:customers", "j", "lifecycle.view"), ("Market", "web:market", "v", "market.view"), ("Leads", "leads:leads", "y", "leads.view"),
         ("Pipeline", "pipeline:deals", "d", "pipeline.view"),
         ("Quotes", "quotes:quotes", "q", "quotes.view"), ("Catalog", "catalog:products", "r", "catalog.view"),
     ],

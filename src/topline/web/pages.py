@@ -22,6 +22,7 @@ from topline.kernel.errors import NotFound
 from topline.kernel.models import OutboxMessage
 from topline.kernel.money import format_amount, to_major
 from topline.kernel.remember import Remembered
+from topline.lifecycle import pages as lifecycle
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.team import queries as team
@@ -120,7 +121,8 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
         "web/customer.html",
         {
             "detail": detail, "customer": detail.customer, "as_of": as_of, "rows": rows, "columns": ITEMS, "by_currency": by_currency, "labels": engine.labels(),
-            "delay": delays[0] if delays else None, "spine": _linked(spine), "older": f"{last['occurred_on']}.{last['id']}" if last else "", "stage": stage, "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
+            "delay": delays[0] if delays else None, "spine": _linked(spine), "older": f"{last['occurred_on']}.{last['id']}" if last else "", "stage": stage, "standing": lifecycle.panel(request, detail.customer.pk, as_of),
+            "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
             "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
         },
     )  # fmt: skip

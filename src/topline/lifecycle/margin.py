@@ -1,0 +1,145 @@
+"""Which customers, products and deals make the company more profitable: price realised, what is given up on the way to the money, cost, margin.
+
+Figures are of what was sold: deals won in a span. A deal with an accepted quote has price, terms, fees, expected lateness and cost by line; another
+has its amount, the lateness of its customer, and the cost of its lines where every product has one in the deal's currency.
+Source: price waterfall to pocket margin, Marn and Rosiello, Harvard Business Review 70 (1992) no. 5.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+from django.db.models import Count, QuerySet
+
+from topline.books.models import Entity
+from topline.kernel import bulk
+from topline.kernel.errors import Invalid, ensure
+from topline.lifecycle.models import ServeCost
+from topline.market import queries as market
+from topline.market.models import ExperienceRecord
+from topline.pipeline.models import Opportunity, OpportunityLine
+from topline.quotes.models import LatePayment, Quote, QuoteLine
+from topline.timeline.models import Milestone
+
+BY = {"customer": "Customer", "segment": "Segment", "product": "Product", "deal": "Deal"}
+PPM, MICRO_NANO = 1_000_000, 10**15
+CONTACTS = ("customer_contacted", "reminder_sent")
+NONE = "none"
+
+
+def margins(*, entity: Entity, since: date, until: date, by: str = "customer") -> pl.DataFrame:
+    """What was sold in a span and what it leaves, the largest margin first; rows whose cost nobody knows come last.
+
+    returns  one row per group and currency: key (customer, product or deal id as text; the segment's name), name, currency, deals u32,
+             realised_minor (net of discounts), off_minor (terms, fees, lateness), cost_minor (null: not known for all of it), serve_minor (contacts
+             and tickets; null where nobody said what they cost, and by product and deal), margin_minor (null without cost), margin f64 (of realised)
+    Work: nine statements. Raises: Invalid for another group.
+    """
+    ensure(by in BY, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(BY)}."))
+    lines = _lines(entity, since, until)
+    named = lines.with_columns(key=pl.col({"customer": "customer_id", "segment": "segment", "product": "product_id", "deal": "deal_id"}[by]).cast(pl.String).fill_null(NONE),
+                               label=pl.col({"customer": "customer", "segment": "segment", "product": "product", "deal": "deal"}[by]).fill_null(NONE))  # fmt: skip
+    known = pl.col("cost_minor").is_not_null().all()
+    grouped = named.group_by("key", "currency").agg(
+        name=pl.col("label").first(), deals=pl.col("deal_id").n_unique(), realised_minor=pl.col("realised_minor").sum(), off_minor=pl.col("off_minor").sum(),
+        cost_minor=pl.when(known).then(pl.col("cost_minor").sum()),
+    )  # fmt: skip
+    served = _served(entity, since, until, named, by)
+    whole = grouped.join(served, on=["key", "currency"], how="left")
+    left = pl.col("realised_minor") - pl.col("off_minor") - pl.col("cost_minor") - pl.col("serve_minor").fill_null(0)
+    return whole.with_columns(margin_minor=left).with_columns(
+        margin=pl.when(pl.col("realised_minor") > 0).then(pl.col("margin_minor") / pl.col("realised_minor"))
+    ).select(
+        "key", "name", "currency", "deals", "realised_minor", "off_minor", "cost_minor", "serve_minor", "margin_minor", "margin"
+    ).sort("currency", "margin_minor", "key", descending=[False, True, False], nulls_last=True)  # fmt: skip
+
+
+def serve_cost(entity_id: int, on: date) -> ServeCost | None:
+    """What a contact and a ticket cost on a day; None where nobody said."""
+    return ServeCost.objects.filter(entity_id=entity_id, valid_from__lte=on).order_by("-valid_from", "-id").first()
+
+
+def overall(*, entity: Entity, since: date, until: date) -> float | None:
+    """Margin of all that was sold in the company's currency and whose cost is known, as a share of its price; None where none is."""
+    lines = _lines(entity, since, until).filter((pl.col("currency") == entity.currency) & pl.col("cost_minor").is_not_null())
+    realised = int(lines["realised_minor"].sum())
+    return (realised - int(lines["off_minor"].sum()) - int(lines["cost_minor"].sum())) / realised if realised > 0 else None
+
+
+def _lines(entity: Entity, since: date, until: date) -> pl.DataFrame:
+    """One row per line sold: deal_id, deal, customer_id, customer, segment, product_id, product, currency, realised_minor, off_minor, cost_minor."""
+    won = Opportunity.objects.filter(entity=entity, state="won", is_withdrawn=False, closed_on__gte=since, closed_on__lte=until)
+    facts = {"customer": "customer__name", "_segment": "customer__segment"}
+    deals = market.resolve(bulk.read(won.values("id", "name", "customer_id", "segment", "currency", "amount_minor", *facts.values()))).rename(
+        {"id": "deal_id", "name": "deal"} | {v: k for k, v in facts.items()}
+    ).with_columns(segment=pl.when(pl.col("segment") != "").then("segment").otherwise(pl.col("_segment").fill_null(""))).drop("_segment")  # fmt: skip
+    quoted = bulk.read(
+        QuoteLine.objects.filter(quote__state=Quote.State.ACCEPTED, quote__opportunity__in=won).values(
+            "quote__opportunity_id", "product_id", "product__name", "quote__currency", "net_minor", "pocket_minor", "cost_minor"
+        )
+    ).rename({"quote__opportunity_id": "deal_id", "product__name": "product", "quote__currency": "currency"})  # fmt: skip
+    by_quote = deals.drop("amount_minor", "currency").join(quoted, on="deal_id").with_columns(
+        realised_minor="net_minor", off_minor=pl.col("net_minor") - pl.col("pocket_minor")
+    )  # fmt: skip
+    rest = deals.join(quoted.select("deal_id").unique(), on="deal_id", how="anti")
+    late = market.resolve(bulk.read(LatePayment.objects.values("customer_id", "late_ppm"))).group_by("customer_id").agg(pl.col("late_ppm").max())  # fmt: skip
+    plain = rest.join(_costs(won), on="deal_id", how="left").join(late, on="customer_id", how="left").with_columns(
+        realised_minor="amount_minor",
+        off_minor=(pl.col("amount_minor") * pl.col("late_ppm").fill_null(0) + PPM // 2) // PPM,
+        cost_minor=pl.when(pl.col("cost_currency") == pl.col("currency")).then("cost_minor"),
+    )  # fmt: skip
+    columns = [
+        "deal_id",
+        "deal",
+        "customer_id",
+        "customer",
+        "segment",
+        "product_id",
+        "product",
+        "currency",
+        "realised_minor",
+        "off_minor",
+        "cost_minor",
+    ]
+    return pl.concat([by_quote.select(columns), plain.select(columns)])
+
+
+def _costs(deals: QuerySet[Opportunity]) -> pl.DataFrame:
+    """What the products of deals cost: deal_id, product_id and product (null where a deal has several), cost_minor and cost_currency (null where a
+    product has no cost, or they have several currencies)."""
+    nano = pl.col("quantity_micro").cast(pl.Int128) * pl.col("product__unit_cost_nano").cast(pl.Int128)
+    one = pl.col("product_id").n_unique() == 1
+    rows = bulk.read(
+        OpportunityLine.objects.filter(opportunity__in=deals).values(
+            "opportunity_id", "product_id", "quantity_micro", "product__name", "product__unit_cost_nano", "product__cost_currency"
+        )
+    )  # fmt: skip
+    whole = pl.col("product__unit_cost_nano").is_not_null().all() & (pl.col("product__cost_currency").n_unique() == 1)
+    return rows.group_by(deal_id="opportunity_id").agg(
+        product_id=pl.when(one).then(pl.col("product_id").first()), product=pl.when(one).then(pl.col("product__name").first()),
+        cost_minor=pl.when(whole).then(((nano.sum() + MICRO_NANO // 2) // MICRO_NANO).cast(pl.Int64)),
+        cost_currency=pl.when(whole).then(pl.col("product__cost_currency").first()),
+    )  # fmt: skip
+
+
+def _served(entity: Entity, since: date, until: date, lines: pl.DataFrame, by: str) -> pl.DataFrame:
+    """What contacts and tickets of the customers in a span cost, by key and the company's currency: key, currency, serve_minor."""
+    cost = serve_cost(entity.pk, until)
+    if cost is None or by not in ("customer", "segment"):
+        return pl.DataFrame(schema={"key": pl.String, "currency": pl.String, "serve_minor": pl.Int64})
+    contacts = Milestone.objects.filter(
+        kind__in=CONTACTS, occurred_on__gte=since, occurred_on__lte=until, customer_id__isnull=False
+    )
+    tickets = ExperienceRecord.objects.filter(kind="ticket", on__gte=since, on__lte=until, competitor__isnull=True)
+    counted = [
+        market.resolve(bulk.read(rows.order_by().values("customer_id").annotate(n=Count("id")))).select("customer_id", minor=pl.col("n").cast(pl.Int64) * each)
+        for rows, each in ((contacts, cost.contact_minor), (tickets, cost.ticket_minor))
+    ]  # fmt: skip
+    each = lines.filter(pl.col("currency") == entity.currency).select("customer_id", "key").unique("customer_id")
+    sums = (
+        each.join(pl.concat(counted), on="customer_id", how="left")
+        .group_by("key")
+        .agg(serve_minor=pl.col("minor").fill_null(0).sum())
+    )
+    return sums.with_columns(currency=pl.lit(entity.currency))
