@@ -96,3 +96,29 @@ def seed_invoices(count: int, *, customers: int, open_share: float = 1.0) -> Non
         taken = receivables.record_payments(actor=actor, entity_id=entity.pk, payments=payments)
         links = paid.select("invoice_id", amount_minor="total_minor", effective_on="due_on").with_columns(taken["payment_id"])
         receivables.apply_cash(actor=actor, links=links)
+
+
+def seed_deals(count: int) -> None:
+    """Deals of twenty sellers, two thirds of them open, each with its amount, written through the real action in chunks."""
+    from datetime import date
+
+    import polars as pl
+
+    from topline.books.models import Entity
+    from topline.market.models import Customer
+    from topline.pipeline import actions as pipeline
+    from topline.pipeline import people
+    from topline.team.queries import system_actor
+
+    actor, entity, day = system_actor("bench"), Entity.objects.get(), date(2025, 1, 6)
+    sellers = people.add_reps(actor=actor, reps=pl.DataFrame({"name": [f"Seller {n:02d}" for n in range(20)]}))["rep_id"]
+    buyers = pl.Series(list(Customer.objects.order_by("id").values_list("id", flat=True)))
+    for start in range(0, count, 20_000):
+        rows = pl.DataFrame({"n": pl.int_range(start, min(start + 20_000, count), eager=True)})
+        n = pl.col("n")
+        deals = rows.select(
+            ref=n.cast(pl.String), name=pl.format("Deal {}", n), rep_id=sellers.gather(rows["n"] % 20), stage=(n % 3).replace_strict({0: "prospecting", 1: "proposal", 2: "qualified"}, return_dtype=pl.String),
+            currency=pl.lit("EUR"), customer_id=buyers.gather(rows["n"] % buyers.len()), amount_minor=100_000 + (n * 7919) % 900_000, opened_on=pl.lit(day) + pl.duration(days=n % 300),
+            close_on=pl.lit(date(2026, 1, 15)) + pl.duration(days=n % 200),
+        )  # fmt: skip
+        pipeline.add_opportunities(actor=actor, entity_id=entity.pk, opportunities=deals, known_on=date(2026, 1, 15))

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from urllib.parse import urlencode
 
-from bench.company import seed_invoices, sized
+from bench.company import seed_deals, seed_invoices, sized
 
 CONNECTIONS, REQUESTS = 16, 20  # each connection asks this often
 EMAIL, PASSWORD = "bench@example.com", "a-long-bench-password"
@@ -26,6 +26,8 @@ def run() -> list[tuple[str, str]]:
 
     count = sized(100_000)
     seed_invoices(count, customers=sized(5_000))
+    deals = sized(100_000)
+    seed_deals(deals)
     ids = list(Customer.objects.order_by("id").values_list("id", flat=True))
     team.add_member(actor=system_actor("bench"), email=EMAIL, name="Bench", roles=["Owner"], password=PASSWORD)
     with socket.socket() as probe:
@@ -38,11 +40,14 @@ def run() -> list[tuple[str, str]]:
     try:
         cookie = sign_in(port)
         rows = []
-        for label, path in (
-            ("Today", "/?as_of=2026-01-15"),
-            ("customers", "/customers/"),
-            ("Collections", "/collections/?as_of=2026-01-15"),
-            ("a customer's debt", "/collections/{}/?as_of=2026-01-15"),
+        invoices, pipeline = f"{count:,} open invoices", f"{deals:,} deals"
+        for label, size, path in (
+            ("Today", invoices, "/?as_of=2026-01-15"),
+            ("customers", invoices, "/customers/"),
+            ("Collections", invoices, "/collections/?as_of=2026-01-15"),
+            ("a customer's debt", invoices, "/collections/{}/?as_of=2026-01-15"),
+            ("pipeline", pipeline, "/pipeline/?as_of=2026-01-15"),
+            ("lifecycle", invoices, "/lifecycle/?as_of=2026-01-15"),
         ):
             fresh = (path.format(customer_id) for customer_id in cycle(ids))  # a page of a customer: another one each time
             first = get(port, next(fresh), cookie)
@@ -52,7 +57,7 @@ def run() -> list[tuple[str, str]]:
                 times = sorted(pool.map(lambda p: get(port, p, cookie), asked))
             rows.append(
                 (
-                    f"{label}, {count:,} open invoices, {CONNECTIONS} at a time",
+                    f"{label}, {size}, {CONNECTIONS} at a time",
                     f"p50 {1000 * times[len(times) // 2]:.0f} ms, p99 {1000 * times[int(len(times) * 0.99)]:.0f} ms; alone {1000 * single[2]:.0f} ms, first {first:.1f} s",
                 )
             )
