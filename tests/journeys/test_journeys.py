@@ -469,7 +469,7 @@ def test_12_a_quota_is_shared_out_and_a_call_is_made(page):
 
 
 ADDRESSES = [
-    "/lifecycle/", "/lifecycle/cohorts/", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/serve-costs/", "/lifecycle/1/stage/", "/leads/", "/leads/1/", "/leads/new/", "/leads/campaigns/", "/leads/campaigns/new/", "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
+    "/pipeline/territories/", "/pipeline/territories/set/", "/lifecycle/", "/lifecycle/cohorts/", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/serve-costs/", "/lifecycle/1/stage/", "/leads/", "/leads/1/", "/leads/new/", "/leads/campaigns/", "/leads/campaigns/new/", "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
     "/catalog/bands/set/", "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/brief/?key=product:FAN", "/market/reading/", "/market/competitors/new/",
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",
     "/pipeline/people/", "/catalog/", "/catalog/1/", "/catalog/new/", "/catalog/1/prices/new/",

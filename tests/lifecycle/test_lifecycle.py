@@ -156,7 +156,7 @@ def test_margin_without_a_known_cost_is_not_told(owner, entity, team, products, 
     made = pipeline.add_opportunities(
         actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([row]), lines=lines, known_on=date(2026, 1, 5)
     )["opportunity_id"][0]
-    pipeline.win_opportunity(actor=owner, opportunity_id=made, on=TODAY)
+    pipeline.win_opportunity(actor=owner, opportunity_id=made, on=TODAY, said_by="Ada")
     span = {"entity": entity, "since": date(2026, 1, 1), "until": TODAY}
     (told,) = margin.margins(**span).to_dicts()
     assert (told["realised_minor"], told["cost_minor"], told["margin_minor"]) == (100_00, None, None)

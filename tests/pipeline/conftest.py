@@ -9,6 +9,8 @@ import pytest
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401  (callers of the API)
 from topline.catalog import actions as catalog
+from topline.market import actions as market
+from topline.market.models import Contact, Customer
 from topline.pipeline import actions, people
 
 JAN = date(2026, 1, 5)
@@ -33,6 +35,19 @@ def products(owner):
     return dict(made.select("code", "product_id").iter_rows())
 
 
+def buyer(owner):
+    """Globex with somebody there who may say yes; returns its id."""
+    known = Customer.objects.filter(name="Globex").order_by("id").first()
+    if known is None:
+        frame = pl.DataFrame({"name": ["Globex"], "currency": ["EUR"]})
+        made = market.add_customers(actor=owner, customers=frame)["customer_id"][0]
+    else:
+        made = known.pk
+    if not Contact.objects.filter(customer_id=made).exists():
+        market.add_contact(actor=owner, customer_id=made, name="Ada Buyer")
+    return made
+
+
 @pytest.fixture
 def deal(owner, entity, team, products):
     """Add one open deal of Ann's, a pump at list price, unless told; returns its id."""
@@ -45,6 +60,7 @@ def deal(owner, entity, team, products):
             "stage": "prospecting",
             "currency": "EUR",
             "opened_on": JAN,
+            "customer_id": facts.pop("customer_id", None) or buyer(owner),
         } | facts
         lines = pl.DataFrame({"ref": ["1"], "product_id": [products[product]]}) if product else None
         made = actions.add_opportunities(

@@ -73,7 +73,13 @@ def test_deals_people_stages_and_prices_are_made_and_changed_over_http(api, enti
     no = api.post(f"/opportunities/{made}/lose", {"on": "2026-02-01", "loss_reason": "Price", "competitor": ""})
     assert (no.status_code, no.json()["field"]) == (422, "competitor")
     assert api.post("/pipeline/snapshot", {"as_of": "2026-02-01"}).json()["result"] == 1
-    assert api.post(f"/opportunities/{made}/win", {"on": "2026-02-02"}).status_code == 200
+    nobody = api.post(f"/opportunities/{made}/win", {"on": "2026-02-02"})
+    assert (nobody.status_code, nobody.json()["field"]) == (422, "customer")
+    globex = api.post("/customers", {"customers": [{"name": "Globex", "currency": "EUR"}]}).json()["items"][0]["customer_id"]
+    assert api.post(f"/opportunities/{made}/change", {"on": "2026-02-02", "customer_id": globex}).status_code == 200
+    nobody = api.post(f"/opportunities/{made}/win", {"on": "2026-02-02"})
+    assert (nobody.status_code, nobody.json()["field"]) == (422, "said_by")
+    assert api.post(f"/opportunities/{made}/win", {"on": "2026-02-02", "said_by": "Ada Buyer"}).status_code == 200
     steps = api.get("/stages").json()["items"]
     body = {
         "stages": [

@@ -30,9 +30,9 @@ def client(owner):
 @pytest.fixture
 def book(owner, entity, team, deal, change, make_customers):
     """Three deals open (one of Bob's), one won, one lost; returns their ids by name."""
-    (globex,) = make_customers("Globex")
+    (initech,) = make_customers("Initech")
     made = {
-        "Pumps": deal("Pumps", customer_id=globex, amount_minor=900, close_on=FEB, next_step="Call"),
+        "Pumps": deal("Pumps", customer_id=initech, amount_minor=900, close_on=FEB, next_step="Call"),
         "Fans": deal("Fans", "FAN"),
         "Bobs": deal("Bobs", rep_id=team["Bob"], amount_minor=4_000, close_on=date(2026, 6, 1)),
         "Won": deal("Won", amount_minor=700),
@@ -65,7 +65,7 @@ def named(response):
         ("flag=no_close", {"Fans"}),
         ("flag=list_amount", {"Fans"}),
         ("close_month=2026-06", {"Bobs"}),
-        ("q=glob", {"Pumps"}),
+        ("q=init", {"Pumps"}),
         ("as_of=2026-01-10", {"Pumps", "Fans", "Bobs", "Won", "Lost"}),
         ("as_of=2026-01-10&stage=proposal", set()),
         ("state=closed&since=2026-02-05&until=2026-02-06", {"Won", "Lost"}),
@@ -133,7 +133,10 @@ def test_verbs_of_a_deal_are_carried_out_and_refused_beside_their_field(client, 
     no_reason = client.post(f"/pipeline/{pumps}/lose/", {"on": "2026-03-05", "loss_reason": "", "competitor": "Initech"})
     assert no_reason.status_code == 400
     assert Opportunity.objects.get(pk=pumps).state == "open"
-    assert client.post(f"/pipeline/{pumps}/win/", {"on": "2026-03-05", "amount": "12.00"}).status_code == 302
+    nobody = client.post(f"/pipeline/{pumps}/win/", {"on": "2026-03-05", "amount": "12.00"})
+    assert nobody.status_code == 400 and "Who said yes?" in nobody.content.decode()
+    won = {"on": "2026-03-05", "amount": "12.00", "said_by": "Ada"}
+    assert client.post(f"/pipeline/{pumps}/win/", won).status_code == 302
     assert Opportunity.objects.get(pk=pumps).amount_minor == 1_200
     assert client.post(f"/pipeline/{book['Lost']}/change/", {**said, "amount": "3.00", "stage": "qualified"}).status_code == 302
     assert Opportunity.objects.get(pk=book["Lost"]).state == "open"

@@ -163,7 +163,7 @@ PLAYS = {
     ),
     "pipeline.win_opportunity": (
         {"opportunity_won"},
-        lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY),
+        lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY, said_by="Ada"),
     ),
     "lifecycle.set_stage": (
         {"stage_set"},

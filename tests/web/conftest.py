@@ -146,6 +146,7 @@ def addresses(acme) -> list[str]:
     return [
         "/pipeline/", "/pipeline/board/", "/pipeline/funnel/?since=2026-01-01&step=proposal", "/pipeline/statistics/", "/pipeline/waterfall/?start=2026-01-01&step=created", "/pipeline/people/",
         "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
+        "/pipeline/territories/", "/pipeline/territories/set/", f"/pipeline/against/{a.rival}/",
         "/lifecycle/", "/lifecycle/?stage=new&q=glo&sort=-year_minor", "/lifecycle/cohorts/", "/lifecycle/cohorts/?every=month&show=sales", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/margins/?by=deal",
         "/lifecycle/serve-costs/", f"/lifecycle/{a.globex}/stage/",
         "/leads/", "/leads/?state=all&q=glob", "/leads/new/", f"/leads/{a.lead}/", f"/leads/{a.lead}/change/", "/leads/campaigns/", "/leads/campaigns/?by=campaign", "/leads/campaigns/new/",

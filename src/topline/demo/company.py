@@ -22,7 +22,7 @@ from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
-from topline.demo import capturing, quotas, quoting, script, selling
+from topline.demo import capturing, quotas, quoting, script, selling, surrounding
 from topline.demo import market as landscape
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
@@ -258,6 +258,7 @@ class _Play:
         daily.price_lateness(actor=self.actor, entity_id=self.entity_id, as_of=end)
         capturing.play(actor=self.actor, entity_id=self.entity_id, seed=seed, end=end)
         quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end)
+        surrounding.play(actor=self.actor, seed=seed)
         lifecycle.set_serve_costs(
             actor=self.actor, entity_id=self.entity_id, valid_from=end.replace(month=1, day=1) - timedelta(days=366), contact_minor=6_50, ticket_minor=18_00
         )  # fmt: skip

@@ -19,6 +19,7 @@ from topline.leads.models import Campaign, Lead
 from topline.market import actions as market
 from topline.market.models import Contact, Customer
 from topline.pipeline import actions as pipeline
+from topline.pipeline import territories
 from topline.pipeline.models import Opportunity, Rep
 from topline.timeline import actions as timeline
 
@@ -121,6 +122,11 @@ def add_leads(*, actor: Actor, entity_id: int, leads: pl.DataFrame, on: date) ->
     )
     _check(rows, on)
     codes = dict(Campaign.objects.filter(code__in=rows["campaign"].unique().to_list()).values_list("code", "id"))
+    if rows["rep_id"].null_count():
+        placed = territories.place(
+            rows.select(pl.col("country").str.to_uppercase(), "segment", "source"), turn=Lead.objects.count()
+        )
+        rows = rows.with_columns(rep_id=pl.coalesce("rep_id", placed["rep_id"]))
     facts = [json.loads(said or "{}") for said in leads["facts"]] if "facts" in leads.columns else [{}] * leads.height
     for said in facts:
         _check_facts(said)

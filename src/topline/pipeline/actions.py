@@ -14,8 +14,8 @@ from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
-from topline.market.models import Customer
-from topline.pipeline import queries
+from topline.market.models import Contact, Customer
+from topline.pipeline import queries, territories
 from topline.pipeline.models import (
     Category,
     Opportunity,
@@ -34,7 +34,7 @@ DEAL: dict[str, Any] = {
     "segment": pl.String, "next_step": pl.String, "loss_reason": pl.String, "competitor": pl.String, "import_batch_id": pl.Int64,
 }  # fmt: skip
 TEXTS = ["source", "segment", "next_step", "loss_reason", "competitor"]
-CHANGEABLE = {"stage", "category", "amount_minor", "close_on", "rep_id", "next_step"}
+CHANGEABLE = {"stage", "category", "amount_minor", "close_on", "rep_id", "next_step", "customer_id"}
 FIELD = {"amount_minor": "amount", "rep_id": "rep"}  # how the history calls a column
 ANY_DEAL = "pipeline.change_any"  # the right to change deals of others
 
@@ -152,13 +152,22 @@ def change_opportunity(*, actor: Actor, opportunity_id: int, changes: dict[str, 
         )
     amount = changes.get("amount_minor")
     ensure(amount is None or amount >= 0, Invalid("An amount is zero or more.", field="amount_minor", remedy="Correct it."))
+    buyer = changes.get("customer_id")
+    ensure(
+        buyer is None or Customer.objects.filter(pk=buyer, merged_into__isnull=True).exists(),
+        Invalid("There is no such customer.", field="customer", remedy="Add the customer first."),
+    )
     expected = changes.get("close_on")
     ensure(
         expected is None or deal.opened_on is None or expected >= deal.opened_on,
         Invalid("A deal does not close before it was opened.", field="close_on", remedy="Choose a later day."),
     )
+    ensure(
+        deal.customer_id is None or buyer in (None, deal.customer_id),
+        Invalid("A deal keeps its customer.", field="customer", remedy="Lose this one and add a deal of the other customer."),
+    )
     for name in CHANGEABLE - {"stage"}:
-        if name in changes:
+        if name in changes and not (name == "customer_id" and buyer is None):
             setattr(deal, name, changes[name] if changes[name] is not None or name != "next_step" else "")
     deal.save()
     told = _tell(actor, deal, before, on)
@@ -172,10 +181,11 @@ def change_opportunity(*, actor: Actor, opportunity_id: int, changes: dict[str, 
 
 
 @action("pipeline.win_opportunity")
-def win_opportunity(*, actor: Actor, opportunity_id: int, on: date, amount_minor: int | None = None) -> int:
+def win_opportunity(*, actor: Actor, opportunity_id: int, on: date, amount_minor: int | None = None, said_by: str = "") -> int:
     """The customer said yes; returns the deal's id. The amount must be known, or be given now.
 
-    Raises: NotFound, Invalid (no amount, before it was opened), OpportunityClosed, ChangeOutOfOrder, NotYourDeal.
+    said_by  who said yes; needed where nobody of the customer is known yet, and then becomes a contact
+    Raises: NotFound, Invalid (no amount, no customer, nobody who said yes, before it was opened), OpportunityClosed, ChangeOutOfOrder, NotYourDeal.
     """
     deal = _open_deal(actor, opportunity_id, on)
     before = _facts(deal)
@@ -184,6 +194,7 @@ def win_opportunity(*, actor: Actor, opportunity_id: int, on: date, amount_minor
         deal.amount_minor is not None and deal.amount_minor >= 0,
         Invalid("A won deal has an amount.", field="amount_minor", remedy="Say what it was sold for."),
     )
+    _ensure_buyer(deal, said_by.strip())
     return _close(actor, deal, Stage.Kind.WON, before, on)
 
 
@@ -247,6 +258,19 @@ def snapshot_pipeline(*, actor: Actor, entity_id: int, as_of: date) -> int:
 
 
 # --- parts ---
+def _ensure_buyer(deal: Opportunity, said_by: str) -> None:
+    """A won deal has a customer, and somebody there who said yes."""
+    if deal.customer_id is None:
+        raise Invalid("A won deal has a customer.", field="customer", remedy="Say whose deal it is under Change.")
+    if not Contact.objects.filter(customer_id=deal.customer_id).exists():
+        ensure(
+            bool(said_by),
+            Invalid("Who said yes? Nobody of the customer is known yet.", field="said_by", remedy="Name the person."),
+        )
+        made = Contact.objects.create(customer_id=deal.customer_id, name=said_by[:200])
+        changed("contact", made.pk, after={"customer_id": deal.customer_id, "name": made.name})
+
+
 def _write_present(entity_id: int, as_of: date) -> int:
     columns = "opportunity_id, entity_id, rep_id, stage_key, category, amount_minor, currency, close_on"
     with connection.cursor() as cursor:
@@ -275,6 +299,7 @@ def _deals(opportunities: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col(name).fill_null("") for name in TEXTS)
     if "ref" not in have:
         frame = frame.with_columns(ref=pl.int_range(pl.len()).cast(pl.String))
+    frame = _owned(frame)
     steps = bulk.read(Stage.objects.values("id", "key", "kind", "category"))
     frame = numbered(frame, column="number", code="opportunity", prefix="D-")
     return (
@@ -282,6 +307,21 @@ def _deals(opportunities: pl.DataFrame) -> pl.DataFrame:
         .with_columns(category=pl.coalesce("category", "_usual"))
         .drop("_usual")
     )  # fmt: skip
+
+
+def _owned(frame: pl.DataFrame) -> pl.DataFrame:
+    """The batch with the owner of its territory where it names none."""
+    if not frame["rep_id"].null_count():
+        return frame
+    buyers = bulk.read(
+        Customer.objects.filter(pk__in=frame["customer_id"].drop_nulls().unique().to_list()).values("id", "country", "segment")
+    )
+    asked = frame.join(
+        buyers.rename({"id": "customer_id", "segment": "_segment"}), on="customer_id", how="left", maintain_order="left"
+    )
+    asked = asked.with_columns(segment=pl.when(pl.col("segment") != "").then("segment").otherwise("_segment"))
+    placed = territories.place(asked.select("country", "segment", "source"), turn=Opportunity.objects.count())
+    return frame.with_columns(rep_id=pl.coalesce("rep_id", placed["rep_id"]))
 
 
 def _check_deals(entity_id: int, frame: pl.DataFrame) -> None:

@@ -13,8 +13,8 @@ from topline.books.models import Entity
 from topline.engine.sales.waterfall import summary
 from topline.kernel import clock
 from topline.kernel.errors import NotFound
-from topline.pipeline import actions, calls, figures, forecast, people, queries, quotas, stages
-from topline.pipeline.models import Opportunity
+from topline.pipeline import actions, around, calls, figures, forecast, people, queries, quotas, stages, territories
+from topline.pipeline.models import Opportunity, Territory
 from topline.ui.wire import (
     MAX_ROWS,
     Asked,
@@ -89,11 +89,34 @@ class DealChanges(Body):
     close_on: Day | None = None
     rep_id: Ref = 1
     next_step: Step = ""
+    customer_id: Ref = 1
 
 
 class Won(Body):
     on: Day
     amount_minor: Whole | None = None
+    said_by: Name = ""
+
+
+class PersonOfDeal(Body):
+    contact_id: Ref
+    role: Code = ""
+
+
+class RivalsOfDeal(Body):
+    competitor_ids: Annotated[list[Ref], Field(max_length=around.MAX_RIVALS)]
+
+
+class TerritoryRule(Body):
+    name: Name
+    countries: Annotated[list[Code], Field(max_length=250)] = []
+    segments: Annotated[list[Code], Field(max_length=100)] = []
+    sources: Annotated[list[Name], Field(max_length=100)] = []
+    rep_ids: Annotated[list[Ref], Field(min_length=1, max_length=territories.MAX_REPS)]
+
+
+class TerritoryRules(Body):
+    territories: Annotated[list[TerritoryRule], Field(max_length=territories.MAX_RULES)]
 
 
 class Lost(Body):
@@ -169,6 +192,8 @@ def get_opportunity(request: Caller, opportunity_id: Id) -> Any:
         **{name: getattr(found, name) for name in DEAL},
         "stage": found.stage.key,
         "lines": list(lines),
+        "people": list(found.people.values("contact_id", "role")[: around.MAX_PEOPLE]),
+        "competitor_ids": list(found.rivals.values_list("competitor_id", flat=True)[: around.MAX_RIVALS]),
         "changes": list(changes),
     }
 
@@ -206,7 +231,9 @@ def change_opportunity(request: Caller, opportunity_id: Id, body: DealChanges) -
 @room.does("/opportunities/{int:opportunity_id}/win", "pipeline.win_opportunity")
 def win_opportunity(request: Caller, opportunity_id: Id, body: Won) -> Any:
     """The customer said yes; the amount may be given now. Answers with the deal's id."""
-    won = actions.win_opportunity(opportunity_id=opportunity_id, on=body.on, amount_minor=body.amount_minor, **once(request))
+    won = actions.win_opportunity(
+        opportunity_id=opportunity_id, on=body.on, amount_minor=body.amount_minor, said_by=body.said_by, **once(request)
+    )
     return done(won)
 
 
@@ -214,6 +241,36 @@ def win_opportunity(request: Caller, opportunity_id: Id, body: Won) -> Any:
 def lose_opportunity(request: Caller, opportunity_id: Id, body: Lost) -> Any:
     """The customer said no: why, and to whom it went. Answers with the deal's id."""
     return done(actions.lose_opportunity(opportunity_id=opportunity_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/opportunities/{int:opportunity_id}/people", "pipeline.set_deal_contact")
+def set_deal_contact(request: Caller, opportunity_id: Id, body: PersonOfDeal) -> Any:
+    """Say which role a person of the customer plays; an empty role takes the person off. Answers with the deal's id."""
+    return done(around.set_deal_contact(opportunity_id=opportunity_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/opportunities/{int:opportunity_id}/competitors", "pipeline.set_deal_competitors")
+def set_deal_competitors(request: Caller, opportunity_id: Id, body: RivalsOfDeal) -> Any:
+    """Say who else wants the deal, all of them; answers with the deal's id."""
+    return done(around.set_deal_competitors(opportunity_id=opportunity_id, competitor_ids=body.competitor_ids, **once(request)))
+
+
+@room.reads("/territories", "pipeline.view", Rows)
+def list_territories(request: Caller) -> Any:
+    """Whose customers and leads are: rules in order, the first that fits decides."""
+    return {
+        "items": list(
+            Territory.objects.order_by("position").values("name", "countries", "segments", "sources", "rep_ids")[
+                : territories.MAX_RULES
+            ]
+        )
+    }
+
+
+@room.does("/territories", "pipeline.set_territories")
+def set_territories(request: Caller, body: TerritoryRules) -> Any:
+    """All territories in their order; answers with how many."""
+    return done(territories.set_territories(territories=[t.model_dump() for t in body.territories], **once(request)))
 
 
 @room.does("/opportunities/withdraw", "pipeline.withdraw_opportunities")

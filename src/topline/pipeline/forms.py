@@ -9,6 +9,7 @@ from django import forms
 
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, format_amount, parse_amount
+from topline.market import queries as market
 from topline.pipeline import queries
 from topline.pipeline.models import Category, Opportunity
 
@@ -62,10 +63,11 @@ class ChangeForm(AmountForm):
     close_on = forms.DateField(required=False, label="Expected to close", widget=DAY)
     rep_id = forms.TypedChoiceField(coerce=int, label="Owner")
     next_step = forms.CharField(max_length=300, required=False)
+    customer = forms.CharField(max_length=200, required=False, help_text="number or name")
 
     def __init__(self, data: Any = None, *, deal: Opportunity, auto_id: str = "id_%s") -> None:
         amount = "" if deal.amount_minor is None else format_amount(deal.amount_minor, deal.currency)
-        initial = {"stage": deal.stage.key, "category": deal.category, "amount": amount, "close_on": deal.close_on, "rep_id": deal.rep_id, "next_step": deal.next_step}  # fmt: skip
+        initial = {"stage": deal.stage.key, "category": deal.category, "amount": amount, "close_on": deal.close_on, "rep_id": deal.rep_id, "next_step": deal.next_step, "customer": deal.customer.number if deal.customer else ""}  # fmt: skip
         super().__init__(data, initial=initial, auto_id=auto_id)
         self.deal = deal
         people = sellers()
@@ -74,11 +76,21 @@ class ChangeForm(AmountForm):
         self.offer("rep_id", people)
         self.offer("stage", open_stages())
 
+    def buyer(self, text: str) -> int | None:
+        """The customer that a number or name means; the present one where it is empty or unknown, with the field's error."""
+        if not text:
+            return self.deal.customer_id
+        found = market.find(pl.Series([text]))["customer_id"][0]
+        if found is None:
+            self.add_error("customer", "There is no such customer, or more than one. Add the customer first.")
+        return found if found is not None else self.deal.customer_id
+
     def changes(self) -> dict[str, Any]:
         """The fields that differ from what stood there."""
         said = {**self.cleaned_data, "amount_minor": self.money(self.deal.currency)}
         said.pop("amount", None)
-        now = {"stage": self.deal.stage.key, "category": self.deal.category, "amount_minor": self.deal.amount_minor, "close_on": self.deal.close_on, "rep_id": self.deal.rep_id,
+        said["customer_id"] = self.buyer(said.pop("customer"))
+        now = {"stage": self.deal.stage.key, "category": self.deal.category, "amount_minor": self.deal.amount_minor, "close_on": self.deal.close_on, "rep_id": self.deal.rep_id, "customer_id": self.deal.customer_id,
                "next_step": self.deal.next_step}  # fmt: skip
         return {name: value for name, value in said.items() if value != now[name]}
 
@@ -88,6 +100,9 @@ class WinForm(AmountForm):
 
     on = forms.DateField(label="Won on", widget=DAY)
     amount = forms.CharField(max_length=30, label="Sold for")
+    said_by = forms.CharField(
+        max_length=200, required=False, label="Who said yes", help_text="needed where nobody of the customer is known"
+    )
 
 
 class LoseForm(forms.Form):

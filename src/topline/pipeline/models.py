@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from topline.books.models import Entity
 from topline.catalog.models import Product
-from topline.market.models import Customer
+from topline.market.models import Competitor, Contact, Customer
 from topline.team.models import Member
 
 
@@ -42,6 +42,17 @@ class Rep(models.Model):
                 name="rep_leaves_after_joining",
             ),
         ]
+
+
+class Territory(models.Model):
+    """A rule that says whose a customer or lead is, in the order of `position`; an empty list fits everything, several owners take turns."""
+
+    position = models.IntegerField(unique=True)
+    name = models.CharField(max_length=100, unique=True)
+    countries = models.JSONField(default=list)
+    segments = models.JSONField(default=list)
+    sources = models.JSONField(default=list)
+    rep_ids = models.JSONField(help_text="sales people, in the order of their turns")
 
 
 class Stage(models.Model):
@@ -151,6 +162,36 @@ class OpportunityLine(models.Model):
                 name="line_priced_whole_or_not",
             ),
         ]
+
+
+class DealContact(models.Model):
+    """A person of the customer and the role they play in a deal."""
+
+    class Role(models.TextChoices):
+        DECIDES = "decides", "Decides"
+        PAYS = "pays", "Holds the budget"
+        CHAMPION = "champion", "Speaks for us"
+        USES = "uses", "Will use it"
+        ADVISES = "advises", "Advises"
+        BUYS = "buys", "Buys (procurement)"
+        BLOCKS = "blocks", "Speaks against us"
+
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="people")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
+    role = models.CharField(max_length=10, choices=Role.choices)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["opportunity", "contact"], name="deal_contact_once")]
+
+
+class DealCompetitor(models.Model):
+    """A competitor who wants a deal too."""
+
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="rivals")
+    competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["opportunity", "competitor"], name="deal_competitor_once")]
 
 
 class OpportunityChange(models.Model):

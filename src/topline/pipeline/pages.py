@@ -20,10 +20,12 @@ from topline.engine.sales.hygiene import FLAGS
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import format_amount
+from topline.market import competitors
 from topline.market import queries as market
-from topline.pipeline import actions, figures, queries
+from topline.market.models import Contact
+from topline.pipeline import actions, around, figures, queries
 from topline.pipeline.forms import ChangeForm, DealForm, LoseForm, WinForm
-from topline.pipeline.models import Category, Opportunity, Rep
+from topline.pipeline.models import Category, DealContact, Opportunity, Rep
 from topline.team import queries as team
 from topline.ui.access import Asked, page
 from topline.ui.export import MAX_ROWS, export
@@ -155,7 +157,9 @@ def deal(request: Asked, opportunity_id: int) -> HttpResponse:
     context = {
         "deal": found, "lines": lines, "history": history, "today": today, "list_minor": listed["list_minor"][0] if listed.height else None, "verbs": _verbs(request, found, today),
         "columns": [Column("product", "Product", link="url"), Column("quantity", "Quantity", "decimal"), Column("amount_minor", "Amount", "money")],
-        "category": Category(found.category).label.lower(),
+        "category": Category(found.category).label.lower(), "people": around.contact_roles(found.pk), "rivals": (met := around.rivals(found.pk)), "rival_ids": {r.competitor_id for r in met},
+        "contacts": list(Contact.objects.filter(customer_id=found.customer_id).order_by("name")[:50]) if found.customer_id else [], "roles": DealContact.Role.choices,
+        "competitors": list(competitors.competitors().order_by("name")[:around.MAX_RIVALS]),
     }  # fmt: skip
     return render(request, "pipeline/deal.html", context)
 
@@ -331,7 +335,7 @@ def _do(request: Asked, deal: Opportunity, form: forms.Form, today: date) -> str
         amount = form.money(deal.currency)
         if form.errors:
             return ""
-        actions.win_opportunity(**told, on=form.cleaned_data["on"], amount_minor=amount)
+        actions.win_opportunity(**told, on=form.cleaned_data["on"], amount_minor=amount, said_by=form.cleaned_data["said_by"])
         return "won."
     actions.lose_opportunity(**told, **form.cleaned_data)
     return "lost."

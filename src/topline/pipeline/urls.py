@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.pipeline import pages, plan_pages, report_pages
+from topline.pipeline import pages, plan_pages, report_pages, rival_pages
 
 app_name = "pipeline"
 urlpatterns = [
@@ -11,6 +11,9 @@ urlpatterns = [
     path("statistics/", report_pages.statistics, name="statistics"),
     path("waterfall/", report_pages.waterfall, name="waterfall"),
     path("people/", report_pages.people, name="people"),
+    path("territories/", rival_pages.territory_list, name="territories"),
+    path("territories/set/", rival_pages.set_territories, name="set_territories"),
+    path("against/<int:competitor_id>/", rival_pages.against, name="against"),
     path("quotas/", plan_pages.plan, name="quotas"),
     path("quotas/split/", plan_pages.split, name="split"),
     path("forecast/", plan_pages.sales_forecast, name="forecast"),
@@ -20,5 +23,7 @@ urlpatterns = [
     path("<int:opportunity_id>/change/", pages.change, name="change"),
     path("<int:opportunity_id>/win/", pages.win, name="win"),
     path("<int:opportunity_id>/lose/", pages.lose, name="lose"),
+    path("<int:opportunity_id>/contact/", rival_pages.set_contact, name="set_contact"),
+    path("<int:opportunity_id>/competitors/", rival_pages.set_competitors, name="set_competitors"),
     path("<int:opportunity_id>/move/", pages.move, name="move"),
 ]

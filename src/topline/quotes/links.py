@@ -140,7 +140,9 @@ def accept_quote(
     quote.state, quote.closed_on, quote.is_forecast = S.ACCEPTED, today, True
     Quote.objects.filter(opportunity_id=quote.opportunity_id, is_forecast=True).update(is_forecast=False)
     quote.save()
-    pipeline.win_opportunity(actor=actor, opportunity_id=quote.opportunity_id, on=today, amount_minor=quote.net_minor)
+    pipeline.win_opportunity(
+        actor=actor, opportunity_id=quote.opportunity_id, on=today, amount_minor=quote.net_minor, said_by=name
+    )
     _tell("quote_accepted", quote, actor, note=f"{name.strip()}, {title.strip()}")
     changed(
         "quote",
