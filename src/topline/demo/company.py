@@ -93,6 +93,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
         play.sell(end, seed)
     landscape.play(actor=actor, seed=seed, start=start, end=end, customers=list(zip(play.customers, plan.customers, strict=True)))
     with clock.at(_morning(end)), transaction.atomic():
+        surrounding.play(actor=actor, seed=seed)
         play.finish(end)
         play.lie_on_desks(end)
         while books.seal(actor=actor):
@@ -258,7 +259,6 @@ class _Play:
         daily.price_lateness(actor=self.actor, entity_id=self.entity_id, as_of=end)
         capturing.play(actor=self.actor, entity_id=self.entity_id, seed=seed, end=end)
         quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end)
-        surrounding.play(actor=self.actor, seed=seed)
         lifecycle.set_serve_costs(
             actor=self.actor, entity_id=self.entity_id, valid_from=end.replace(month=1, day=1) - timedelta(days=366), contact_minor=6_50, ticket_minor=18_00
         )  # fmt: skip
