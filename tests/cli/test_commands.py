@@ -100,6 +100,23 @@ def test_the_market_is_printed_and_what_customers_told_is_imported(cli, tmp_path
     assert "No segment is known yet." in printed and "not enough data (1 of 15 answers)" in printed
 
 
+def test_leads_come_in_by_file_and_are_printed(cli, tmp_path):
+    told = tmp_path / "leads.csv"
+    told.write_text(
+        "company,email,source,country,created on\nUmbrella,ada@umbrella.example,Fair,de,2026-02-01\n,,Fair,DE,2026-02-01\nInitech,no address,Fair,DE,2026-02-01\n"
+    )
+    done = cli.json("import", "leads", told)
+    assert (done["state"], done["rows_done"], [p["code"] for p in done["problems"]]) == ("done", 1, ["nobody", "not_an_address"])
+    found = cli.json("leads", "--as-of", "2026-02-10")
+    assert [(g["key"], g["leads"]) for g in found["groups"]] == [("Fair", 1)]
+    assert [(lead["company"], lead["state"]) for lead in found["open"]] == [("Umbrella", "new")]
+    assert "Umbrella" in cli("leads", "--as-of", "2026-02-10")
+    assert cli.json("quotes")["items"] == [] and "No quote is sent" in cli("quotes")
+    for what in ("health", "cohorts", "value", "margin"):
+        assert cli.json("customers", what, "--as-of", "2026-02-10")["as_of"] == "2026-02-10"
+        assert cli("customers", what, "--as-of", "2026-02-10")
+
+
 def test_what_people_read_says_the_same(cli):
     shown = cli("today", "--as-of", "2026-02-10")
     assert "Acme GmbH on Tuesday, 10 February 2026" in shown

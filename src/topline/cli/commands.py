@@ -35,12 +35,15 @@ from topline.flows import reminders as mail
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.leads import queries as lead_reads
 from topline.lifecycle import margin, value
 from topline.lifecycle import queries as lifecycle
 from topline.market import battlecards, competitors, experience, landscape_api, segments
 from topline.pipeline import figures as selling
 from topline.pipeline import forecast as sales
 from topline.pipeline import machine as machines
+from topline.quotes import queries as quote_reads
+from topline.quotes.models import Quote
 from topline.receivables import figures, matching
 from topline.team import actions as team
 from topline.team.models import Member
@@ -95,7 +98,7 @@ def import_file(
     kind: Annotated[
         str,
         typer.Argument(
-            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas, experience; crm for a folder of a CRM's files"
+            help="receivables, payments, customers, payroll, bank, rates, products, reps, opportunities, quotas, experience, leads; crm for a folder of a CRM's files"
         ),
     ] = "",
     file: Annotated[
@@ -267,6 +270,41 @@ def customers(
         _print_json({"as_of": day, "currency": entity.currency, "items": found.to_dicts()})
         return
     {"health": render.health, "cohorts": render.cohorts, "margin": render.margins}[what](console, found, entity.currency)
+
+
+@app.command("leads")
+def open_leads(company: Company = "", as_of: AsOf = "", by: Annotated[str, typer.Option(help="source, campaign, segment, country or rep")] = "source", as_json: AsJson = False) -> None:  # fmt: skip
+    """What became of a year's leads by group, and the likeliest that are open."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    ensure(by in lead_reads.BY, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(lead_reads.BY)}."))
+    groups = lead_reads.brought(entity_id=entity.pk, since=day - timedelta(days=365), until=day + timedelta(days=1), by=by)
+    open_ones = lead_reads.leads(entity_id=entity.pk, state="open").order_by("-score_ppm", "id")[:SHOWN]
+    if as_json:
+        names = ("number", "company", "name", "source", "state", "score_ppm", "created_on")
+        _print_json({"as_of": day, "by": by, "groups": groups.to_dicts(), "open": list(open_ones.values(*names))})
+        return
+    render.leads(console, groups, list(open_ones[:20]), by=lead_reads.BY[by])
+
+
+@app.command("quotes")
+def open_quotes(
+    company: Company = "",
+    state: Annotated[str, typer.Option(help="draft, sent, accepted, declined, superseded or withdrawn")] = "sent",
+    as_json: AsJson = False,
+) -> None:
+    """Quotes of a state, the newest first."""
+    entity = _entity(company)
+    ensure(state in Quote.State.values, Invalid(f"There is no state {state!r}.", field="state", remedy=f"Use one of {', '.join(Quote.State.values)}."))  # fmt: skip
+    found = quote_reads.quotes(entity_id=entity.pk, state=state).select_related("customer").order_by("-id")[:SHOWN]
+    rows = [
+        {"number": f"{q.number}/{q.version}", "customer": q.customer.name, "net_minor": q.net_minor, "currency": q.currency, "sent_on": q.sent_on, "valid_until": q.valid_until, "seen": q.first_viewed_at is not None}
+        for q in found
+    ]  # fmt: skip
+    if as_json:
+        _print_json({"state": state, "items": rows})
+        return
+    render.quotes(console, rows, state)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount, to_major
+from topline.leads.models import Lead
 from topline.lifecycle import queries as lifecycle
 from topline.lifecycle.value import Value
 from topline.market.experience import words
@@ -182,6 +183,33 @@ def market(console: Console, found: dict[str, Any]) -> None:
         )
     for group in (found["experience"].us, *found["experience"].rivals):
         console.print(f"{group.name}: NPS {words(group.nps)}; CSAT {words(group.csat, percent=True)}", highlight=False)
+
+
+def leads(console: Console, groups: pl.DataFrame, open_ones: Sequence[Lead], *, by: str) -> None:
+    """What became of leads by group, and the likeliest open ones."""
+    table = _table(by.lower(), ">leads", ">qualified", ">deals", ">won", ">won for", "")
+    for row in groups.to_dicts():
+        won = format_amount(row["won_minor"], row["currency"]) if row["currency"] else ""
+        table.add_row(
+            row["key"], *(f"{row[c]:,}" for c in ("leads", "qualified", "converted", "won")), won, row["currency"] or ""
+        )
+    console.print(table)
+    table = _table("lead", "company", "source", "state", ">likely")
+    for lead in open_ones:
+        likely = f"{min(99, max(1, round(lead.score_ppm / 10_000)))} in 100" if lead.score_ppm is not None else ""
+        table.add_row(lead.number, lead.company or lead.name, lead.source, lead.state, likely)
+    console.print(table)
+
+
+def quotes(console: Console, rows: Sequence[dict[str, Any]], state: str) -> None:
+    """Quotes, one row each."""
+    if not rows:
+        console.print(f"No quote is {state}.")
+        return
+    table = _table("quote", "customer", ">net", "", "sent", "valid until", "seen")
+    for r in rows:
+        table.add_row(r["number"], r["customer"], format_amount(r["net_minor"], r["currency"]), r["currency"], str(r["sent_on"] or ""), str(r["valid_until"]), "yes" if r["seen"] else "no")  # fmt: skip
+    console.print(table)
 
 
 def health(console: Console, found: pl.DataFrame, currency: str) -> None:

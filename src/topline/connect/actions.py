@@ -31,6 +31,7 @@ from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.leads import actions as leads
 from topline.market import actions as market
 from topline.market import competitors, experience
 from topline.market import queries as customers
@@ -56,6 +57,7 @@ KINDS = (
     "opportunities",
     "quotas",
     "experience",
+    "leads",
 )
 WHOLE = {"payroll", "reps"}  # kinds whose rows name each other
 MAX_PROBLEMS = 1_000
@@ -245,6 +247,8 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     PayPlan.objects.filter(import_batch_id=batch_id).delete()
     if batch.kind == "opportunities":
         pipeline.withdraw_opportunities(actor=actor, import_batch_id=batch_id, on=on)
+    if batch.kind == "leads":
+        leads.withdraw_leads(actor=actor, import_batch_id=batch_id, on=on)
     ExperienceRecord.objects.filter(import_batch_id=batch_id).delete()
     batch.state = S.UNDONE
     batch.finished_at = clock.now()
@@ -470,6 +474,7 @@ WRITERS = {
     "opportunities": selling.write_opportunities,
     "quotas": selling.write_quotas,
     "experience": _write_experience,
+    "leads": selling.write_leads,
 }
 
 

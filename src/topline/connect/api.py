@@ -21,7 +21,17 @@ PROBLEM = ["id", "row", "column", "value", "code", "message", "remedy"]
 
 class Upload(Body):
     kind: Literal[
-        "receivables", "payments", "customers", "payroll", "bank", "products", "reps", "opportunities", "quotas", "experience"
+        "receivables",
+        "payments",
+        "customers",
+        "payroll",
+        "bank",
+        "products",
+        "reps",
+        "opportunities",
+        "quotas",
+        "experience",
+        "leads",
     ]
     profile: Annotated[str, Field(max_length=60)] = ""
     currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""

@@ -29,6 +29,7 @@ class ImportForm(forms.Form):
             ("opportunities", "Deals of a CRM"),
             ("quotas", "Quotas of sales people"),
             ("experience", "Customer experience"),
+            ("leads", "Leads"),
         ]
     )
     file = forms.FileField(help_text="CSV, XLSX, or a bank file in any common format")

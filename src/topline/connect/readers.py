@@ -396,6 +396,7 @@ READERS: dict[str, Callable[[Typed, Profile, int | None], Ready]] = {
     "opportunities": sales_readers.opportunities,
     "quotas": sales_readers.quotas,
     "experience": experience,
+    "leads": sales_readers.leads,
 }
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from topline.catalog import queries as catalog
 from topline.connect import selling
 from topline.connect.sheets import Ready, optional, refuse, with_currency
 from topline.engine.sheets import Profile, Typed
-from topline.kernel import bulk
+from topline.kernel import bulk, clock
+from topline.leads.models import Campaign
 from topline.market import queries as market
 from topline.pipeline import queries as pipeline
 from topline.pipeline.models import Category, Opportunity
@@ -175,3 +178,29 @@ def _known_only(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFram
         "names no customer of ours, or more than one",
         "Add the customer first.",
     )
+
+
+def leads(given: Typed, using: Profile, entity_id: int | None) -> Ready:
+    """Leads: company, name, email, phone, country, segment, source, campaign, interest, owner (texts), created_on.
+
+    An owner that is empty is taken from the territories.
+    """
+    texts = ["company", "name", "email", "phone", "country", "segment", "source", "campaign", "interest", "rep"]
+    rows = optional(given.rows, dict.fromkeys(texts, "")).with_columns(pl.col("country").str.to_uppercase())
+    if "created_on" not in rows.columns:
+        rows = rows.with_columns(created_on=pl.lit(None, dtype=pl.Date))
+    checks = [
+        ((pl.col("company") == "") & (pl.col("name") == ""), "company", "nobody", "names neither company nor person", "Fill in one of them."),
+        (~pl.col("country").str.contains("^([A-Z]{2})?$"), "country", "not_a_country", "is no country code", "Use two letters, such as DE."),
+        ((pl.col("email") != "") & ~pl.col("email").str.contains("^[^@ ]+@[^@ ]+$"), "email", "not_an_address", "is no e-mail address", "Correct it or leave it empty."),
+        (pl.col("created_on") > clock.today() + timedelta(days=1), "created_on", "in_the_future", "lies in the future", "Correct the day."),
+    ]  # fmt: skip
+    problems = [given.problems]
+    for odd, column, code, what, remedy in checks:
+        rows = refuse(rows, problems, odd, column, code, what, remedy)
+    if entity_id is not None:
+        lost = pipeline.find_reps(rows["rep"].filter(rows["rep"] != "")).filter(pl.col("rep_id").is_null())["value"]
+        rows = refuse(rows, problems, pl.col("rep").is_in(lost.implode()), "rep", "unknown_owner", "is no sales person", "Correct it, or add the person first.")  # fmt: skip
+        known = list(Campaign.objects.values_list("code", flat=True))
+        rows = refuse(rows, problems, ~pl.col("campaign").is_in(["", *known]), "campaign", "unknown_campaign", "is no campaign", "Correct it, or add it under Leads first.")  # fmt: skip
+    return Ready(rows, pl.concat(problems), given.detected)

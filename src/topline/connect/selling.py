@@ -13,6 +13,7 @@ from topline.connect.models import ImportBatch
 from topline.engine.sheets import Profile
 from topline.kernel import clock
 from topline.kernel.actor import Actor
+from topline.leads import actions as leads
 from topline.market import queries as market
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people, quotas, stages
@@ -121,3 +122,10 @@ def write_quotas(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Data
                 import_batch_id=pl.lit(batch.pk),
             ),
         )  # fmt: skip
+
+
+def write_leads(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
+    """Leads, with the owner that the file names or their territory's."""
+    owners = deals.find_reps(rows["rep"].filter(rows["rep"] != "")).rename({"value": "rep"})
+    full = rows.join(owners, on="rep", how="left", maintain_order="left")
+    leads.add_leads(actor=actor, entity_id=batch.entity_id, leads=full, on=clock.today(), import_batch_id=batch.pk)

@@ -101,7 +101,7 @@ def change_campaign(*, actor: Actor, campaign_id: int, changes: dict[str, Any]) 
 
 
 @action("leads.add_leads")
-def add_leads(*, actor: Actor, entity_id: int, leads: pl.DataFrame, on: date) -> pl.DataFrame:
+def add_leads(*, actor: Actor, entity_id: int, leads: pl.DataFrame, on: date, import_batch_id: int | None = None) -> pl.DataFrame:
     """Take in leads.
 
     leads    one row per lead: name (the person) or company; optional email, phone, country, segment, source, interest, campaign (code), rep_id,
@@ -132,7 +132,7 @@ def add_leads(*, actor: Actor, entity_id: int, leads: pl.DataFrame, on: date) ->
         _check_facts(said)
     frame = rows.with_columns(
         campaign_id=pl.col("campaign").replace_strict(codes, default=None, return_dtype=pl.Int64), email=pl.col("email").str.to_lowercase(), country=pl.col("country").str.to_uppercase(),
-        number=series.take(entity_id=0, code="lead", count=rows.height, prefix="L-"), entity_id=pl.lit(entity_id), state=pl.lit(S.NEW.value), recorded_at=pl.lit(clock.now()),
+        number=series.take(entity_id=0, code="lead", count=rows.height, prefix="L-"), entity_id=pl.lit(entity_id), state=pl.lit(S.NEW.value), recorded_at=pl.lit(clock.now()), import_batch_id=pl.lit(import_batch_id, dtype=pl.Int64),
     ).drop("campaign")  # fmt: skip
     made = Lead.objects.bulk_create(
         [Lead(**row, facts=said) for row, said in zip(frame.iter_rows(named=True), facts, strict=True)], batch_size=500
@@ -210,6 +210,21 @@ def disqualify_lead(*, actor: Actor, lead_id: int, on: date, because: str) -> in
     _tell("lead_disqualified", lead, actor, on, note=lead.because)
     changed("lead", lead.pk, after={"state": S.DISQUALIFIED, "because": lead.because})
     return lead.pk
+
+
+@action("leads.withdraw_leads")
+def withdraw_leads(*, actor: Actor, import_batch_id: int, on: date) -> int:
+    """Disqualify the leads that a file brought; returns how many. Raises: Conflict where one of them is a deal by now."""
+    mine = Lead.objects.select_for_update().filter(import_batch_id=import_batch_id)
+    deal = mine.filter(state=S.CONVERTED).first()
+    ensure(
+        deal is None,
+        Conflict(f"{deal.number if deal else ''} is a deal by now.", field="batch_id", remedy="Close that deal instead."),
+    )
+    ids = list(mine.exclude(state=S.DISQUALIFIED).order_by("id").values_list("id", flat=True))
+    mine.filter(pk__in=ids).update(state=S.DISQUALIFIED, because=f"Import {import_batch_id} undone", closed_on=on)
+    changed_many("lead", ids, after={"state": S.DISQUALIFIED})
+    return len(ids)
 
 
 @action("leads.convert_lead")

@@ -70,6 +70,7 @@ class Lead(models.Model):
     reasons = models.JSONField(default=list, blank=True)
     scored_on = models.DateField(null=True)
     recorded_at = models.DateTimeField()
+    import_batch_id = models.BigIntegerField(null=True, db_index=True)
 
     class Meta:
         indexes = [

@@ -59,7 +59,7 @@ def against(request: Asked, competitor_id: int) -> HttpResponse:
     by_currency = found.open_deals.group_by("currency").agg(pl.col("value_minor").sum()).sort("currency").to_dicts()
     context = {
         "rival": competitors.competitor(competitor_id), "rows": rows, "columns": DEALS, "won": found.won, "lost": found.lost, "as_of": as_of, "open_count": found.open_deals.height, "by_currency": by_currency,
-        "segments": _rates(found.by_segment), "gaps": _rates(found.by_gap, order=rivalry.GAPS), "rate_columns": RATES, "fewest": FEWEST, "warning": found.by_segment.warning,
+        "segments": _rates(found.by_segment), "gaps": _rates(found.by_gap, order=rivalry.GAPS), "rate_columns": RATES, "fewest": FEWEST, "warning": found.warning,
     }  # fmt: skip
     return render(request, "pipeline/against.html", context)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -20,13 +20,15 @@ NANO, MICRO = 10**9, 10**6
 
 @dataclass(frozen=True)
 class Against:
-    """What there is of one competitor: open deals (rows of the day's book), won and lost in the span, win rates by segment and price gap."""
+    """What there is of one competitor: open deals (rows of the day's book), won and lost in the span, win rates by segment and price gap, and why
+    they should not be believed (or empty)."""
 
     open_deals: pl.DataFrame
     won: int
     lost: int
     by_segment: win_rates.WinRates
     by_gap: win_rates.WinRates
+    warning: str
 
 
 def against(competitor_id: int, *, entity_id: int, as_of: date, since: date) -> Against:
@@ -43,7 +45,12 @@ def against(competitor_id: int, *, entity_id: int, as_of: date, since: date) -> 
     segment = pl.when(pl.col("segment").fill_null("") != "").then("segment")
     by_segment = win_rates.by_group(ended.select(group=segment, won=pl.col("state") == "won"))
     gaps = price_gaps(ended, competitor_id=competitor_id, entity_id=entity_id)
-    return Against(mine.filter(pl.col("state") == "open"), won, ended.height - won, by_segment, win_rates.by_group(gaps))
+    every = figures.closed(book, since=since, until=as_of + timedelta(days=1))
+    met_at_all = DealCompetitor.objects.values_list("opportunity_id", flat=True)
+    is_named = pl.col("opportunity_id").is_in(list(met_at_all)) | ~pl.col("competitor").str.to_lowercase().is_in(["", "nobody"])
+    named = every.select(group=pl.when(is_named).then(pl.lit("named")), won=pl.col("state") == "won")
+    open_deals = mine.filter(pl.col("state") == "open")
+    return Against(open_deals, won, ended.height - won, by_segment, win_rates.by_group(gaps), win_rates.by_group(named).warning)
 
 
 def by_price_gap(*, entity_id: int, since: date, until: date) -> win_rates.WinRates:

@@ -48,6 +48,7 @@ SELLING = frozenset(
         "leads.convert_lead",
         "leads.link_lead",
         "leads.score_leads",
+        "leads.withdraw_leads",
         "quotes.write_quote",
         "quotes.ask_approval",
         "quotes.send_quote",
