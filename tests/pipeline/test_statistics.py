@@ -75,3 +75,17 @@ def test_the_page_tells_the_claims_and_offers_both_spans(owner, entity, ended, c
     assert "No group differs by more than chance" in client.get(address + "&by=rep").content.decode()
     assert "nearly only given on lost deals" in client.get(address + "&by=competitor").content.decode()
     assert client.get(address + "&beside=decade").status_code == 422
+
+
+def test_bookings_split_into_new_expansion_and_renewal(owner, entity, deal):
+    for name, source, on in (
+        ("First", "Fair", date(2026, 1, 10)),
+        ("More", "Fair", date(2026, 2, 10)),
+        ("Again", "Renewal", date(2026, 3, 10)),
+    ):
+        made = deal(name, source=source, amount_minor=100_00, opened_on=date(2026, 1, 5))
+        actions.win_opportunity(actor=owner, opportunity_id=made, on=on)
+    told = figures.statistics(entity_id=entity.pk, **SPAN, by="business")
+    assert dict(told.select("key", "won").iter_rows()) == {"new": 1, "expansion": 1, "renewal": 1}
+    before = figures.statistics(entity_id=entity.pk, since=SPAN["since"], until=date(2026, 2, 1), by="business")
+    assert dict(before.select("key", "won").iter_rows()) == {"new": 1}, "what was sold later is not known"

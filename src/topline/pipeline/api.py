@@ -314,7 +314,9 @@ class FunnelAsked(DealsDayAsked):
 
 
 class StatisticsAsked(FunnelAsked):
-    by: Literal["", "rep", "team", "product", "segment", "region", "source", "month", "quarter", "competitor", "loss_reason"] = ""
+    by: Literal[
+        "", "rep", "team", "product", "segment", "region", "source", "month", "quarter", "competitor", "loss_reason", "business"
+    ] = ""
     beside: Literal["before", "year"] = "before"
 
 

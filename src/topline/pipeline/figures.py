@@ -21,7 +21,7 @@ from topline.market.models import Customer
 from topline.pipeline import queries
 from topline.pipeline.models import Category
 
-GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter", "competitor": "Competitor", "loss_reason": "Reason of loss"}  # fmt: skip
+GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter", "competitor": "Competitor", "loss_reason": "Reason of loss", "business": "New or expansion"}  # fmt: skip
 SUMMARIES = {"stage": "Stage", "category": "Category", "rep": "Sales person", "team": "Team", "close_month": "Close month"}
 BESIDE = {"before": "as many days before", "year": "the same days a year earlier"}
 _books: Remembered[pl.DataFrame] = Remembered(size=8)
@@ -51,7 +51,25 @@ def _book(*, entity_id: int, as_of: date) -> pl.DataFrame:
         quarter=pl.format("{} Q{}", pl.col("closed_on").dt.year(), pl.col("closed_on").dt.quarter()),
         cycle_days=(pl.col("closed_on") - begun).dt.total_days(),
     ).drop("_segment")
+    named = named.with_columns(business=_business(named))
     return hygiene.flags(named, queries.changes(entity_id=entity_id, until=as_of), as_of=as_of)
+
+
+def _business(named: pl.DataFrame) -> pl.Series:
+    """What each deal is to its customer: renewal (its source says so), expansion (the customer had bought before it closed), else new."""
+    bought = named.filter((pl.col("state") == "won") & pl.col("customer_id").is_not_null())
+    first = bought.group_by("customer_id").agg(_first=pl.col("closed_on").min())
+    placed = named.join(first, on="customer_id", how="left", maintain_order="left")
+    later = pl.col("_first") < pl.col("closed_on").fill_null(date.max)
+    is_renewal = pl.col("source").str.to_lowercase() == "renewal"
+    kind = (
+        pl.when(is_renewal)
+        .then(pl.lit("renewal"))
+        .when(later.fill_null(False))
+        .then(pl.lit("expansion"))
+        .otherwise(pl.lit("new"))
+    )
+    return placed.select(kind.alias("business"))["business"]
 
 
 def labels(deals: pl.DataFrame) -> pl.DataFrame:

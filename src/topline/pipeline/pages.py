@@ -47,6 +47,7 @@ EQUAL = [
     "quarter",
     "competitor",
     "loss_reason",
+    "business",
 ]
 FILTERS = ["q", "state", "currency", "flag", "since", "until", "as_of", "by", *EQUAL]
 LIST = [
