@@ -100,6 +100,14 @@ def test_the_market_is_printed_and_what_customers_told_is_imported(cli, tmp_path
     assert "No segment is known yet." in printed and "not enough data (1 of 15 answers)" in printed
 
 
+def test_a_bill_run_of_nothing_says_so(cli):
+    assert "Nothing is due" in cli("bill", "preview", "--as-of", "2026-02-10")
+    assert cli.json("bill", "preview", "--as-of", "2026-02-10")["charges"] == 0
+    assert cli.json("bill", "run", "--as-of", "2026-02-10")["state"] == "final"
+    assert "0 documents for 0 periods; the run is final" in cli("bill", "run", "--as-of", "2026-02-10")
+    assert cli.json("contracts")["items"] == [] and "No contract ends" in cli("contracts")
+
+
 def test_leads_come_in_by_file_and_are_printed(cli, tmp_path):
     told = tmp_path / "leads.csv"
     told.write_text(

@@ -468,7 +468,38 @@ def test_12_a_quota_is_shared_out_and_a_call_is_made(page):
     assert page.get_by_role("region", name="Forecast board").get_by_text("9,000.00").first.is_visible()
 
 
+def test_12_a_contract_is_written_down_amended_and_billed(page):
+    page.goto("/contracts/runs/tax-rates/")
+    page.get_by_label("Country").fill("DE")
+    page.get_by_label("Rate, %").fill("19")
+    page.get_by_label("From").fill("2020-01-01")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_text("The rate is known from that day on.").wait_for()
+    page.goto("/contracts/new/")
+    page.get_by_label("Customer").fill("Globex")
+    page.get_by_label("From").fill("2026-01-01")
+    page.get_by_label("Description").fill("Seat")
+    page.get_by_label("Price").fill("100")
+    page.get_by_label("Tax class").fill("none")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("The contract is there").wait_for()
+    contract = page.url
+    page.goto("/contracts/runs/preview/?as_of=2026-02-01")
+    page.get_by_role("button", name="Write the drafts").click()
+    page.get_by_role("button", name="Sign and issue").click()
+    page.get_by_text("Signed: every document has its number").wait_for()
+    page.goto(contract)
+    page.get_by_role("link", name="Terminate").click()
+    page.get_by_label("From").fill("2026-02-01")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_text("now due: nothing").wait_for()
+    page.get_by_role("button", name="Terminate").click()
+    page.get_by_text("Terminate: done").wait_for()
+    assert page.get_by_text("ended").first.is_visible()
+
+
 ADDRESSES = [
+    "/contracts/", "/contracts/1/", "/contracts/new/", "/contracts/renewals/", "/contracts/1/change/", "/contracts/1/amend/renew/", "/contracts/runs/", "/contracts/runs/1/", "/contracts/runs/preview/", "/contracts/runs/tax-rates/",
     "/pipeline/territories/", "/pipeline/territories/set/", "/lifecycle/", "/lifecycle/cohorts/", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/serve-costs/", "/lifecycle/1/stage/", "/leads/", "/leads/1/", "/leads/new/", "/leads/campaigns/", "/leads/campaigns/new/", "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
     "/catalog/bands/set/", "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/brief/?key=product:FAN", "/market/reading/", "/market/competitors/new/",
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",

@@ -13,6 +13,7 @@ from topline.billing import actions as billing
 from topline.catalog import actions as catalog
 from topline.catalog.models import Product
 from topline.connect import actions as connect
+from topline.contracts import actions as contracts
 from topline.kernel import clock
 from topline.leads import actions as leads
 from topline.lifecycle import actions as lifecycle
@@ -84,6 +85,12 @@ class Stage:
             actor=self.owner, entity_id=self.entity.pk, opportunities=pl.DataFrame([row]), known_on=DAY
         )
         return made["opportunity_id"][0]
+
+    def contract(self):
+        """A contract without an end."""
+        item = {"description": "Seat", "quantity_micro": 10**6, "unit_price_nano": 10**12, "unit": "month"}
+        told = {"entity_id": self.entity.pk, "customer_id": self.customer, "currency": "EUR", "starts_on": DAY}
+        return contracts.add_contract(actor=self.owner, items=[item], **told)
 
     def lead(self):
         rows = pl.DataFrame([{"company": "Globex", "source": "Website"}])
@@ -164,6 +171,11 @@ PLAYS = {
     "pipeline.win_opportunity": (
         {"opportunity_won"},
         lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY, said_by="Ada"),
+    ),
+    "contracts.add_contract": ({"contract_signed"}, lambda s: s.contract()),
+    "contracts.amend": (
+        {"contract_amended"},
+        lambda s: contracts.amend(actor=s.owner, contract_id=s.contract(), kind="pause", on=DAY, until=date(2027, 1, 1)),
     ),
     "lifecycle.set_stage": (
         {"stage_set"},

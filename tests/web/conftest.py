@@ -17,6 +17,8 @@ from topline.catalog import actions as catalog
 from topline.catalog import promotions
 from topline.collections import actions as collections
 from topline.connect import actions as connect
+from topline.contracts import actions as contracts
+from topline.contracts import runs
 from topline.leads import actions as leads
 from topline.market import competitors
 from topline.pipeline import actions as pipeline
@@ -133,8 +135,20 @@ def acme(owner, entity, make_customers, issue, pay, apply):
         on=date(2026, 2, 2),
     )["lead_id"][0]
     rival = competitors.add_competitor(actor=owner, name="Acid Rain", segments=["Enterprise"])
+    taxed = {"quantity_micro": 10**6, "unit_price_nano": 100_00 * 10**9, "unit": "month", "tax_class": "none"}
+    items = [taxed | {"description": "Seat"}, taxed | {"description": "Support", "unit": "year"}]
+    contract = contracts.add_contract(
+        actor=owner,
+        entity_id=entity.pk,
+        customer_id=globex,
+        currency="EUR",
+        starts_on=date(2026, 2, 1),
+        ends_on=date(2027, 2, 1),
+        items=items,
+    )
+    run = runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 2, 1), sign=False).pk
     return SimpleNamespace(
-        lead=lead, quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        contract=contract, run=run, lead=lead, quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
         bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
@@ -147,6 +161,8 @@ def addresses(acme) -> list[str]:
         "/pipeline/", "/pipeline/board/", "/pipeline/funnel/?since=2026-01-01&step=proposal", "/pipeline/statistics/", "/pipeline/waterfall/?start=2026-01-01&step=created", "/pipeline/people/",
         "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
         "/pipeline/territories/", "/pipeline/territories/set/", f"/pipeline/against/{a.rival}/",
+        "/contracts/", "/contracts/?state=all&q=glob", "/contracts/new/", "/contracts/renewals/", "/contracts/runs/", "/contracts/runs/preview/?as_of=2026-04-01", "/contracts/runs/tax-rates/",
+        f"/contracts/{a.contract}/", f"/contracts/{a.contract}/change/", f"/contracts/{a.contract}/amend/quantity/", f"/contracts/{a.contract}/amend/add/", f"/contracts/{a.contract}/amend/terminate/", f"/contracts/runs/{a.run}/",
         "/lifecycle/", "/lifecycle/?stage=new&q=glo&sort=-year_minor", "/lifecycle/cohorts/", "/lifecycle/cohorts/?every=month&show=sales", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/margins/?by=deal",
         "/lifecycle/serve-costs/", f"/lifecycle/{a.globex}/stage/",
         "/leads/", "/leads/?state=all&q=glob", "/leads/new/", f"/leads/{a.lead}/", f"/leads/{a.lead}/change/", "/leads/campaigns/", "/leads/campaigns/?by=campaign", "/leads/campaigns/new/",

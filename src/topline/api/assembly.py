@@ -18,6 +18,7 @@ from topline.cases.api import room as cases
 from topline.catalog.api import room as catalog
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
+from topline.contracts.api import room as contracts
 from topline.leads.api import room as leads
 from topline.lifecycle.api import room as lifecycle
 from topline.market.api import room as market
@@ -67,6 +68,7 @@ for room in (
     leads,
     quotes,
     billing,
+    contracts,
     receivables,
     collections,
     bank,

@@ -61,7 +61,7 @@ class Invoice(models.Model):
                 condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("total_minor")), name="invoice_not_over_allocated"
             ),
             models.CheckConstraint(
-                condition=Q(state="draft") | Q(number__isnull=False, issued_on__isnull=False, due_on__isnull=False),
+                condition=Q(state__in=["draft", "void"]) | Q(number__isnull=False, issued_on__isnull=False, due_on__isnull=False),
                 name="invoice_issued_is_complete",
             ),
             models.CheckConstraint(
@@ -111,4 +111,22 @@ class Instalment(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="instalment_position_once"),
             models.CheckConstraint(condition=Q(amount_minor__gt=0), name="instalment_is_positive"),
+        ]
+
+
+class TaxRate(models.Model):
+    """What is taxed how in a country from a day on. Append-only: a new rate is a new row, the newest that holds counts."""
+
+    append_only = True
+
+    country = models.CharField(max_length=2)
+    tax_class = models.CharField(max_length=20, default="standard")
+    rate_ppm = models.IntegerField(help_text="millionths: 20 % is 200000")
+    valid_from = models.DateField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["country", "tax_class", "valid_from"], name="tax_rate_once_a_day"),
+            models.CheckConstraint(condition=Q(rate_ppm__gte=0, rate_ppm__lte=1_000_000), name="tax_rate_is_a_share"),
         ]

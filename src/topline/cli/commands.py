@@ -29,6 +29,9 @@ from topline.collections import reminders, timing
 from topline.connect import actions as connect
 from topline.connect import readers
 from topline.connect.models import ImportBatch
+from topline.contracts import queries as contract_reads
+from topline.contracts import runs as bill_runs
+from topline.contracts.models import Parked
 from topline.engine.payment_timing import backtest as backtesting
 from topline.flows import daily, proofs
 from topline.flows import reminders as mail
@@ -305,6 +308,79 @@ def open_quotes(
         _print_json({"state": state, "items": rows})
         return
     render.quotes(console, rows, state)
+
+
+bill = typer.Typer(help="Bill what is due of contracts: preview says what, run does it.", no_args_is_help=True)
+app.add_typer(bill, name="bill")
+
+
+@bill.command("preview")
+def bill_preview(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """What a run up to a day would write, and what it would leave out; nothing is written."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    found = bill_runs.preview(entity=entity, as_of=day)
+    if as_json:
+        sums = found.lines.group_by("currency").agg(pl.col("net_minor").sum()).sort("currency")
+        _print_json(
+            {
+                "as_of": day,
+                "documents": found.heads.height,
+                "charges": found.lines.height,
+                "totals": sums.to_dicts(),
+                "parked": found.parked.to_dicts(),
+            }
+        )
+        return
+    render.bill(console, found)
+
+
+@bill.command("run")
+def bill_run(
+    company: Company = "",
+    as_of: AsOf = "",
+    drafts: Annotated[bool, typer.Option("--drafts", help="Only write drafts; somebody signs them later.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bill every period that is due and was not billed, issue and post the documents. A second run of the day does nothing."""
+    entity = _entity(company)
+    with console.status("Billing"):
+        made = bill_runs.run(actor=system_actor("command line"), entity_id=entity.pk, as_of=_day(as_of, entity), sign=not drafts)
+    seen = contract_reads.progress(made.pk)
+    parked = (
+        Parked.objects.filter(contract__entity=entity, cleared_at__isnull=True).select_related("contract").order_by("id")[:SHOWN]
+    )
+    left_out = [{"contract": p.contract.number, "code": p.code, "message": p.message, "remedy": p.remedy} for p in parked]
+    if as_json:
+        _print_json(
+            {
+                "run": made.pk,
+                "as_of": made.as_of,
+                "state": made.state,
+                "documents": seen["documents"],
+                "charges": seen["charges"],
+                "parked": left_out,
+            }
+        )
+        return
+    console.print(
+        f"Up to {made.as_of}: {seen['documents']:,} documents for {seen['charges']:,} periods; the run is {made.state}.",
+        highlight=False,
+    )
+    for row in left_out:
+        console.print(f"Left out {row['contract']}: {row['message']} {row['remedy']}", highlight=False)
+
+
+@app.command("contracts")
+def contract_list(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Contracts that end within 120 days, the next first, with what they bring in a year."""
+    entity = _entity(company)
+    day = _day(as_of, entity)
+    found = contract_reads.renewals(entity_id=entity.pk, as_of=day)
+    if as_json:
+        _print_json({"as_of": day, "items": found.to_dicts()})
+        return
+    render.renewals(console, found)
 
 
 @app.command()

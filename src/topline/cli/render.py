@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from topline.connect.models import ImportBatch
+from topline.contracts.runs import Bill
 from topline.engine import aging as engine
 from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
@@ -183,6 +184,38 @@ def market(console: Console, found: dict[str, Any]) -> None:
         )
     for group in (found["experience"].us, *found["experience"].rivals):
         console.print(f"{group.name}: NPS {words(group.nps)}; CSAT {words(group.csat, percent=True)}", highlight=False)
+
+
+def bill(console: Console, found: Bill) -> None:
+    """What a run would write, by period, and what it would leave out."""
+    if found.lines.is_empty():
+        console.print("Nothing is due that was not billed yet.")
+    table = _table("contract", "what", "from", ">net", "")
+    for row in found.lines.head(40).to_dicts():
+        table.add_row(
+            row["contract"], row["text"], str(row["start"]), format_amount(row["net_minor"], row["currency"]), row["currency"]
+        )
+    if found.lines.height:
+        console.print(table)
+    for currency, minor in found.lines.group_by("currency").agg(pl.col("net_minor").sum()).sort("currency").iter_rows():
+        console.print(
+            f"{format_amount(minor, currency)} {currency} net on {found.heads.height:,} documents for {found.lines.height:,} periods.",
+            highlight=False,
+        )
+    for row in found.parked.head(40).to_dicts():
+        console.print(f"Would be left out: {row['message']} {row['remedy']}", highlight=False)
+
+
+def renewals(console: Console, found: pl.DataFrame) -> None:
+    """Contracts that end soon."""
+    if found.is_empty():
+        console.print("No contract ends within 120 days.")
+        return
+    table = _table("contract", "customer", "ends", "notice until", "renews", ">a year", "")
+    for r in found.head(60).to_dicts():
+        renews = f"by {r['renews_months']} months" if r["renews_months"] else "not by itself"
+        table.add_row(r["number"], r["customer"], str(r["ends_on"]), str(r["notice_by"]), renews, format_amount(r["yearly_minor"], r["currency"]), r["currency"])  # fmt: skip
+    console.print(table)
 
 
 def leads(console: Console, groups: pl.DataFrame, open_ones: Sequence[Lead], *, by: str) -> None:

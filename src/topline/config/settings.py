@@ -35,6 +35,7 @@ ROOMS = [
     "leads",
     "quotes",
     "billing",
+    "contracts",
     "receivables",
     "collections",
     "treasury",

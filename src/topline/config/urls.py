@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("leads/", include("topline.leads.urls")),
     path("quotes/", include("topline.quotes.urls")),
     path("q/", include("topline.quotes.link_urls")),
+    path("contracts/", include("topline.contracts.urls")),
     path("invoices/", include("topline.billing.urls")),
     path("", include("topline.receivables.urls")),
     path("collections/", include("topline.collections.urls")),

@@ -17,6 +17,7 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.collections import actions, reminders, timing
+from topline.contracts import actions as contracts
 from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
@@ -171,6 +172,7 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     price_lateness(actor=actor, entity_id=entity_id, as_of=as_of)
     leads.score_leads(actor=actor, entity_id=entity_id, as_of=as_of)
+    contracts.renew_due(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
     freeze_sales(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -189,6 +191,7 @@ def handle(payload: dict[str, Any]) -> None:
         "price_lateness",
         "write_deals_down",
         "score_leads",
+        "renew_contracts",
         "learn_timing",
         "weigh_calls",
         "freeze_forecast",

@@ -7,6 +7,7 @@ from typing import Any
 from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
+from topline.contracts import actions as contracts
 from topline.flows import daily, reminders
 from topline.kernel.outbox import Handler
 from topline.leads import actions as leads
@@ -36,6 +37,7 @@ HANDLERS: dict[str, Handler] = {
     "take_in": daily.handled_by(daily.take_in),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
+    "renew_contracts": daily.handled_by(contracts.renew_due),
     "score_leads": daily.handled_in_parts(lead_queries.scores, leads.score_leads),
     "write_deals_down": daily.handled_by(daily.write_down),
     "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),

@@ -13,6 +13,7 @@ import polars as pl
 from topline.books import queries as books
 from topline.books import sealing
 from topline.books.models import PeriodBalance, Seal, Transfer
+from topline.contracts import queries as contracts
 from topline.kernel import bulk, guards
 from topline.pipeline import queries as pipeline
 
@@ -184,10 +185,22 @@ def deals_stand_where_their_history_leads() -> pl.DataFrame:
     return pipeline.off_their_history()
 
 
+def contracts_bill_what_was_agreed() -> pl.DataFrame:
+    """The periods of a contract that was made of a quote, and never amended, add up to the quote."""
+    return contracts.out_of_balance()
+
+
+def charges_stand_on_their_lines() -> pl.DataFrame:
+    """Every period that was charged stands on a line of its document, with the same amount."""
+    return contracts.charges_off_their_lines()
+
+
 PROOFS: list[Callable[[], pl.DataFrame]] = [
     guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
     receivables_equal_documents, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
     bank_accounts_equal_statements, deals_stand_where_their_history_leads,
+    contracts_bill_what_was_agreed,
+    charges_stand_on_their_lines,
 ]  # fmt: skip
 
 

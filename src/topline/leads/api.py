@@ -108,6 +108,11 @@ class LinkedDeal(Body):
     opportunity_id: Ref
 
 
+class LeadsOfFile(Body):
+    import_batch_id: Ref
+    on: Day
+
+
 class NewCampaign(Body):
     code: Annotated[str, Field(min_length=1, max_length=40)]
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -198,6 +203,12 @@ def convert_lead(request: Caller, lead_id: Id, body: Conversion) -> Any:
 def link_lead(request: Caller, lead_id: Id, body: LinkedDeal) -> Any:
     """Say which deal, that is here already, it led to; answers with the deal's id."""
     return done(actions.link_lead(lead_id=lead_id, opportunity_id=body.opportunity_id, on=body.on, **once(request)))
+
+
+@room.does("/leads/withdraw", "leads.withdraw_leads")
+def withdraw_leads(request: Caller, body: LeadsOfFile) -> Any:
+    """Disqualify the leads that a file brought; answers with how many."""
+    return done(actions.withdraw_leads(**body.model_dump(), **once(request)))
 
 
 @room.does("/leads/score", "leads.score_leads")

@@ -67,7 +67,7 @@ def place(asked: pl.DataFrame, *, turn: int = 0) -> pl.DataFrame:
             fits = fits & pl.col(column).fill_null("").is_in(wanted) if wanted else fits
         mine = (pl.col("_n") % len(t.rep_ids)).replace_strict(dict(enumerate(t.rep_ids)), return_dtype=pl.Int64)
         owner, name = pl.when(fits).then(mine).otherwise(owner), pl.when(fits).then(pl.lit(t.name)).otherwise(name)
-    return frame.select(territory=name, rep_id=owner)
+    return frame.with_columns(territory=name, rep_id=owner).select("territory", "rep_id")
 
 
 def overview(*, entity_id: int, as_of: Any) -> list[dict[str, Any]]:

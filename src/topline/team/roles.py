@@ -24,6 +24,7 @@ READ = frozenset(
         "collections.view",
         "cases.view",
         "lifecycle.view",
+        "contracts.view",
     }
 )
 SELF = frozenset({"team.account"})
@@ -131,6 +132,12 @@ CASES = frozenset(
     {"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case", "market.set_credit_hold"}
 )
 OFFERS = frozenset({"receivables.make_offers", "receivables.withdraw_offer", "collections.send_offer"})
+CONTRACTS = frozenset(
+    {"contracts.make_contract", "contracts.add_contract", "contracts.amend", "contracts.change_contract", "contracts.renew_due"}
+)
+BILL_RUNS = frozenset(
+    {"contracts.start_run", "contracts.bill_part", "contracts.sign_run", "contracts.release_parked", "billing.add_tax_rate"}
+)
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
 PLANNING = frozenset(
     {
@@ -155,13 +162,13 @@ AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
 _ROLES: dict[str, frozenset[str]] = {
-    "Owner": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    "Owner": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
-    "RevOps": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
+    "RevOps": READ | OWN_TASKS | CUSTOMERS | CONTRACTS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
-    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
-    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
-    "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | INVOICES | CASH_APPLICATION,
+    "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
+    "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
+    "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | INVOICES | CASH_APPLICATION,
     "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},
     "Approver": READ | OWN_TASKS | APPROVALS | OFFERS | PAY,

@@ -1,0 +1,239 @@
+"""Contracts and bill runs over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ninja import Query
+from pydantic import Field
+
+from topline.billing import taxes
+from topline.billing.models import TaxRate
+from topline.books import queries as books
+from topline.contracts import actions, queries, runs
+from topline.contracts.models import BillRun, Contract, Parked
+from topline.kernel.errors import NotFound
+from topline.ui.wire import (  # fmt: skip
+    MAX_MINOR,
+    MAX_ROWS,
+    Asked,
+    Body,
+    Caller,
+    Currency,
+    Day,
+    Flag,
+    Id,
+    Name,
+    OfCompany,
+    Page,
+    Ref,
+    Room,
+    Rows,
+    Share,
+    done,
+    given,
+    once,
+    page,
+    rows,
+)
+
+room = Room(tags=["Contracts"])
+CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days"]  # fmt: skip
+RUN = ["id", "entity_id", "as_of", "state", "started_at", "finished_at"]
+PARKED = ["id", "contract_id", "code", "message", "remedy", "since", "is_released", "cleared_at"]
+RATE = ["id", "country", "tax_class", "rate_ppm", "valid_from"]
+Unit = Literal["day", "week", "month", "quarter", "year"]
+Micro = Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR * 1_000, description="millionths")]
+Nano = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1, description="billionths of a minor unit")]
+Months = Annotated[int, Field(strict=True, ge=0, le=1_200)]
+Days = Annotated[int, Field(strict=True, ge=0, le=3_660)]
+
+
+class ContractItem(Body):
+    description: Name = ""
+    product_id: Ref | None = None
+    quantity_micro: Micro = 1_000_000
+    unit_price_nano: Nano | None = None
+    unit: Unit
+    every: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 1
+    in_advance: Flag = True
+    day: Annotated[int, Field(strict=True, ge=1, le=31)] | None = None
+    starts_on: Day | None = None
+    ends_on: Day | None = None
+    tax_class: Annotated[str, Field(max_length=20)] = "standard"
+
+
+class NewContract(Body):
+    customer_id: Ref
+    currency: Currency
+    starts_on: Day
+    ends_on: Day | None = None
+    terms: Annotated[str, Field(max_length=60)] = "net 30"
+    purchase_order: Annotated[str, Field(max_length=60)] = ""
+    bill_to_id: Ref | None = None
+    renews_months: Months = 0
+    notice_days: Days = 0
+    items: Annotated[list[ContractItem], Field(min_length=1, max_length=actions.MAX_ITEMS)]
+
+
+class ContractOfQuote(Body):
+    quote_id: Ref
+    renews_months: Months = 0
+    notice_days: Days = 0
+    purchase_order: Annotated[str, Field(max_length=60)] = ""
+
+
+class ContractChanges(Body):
+    terms: Annotated[str, Field(min_length=1, max_length=60)] = "net 30"
+    purchase_order: Annotated[str, Field(max_length=60)] = ""
+    bill_to_id: Ref = 1
+    renews_months: Months = 0
+    notice_days: Days = 0
+
+
+class NewAmendment(Body):
+    kind: Literal["add", "remove", "quantity", "price", "renew", "terminate", "pause", "transfer"]
+    on: Day
+    because: Name = ""
+    item_id: Ref | None = None
+    item: ContractItem | None = None
+    quantity_micro: Micro | None = None
+    unit_price_nano: Nano | None = None
+    months: Months | None = None
+    uplift_ppm: Annotated[int, Field(strict=True, gt=-1_000_000, le=10_000_000)] | None = None
+    until: Day | None = None
+    customer_id: Ref | None = None
+
+
+class BilledUpTo(Body):
+    as_of: Day
+
+
+class SignedRun(Body):
+    issue_on: Day
+
+
+class ReleasedContract(Body):
+    because: Name
+
+
+class NewTaxRate(Body):
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    rate_ppm: Share
+    valid_from: Day
+    tax_class: Annotated[str, Field(min_length=1, max_length=20)] = "standard"
+
+
+class PreviewAsked(OfCompany):
+    as_of: Day
+
+
+@room.reads("/contracts", "contracts.view", Page)
+def list_contracts(request: Caller, asked: Query[Asked]) -> Any:
+    """Contracts, in the order of their ids."""
+    return page(Contract.objects.all(), CONTRACT, asked)
+
+
+@room.reads("/contracts/{int:contract_id}", "contracts.view")
+def get_contract(request: Caller, contract_id: Id) -> Any:
+    """One contract with its items, amendments and the newest charges."""
+    found = Contract.objects.filter(pk=contract_id).first()
+    if found is None:
+        raise NotFound(f"There is no contract {contract_id}.", field="contract_id")
+    return {**{name: getattr(found, name) for name in CONTRACT}, **queries.detail(contract_id)}
+
+
+@room.reads("/bill-preview", "contracts.view")
+def preview_bill(request: Caller, asked: Query[PreviewAsked]) -> Any:
+    """What a run up to a day would write: totals by currency, what would be parked, and the first thousand lines."""
+    found = runs.preview(entity=books.entity(asked.company or None), as_of=asked.as_of)
+    columns = ["contract_id", "item_id", "full_start", "start", "end", "net_minor", "currency", "sequence", "days", "full_days", "tax_category", "tax_rate_ppm"]  # fmt: skip
+    sums = found.lines.group_by("currency").agg(queries.NET).sort("currency")
+    return {"documents": found.heads.height, "charges": found.lines.height, "totals": sums.to_dicts(), "parked": found.parked.head(MAX_ROWS).to_dicts(), "lines": found.lines.select(columns).head(MAX_ROWS).to_dicts()}  # fmt: skip
+
+
+@room.reads("/bill-runs", "contracts.view", Page)
+def list_runs(request: Caller, asked: Query[Asked]) -> Any:
+    """Bill runs."""
+    return page(BillRun.objects.all(), RUN, asked)
+
+
+@room.reads("/parked-contracts", "contracts.view", Page)
+def list_parked(request: Caller, asked: Query[Asked]) -> Any:
+    """Contracts that a run left out, and why."""
+    return page(Parked.objects.all(), PARKED, asked)
+
+
+@room.reads("/renewals", "contracts.view", Rows)
+def list_renewals(request: Caller, asked: Query[PreviewAsked]) -> Any:
+    """Contracts that end within 120 days of a day."""
+    return rows(queries.renewals(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of))
+
+
+@room.reads("/tax-rates", "contracts.view", Page)
+def list_tax_rates(request: Caller, asked: Query[Asked]) -> Any:
+    """Dated tax rates."""
+    return page(TaxRate.objects.all(), RATE, asked)
+
+
+@room.does("/contracts", "contracts.add_contract")
+def add_contract(request: Caller, body: NewContract, target: Query[OfCompany]) -> Any:
+    """Write down a contract; answers with its id."""
+    return done(actions.add_contract(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/contracts/from-quote", "contracts.make_contract")
+def make_contract(request: Caller, body: ContractOfQuote) -> Any:
+    """Make the contract of an accepted quote; answers with its id, the same each time."""
+    return done(actions.make_contract(**body.model_dump(), **once(request)))
+
+
+@room.does("/contracts/{int:contract_id}/change", "contracts.change_contract")
+def change_contract(request: Caller, contract_id: Id, body: ContractChanges) -> Any:
+    """Change the facts that are sent; answers with the contract's id."""
+    return done(actions.change_contract(contract_id=contract_id, changes=dict(given(body)), **once(request)))
+
+
+@room.does("/contracts/{int:contract_id}/amend", "contracts.amend")
+def amend(request: Caller, contract_id: Id, body: NewAmendment) -> Any:
+    """Change what is billed from a day on; answers with the amendment's id."""
+    said = {name: value for name, value in body.model_dump().items() if value is not None}
+    return done(actions.amend(contract_id=contract_id, **said, **once(request)))
+
+
+@room.does("/contracts/renew-due", "contracts.renew_due")
+def renew_due(request: Caller, body: BilledUpTo, target: Query[OfCompany]) -> Any:
+    """Renew what renews by itself by a day; answers with how many."""
+    return done(actions.renew_due(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+
+
+@room.does("/bill-runs", "contracts.start_run")
+def start_run(request: Caller, body: BilledUpTo, target: Query[OfCompany]) -> Any:
+    """Begin a run up to a day, or go on with it; answers with its id."""
+    return done(runs.start_run(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+
+
+@room.does("/bill-runs/{int:run_id}/part", "contracts.bill_part")
+def bill_part(request: Caller, run_id: Id) -> Any:
+    """Bill the next part as drafts; answers with how many parts are left. Asked once more with none left, the run is drafted."""
+    runs.bill_part(run_id=run_id, **once(request))
+    seen = queries.progress(run_id)
+    return done(seen["parts"] - seen["done"])
+
+
+@room.does("/bill-runs/{int:run_id}/sign", "contracts.sign_run")
+def sign_run(request: Caller, run_id: Id, body: SignedRun) -> Any:
+    """Issue up to two thousand drafts of a run; answers with how many are left."""
+    return done(runs.sign_run(run_id=run_id, issue_on=body.issue_on, **once(request)))
+
+
+@room.does("/parked-contracts/{int:parked_id}/release", "contracts.release_parked")
+def release_parked(request: Caller, parked_id: Id, body: ReleasedContract) -> Any:
+    """Say that a contract may be billed beyond its bounds; answers with the row's id."""
+    return done(runs.release_parked(parked_id=parked_id, because=body.because, **once(request)))
+
+
+@room.does("/tax-rates", "billing.add_tax_rate")
+def add_tax_rate(request: Caller, body: NewTaxRate) -> Any:
+    """Say what is taxed how from a day on; answers with the rate's id."""
+    return done(taxes.add_tax_rate(**body.model_dump(), **once(request)))

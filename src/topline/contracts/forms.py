@@ -1,0 +1,165 @@
+"""Forms of contracts: a new one, its facts, and one for each amendment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, cast
+
+import polars as pl
+from django import forms
+
+from topline.catalog import queries as catalog
+from topline.kernel.errors import Invalid
+from topline.kernel.money import currencies, exponent
+from topline.market import queries as market
+
+DAY = forms.DateInput(attrs={"type": "date"})
+UNITS = [("month", "a month"), ("quarter", "a quarter"), ("year", "a year"), ("week", "a week"), ("day", "once")]
+PPM, NANO = 1_000_000, 10**9
+
+
+class ItemForm(forms.Form):
+    """What is billed, at what price, how often."""
+
+    product = forms.CharField(max_length=200, required=False, help_text="code or name, where it is in the catalog")
+    description = forms.CharField(max_length=300, required=False)
+    quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, initial=1)
+    price = forms.DecimalField(
+        min_value=Decimal(0),
+        max_digits=18,
+        decimal_places=9,
+        required=False,
+        help_text="of a unit and period; empty: not agreed yet",
+    )
+    unit = forms.ChoiceField(choices=UNITS, label="Billed")
+    when = forms.ChoiceField(choices=[("advance", "in advance"), ("arrears", "in arrears")])
+    tax_class = forms.CharField(max_length=20, initial="standard")
+
+    def item(self, currency: str, starts_on: Any) -> dict[str, Any]:
+        """The item as the verbs take it. Raises: Invalid for a product that is not here."""
+        said = self.cleaned_data
+        product = catalog.find(pl.Series([said["product"]]))["product_id"][0] if said["product"] else None
+        if said["product"] and product is None:
+            raise Invalid("There is no such product.", field="product", remedy="Add it to the catalog, or describe the item.")
+        once = {"ends_on": starts_on.fromordinal(starts_on.toordinal() + 1)} if said["unit"] == "day" else {}
+        return {
+            "product_id": product, "description": said["description"], "quantity_micro": micro(said["quantity"]), "unit_price_nano": nano(said["price"], currency), "unit": said["unit"],
+            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], **once,
+        }  # fmt: skip
+
+
+class ContractForm(ItemForm):
+    """A contract with its first item."""
+
+    customer = forms.CharField(max_length=200, help_text="number or name of a customer that is here")
+    currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
+    starts_on = forms.DateField(label="From", widget=DAY)
+    ends_on = forms.DateField(label="Until before", required=False, widget=DAY, help_text="empty: until somebody ends it")
+    terms = forms.CharField(max_length=60, initial="net 30")
+    purchase_order = forms.CharField(max_length=60, required=False)
+    renews_months = forms.IntegerField(
+        min_value=0, max_value=1_200, initial=0, label="Renews by months", help_text="0: not by itself"
+    )
+    notice_days = forms.IntegerField(min_value=0, max_value=3_660, initial=0, label="Notice, days")
+    field_order = ["customer", "currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days"]
+
+    def buyer(self) -> int:
+        """The customer's id. Raises: Invalid."""
+        found = market.find(pl.Series([self.cleaned_data["customer"]]))["customer_id"][0]
+        if found is None:
+            raise Invalid("There is no such customer, or more than one.", field="customer", remedy="Use its number.")
+        return int(found)
+
+
+class FactsForm(forms.Form):
+    """What is no amendment."""
+
+    terms = forms.CharField(max_length=60)
+    purchase_order = forms.CharField(max_length=60, required=False)
+    renews_months = forms.IntegerField(min_value=0, max_value=1_200, label="Renews by months", help_text="0: not by itself")
+    notice_days = forms.IntegerField(min_value=0, max_value=3_660, label="Notice, days")
+
+
+class AmendForm(forms.Form):
+    """From when, and why."""
+
+    on = forms.DateField(label="From", widget=DAY)
+    because = forms.CharField(max_length=300, required=False)
+
+    def offer(self, items: list[tuple[int, str]]) -> None:
+        """Set which items may be chosen."""
+        if "item_id" in self.fields:
+            cast(forms.ChoiceField, self.fields["item_id"]).choices = items
+
+    def said(self, currency: str) -> dict[str, Any]:
+        """What `actions.amend` needs beside day and reason."""
+        known = {**self.cleaned_data}
+        told: dict[str, Any] = {name: known[name] for name in ("item_id", "months", "until") if name in known}
+        if "quantity" in known:
+            told["quantity_micro"] = micro(known["quantity"])
+        if "price" in known:
+            told["unit_price_nano"] = nano(known["price"], currency)
+        if "uplift" in known:
+            told["uplift_ppm"] = int((known["uplift"] or Decimal(0)) * 10_000)
+        if "customer" in known:
+            told["customer_id"] = market.find(pl.Series([known["customer"]]))["customer_id"][0]
+        return told
+
+
+class OfItem(AmendForm):
+    """An amendment of one item."""
+
+    item_id = forms.TypedChoiceField(coerce=int, label="Item")
+
+
+class QuantityForm(OfItem):
+    """Another quantity."""
+
+    quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6)
+
+
+class PriceForm(OfItem):
+    """Another price."""
+
+    price = forms.DecimalField(min_value=Decimal(0), max_digits=18, decimal_places=9, help_text="of a unit and period")
+
+
+class RenewForm(AmendForm):
+    """A longer life, at other prices perhaps."""
+
+    months = forms.IntegerField(min_value=1, max_value=1_200, initial=12)
+    uplift = forms.DecimalField(required=False, max_digits=7, decimal_places=4, label="Prices change by, %")
+
+
+class PauseForm(AmendForm):
+    """Nothing is billed for a while."""
+
+    until = forms.DateField(label="Until before", widget=DAY, help_text="the first day that is billed again")
+
+
+class TransferForm(AmendForm):
+    """Another customer takes it over."""
+
+    customer = forms.CharField(max_length=200, help_text="number or name")
+
+
+class AddForm(ItemForm, AmendForm):
+    """One more item."""
+
+    field_order = ["on", "product", "description"]
+
+
+AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {
+    "add": ("Add an item", AddForm), "quantity": ("Change a quantity", QuantityForm), "price": ("Change a price", PriceForm), "remove": ("Remove an item", OfItem),
+    "renew": ("Renew", RenewForm), "pause": ("Pause", PauseForm), "transfer": ("Transfer", TransferForm), "terminate": ("Terminate", AmendForm),
+}  # fmt: skip
+
+
+def micro(value: Decimal) -> int:
+    """A quantity in millionths."""
+    return int(value * PPM)
+
+
+def nano(value: Decimal | None, currency: str) -> int | None:
+    """A price in billionths of a minor unit."""
+    return None if value is None else int(value * 10 ** exponent(currency) * NANO)

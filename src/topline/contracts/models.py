@@ -1,0 +1,184 @@
+"""Tables of contracts: their items and amendments, every charge that was made of them, the runs that made them, and what is parked."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from topline.billing.models import Invoice
+from topline.books.models import Entity
+from topline.catalog.models import Product
+from topline.market.models import Customer
+from topline.quotes.models import Quote
+
+
+class Contract(models.Model):
+    """What a customer agreed to pay for and until when. What is billed follows from its items, never from a field here.
+
+    ends_on  the first day that is not covered; null: until somebody ends it
+    """
+
+    number = models.CharField(max_length=40, unique=True)
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
+    bill_to = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", help_text="who is invoiced: the customer, or a parent that pays"
+    )
+    quote = models.OneToOneField(Quote, on_delete=models.PROTECT, null=True, related_name="contract")
+    currency = models.CharField(max_length=3)
+    terms = models.CharField(max_length=60)
+    purchase_order = models.CharField(max_length=60, blank=True)
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True)
+    renews_months = models.IntegerField(default=0, help_text="months by which it renews by itself; 0: it does not")
+    notice_days = models.IntegerField(default=0, help_text="days before its end until which somebody may stop the renewal")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["entity", "ends_on", "id"], name="contract_by_end"),
+            models.Index(fields=["customer", "id"], name="contract_of_customer"),
+            models.Index(fields=["entity", "bill_to", "id"], name="contract_by_payer"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="contract_ends_after_it_starts"),
+            models.CheckConstraint(condition=Q(renews_months__gte=0, notice_days__gte=0), name="contract_renewal_sensible"),
+        ]  # fmt: skip
+
+
+class Item(models.Model):
+    """Something that a contract bills by periods: quantity x unit price of a period. A change ends an item and begins another; none is edited.
+
+    anchor, unit, every, day  the grid of its periods (see engine.periods); something billed once is a single day
+    ends_on                   the first day that is not billed; null: no end
+    """
+
+    contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="items")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, null=True, related_name="+")
+    description = models.CharField(max_length=300)
+    quantity_micro = models.BigIntegerField()
+    unit_price_nano = models.BigIntegerField(null=True, help_text="of a unit and period; null: not agreed yet, and not billed")
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True)
+    in_advance = models.BooleanField(default=True)
+    anchor = models.DateField()
+    unit = models.CharField(max_length=7)
+    every = models.IntegerField(default=1)
+    day = models.IntegerField(null=True)
+    tax_class = models.CharField(max_length=20, default="standard")
+    replaces = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(quantity_micro__gte=0), name="item_quantity_not_negative"),
+            models.CheckConstraint(condition=Q(unit_price_nano__gte=0) | Q(unit_price_nano__isnull=True), name="item_price_not_negative"),
+            models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="item_ends_after_it_starts"),
+            models.CheckConstraint(condition=Q(unit__in=["day", "week", "month", "quarter", "year"], every__gte=1), name="item_grid_known"),
+        ]  # fmt: skip
+
+
+class Amendment(models.Model):
+    """What was changed in a contract from a day on, by whom and why. Append-only."""
+
+    append_only = True
+
+    class Kind(models.TextChoices):
+        ADD = "add", "Added"
+        REMOVE = "remove", "Removed"
+        QUANTITY = "quantity", "Quantity changed"
+        PRICE = "price", "Price changed"
+        RENEW = "renew", "Renewed"
+        TERMINATE = "terminate", "Terminated"
+        PAUSE = "pause", "Paused"
+        TRANSFER = "transfer", "Transferred"
+
+    contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="amendments", db_constraint=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    effective_on = models.DateField()
+    told = models.CharField(max_length=300)
+    because = models.CharField(max_length=300, blank=True)
+    recorded_at = models.DateTimeField()
+    actor_key = models.CharField(max_length=60)
+
+
+class BillRun(models.Model):
+    """One pass over all contracts of a company up to a day: parts are billed one by one, by one worker or many."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DRAFTED = "drafted"
+        FINAL = "final"
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    as_of = models.DateField()
+    state = models.CharField(max_length=7, choices=State.choices, default=State.RUNNING)
+    started_at = models.DateTimeField()
+    started_by = models.CharField(max_length=60)
+    finished_at = models.DateTimeField(null=True)
+    signed_by = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "-id"], name="run_newest")]
+        constraints = [
+            models.UniqueConstraint(fields=["entity"], condition=Q(state="running"), name="one_run_at_a_time"),
+            models.CheckConstraint(condition=Q(state__in=["running", "drafted", "final"]), name="run_state_known"),
+        ]
+
+
+class BillRunPart(models.Model):
+    """A span of payers of a run; whoever takes it bills it whole or not at all."""
+
+    run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="parts")
+    first_payer_id = models.BigIntegerField()
+    last_payer_id = models.BigIntegerField()
+    is_done = models.BooleanField(default=False)
+    contracts = models.IntegerField(default=0)
+    charges = models.IntegerField(default=0)
+    documents = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "first_payer_id"], name="part_once_in_a_run")]
+
+
+class Charge(models.Model):
+    """A period of an item that was billed, or given back. The unique key makes a second billing of the same impossible.
+
+    sequence  how many charges of the period came before: 0 is the first, others are differences after an amendment or a void document
+    """
+
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="charges", db_index=False)
+    full_start = models.DateField(help_text="first day of the period of the grid")
+    full_end = models.DateField()
+    sequence = models.IntegerField()
+    start = models.DateField()
+    end = models.DateField()
+    days = models.IntegerField()
+    full_days = models.IntegerField()
+    net_minor = models.BigIntegerField()
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
+    position = models.IntegerField()
+    run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["item", "full_start", "sequence"], name="charge_once"),
+            models.CheckConstraint(condition=~Q(net_minor=0) & Q(sequence__gte=0), name="charge_says_something"),
+        ]
+
+
+class Parked(models.Model):
+    """A contract that a run left out, why, and what to do. It is tried again by every run; once billed it is cleared."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="+")
+    code = models.CharField(max_length=40)
+    message = models.CharField(max_length=300)
+    remedy = models.CharField(max_length=300, blank=True)
+    since = models.DateField()
+    run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="+")
+    is_released = models.BooleanField(default=False, help_text="somebody looked at it and says that it may be billed")
+    cleared_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["contract"], condition=Q(cleared_at__isnull=True), name="parked_once_at_a_time")
+        ]

@@ -1,0 +1,260 @@
+"""The pages of contracts: the list, one with its periods and amendments, the renewals ahead."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from topline.books.company import company, day_asked
+from topline.contracts import actions, queries
+from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, FactsForm
+from topline.contracts.models import Contract, Parked
+from topline.kernel import clock
+from topline.kernel.errors import DomainError, Invalid, NotFound
+from topline.market.prices import unit_price
+from topline.team.queries import actor_names
+from topline.ui.access import Asked, page
+from topline.ui.export import MAX_ROWS, export
+from topline.ui.tables import Column, listing
+
+LIST = [
+    Column("number", "Number", "code", sort="number", link="url"), Column("customer", "Customer", sort="customer__name", link="customer_url"), Column("purchase_order", "Purchase order"), Column("starts_on", "From", "date", sort="starts_on"),
+    Column("ends_on", "Until before", "date", sort="ends_on"), Column("renews", "Renews"), Column("yearly", "A year", "money"), Column("currency", ""), Column("state", "", "badge"),
+]  # fmt: skip
+ITEMS = [
+    Column("description", "What"), Column("quantity", "Quantity", "decimal"), Column("price", "Price"), Column("cadence", "Billed"), Column("starts_on", "From", "date"), Column("ends_on", "Until before", "date"), Column("state", "", "badge"),
+]  # fmt: skip
+CHARGES = [
+    Column("item", "What"), Column("full_start", "Period", "date"), Column("span", "Billed"), Column("net_minor", "Net", "money"), Column("currency", ""), Column("made", "How it is made", "sentence"), Column("invoice", "On", "code", link="url"),
+]  # fmt: skip
+RENEWALS = [
+    Column("number", "Contract", "code", link="url"), Column("customer", "Customer", link="customer_url"), Column("owner", "Owner"), Column("ends_on", "Ends", "date"), Column("notice_by", "Notice until", "date"), Column("renews", "Renews"),
+    Column("yearly_minor", "A year", "money"), Column("currency", ""),
+]  # fmt: skip
+CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
+
+
+@page("contracts.view")
+def contract_list(request: Asked) -> HttpResponse:
+    """Contracts, with what they bring in a year."""
+    entity = company(request)
+    today = clock.today(entity.time_zone)
+    state = listing(request.path, request.GET.dict(), columns=LIST, default_sort="number", filters=["q", "state"])
+    wanted = state.filters.get("state", "running")
+    if wanted not in ("running", "ended", "all"):
+        raise Invalid(f"There is no state {wanted!r}.", field="state", remedy="Use running, ended or all.")
+    found = queries.contracts(
+        entity_id=entity.pk, text=state.filters.get("q", ""), state="" if wanted == "all" else wanted, on=today
+    )
+    start, end = (0, MAX_ROWS) if state.export else (state.offset, state.offset + state.size)
+    shown = list(found.order_by(*state.order)[start:end])
+    worth = queries.yearly([c.pk for c in shown], on=today)
+    parked = set(
+        Parked.objects.filter(contract_id__in=[c.pk for c in shown], cleared_at__isnull=True).values_list(
+            "contract_id", flat=True
+        )
+    )
+    rows = [
+        {"number": c.number, "url": reverse("contracts:contract", args=[c.pk]), "customer": c.customer.name, "customer_url": reverse("web:customer", args=[c.customer_id]), "purchase_order": c.purchase_order or None, "starts_on": c.starts_on,
+         "ends_on": c.ends_on, "renews": f"by {c.renews_months} months" if c.renews_months else None, "yearly": worth.get(c.pk, 0), "currency": c.currency, "state": "parked" if c.pk in parked else _state(c, today)}
+        for c in shown
+    ]  # fmt: skip
+    if state.export:
+        return export(rows, LIST, name="contracts", form=state.export)
+    return render(request, "contracts/contracts.html", {"list": state, "rows": rows, "total": found.count(), "wanted": wanted})
+
+
+@page("contracts.view")
+def contract(request: Asked, contract_id: int) -> HttpResponse:
+    """One contract: what is billed, which periods were, what was changed, and whether it adds up."""
+    found = _contract(contract_id)
+    today = clock.today(found.entity.time_zone)
+    told = queries.detail(found.pk)
+    whole, billed = queries.value(found.pk)
+    who = actor_names(list({a["actor_key"] for a in told["amendments"]}))
+    context = {
+        "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
+        "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
+        "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
+    }  # fmt: skip
+    return render(request, "contracts/contract.html", context)
+
+
+@page("contracts.add_contract", methods=("GET", "POST"))
+def new(request: Asked) -> HttpResponse:
+    """Write down a contract with its first item; others are added on its page."""
+    entity = company(request)
+    form = ContractForm(request.POST or None, initial={"currency": entity.currency, "starts_on": clock.today(entity.time_zone)})
+    if form.is_valid():
+        said = form.cleaned_data
+        try:
+            made = actions.add_contract(
+                actor=request.actor, entity_id=entity.pk, customer_id=form.buyer(), currency=said["currency"], starts_on=said["starts_on"], ends_on=said["ends_on"], terms=said["terms"],
+                purchase_order=said["purchase_order"], renews_months=said["renews_months"], notice_days=said["notice_days"], items=[form.item(said["currency"], said["starts_on"])],
+            )  # fmt: skip
+        except DomainError as error:
+            _blame(form, error)
+        else:
+            messages.success(request, "The contract is there; the next bill run bills what is due of it.")
+            return redirect("contracts:contract", made)
+    context = {"form": form, "title": "New contract", "back": ("Contracts", reverse("contracts:contracts"))}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("contracts.make_contract", methods=("POST",))
+def from_quote(request: Asked, quote_id: int) -> HttpResponse:
+    """Make the contract of an accepted quote."""
+    made = actions.make_contract(actor=request.actor, quote_id=quote_id)
+    messages.success(request, "The contract is there; the next bill run bills what is due of it.")
+    return redirect("contracts:contract", made)
+
+
+@page("contracts.change_contract", methods=("GET", "POST"))
+def change(request: Asked, contract_id: int) -> HttpResponse:
+    """Change what is no amendment."""
+    found = _contract(contract_id)
+    initial = {name: getattr(found, name) for name in FactsForm.base_fields}
+    form = FactsForm(request.POST or None, initial=initial)
+    if form.is_valid():
+        changes = {name: value for name, value in form.cleaned_data.items() if value != initial[name]}
+        try:
+            if changes:
+                actions.change_contract(actor=request.actor, contract_id=found.pk, changes=changes)
+        except DomainError as error:
+            _blame(form, error)
+        else:
+            messages.success(request, "Changed." if changes else "Nothing was changed.")
+            return redirect("contracts:contract", found.pk)
+    context = {
+        "form": form,
+        "title": f"Change {found.number}",
+        "back": (found.number, reverse("contracts:contract", args=[found.pk])),
+    }
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("contracts.amend", methods=("GET", "POST"))
+def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
+    """Amend a contract; *Preview* says first what the next run would charge and give back."""
+    found = _contract(contract_id)
+    if kind not in AMENDMENTS:
+        raise NotFound(f"There is no amendment {kind!r}.", field="kind")
+    today = clock.today(found.entity.time_zone)
+    label, made_of = AMENDMENTS[kind]
+    first = found.ends_on if kind == "renew" and found.ends_on else today
+    form = made_of(request.POST or None, initial={"on": first, "months": found.renews_months or 12})
+    form.offer(
+        [
+            (i.pk, f"{i.description}, from {i.starts_on}")
+            for i in found.items.order_by("id")
+            if i.ends_on is None or i.ends_on > i.starts_on
+        ]
+    )
+    shown: list[dict[str, Any]] | None = None
+    if form.is_valid():
+        try:
+            asked = _asked(request, found, kind, form)
+            if "preview" in request.POST:
+                shown = _shown(actions.preview_amendment(**asked, as_of=max(today, form.cleaned_data["on"])), found.currency)
+            else:
+                actions.amend(**asked)
+                messages.success(request, f"{label}: done; the next bill run charges or gives back what follows from it.")
+                return redirect("contracts:contract", found.pk)
+        except DomainError as error:
+            _blame(form, error)
+    context = {"form": form, "label": label, "contract": found, "shown": shown, "columns": CHARGES[:-1]}
+    return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
+
+
+@page("contracts.view")
+def renewals(request: Asked) -> HttpResponse:
+    """Contracts that end within 120 days."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    rows = [
+        {**r, "url": reverse("contracts:contract", args=[r["contract_id"]]), "customer_url": reverse("web:customer", args=[r["customer_id"]]), "renews": f"by {r['renews_months']} months" if r["renews_months"] else "not by itself"}
+        for r in queries.renewals(entity_id=entity.pk, as_of=as_of).to_dicts()
+    ]  # fmt: skip
+    by_itself = sum(1 for r in rows if r["renews_months"])
+    return render(
+        request,
+        "contracts/renewals.html",
+        {"rows": rows[:200], "total": len(rows), "by_itself": by_itself, "columns": RENEWALS, "as_of": as_of},
+    )
+
+
+# --- parts ---
+def _asked(request: Asked, found: Contract, kind: str, form: AmendForm) -> dict[str, Any]:
+    said = form.cleaned_data
+    more = {"item": form.item(found.currency, said["on"])} if isinstance(form, AddForm) else form.said(found.currency)
+    return {"actor": request.actor, "contract_id": found.pk, "kind": kind, "on": said["on"], "because": said["because"], **more}
+
+
+def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
+    over = row["ends_on"] is not None and row["ends_on"] <= today
+    price = (
+        f"{unit_price(row['unit_price_nano'], found.currency)} {found.currency}"
+        if row["unit_price_nano"] is not None
+        else "not agreed yet"
+    )
+    cadence = CADENCE[row["unit"]] if row["every"] == 1 else f"every {row['every']} {row['unit']}s"
+    state = "" if not over and row["starts_on"] <= today else "over" if over else "to come"
+    return {
+        **row,
+        "quantity": row["quantity_micro"] / 10**6,
+        "price": price,
+        "cadence": cadence + ("" if row["in_advance"] or row["unit"] == "day" else ", in arrears"),
+        "state": state,
+    }
+
+
+def _charge(row: dict[str, Any], currency: str) -> dict[str, Any]:
+    return {
+        "item": row["item__description"], "full_start": row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": _made(row), "invoice": row["invoice__number"] or row["invoice__state"],
+        "url": reverse("billing:invoice", args=[row["invoice_id"]]),
+    }  # fmt: skip
+
+
+def _shown(lines: pl.DataFrame, currency: str) -> list[dict[str, Any]]:
+    return [
+        {"item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": currency, "made": _made(r)} for r in lines.head(200).to_dicts()
+    ]  # fmt: skip
+
+
+def _span(row: dict[str, Any]) -> str:
+    last = row["end"] - timedelta(days=1)
+    return f"{row['start']} to {last}" if last > row["start"] else str(row["start"])
+
+
+def _made(row: dict[str, Any]) -> str:
+    """How an amount came about, in words."""
+    part = "the whole period" if row["days"] == row["full_days"] else f"{row['days']} of {row['full_days']} days"
+    if row["sequence"] == 0:
+        return part
+    return f"difference to what was billed before; now due: {part if row['full_days'] else 'nothing'}"
+
+
+def _state(found: Contract, today: date) -> str:
+    return (
+        "ended" if found.ends_on is not None and found.ends_on <= today else "to come" if found.starts_on > today else "running"
+    )
+
+
+def _blame(form: Any, error: DomainError) -> None:
+    field = {"customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift"}.get(
+        error.field, error.field
+    )
+    form.add_error(field if field in form.fields else None, f"{error.message} {error.remedy}".strip())
+
+
+def _contract(contract_id: int) -> Contract:
+    found = Contract.objects.select_related("customer", "bill_to", "entity", "quote").filter(pk=contract_id).first()
+    if found is None:
+        raise NotFound(f"There is no contract {contract_id}.", field="contract_id", remedy="Look for it under Contracts.")
+    return found

@@ -1,0 +1,126 @@
+"""Reads of contracts: the list, one with its items and what was billed, renewals, and whether what is billed is what was agreed."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+from django.db.models import Q, QuerySet
+
+from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Item
+from topline.engine import charges as engine
+from topline.kernel import bulk
+
+NET = pl.col("net_minor").sum()
+AHEAD = timedelta(days=120)
+PER_YEAR = {"day": 0, "week": 52, "month": 12, "quarter": 4, "year": 1}
+SHOWN = 200
+FOREVER = date(2199, 1, 1)
+
+
+def contracts(*, entity_id: int, text: str = "", state: str = "", on: date | None = None) -> QuerySet[Contract]:
+    """Contracts that fit; state: running or ended as of a day (empty: all)."""
+    rows = Contract.objects.filter(entity_id=entity_id).select_related("customer", "bill_to")
+    if text:
+        rows = rows.filter(Q(number__iexact=text) | Q(customer__name__icontains=text) | Q(purchase_order__iexact=text))
+    if state and on is not None:
+        ended = Q(ends_on__lte=on)
+        rows = rows.filter(ended) if state == "ended" else rows.exclude(ended)
+    return rows
+
+
+def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
+    """What the items of contracts that run on a day come to in a year, in minor units (annualised: ARR by contract). One statement."""
+    rows = bulk.read(
+        Item.objects.filter(contract_id__in=contract_ids, starts_on__lte=on, unit_price_nano__isnull=False).filter(Q(ends_on__gt=on) | Q(ends_on__isnull=True)).values(
+            "contract_id", "quantity_micro", "unit_price_nano", "unit", "every"
+        )
+    )  # fmt: skip
+    exact = (
+        pl.col("quantity_micro").cast(engine.EXACT) / engine.MICRO * (pl.col("unit_price_nano").cast(engine.EXACT) / engine.NANO)
+    )
+    times = pl.col("unit").replace_strict(PER_YEAR, return_dtype=pl.Int64) / pl.col("every")
+    sums = rows.group_by("contract_id").agg(yearly=(exact.cast(pl.Float64) * times).sum().round().cast(pl.Int64))
+    return dict(sums.iter_rows())
+
+
+def detail(contract_id: int) -> dict[str, Any]:
+    """Items, amendments and the newest charges of a contract, as rows. Three statements."""
+    items = Item.objects.filter(contract_id=contract_id).order_by("starts_on", "id").values(
+        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id"
+    )  # fmt: skip
+    amended = Amendment.objects.filter(contract_id=contract_id).order_by("-id").values("id", "kind", "effective_on", "told", "because", "recorded_at", "actor_key")  # fmt: skip
+    charged = Charge.objects.filter(item__contract_id=contract_id).order_by("-full_start", "-id").values(
+        "item_id", "item__description", "full_start", "start", "end", "days", "full_days", "sequence", "net_minor", "invoice_id", "invoice__number", "invoice__state"
+    )  # fmt: skip
+    return {"items": list(items[:SHOWN]), "amendments": list(amended[:SHOWN]), "charges": list(charged[:SHOWN])}
+
+
+def renewals(*, entity_id: int, as_of: date) -> pl.DataFrame:
+    """Contracts that end within 120 days, the next first: contract_id, number, customer_id, customer, owner, ends_on, notice_by, renews_months,
+    currency, yearly_minor. Two statements."""
+    rows = bulk.read(
+        Contract.objects.filter(entity_id=entity_id, ends_on__gt=as_of, ends_on__lte=as_of + AHEAD).order_by("ends_on", "id").values(
+            "id", "number", "customer_id", "customer__name", "customer__owner__name", "ends_on", "renews_months", "notice_days", "currency"
+        )[:1_000]
+    ).rename({"id": "contract_id", "customer__name": "customer", "customer__owner__name": "owner"})  # fmt: skip
+    worth = yearly(rows["contract_id"].to_list(), on=as_of)
+    notice = pl.col("ends_on") - pl.duration(days=pl.col("notice_days"))
+    return rows.with_columns(
+        notice_by=notice, yearly_minor=pl.col("contract_id").replace_strict(worth, default=0, return_dtype=pl.Int64)
+    ).drop("notice_days")
+
+
+def value(contract_id: int) -> tuple[int | None, int]:
+    """What a contract with an end comes to in all by its items, and what was billed of it, in minor units; None where an item has no end."""
+    items = bulk.read(
+        Item.objects.filter(contract_id=contract_id, unit_price_nano__isnull=False).values(
+            "id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "in_advance", "anchor", "unit", "every", "day"
+        )
+    ).rename({"id": "item_id", "starts_on": "start", "ends_on": "end"})  # fmt: skip
+    stands = Charge.objects.filter(item__contract_id=contract_id).exclude(invoice__state="void")
+    billed = sum(stands.values_list("net_minor", flat=True))
+    if items["end"].null_count():
+        return None, billed
+    last = items["end"].max()
+    whole = engine.desired(items.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64)), as_of=last) if isinstance(last, date) else None  # fmt: skip
+    return (int(whole["net_minor"].sum()) if whole is not None else 0), billed
+
+
+def out_of_balance() -> pl.DataFrame:
+    """Contracts of quotes that were never amended and whose periods do not add up to the quote: contract, quote_minor, schedule_minor.
+
+    At most a thousand contracts, the newest, are looked at.
+    """
+    found = []
+    untouched = (
+        Contract.objects.filter(quote__isnull=False, amendments__isnull=True).select_related("quote").order_by("-id")[:1_000]
+    )
+    for contract in untouched:
+        whole, _ = value(contract.pk)
+        if contract.quote is not None and whole is not None and whole != contract.quote.net_minor:
+            found.append({"contract": contract.number, "quote_minor": contract.quote.net_minor, "schedule_minor": whole})
+    return pl.DataFrame(found, schema={"contract": pl.String, "quote_minor": pl.Int64, "schedule_minor": pl.Int64})
+
+
+def charges_off_their_lines() -> pl.DataFrame:
+    """Charges whose invoice line does not say the same amount: charge_id. One statement."""
+    return bulk.query(
+        "SELECT c.id FROM contracts_charge c JOIN billing_invoice i ON i.id = c.invoice_id"
+        " LEFT JOIN billing_invoiceline l ON l.invoice_id = c.invoice_id AND l.position = c.position"
+        " WHERE l.id IS NULL OR l.net_minor <> CASE WHEN i.kind = 'credit_note' THEN -c.net_minor ELSE c.net_minor END LIMIT 100",
+        [],
+        {"charge_id": pl.Int64()},
+    )
+
+
+def progress(run_id: int) -> dict[str, int]:
+    """How far a run is: parts, done, charges, documents."""
+    rows = list(BillRunPart.objects.filter(run_id=run_id).values_list("is_done", "charges", "documents"))
+    return {
+        "parts": len(rows),
+        "done": sum(r[0] for r in rows),
+        "charges": sum(r[1] for r in rows),
+        "documents": sum(r[2] for r in rows),
+    }

@@ -1,0 +1,207 @@
+"""The console of bill runs: preview, progress, what is parked and why, the signature; and the tax rates that runs need."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from topline.billing import taxes
+from topline.billing.models import Invoice, TaxRate
+from topline.books.company import company, day_asked
+from topline.contracts import queries, runs
+from topline.contracts.models import BillRun, Charge, Contract, Parked
+from topline.contracts.pages import CHARGES, _shown
+from topline.kernel import clock
+from topline.kernel.errors import DomainError, NotFound
+from topline.ui.access import Asked, page
+from topline.ui.format import percent
+from topline.ui.tables import Column
+
+DAY = forms.DateInput(attrs={"type": "date"})
+SHOWN = 200
+PARTS_AT_ONCE = 4  # of a run that a click bills; the command line and the worker bill the rest
+RUNS = [Column("as_of", "Up to", "date", link="url"), Column("state", "State", "badge"), Column("documents", "Documents", "integer"), Column("charges", "Periods", "integer"), Column("parts", "Parts"), Column("started_at", "Begun", "moment"), Column("finished_at", "Done", "moment")]  # fmt: skip
+PARKED = [Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("message", "Why", "sentence"), Column("remedy", "What to do", "sentence"), Column("since", "Since", "date")]  # fmt: skip
+DOCUMENTS = [Column("number", "Document", "code", link="url"), Column("customer", "Customer"), Column("kind", "Kind"), Column("net_minor", "Net", "money"), Column("before_minor", "Last bill", "money"), Column("change", "Change"), Column("currency", ""), Column("state", "State", "badge")]  # fmt: skip
+RATES = [Column("country", "Country"), Column("tax_class", "Class"), Column("rate", "Rate"), Column("valid_from", "From", "date")]
+
+
+class TaxRateForm(forms.Form):
+    """A dated rate."""
+
+    country = forms.CharField(max_length=2, min_length=2, help_text="two letters, such as DE")
+    tax_class = forms.CharField(max_length=20, initial="standard", label="Class")
+    rate = forms.DecimalField(min_value=Decimal(0), max_value=Decimal(100), max_digits=7, decimal_places=4, label="Rate, %")
+    valid_from = forms.DateField(label="From", widget=DAY)
+
+
+@page("contracts.view")
+def run_list(request: Asked) -> HttpResponse:
+    """Bill runs, what waits for a signature, and what is parked."""
+    entity = company(request)
+    today = clock.today(entity.time_zone)
+    found = list(BillRun.objects.filter(entity=entity).order_by("-id")[:50])
+    rows = []
+    for r in found:
+        seen = queries.progress(r.pk)
+        rows.append({"as_of": r.as_of, "url": reverse("contracts:run", args=[r.pk]), "state": r.state, "documents": seen["documents"], "charges": seen["charges"], "parts": f"{seen['done']} of {seen['parts']}", "started_at": r.started_at, "finished_at": r.finished_at})  # fmt: skip
+    context = {
+        "rows": rows,
+        "columns": RUNS,
+        "today": today,
+        "parked": _parked(entity.pk),
+        "parked_columns": PARKED,
+        "waiting": runs.unbilled(entity.pk),
+    }
+    return render(request, "contracts/runs.html", context)
+
+
+@page("contracts.view")
+def preview(request: Asked) -> HttpResponse:
+    """What a run up to a day would write; nothing is written."""
+    entity = company(request)
+    as_of = day_asked(request, entity)
+    bill = runs.preview(entity=entity, as_of=as_of)
+    sums = bill.lines.group_by("currency").agg(queries.NET).sort("currency").to_dicts()
+    lines = [
+        {**shown, "currency": r["currency"], "contract": r["contract"]} for shown, r in zip(_shown(bill.lines, ""), bill.lines.head(SHOWN).to_dicts(), strict=True)
+    ]  # fmt: skip
+    numbers = dict(Contract.objects.filter(pk__in=bill.parked["contract_id"].to_list()[:SHOWN]).values_list("id", "number"))
+    parked = [{**p, "contract": numbers.get(p["contract_id"]), "customer": "", "since": as_of, "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
+    context = {"as_of": as_of, "sums": sums, "documents": bill.heads.height, "lines": lines, "total": bill.lines.height, "columns": [Column("contract", "Contract", "code"), *CHARGES[:-1]], "parked": parked, "parked_columns": PARKED}  # fmt: skip
+    return render(request, "contracts/preview.html", context)
+
+
+@page("contracts.start_run", methods=("POST",))
+def start(request: Asked) -> HttpResponse:
+    """Begin a run and bill its first parts as drafts."""
+    entity = company(request)
+    run_id = runs.start_run(actor=request.actor, entity_id=entity.pk, as_of=day_asked(request, entity))
+    return _bill(request, run_id)
+
+
+@page("contracts.bill_part", methods=("POST",))
+def go_on(request: Asked, run_id: int) -> HttpResponse:
+    """Bill the next parts of a run."""
+    return _bill(request, run_id)
+
+
+@page("contracts.view")
+def run(request: Asked, run_id: int) -> HttpResponse:
+    """One run: how far it is, its documents beside the last ones, what is parked."""
+    found = _run(run_id)
+    ids = Charge.objects.filter(run=found).values("invoice_id")
+    documents = Invoice.objects.filter(pk__in=ids).select_related("customer").order_by("id")
+    shown = list(documents[:SHOWN])
+    before = _before(shown)
+    rows = [
+        {"number": d.number or f"draft {d.pk}", "url": reverse("billing:invoice", args=[d.pk]), "customer": d.customer.name, "kind": d.kind.replace("_", " "), "net_minor": d.net_minor, "currency": d.currency, "state": d.state,
+         "before_minor": before.get((d.customer_id, d.currency)), "change": percent(d.net_minor / last - 1) if (last := before.get((d.customer_id, d.currency))) else None}
+        for d in shown
+    ]  # fmt: skip
+    sums = documents.order_by().values_list("currency", "kind", "net_minor", "total_minor")
+    by_currency: dict[str, list[int]] = {}
+    for currency, kind, net, total in sums[:100_000]:
+        sign = -1 if kind == Invoice.Kind.CREDIT_NOTE else 1
+        was = by_currency.setdefault(currency, [0, 0])
+        was[0], was[1] = was[0] + sign * net, was[1] + sign * total
+    context = {"run": found, "progress": queries.progress(found.pk), "rows": rows, "columns": DOCUMENTS, "total": documents.count(), "sums": by_currency, "parked": _parked(found.entity_id), "parked_columns": PARKED, "today": clock.today(found.entity.time_zone)}  # fmt: skip
+    return render(request, "contracts/run.html", context)
+
+
+@page("contracts.sign_run", methods=("POST",))
+def sign(request: Asked, run_id: int) -> HttpResponse:
+    """Issue the drafts of a run."""
+    found = _run(run_id)
+    left = runs.sign_run(actor=request.actor, run_id=run_id, issue_on=clock.today(found.entity.time_zone))
+    messages.success(
+        request,
+        "Signed: every document has its number and is posted."
+        if not left
+        else f"{left} documents are left; sign again to issue them.",
+    )
+    return redirect("contracts:run", run_id)
+
+
+@page("contracts.release_parked", methods=("POST",))
+def release(request: Asked, parked_id: int) -> HttpResponse:
+    """A parked contract may be billed beyond its bounds."""
+    runs.release_parked(actor=request.actor, parked_id=parked_id, because=request.POST.get("because", ""))
+    messages.success(request, "Released: the next run bills it.")
+    return redirect("contracts:runs")
+
+
+@page("billing.add_tax_rate", methods=("GET", "POST"))
+def tax_rates(request: Asked) -> HttpResponse:
+    """Dated tax rates, and a form for another."""
+    form = TaxRateForm(request.POST or None)
+    if form.is_valid():
+        said = form.cleaned_data
+        try:
+            taxes.add_tax_rate(
+                actor=request.actor,
+                country=said["country"],
+                tax_class=said["tax_class"],
+                rate_ppm=int(said["rate"] * 10_000),
+                valid_from=said["valid_from"],
+            )
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.remedy}".strip())
+        else:
+            messages.success(request, "The rate is known from that day on.")
+            return redirect("contracts:tax_rates")
+    rows = [
+        {"country": r.country, "tax_class": r.tax_class, "rate": percent(r.rate_ppm / 10**6), "valid_from": r.valid_from}
+        for r in TaxRate.objects.order_by("country", "tax_class", "-valid_from")[:SHOWN]
+    ]
+    return render(
+        request, "contracts/tax_rates.html", {"form": form, "rows": rows, "columns": RATES}, status=400 if form.errors else 200
+    )
+
+
+# --- parts ---
+def _bill(request: Asked, run_id: int) -> HttpResponse:
+    for _ in range(PARTS_AT_ONCE):
+        if runs.bill_part(actor=request.actor, run_id=run_id) is None:
+            break
+    return redirect("contracts:run", run_id)
+
+
+def _before(documents: list[Invoice]) -> dict[tuple[int, str], int]:
+    """The net of the last invoice of each payer before these documents."""
+    if not documents:
+        return {}
+    mine = {d.pk for d in documents}
+    rows = (
+        Invoice.objects.filter(customer_id__in={d.customer_id for d in documents}, kind=Invoice.Kind.INVOICE, pk__lt=min(mine))
+        .exclude(state__in=["draft", "void"])
+        .order_by("id")
+        .values_list("customer_id", "currency", "net_minor")
+    )
+    return {(customer, currency): net for customer, currency, net in rows[:50_000]}
+
+
+def _parked(entity_id: int) -> list[dict[str, Any]]:
+    found = (
+        Parked.objects.filter(contract__entity_id=entity_id, cleared_at__isnull=True)
+        .select_related("contract__customer")
+        .order_by("id")[:SHOWN]
+    )
+    return [
+        {"id": p.pk, "contract": p.contract.number, "url": reverse("contracts:contract", args=[p.contract_id]), "customer": p.contract.customer.name, "message": p.message, "remedy": "released: the next run bills it" if p.is_released else p.remedy,
+         "since": p.since, "may_release": p.code in ("beyond_bounds", "billed_too_often") and not p.is_released}
+        for p in found
+    ]  # fmt: skip
+
+
+def _run(run_id: int) -> BillRun:
+    found = BillRun.objects.select_related("entity").filter(pk=run_id).first()
+    if found is None:
+        raise NotFound(f"There is no bill run {run_id}.", field="run_id", remedy="See the list of runs.")
+    return found

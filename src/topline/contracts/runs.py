@@ -1,0 +1,364 @@
+"""The bill run: what should be billed by a day against what was, written part by part, issued and posted after somebody signs.
+
+A part is a span of payers. It is billed whole or not at all, so a run that is killed goes on where it stopped; on PostgreSQL several workers take
+parts of one run. The unique key of a charge refuses whatever would be billed twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+from django.db import connection
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
+
+from topline.billing import actions as billing
+from topline.billing import taxes
+from topline.billing.models import Invoice
+from topline.books.models import Entity
+from topline.contracts.models import BillRun, BillRunPart, Charge, Contract, Item, Parked
+from topline.engine import charges as engine
+from topline.engine.documents import EXACT, round_half_away
+from topline.kernel import bulk, clock
+from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+
+PART = 5_000  # payers of a part
+BOUND = 5  # a contract's bill of more than so many times its largest before waits for somebody to look at it
+MAX_A_DAY = 5  # documents of a contract a day, before the same
+S = BillRun.State
+
+
+class RunUnderWay(Conflict):
+    """Another run of the company is not finished."""
+
+    code = "run_under_way"
+
+
+class RunNotDrafted(Conflict):
+    """The run has parts that are not billed yet, or is final."""
+
+    code = "run_not_drafted"
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a run would write, or has to.
+
+    lines   one row per charge: contract_id, item_id, the period, net_minor, sequence, days, full_days, description, quantity_micro, unit_price_nano,
+            tax_category, tax_rate_ppm, ref (of its document)
+    heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order
+    parked  one row per contract left out: contract_id, code, message, remedy
+    """
+
+    lines: pl.DataFrame
+    heads: pl.DataFrame
+    parked: pl.DataFrame
+
+
+@action("contracts.start_run")
+def start_run(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Begin the run up to a day, or go on with the one that is under way; returns its id. Raises: NotFound, RunUnderWay (another day)."""
+    ensure(Entity.objects.filter(pk=entity_id).exists(), NotFound(f"There is no company {entity_id}.", field="entity_id"))
+    running = BillRun.objects.select_for_update().filter(entity_id=entity_id, state=S.RUNNING).first()
+    if running is not None:
+        ensure(running.as_of == as_of, RunUnderWay(f"The run of {running.as_of} is not finished.", field="as_of", remedy="Let it finish first: topline bill run."))  # fmt: skip
+        return running.pk
+    made = BillRun.objects.create(entity_id=entity_id, as_of=as_of, started_at=clock.now(), started_by=actor.key)
+    payers = bulk.read(Contract.objects.filter(entity_id=entity_id).order_by("bill_to_id").values("bill_to_id").distinct())
+    spans = (
+        payers.with_row_index("_n")
+        .group_by(part=pl.col("_n") // PART)
+        .agg(first_payer_id=pl.col("bill_to_id").min(), last_payer_id=pl.col("bill_to_id").max())
+    )
+    bulk.insert(BillRunPart, spans.sort("part").select("first_payer_id", "last_payer_id", run_id=pl.lit(made.pk)))
+    changed("bill_run", made.pk, after={"as_of": as_of, "parts": spans.height})
+    return made.pk
+
+
+@action("contracts.bill_part")
+def bill_part(*, actor: Actor, run_id: int) -> int | None:
+    """Bill the next part of a run as drafts; returns the documents written, None when no part is left (the run is then drafted).
+
+    Work: a fixed number of statements a part, whatever it holds. Raises: NotFound.
+    """
+    run = _run(run_id)
+    open_parts = BillRunPart.objects.filter(run=run, is_done=False).order_by("id")
+    part = open_parts.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
+    if part is None:
+        if run.state == S.RUNNING and not open_parts.exists():
+            BillRun.objects.filter(pk=run.pk, state=S.RUNNING).update(state=S.DRAFTED, finished_at=clock.now())
+            changed("bill_run", run.pk, after={"state": S.DRAFTED})
+        return None
+    contracts = _contracts(run.entity_id).filter(bill_to_id__gte=part.first_payer_id, bill_to_id__lte=part.last_payer_id)
+    bill = compute(contracts, entity=run.entity, as_of=run.as_of, on=clock.today(run.entity.time_zone))
+    written = _write(actor, run, bill)
+    _park(run, bill)
+    part.is_done, part.contracts, part.charges, part.documents = True, contracts.count(), bill.lines.height, written
+    part.save()
+    changed("bill_run_part", part.pk, after={"charges": bill.lines.height, "documents": written, "parked": bill.parked.height})
+    return written
+
+
+@action("contracts.sign_run")
+def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = 2_000) -> int:
+    """Issue the drafts of a run, at most `limit` at once: legal numbers, ledger, milestones; returns how many are left.
+
+    With none left the run is final. Issuing again what is issued changes nothing. Raises: NotFound, RunNotDrafted, and what issuing refuses.
+    """
+    run = _run(run_id)
+    ensure(run.state == S.DRAFTED, RunNotDrafted(f"The run of {run.as_of} is {run.state}.", field="run_id", remedy="Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
+    drafts = Invoice.objects.filter(pk__in=Charge.objects.filter(run=run).values("invoice_id"), state=Invoice.State.DRAFT)
+    ids = list(drafts.order_by("id").values_list("id", flat=True)[:limit])
+    if ids:
+        billing.issue_invoices(actor=actor, invoice_ids=ids, issue_on=issue_on)
+    left = drafts.count()
+    if not left:
+        run.state, run.signed_by, run.finished_at = S.FINAL, actor.key, clock.now()
+        run.save()
+    changed("bill_run", run.pk, after={"issued": len(ids), "left": left})
+    return left
+
+
+@action("contracts.release_parked")
+def release_parked(*, actor: Actor, parked_id: int, because: str) -> int:
+    """Say that a parked contract was looked at and may be billed: the next run leaves out the bounds for it. Returns the row's id.
+
+    What is missing (a price, a tax rate) is not waived: it is mended. Raises: NotFound, Invalid (no reason).
+    """
+    ensure(bool(because.strip()), Invalid("Say why it is right.", field="because"))
+    found = Parked.objects.select_for_update().filter(pk=parked_id, cleared_at__isnull=True).first()
+    if found is None:
+        raise NotFound(f"Nothing is parked under {parked_id}.", field="parked_id")
+    found.is_released = True
+    found.save()
+    changed("parked", found.pk, after={"released": True, "because": because.strip()})
+    return found.pk
+
+
+def run(*, actor: Actor, entity_id: int, as_of: date, sign: bool = True) -> BillRun:
+    """Start or go on with a run, bill every part and, if asked to, issue all drafts; each part and each batch commits by itself."""
+    run_id = start_run(actor=actor, entity_id=entity_id, as_of=as_of)
+    while bill_part(actor=actor, run_id=run_id) is not None:
+        pass
+    while sign and sign_run(actor=actor, run_id=run_id, issue_on=as_of):
+        pass
+    return BillRun.objects.get(pk=run_id)
+
+
+def preview(*, entity: Entity, as_of: date) -> Bill:
+    """What a run up to a day would write, computed by the same code and written nowhere."""
+    return compute(_contracts(entity.pk), entity=entity, as_of=as_of, on=clock.today(entity.time_zone))
+
+
+def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
+    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: eight statements."""
+    items = _items(contracts)
+    known, bad = _priced(items)
+    parked = [bad]
+    try:
+        wanted = engine.desired(known, as_of=as_of)
+    except DomainError:
+        wanted, odd = _one_by_one(known, as_of)
+        parked.append(odd)
+    ids = known["item_id"]
+    standing = _standing(contracts).filter(pl.col("item_id").is_in(ids.implode()))
+    lines = engine.missing(wanted, standing).join(known.drop("start", "end"), on="item_id", how="left", maintain_order="left")
+    lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
+    lines, untaxed = _taxed(lines, entity, as_of)
+    lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
+    lines, heads = _documents(lines)
+    return Bill(lines, heads, pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True))
+
+
+# --- parts ---
+PARKED = {"contract_id": pl.Int64, "code": pl.String, "message": pl.String, "remedy": pl.String}
+
+
+def _contracts(entity_id: int) -> Any:
+    return Contract.objects.filter(entity_id=entity_id)
+
+
+def _run(run_id: int) -> BillRun:
+    found = BillRun.objects.select_related("entity").filter(pk=run_id).first()
+    if found is None:
+        raise NotFound(f"There is no bill run {run_id}.", field="run_id")
+    return found
+
+
+def _items(contracts: Any) -> pl.DataFrame:
+    facts = {
+        "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order",
+        "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "starts_on": "start", "ends_on": "end", "id": "item_id",
+    }  # fmt: skip
+    columns = [
+        "contract_id",
+        "description",
+        "quantity_micro",
+        "unit_price_nano",
+        "in_advance",
+        "anchor",
+        "unit",
+        "every",
+        "day",
+        "tax_class",
+    ]
+    rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
+    replaced = pl.col("unit_price_nano").is_null() & (pl.col("end") <= pl.col("start"))  # an item without a price that got one
+    return (
+        rows.rename(facts)
+        .filter(~replaced.fill_null(False))
+        .with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64))
+    )
+
+
+def _priced(items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    bare = items.filter(pl.col("unit_price_nano").is_null())
+    told = bare.select(
+        "contract_id", code=pl.lit("no_price"), message=pl.format("{} has no price.", "description"), remedy=pl.lit("Amend the contract with a price.")
+    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+    return items.filter(~pl.col("contract_id").is_in(told["contract_id"].implode())), told
+
+
+def _one_by_one(items: pl.DataFrame, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Where a batch is refused, the contracts that are at fault are found alone; the others are billed."""
+    good, odd = [engine.desired(items.clear(), as_of=as_of)], []
+    for (contract_id,), part in items.group_by("contract_id", maintain_order=True):
+        try:
+            good.append(engine.desired(part, as_of=as_of))
+        except DomainError as error:
+            odd.append(
+                {"contract_id": contract_id, "code": error.code, "message": error.message[:300], "remedy": error.remedy[:300]}
+            )
+    return pl.concat(good), pl.DataFrame(odd, schema=PARKED)
+
+
+def _standing(contracts: Any) -> pl.DataFrame:
+    """Per item and period what was charged and stands, and how often it was charged at all. One statement."""
+    rows = bulk.read(
+        Charge.objects.filter(item__contract__in=contracts).order_by("item_id", "full_start", "sequence").values(
+            "item_id", "full_start", "full_end", "start", "end", "net_minor", "invoice__state"
+        )
+    )  # fmt: skip
+    stands = pl.when(pl.col("invoice__state") == "void").then(0).otherwise("net_minor")
+    return rows.group_by("item_id", "full_start", maintain_order=True).agg(
+        pl.col("full_end").last(), pl.col("start").last(), pl.col("end").last(), net_minor=stands.sum(), charges=pl.len()
+    )
+
+
+def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    told = taxes.taxed(lines, seller=entity.country, on=as_of)
+    bad = told.filter(pl.col("problem").is_not_null()).select(
+        "contract_id", code=pl.lit("no_tax_rate"), message="problem", remedy=pl.lit("Add the rate under Invoices, Tax rates.")
+    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+    return told.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())).drop("problem"), bad
+
+
+def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, contracts: Any, on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Contracts whose bill is far beyond the largest before, or that were billed too often today, wait for somebody to look."""
+    released = Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True, is_released=True).values_list(
+        "contract_id", flat=True
+    )
+    before = standing.group_by("contract_id").agg(largest=pl.col("net_minor").max())
+    now = lines.group_by("contract_id").agg(
+        bill=pl.col("net_minor").sum(), contract=pl.col("contract").first(), currency=pl.col("currency").first(), periods=pl.len()
+    )
+    far = now.join(before, on="contract_id").filter((pl.col("largest") > 0) & (pl.col("bill") > pl.col("largest") * BOUND))
+    told = [far.select("contract_id", code=pl.lit("beyond_bounds"), message=pl.format(f"It would be billed more than {BOUND} times the most before ({{}} periods at once).", "periods"),
+                       remedy=pl.lit("Look at its items; release it if that is right."))]  # fmt: skip
+    today = bulk.read(
+        Charge.objects.filter(item__contract__in=contracts, run__started_at__date=on).order_by().values("item__contract_id", "invoice_id").distinct()
+    ).group_by(contract_id="item__contract_id").len().filter(pl.col("len") >= MAX_A_DAY)  # fmt: skip
+    often = now.join(today, on="contract_id")
+    told.append(often.select("contract_id", code=pl.lit("billed_too_often"), message=pl.lit(f"It was billed {MAX_A_DAY} times today."), remedy=pl.lit("Look at its amendments; release it if that is right.")))  # fmt: skip
+    bad = (
+        pl.concat(told)
+        .filter(~pl.col("contract_id").is_in(list(released)))
+        .unique("contract_id", keep="first", maintain_order=True)
+    )
+    return lines.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())), bad
+
+
+def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Lines with the document they stand on and how they read there; one document a payer, currency, terms and purchase order."""
+    key = ["customer_id", "currency", "terms", "purchase_order"]
+    heads = lines.group_by(key, maintain_order=True).agg(net_minor=pl.col("net_minor").sum())
+    heads = heads.filter(pl.col("net_minor") != 0).with_row_index("_n").with_columns(
+        ref=pl.col("_n").cast(pl.String), kind=pl.when(pl.col("net_minor") < 0).then(pl.lit("credit_note")).otherwise(pl.lit("invoice"))
+    )  # fmt: skip
+    sign = pl.when(pl.col("kind") == "credit_note").then(-1).otherwise(1)
+    rows = lines.join(heads.select(*key, "ref", "kind"), on=key, maintain_order="left")
+    whole = round_half_away(
+        pl.col("quantity_micro").cast(EXACT) / engine.MICRO * pl.col("unit_price_nano").cast(EXACT) / engine.NANO
+    )
+    plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice")
+    until = pl.col("end").dt.offset_by("-1d")
+    span = pl.when(until > pl.col("start")).then(pl.format("{} to {}", "start", until)).otherwise(pl.col("start").cast(pl.String))
+    back = (
+        pl.when(pl.col("net_minor") < 0)
+        .then(pl.lit(", given back"))
+        .when(pl.col("sequence") > 0)
+        .then(pl.lit(", corrected"))
+        .otherwise(pl.lit(""))
+    )
+    shown = rows.with_columns(
+        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}, {}{}", pl.col("description").str.slice(0, 250), span, back),
+        line_quantity=pl.when(plain).then("quantity_micro").otherwise(engine.MICRO), line_price=pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO),
+    )  # fmt: skip
+    return shown, heads.drop("_n", "net_minor")
+
+
+def _write(actor: Actor, run: BillRun, bill: Bill) -> int:
+    if bill.heads.is_empty():
+        return 0
+    lines = bill.lines.select(
+        "ref",
+        "position",
+        "tax_category",
+        "tax_rate_ppm",
+        description="text",
+        quantity_micro="line_quantity",
+        unit_price_nano="line_price",
+    )
+    memo = pl.lit(f"Bill run of {run.as_of}")
+    heads = bill.heads.with_columns(memo=memo)
+    made = billing.draft_invoices(actor=actor, entity_id=run.entity_id, invoices=heads, lines=lines).select("ref", "invoice_id")
+    columns = [
+        "item_id",
+        "full_start",
+        "full_end",
+        "sequence",
+        "start",
+        "end",
+        "days",
+        "full_days",
+        "net_minor",
+        "invoice_id",
+        "position",
+    ]
+    written = bulk.insert(Charge, bill.lines.join(made, on="ref", maintain_order="left").select(*columns, run_id=pl.lit(run.pk)))
+    changed_many("charge", written["id"])
+    return made.height
+
+
+def _park(run: BillRun, bill: Bill) -> None:
+    """Note what was left out, once for each contract; a contract that was billed is cleared."""
+    standing = {
+        p.contract_id: p
+        for p in Parked.objects.filter(contract_id__in=bill.parked["contract_id"].to_list(), cleared_at__isnull=True)
+    }
+    Parked.objects.bulk_create(
+        [Parked(**row, since=run.as_of, run=run) for row in bill.parked.to_dicts() if row["contract_id"] not in standing]
+    )
+    billed = bill.lines["contract_id"].unique().to_list()
+    Parked.objects.filter(contract_id__in=billed, cleared_at__isnull=True).update(cleared_at=clock.now())
+
+
+def unbilled(entity_id: int) -> dict[str, int]:
+    """What stands in drafts of runs, by currency in minor units."""
+    drafts = Invoice.objects.filter(entity_id=entity_id, state=Invoice.State.DRAFT, pk__in=Charge.objects.values("invoice_id"))
+    return dict(drafts.order_by().values_list("currency").annotate(sum=Coalesce(Sum("net_minor"), 0)))

@@ -1,0 +1,63 @@
+"""The demo company's contracts: accepted quotes that became one, subscriptions of its customers, and a bill run."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+
+from topline.billing import taxes
+from topline.contracts import actions, runs
+from topline.contracts.models import Contract
+from topline.kernel.actor import Actor
+from topline.market.models import Customer
+from topline.quotes.models import Quote
+
+PLANS = [
+    ("Platform, each seat", "month", 12_00, (5, 60)),
+    ("Support plan", "quarter", 900_00, (1, 1)),
+    ("Analytics module", "month", 149_00, (1, 4)),
+]  # name, period, price, quantity
+COUNT = 40
+
+
+def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
+    """Contracts that began this month or will be renewed soon, two amendments that wait for the next run, one without a price. The same seed gives the same contracts."""
+    dice = random.Random(seed)  # noqa: S311  (a play, not a secret)
+    taxes.add_tax_rate(actor=actor, country="DE", rate_ppm=190_000, valid_from=date(2021, 1, 1))
+    taxes.add_tax_rate(actor=actor, country="DE", rate_ppm=70_000, valid_from=date(2021, 1, 1), tax_class="reduced")
+    for quote_id in Quote.objects.filter(state=Quote.State.ACCEPTED).order_by("id").values_list("id", flat=True)[:200]:
+        actions.make_contract(actor=actor, quote_id=quote_id, renews_months=12, notice_days=30)
+    buyers = list(
+        Customer.objects.filter(merged_into__isnull=True, aliases__isnull=False)
+        .order_by("id")
+        .values_list("id", flat=True)
+        .distinct()[:COUNT]
+    )
+    first = end.replace(day=1)
+    for n, buyer in enumerate(buyers):
+        name, unit, price, (least, most) = PLANS[n % len(PLANS)]
+        ends = actions.add_months(first, dice.choice([1, 2, 3, 6, 12]))
+        item = {
+            "description": name,
+            "quantity_micro": dice.randint(least, most) * 10**6,
+            "unit_price_nano": None if n == COUNT - 1 else price * 10**9,
+            "unit": unit,
+        }
+        actions.add_contract(
+            actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=ends, items=[item], renews_months=12 if n % 3 else 0, notice_days=30,
+            purchase_order=f"PO-{4_000 + n}" if n % 5 == 0 else "",
+        )  # fmt: skip
+    runs.run(actor=actor, entity_id=entity_id, as_of=first)
+    seats = Contract.objects.filter(items__description=PLANS[0][0]).order_by("id")[:2]
+    for contract, quantity in zip(seats, (80, 4), strict=True):
+        item_id = contract.items.get().pk
+        on = min(end, first.replace(day=16))
+        actions.amend(
+            actor=actor,
+            contract_id=contract.pk,
+            kind="quantity",
+            on=on,
+            item_id=item_id,
+            quantity_micro=quantity * 10**6,
+            because="Their team changed",
+        )

@@ -1,0 +1,374 @@
+"""Contracts and the run that bills them: what was agreed is billed to the cent and once, whatever is amended, killed or asked twice."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.api.conftest import api, call_as, make_member  # noqa: F401
+from tests.pipeline.conftest import products, team  # noqa: F401
+from tests.quotes.conftest import accept, deal, manager, send, write  # noqa: F401  (a quote that is accepted)
+from topline.billing import actions as billing
+from topline.billing import taxes
+from topline.billing.models import Invoice, InvoiceLine
+from topline.books import queries as books
+from topline.books.models import Entity
+from topline.contracts import actions, runs
+from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
+from topline.kernel import clock
+from topline.kernel.errors import Invalid, NotFound
+from topline.team import actions as members
+from topline.team.models import Member
+from topline.timeline.models import Milestone
+
+JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
+
+
+@pytest.fixture(autouse=True)
+def _home(owner, entity):
+    """A company in Germany that knows its tax rate."""
+    Entity.objects.filter(pk=entity.pk).update(country="DE")
+    taxes.add_tax_rate(actor=owner, country="DE", rate_ppm=190_000, valid_from=date(2020, 1, 1))
+    with clock.at(date(2026, 3, 2)):
+        yield
+
+
+@pytest.fixture
+def customer(make_customers):
+    return make_customers("Globex")[0]
+
+
+@pytest.fixture
+def sign(owner, entity, customer):
+    """Write down a contract of one seat at 100.00 a month from January on, unless told; returns its id."""
+
+    def make(*items, **facts):
+        usual = {"description": "Seat", "quantity_micro": 10**6, "unit_price_nano": 100_00 * 10**9, "unit": "month"}
+        rows = [usual | item for item in (items or ({},))]
+        told = {"customer_id": customer, "currency": "EUR", "starts_on": JAN} | facts
+        return actions.add_contract(actor=owner, entity_id=entity.pk, items=rows, **told)
+
+    return make
+
+
+@pytest.fixture
+def bill(owner, entity):
+    def make(as_of=MAR, **facts):
+        return runs.run(actor=owner, entity_id=entity.pk, as_of=as_of, **facts)
+
+    return make
+
+
+def documents():
+    return list(Invoice.objects.order_by("id").values_list("kind", "state", "net_minor", "tax_minor", "issued_on"))
+
+
+def item(contract):
+    return Item.objects.filter(contract_id=contract).order_by("-id").first().pk
+
+
+def test_every_due_period_is_billed_once_posted_and_a_second_run_does_nothing(bill, sign, entity):
+    sign()
+    made = bill()
+    assert made.state == "final"
+    assert documents() == [("invoice", "open", 300_00, 57_00, MAR)]
+    assert list(Charge.objects.order_by("full_start").values_list("full_start", "net_minor", "sequence")) == [(JAN, 100_00, 0), (FEB, 100_00, 0), (MAR, 100_00, 0)]  # fmt: skip
+    assert books.role_balances(entity_id=entity.pk, role="receivable") == {"EUR": 357_00}
+    assert Milestone.objects.filter(kind="invoice_issued").count() == 1
+    bill()
+    assert Invoice.objects.count() == 1 and BillRun.objects.count() == 2
+
+
+def test_the_database_itself_refuses_a_second_charge_of_a_period(bill, sign):
+    sign()
+    bill()
+    first = Charge.objects.order_by("id").first()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        first.pk = None
+        first.save(force_insert=True)
+
+
+def test_a_quote_becomes_a_contract_whose_periods_add_up_to_it(owner, bill, send, accept, products):  # noqa: F811
+    sent = send({"quantity_micro": 7_000_000, "periods": 12, "manual_ppm": 33_333}, bill_every="month", months=12, starts_on=MAR)
+    with pytest.raises(actions.QuoteNotAccepted):
+        actions.make_contract(actor=owner, quote_id=sent.quote.pk)
+    accept(sent)
+    made = actions.make_contract(actor=owner, quote_id=sent.quote.pk)
+    assert actions.make_contract(actor=owner, quote_id=sent.quote.pk) == made, "asked twice there is one contract"
+    assert Contract.objects.get().ends_on == date(2027, 3, 1)
+    bill(date(2027, 2, 1))
+    sums = Charge.objects.values_list("net_minor", flat=True)
+    assert (len(sums), sum(sums)) == (12, sent.quote.net_minor) and max(sums) - min(sums) <= 1
+
+
+def test_something_billed_once_is_billed_on_its_day(bill, sign):
+    sign({"description": "Set-up", "unit": "day", "ends_on": date(2026, 1, 2)})
+    bill()
+    assert documents() == [("invoice", "open", 100_00, 19_00, MAR)]
+
+
+def test_the_documents_of_a_payer_are_one_by_currency_and_purchase_order(owner, bill, sign, make_customers):
+    (parent,) = make_customers("Parent")
+    sign(), sign({"unit_price_nano": 10_00 * 10**9}), sign(purchase_order="PO-7"), sign(bill_to_id=parent)
+    bill(JAN)
+    told = sorted(Invoice.objects.values_list("customer__name", "purchase_order", "net_minor"))
+    assert told == [("Globex", "", 110_00), ("Globex", "PO-7", 100_00), ("Parent", "", 100_00)]
+    assert InvoiceLine.objects.get(net_minor=10_00).description == "Seat, 2026-01-01 to 2026-01-31"
+
+
+def test_more_seats_from_the_middle_of_a_paid_month_give_back_and_charge_the_rest(owner, bill, sign):
+    made = sign()
+    bill(JAN)
+    asked = {
+        "actor": owner,
+        "contract_id": made,
+        "kind": "quantity",
+        "on": date(2026, 1, 17),
+        "item_id": item(made),
+        "quantity_micro": 3 * 10**6,
+    }
+    shown = actions.preview_amendment(**asked, as_of=JAN)
+    assert Amendment.objects.count() == 0 and Item.objects.count() == 1, "a preview writes nothing"
+    actions.amend(**asked)
+    bill(JAN.replace(day=17))
+    lines = list(
+        InvoiceLine.objects.filter(invoice__net_minor=145_16 - 48_39).order_by("position").values_list("net_minor", flat=True)
+    )
+    assert lines == [-48_39, 145_16], "fifteen of 31 days of one seat back, and of three seats"
+    assert shown["net_minor"].to_list() == [-48_39], "up to the first of January only the cut is known"
+    bill(FEB)
+    assert Charge.objects.filter(full_start=FEB).values_list("net_minor", flat=True).get() == 300_00
+
+
+def test_an_end_in_the_past_gives_back_what_was_billed_beyond_it(owner, bill, sign):
+    made = sign()
+    bill()
+    actions.amend(actor=owner, contract_id=made, kind="terminate", on=date(2026, 2, 15), because="They left")
+    bill()
+    assert documents()[1] == ("credit_note", "open", 150_00, 28_50, MAR)
+    assert sum(Charge.objects.values_list("net_minor", flat=True)) == 150_00
+    assert Milestone.objects.filter(kind="contract_ended").count() == 1
+    with pytest.raises(actions.ContractEnded):
+        actions.amend(actor=owner, contract_id=made, kind="add", on=MAR, item={"description": "More", "quantity_micro": 10**6, "unit_price_nano": 1, "unit": "month"})  # fmt: skip
+
+
+def test_a_pause_a_price_and_a_transfer(owner, bill, sign, make_customers):
+    (heir,) = make_customers("Heir")
+    made = sign(ends_on=date(2026, 7, 1))
+    actions.amend(actor=owner, contract_id=made, kind="pause", on=FEB, until=MAR)
+    actions.amend(
+        actor=owner, contract_id=made, kind="price", on=date(2026, 4, 1), item_id=item(made), unit_price_nano=120_00 * 10**9
+    )
+    actions.amend(actor=owner, contract_id=made, kind="transfer", on=date(2026, 5, 1), customer_id=heir)
+    bill(date(2026, 12, 1))
+    told = dict(Charge.objects.order_by("full_start").values_list("full_start", "net_minor"))
+    assert told == {JAN: 100_00, MAR: 100_00, date(2026, 4, 1): 120_00, date(2026, 5, 1): 120_00, date(2026, 6, 1): 120_00}
+    assert dict(Invoice.objects.values_list("customer__name", "net_minor")) == {"Globex": 320_00, "Heir": 240_00}
+
+
+def test_a_contract_renews_by_itself_once_the_time_for_notice_has_passed(owner, entity, bill, sign):
+    made = sign(ends_on=date(2026, 4, 1), renews_months=12, notice_days=30)
+    assert actions.renew_due(actor=owner, entity_id=entity.pk, as_of=MAR) == 0
+    assert actions.renew_due(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 2)) == 1
+    assert actions.renew_due(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 2)) == 0
+    assert Contract.objects.get(pk=made).ends_on == date(2027, 4, 1)
+    actions.amend(actor=owner, contract_id=made, kind="renew", on=MAR, months=1, uplift_ppm=50_000)
+    bill(date(2027, 6, 1))
+    told = Charge.objects.order_by("full_start").values_list("net_minor", flat=True)
+    assert (len(told), told[14], told[15]) == (16, 100_00, 105_00)
+
+
+def test_one_bad_contract_is_parked_with_its_reason_and_the_others_are_billed(owner, bill, sign, make_customers):
+    good, bare = sign(), sign({"unit_price_nano": None})
+    huge = sign({"quantity_micro": 9 * 10**18, "unit_price_nano": 9 * 10**18})
+    bill(JAN)
+    assert sorted(Parked.objects.values_list("contract_id", "code")) == [(bare, "no_price"), (huge, "amount_too_large")]
+    assert Charge.objects.get().item.contract_id == good
+    actions.amend(actor=owner, contract_id=bare, kind="price", on=JAN, item_id=item(bare), unit_price_nano=5 * 10**9)
+    bill(JAN)
+    assert Parked.objects.get(contract_id=bare).cleared_at is not None
+    assert Parked.objects.filter(cleared_at__isnull=True).count() == 1, "tried again, and parked once"
+
+
+def test_a_place_without_a_tax_rate_is_parked_and_others_elsewhere_are_billed(owner, entity, bill, sign, make_customers):
+    abroad, business = make_customers("Abroad", "Business")
+    from topline.market.models import Customer
+
+    Customer.objects.filter(pk=abroad).update(country="CH")
+    Customer.objects.filter(pk=business).update(country="AT", tax_id="ATU12345678")
+    (
+        sign({"tax_class": "reduced"}),
+        sign(customer_id=abroad),
+        sign(customer_id=business),
+        sign({"tax_class": "none"}, purchase_order="x"),
+    )
+    bill(JAN)
+    assert Parked.objects.get().code == "no_tax_rate" and "No reduced tax rate is known for DE" in Parked.objects.get().message
+    told = sorted(InvoiceLine.objects.values_list("invoice__customer__name", "tax_category", "tax_minor"))
+    assert told == [("Abroad", "G", 0), ("Business", "AE", 0), ("Globex", "O", 0)]
+
+
+def test_a_bill_far_beyond_the_largest_before_waits_for_somebody(owner, bill, sign):
+    made = sign()
+    bill(JAN)
+    actions.amend(actor=owner, contract_id=made, kind="quantity", on=FEB, item_id=item(made), quantity_micro=600 * 10**6)
+    bill(FEB)
+    parked = Parked.objects.get()
+    assert (parked.code, Charge.objects.count()) == ("beyond_bounds", 1)
+    with pytest.raises(Invalid, match="Say why"):
+        runs.release_parked(actor=owner, parked_id=parked.pk, because=" ")
+    runs.release_parked(actor=owner, parked_id=parked.pk, because="They grow")
+    bill(FEB)
+    assert Charge.objects.get(full_start=FEB).net_minor == 60_000_00
+    assert Parked.objects.get().cleared_at is not None
+
+
+def test_a_run_that_is_killed_goes_on_and_comes_to_the_same(owner, entity, sign, make_customers, monkeypatch):
+    monkeypatch.setattr(runs, "PART", 1)
+    for payer in make_customers("A", "B", "C"):
+        sign(customer_id=payer)
+    run = runs.start_run(actor=owner, entity_id=entity.pk, as_of=JAN)
+    assert runs.bill_part(actor=owner, run_id=run) == 1
+    with monkeypatch.context() as broken, pytest.raises(RuntimeError):
+        broken.setattr(runs, "_park", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        runs.bill_part(actor=owner, run_id=run)
+    assert Charge.objects.count() == 1, "a part is whole or not at all"
+    with pytest.raises(runs.RunUnderWay):
+        runs.start_run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    again = runs.run(actor=owner, entity_id=entity.pk, as_of=JAN)
+    assert (again.pk, again.state, Charge.objects.count(), Invoice.objects.filter(state="open").count()) == (run, "final", 3, 3)
+
+
+def test_drafts_wait_for_a_signature_and_a_void_draft_is_billed_anew(owner, entity, bill, sign):
+    sign()
+    run = bill(JAN, sign=False)
+    assert (run.state, documents()[0][1], runs.unbilled(entity.pk)) == ("drafted", "draft", {"EUR": 100_00})
+    billing.void_invoices(actor=owner, invoice_ids=[Invoice.objects.get().pk], void_on=JAN)
+    bill(JAN)
+    assert list(Charge.objects.order_by("sequence").values_list("sequence", "net_minor")) == [(0, 100_00), (1, 100_00)]
+    assert [d[1] for d in documents()] == ["void", "open"]
+    with pytest.raises(runs.RunNotDrafted):
+        runs.sign_run(actor=owner, run_id=BillRun.objects.order_by("-id").first().pk, issue_on=JAN)
+
+
+def test_statements_do_not_grow_with_what_is_billed(owner, entity, sign, make_customers):
+    def counted():
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
+            runs.run(actor=owner, entity_id=entity.pk, as_of=JAN)
+        return len(seen)
+
+    sign()
+    one = counted()
+    for payer in make_customers(*(f"Payer {n}" for n in range(60))):
+        sign(customer_id=payer)
+    many = counted()
+    assert Invoice.objects.count() == 61
+    assert many <= one + 2
+
+
+def test_a_preview_says_what_a_run_writes(owner, entity, bill, sign):
+    sign()
+    shown = runs.preview(entity=Entity.objects.get(pk=entity.pk), as_of=MAR)
+    assert Charge.objects.count() == 0
+    bill()
+    assert shown.lines["net_minor"].sum() == Invoice.objects.get().net_minor
+
+
+@pytest.mark.parametrize(
+    ("facts", "error", "said"),
+    [({"items": []}, Invalid, "bills something"), ({"items": [{"unit": "decade"}]}, Invalid, "no period"), ({"items": [{"quantity_micro": -1}]}, Invalid, "zero or more"), ({"items": [{"unit_price_nano": -1}]}, Invalid, "zero or more"),
+     ({"items": [{"ends_on": date(2025, 1, 1)}]}, Invalid, "before it begins"), ({"customer_id": 999}, NotFound, "no customer 999"), ({"currency": "XXQ"}, Invalid, "XXQ"), ({"ends_on": date(2025, 1, 1)}, Invalid, "ends before"),
+     ({"items": [{"description": " "}]}, Invalid, "says what is billed")],
+)  # fmt: skip
+def test_a_contract_that_cannot_be_is_refused_and_nothing_is_written(owner, entity, customer, facts, error, said):
+    usual = {"description": "Seat", "quantity_micro": 10**6, "unit_price_nano": 100_00 * 10**9, "unit": "month"}
+    told = {"customer_id": customer, "currency": "EUR", "starts_on": JAN} | facts
+    told["items"] = [usual | i for i in facts.get("items", [{}])]
+    with pytest.raises(error, match=said):
+        actions.add_contract(actor=owner, entity_id=entity.pk, **told)
+    assert not Contract.objects.exists() and not Item.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"kind": "explode"}, "no amendment"), ({"kind": "quantity"}, "no item"), ({"kind": "pause", "until": JAN}, "later day"), ({"kind": "renew", "months": 12}, "has no end"), ({"kind": "transfer", "customer_id": 999}, "no customer"),
+     ({"kind": "terminate", "on": date(2025, 1, 1)}, "begins on")],
+)  # fmt: skip
+def test_an_amendment_that_cannot_be_changes_nothing(owner, sign, asked, said):
+    made = sign()
+    with pytest.raises((Invalid, NotFound), match=said):
+        actions.amend(actor=owner, contract_id=made, **{"on": FEB} | asked)
+    assert Item.objects.get().ends_on is None and not Amendment.objects.exists()
+
+
+def test_tax_rates_are_dated_and_unique(owner):
+    with pytest.raises(taxes.TaxRateKnown):
+        taxes.add_tax_rate(actor=owner, country="de", rate_ppm=200_000, valid_from=date(2020, 1, 1))
+    taxes.add_tax_rate(actor=owner, country="DE", rate_ppm=160_000, valid_from=date(2026, 2, 1))
+    supply = pl.DataFrame({"buyer_country": [""], "buyer_tax_id": [""], "tax_class": ["standard"]})
+    rates = [taxes.taxed(supply, seller="DE", on=day)["tax_rate_ppm"][0] for day in (JAN, FEB)]
+    assert rates == [190_000, 160_000]
+
+
+@pytest.fixture
+def browser(owner):
+    pk = members.add_member(
+        actor=owner, email="bela@acme.localhost", name="Bela", roles=["Billing"], password="a long enough phrase"
+    )
+    client = Client()
+    client.force_login(Member.objects.get(pk=pk))
+    return client
+
+
+def test_the_pages_preview_write_sign_and_amend(browser, owner, entity, sign, customer):
+    made = sign()
+    assert "Seat" in browser.get("/contracts/").content.decode() or "Globex" in browser.get("/contracts/").content.decode()
+    shown = browser.get("/contracts/runs/preview/?as_of=2026-02-01").content.decode()
+    assert "200.00" in shown and Charge.objects.count() == 0
+    written = browser.post("/contracts/runs/start/?as_of=2026-02-01")
+    run = BillRun.objects.get()
+    assert written["Location"] == f"/contracts/runs/{run.pk}/" and Invoice.objects.get().state == "draft"
+    assert "Sign and issue" in browser.get(f"/contracts/runs/{run.pk}/").content.decode()
+    browser.post(f"/contracts/runs/{run.pk}/sign/")
+    assert Invoice.objects.get().number == "INV-000001"
+    form = {"on": "2026-02-15", "item_id": item(made), "quantity": "2", "because": "More people"}
+    preview = browser.post(f"/contracts/{made}/amend/quantity/", form | {"preview": "1"}).content.decode()
+    assert "difference to what was billed before; now due: 14 of 28 days" in preview and Amendment.objects.count() == 0
+    assert browser.post(f"/contracts/{made}/amend/quantity/", form | {"quantity": "1.1234567890123"}).status_code == 400
+    assert browser.post(f"/contracts/{made}/amend/quantity/", form).status_code == 302
+    page = browser.get(f"/contracts/{made}/").content.decode()
+    assert "Seat: another quantity" in page and "(More people)" in page
+    bad = {"customer": "Nobody", "currency": "EUR", "starts_on": "2026-03-01", "terms": "net 30", "renews_months": "0", "notice_days": "0", "description": "Seat", "quantity": "1", "price": "5", "unit": "month", "when": "advance", "tax_class": "standard"}  # fmt: skip
+    refused = browser.post("/contracts/new/", bad)
+    assert refused.status_code == 400 and "There is no such customer" in refused.content.decode()
+    assert browser.post("/contracts/new/", bad | {"customer": "Globex"}).status_code == 302
+    assert Contract.objects.count() == 2
+    rate = {"country": "AT", "tax_class": "standard", "rate": "20", "valid_from": "2026-01-01"}
+    assert browser.post("/contracts/runs/tax-rates/", rate).status_code == 302
+    assert browser.post("/contracts/runs/tax-rates/", rate).status_code == 400
+
+
+def test_a_contract_is_made_amended_and_billed_over_http(api, customer):  # noqa: F811
+    line = {"description": "Seat", "unit": "month", "unit_price_nano": 100_00 * 10**9}
+    made = api.post(
+        "/contracts", {"customer_id": customer, "currency": "EUR", "starts_on": "2026-01-01", "items": [line]}
+    ).json()["result"]
+    preview = api.get("/bill-preview?as_of=2026-02-01").json()
+    assert (preview["documents"], preview["charges"], preview["totals"]) == (1, 2, [{"currency": "EUR", "net_minor": 200_00}])
+    run = api.post("/bill-runs", {"as_of": "2026-02-01"}).json()["result"]
+    assert [api.post(f"/bill-runs/{run}/part", {}).json()["result"] for _ in range(2)] == [0, 0]
+    assert api.post(f"/bill-runs/{run}/sign", {"issue_on": "2026-02-01"}).json()["result"] == 0
+    told = api.get(f"/contracts/{made}").json()
+    assert [(c["net_minor"], c["invoice__state"]) for c in told["charges"]] == [(100_00, "open"), (100_00, "open")]
+    amended = api.post(f"/contracts/{made}/amend", {"kind": "terminate", "on": "2026-02-01"})
+    assert amended.status_code == 200
+    assert api.get("/bill-preview?as_of=2026-02-01").json()["totals"] == [{"currency": "EUR", "net_minor": -100_00}]
+    wrong = api.post("/contracts", {"customer_id": customer, "currency": "EUR", "starts_on": "2026-01-01", "items": []})
+    assert wrong.status_code == 422
