@@ -43,10 +43,14 @@ def test_every_command_in_a_document_exists_with_its_options(document):
     for line in told_commands(document.read_text()):
         words = shlex.split(line)[1:]
         assert words[0] in known, line
-        parameters = known[words[0]].params
+        command = known[words[0]]
+        if subcommands := getattr(command, "commands", None):
+            assert words[1] in subcommands, line
+            command, words = subcommands[words[1]], words[1:]
+        parameters = command.params
         options = {option for p in parameters for option in p.opts if p.param_type_name == "option"}
         assert {w for w in words[1:] if w.startswith("--")} <= options, line
-        values, extra, _ = known[words[0]].make_parser(known[words[0]].context_class(known[words[0]])).parse_args(words[1:])
+        values, extra, _ = command.make_parser(command.context_class(command)).parse_args(words[1:])
         assert not extra, line
         missing = [p.name for p in parameters if p.required and values.get(p.name) is None]
         assert not missing or len(words) == 1, f"{line}: {missing}"  # a bare name is the command itself, spoken of in a sentence
