@@ -194,7 +194,7 @@ _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
 def _make(actor: Actor, entity_id: int, head: dict[str, Any], rows: list[dict[str, Any]]) -> int:
-    number = series.take(entity_id=entity_id, code="contract", count=1, prefix="C-")[0]
+    number = series.take(entity_id=entity_id, code="contract", count=1, prefix="CT-")[0]
     buyer = Customer.objects.filter(pk=head["customer_id"], merged_into__isnull=True).first()
     if buyer is None:
         raise NotFound(f"There is no customer {head['customer_id']}.", field="customer_id")
@@ -331,7 +331,7 @@ def _transfer(contract: Contract, on: date, said: dict[str, Any]) -> str:
     head = {
         name: getattr(contract, name) for name in ("entity_id", "currency", "terms", "ends_on", "renews_months", "notice_days")
     }
-    number = series.take(entity_id=contract.entity_id, code="contract", count=1, prefix="C-")[0]
+    number = series.take(entity_id=contract.entity_id, code="contract", count=1, prefix="CT-")[0]
     made = Contract.objects.create(number=number, customer=buyer, bill_to=buyer, starts_on=on, created_at=clock.now(), **head)
     for item in _running(contract, on):
         until, start = item.ends_on, max(on, item.starts_on)
