@@ -10,6 +10,8 @@ import pytest
 from topline.bank import actions as bank
 from topline.bank.formats.model import Statement, StatementEntry
 from topline.billing import actions as billing
+from topline.billing import delivery
+from topline.billing.models import Delivery
 from topline.catalog import actions as catalog
 from topline.catalog.models import Product
 from topline.connect import actions as connect
@@ -85,6 +87,16 @@ class Stage:
             actor=self.owner, entity_id=self.entity.pk, opportunities=pl.DataFrame([row]), known_on=DAY
         )
         return made["opportunity_id"][0]
+
+    def delivery(self):
+        """An invoice on its way."""
+        sent = delivery.send_invoices(actor=self.owner, invoice_ids=[self.invoice()], recipient="ap@globex.example")
+        return sent["delivery_id"][0]
+
+    def read(self):
+        """The customer opens the link."""
+        found = Delivery.objects.select_related("invoice").get(pk=self.delivery())
+        delivery.view_document(actor=delivery.customer_behind(found), delivery_id=found.pk)
 
     def contract(self):
         """A contract without an end."""
@@ -172,6 +184,11 @@ PLAYS = {
         {"opportunity_won"},
         lambda s: pipeline.win_opportunity(actor=s.owner, opportunity_id=s.deal(), on=DAY, said_by="Ada"),
     ),
+    "billing.mark_delivery": (
+        {"invoice_sent"},
+        lambda s: delivery.mark_delivery(actor=s.owner, delivery_id=s.delivery(), state="sent"),
+    ),
+    "billing.view_document": ({"invoice_viewed"}, lambda s: s.read()),
     "contracts.add_contract": ({"contract_signed"}, lambda s: s.contract()),
     "contracts.amend": (
         {"contract_amended"},
@@ -262,7 +279,7 @@ def test_an_action_that_people_must_see_leaves_its_milestone(stage, code):
     play(stage)
     left = Milestone.objects.exclude(pk__in=before)
     assert kinds <= set(left.values_list("kind", flat=True))
-    assert all((m.actor_key == stage.owner.key or m.actor_key.startswith("quote:")) and m.subject_id for m in left)
+    assert all((m.actor_key == stage.owner.key or m.actor_key.startswith(("quote:", "delivery:"))) and m.subject_id for m in left)
 
 
 def test_customers_see_what_the_table_says_they_may(stage):

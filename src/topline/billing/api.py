@@ -8,7 +8,8 @@ import polars as pl
 from ninja import Query
 from pydantic import Field
 
-from topline.billing import actions, queries
+from topline.billing import actions, delivery, queries
+from topline.billing.models import Delivery
 from topline.books import queries as books
 from topline.ui.wire import (
     MAX_ROWS,
@@ -39,6 +40,7 @@ from topline.ui.wire import (
 room = Room(tags=["Invoices"])
 COLUMNS = ["id", "entity_id", "customer_id", "kind", "state", "number", "currency", "issued_on", "due_on", "terms", "purchase_order", "memo", "net_minor",
            "tax_minor", "total_minor", "allocated_minor", "closed_on", "corrects_id", "import_batch_id"]  # fmt: skip
+DELIVERY = ["id", "invoice_id", "recipient", "state", "queued_at", "sent_at", "viewed_at", "note"]
 LINE = [
     "position",
     "description",
@@ -93,6 +95,11 @@ class NewInvoices(Body):
 class Issue(Body):
     invoice_ids: Ids
     issue_on: Day
+
+
+class SentInvoices(Body):
+    invoice_ids: Ids
+    recipient: Annotated[str, Field(max_length=254)] = ""
 
 
 class Void(Body):
@@ -157,6 +164,18 @@ def draft_invoices(request: Caller, target: Query[OfCompany], body: NewInvoices)
     )
     entity_id = books.entity(target.company or None).pk
     return rows(actions.draft_invoices(entity_id=entity_id, invoices=heads, lines=lines, **once(request)))
+
+
+@room.reads("/deliveries", "billing.view", Page)
+def list_deliveries(request: Caller, asked: Query[Asked]) -> Any:
+    """Documents on their way to customers, and what became of them."""
+    return page(Delivery.objects.all(), DELIVERY, asked)
+
+
+@room.does("/invoices/send", "billing.send_invoices", Rows)
+def send_invoices(request: Caller, body: SentInvoices) -> Any:
+    """Queue documents to be sent; answers with the delivery of each, or why it was not queued."""
+    return rows(delivery.send_invoices(invoice_ids=body.invoice_ids, recipient=body.recipient, **once(request)))
 
 
 @room.does("/invoices/issue", "billing.issue_invoices", Rows)

@@ -130,3 +130,29 @@ class TaxRate(models.Model):
             models.UniqueConstraint(fields=["country", "tax_class", "valid_from"], name="tax_rate_once_a_day"),
             models.CheckConstraint(condition=Q(rate_ppm__gte=0, rate_ppm__lte=1_000_000), name="tax_rate_is_a_share"),
         ]
+
+
+class Delivery(models.Model):
+    """An invoice or credit note on its way to the customer: by e-mail, with the document and a link on which it can be read."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        SENT = "sent"
+        VIEWED = "viewed"
+        BOUNCED = "bounced"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="deliveries")
+    recipient = models.EmailField()
+    state = models.CharField(max_length=7, choices=State.choices, default=State.QUEUED)
+    token = models.CharField(max_length=60, unique=True, help_text="the last part of its public address")
+    message_id = models.CharField(max_length=200, blank=True)
+    queued_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    viewed_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=300, blank=True, help_text="why it bounced")
+
+    class Meta:
+        indexes = [models.Index(fields=["message_id"], name="delivery_message", condition=~Q(message_id=""))]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=["queued", "sent", "viewed", "bounced"]), name="delivery_state_known")
+        ]

@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from topline.billing import actions, queries
+from topline.billing import actions, delivery, queries
 from topline.billing.forms import CreditForm, InvoiceForm
 from topline.billing.models import Invoice
 from topline.books.company import company
@@ -93,7 +93,8 @@ def invoice(request: Asked, invoice_id: int) -> HttpResponse:
             "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
             "early": _early(detail.invoice),
             "settled_url": reverse("receivables:settlement", args=[invoice_id]),
-            "lines": [_line(line, detail.invoice.currency) for line in detail.lines],
+            "deliveries": detail.invoice.deliveries.order_by("-id")[:10],
+            "lines": [as_line(line, detail.invoice.currency) for line in detail.lines],
         },
     )  # fmt: skip
 
@@ -127,6 +128,20 @@ def new_invoice(request: Asked) -> HttpResponse:
         "back": (customer.name, reverse("web:customer", args=[customer.pk])),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("billing.send_invoices", methods=("POST",))
+def send(request: Asked, invoice_id: int) -> HttpResponse:
+    """Send a document to the customer."""
+    made = delivery.send_invoices(
+        actor=request.actor, invoice_ids=[invoice_id], recipient=request.POST.get("recipient", "").strip()
+    )
+    problem = made["problem"][0]
+    if problem:
+        messages.error(request, f"It was not sent. {problem}")
+    else:
+        messages.success(request, "It is on its way; the timeline says when it was sent and read.")
+    return redirect("billing:invoice", invoice_id)
 
 
 @page("billing.void_invoices", methods=("POST",))
@@ -211,7 +226,7 @@ def _early(invoice: Invoice) -> str:
     return f"{found.discount_percent.normalize():f} % off until {last.day} {last:%b}, {early_payment.yearly_cost(offered).simple_percent:.1f} % a year"
 
 
-def _line(line: Any, currency: str) -> dict[str, Any]:
+def as_line(line: Any, currency: str) -> dict[str, Any]:
     price = Decimal(line.unit_price_nano).scaleb(-9 - exponent(currency)).normalize()
     quantity = Decimal(line.quantity_micro).scaleb(-6).normalize()
     return {"position": line.position, "description": line.description, "quantity": f"{quantity:f}", "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",

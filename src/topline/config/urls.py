@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("pipeline/", include("topline.pipeline.urls")),
     path("leads/", include("topline.leads.urls")),
     path("quotes/", include("topline.quotes.urls")),
+    path("i/", include("topline.billing.link_urls")),
     path("q/", include("topline.quotes.link_urls")),
     path("contracts/", include("topline.contracts.urls")),
     path("invoices/", include("topline.billing.urls")),

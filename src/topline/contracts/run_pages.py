@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from topline.billing import taxes
+from topline.billing import delivery, taxes
 from topline.billing.models import Invoice, TaxRate
 from topline.books.company import company, day_asked
 from topline.contracts import queries, runs
@@ -25,6 +25,7 @@ from topline.ui.tables import Column
 
 DAY = forms.DateInput(attrs={"type": "date"})
 SHOWN = 200
+SENT_AT_ONCE = 1_000  # documents that a click queues
 PARTS_AT_ONCE = 4  # of a run that a click bills; the command line and the worker bill the rest
 RUNS = [Column("as_of", "Up to", "date", link="url"), Column("state", "State", "badge"), Column("documents", "Documents", "integer"), Column("charges", "Periods", "integer"), Column("parts", "Parts"), Column("started_at", "Begun", "moment"), Column("finished_at", "Done", "moment")]  # fmt: skip
 PARKED = [Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("message", "Why", "sentence"), Column("remedy", "What to do", "sentence"), Column("since", "Since", "date")]  # fmt: skip
@@ -72,8 +73,10 @@ def preview(request: Asked) -> HttpResponse:
     lines = [
         {**shown, "currency": r["currency"], "contract": r["contract"]} for shown, r in zip(_shown(bill.lines, ""), bill.lines.head(SHOWN).to_dicts(), strict=True)
     ]  # fmt: skip
-    numbers = dict(Contract.objects.filter(pk__in=bill.parked["contract_id"].to_list()[:SHOWN]).values_list("id", "number"))
-    parked = [{**p, "contract": numbers.get(p["contract_id"]), "customer": "", "since": as_of, "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
+    numbers = {
+        c.pk: c for c in Contract.objects.filter(pk__in=bill.parked["contract_id"].to_list()[:SHOWN]).select_related("customer")
+    }
+    parked = [{**p, "contract": numbers[p["contract_id"]].number, "customer": numbers[p["contract_id"]].customer.name, "since": as_of, "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
     context = {"as_of": as_of, "sums": sums, "documents": bill.heads.height, "lines": lines, "total": bill.lines.height, "columns": [Column("contract", "Contract", "code"), *CHARGES[:-1]], "parked": parked, "parked_columns": PARKED}  # fmt: skip
     return render(request, "contracts/preview.html", context)
 
@@ -111,7 +114,7 @@ def run(request: Asked, run_id: int) -> HttpResponse:
         sign = -1 if kind == Invoice.Kind.CREDIT_NOTE else 1
         was = by_currency.setdefault(currency, [0, 0])
         was[0], was[1] = was[0] + sign * net, was[1] + sign * total
-    context = {"run": found, "progress": queries.progress(found.pk), "rows": rows, "columns": DOCUMENTS, "total": documents.count(), "sums": by_currency, "parked": _parked(found.entity_id), "parked_columns": PARKED, "today": clock.today(found.entity.time_zone)}  # fmt: skip
+    context = {"run": found, "progress": queries.progress(found.pk), "rows": rows, "columns": DOCUMENTS, "total": documents.count(), "sums": by_currency, "unsent": documents.filter(deliveries__isnull=True).exclude(state__in=["draft", "void"]).count(), "parked": _parked(found.entity_id), "parked_columns": PARKED, "today": clock.today(found.entity.time_zone)}  # fmt: skip
     return render(request, "contracts/run.html", context)
 
 
@@ -126,6 +129,22 @@ def sign(request: Asked, run_id: int) -> HttpResponse:
         if not left
         else f"{left} documents are left; sign again to issue them.",
     )
+    return redirect("contracts:run", run_id)
+
+
+@page("billing.send_invoices", methods=("POST",))
+def send(request: Asked, run_id: int) -> HttpResponse:
+    """Send the documents of a final run that were never sent, at most a thousand at once."""
+    found = _run(run_id)
+    ids = Invoice.objects.filter(pk__in=Charge.objects.filter(run=found).values("invoice_id"), deliveries__isnull=True).exclude(
+        state__in=["draft", "void"]
+    )
+    made = delivery.send_invoices(
+        actor=request.actor, invoice_ids=list(ids.order_by("id").values_list("id", flat=True)[:SENT_AT_ONCE])
+    )
+    unsent = int(made["problem"].is_not_null().sum())
+    told = f"{made.height - unsent} documents are on their way."
+    messages.success(request, told + (f" {unsent} customers have no e-mail address: add a contact." if unsent else ""))
     return redirect("contracts:run", run_id)
 
 

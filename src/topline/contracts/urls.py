@@ -15,6 +15,7 @@ urlpatterns = [
     path("runs/parked/<int:parked_id>/release/", run_pages.release, name="release"),
     path("runs/<int:run_id>/", run_pages.run, name="run"),
     path("runs/<int:run_id>/go-on/", run_pages.go_on, name="go_on"),
+    path("runs/<int:run_id>/send/", run_pages.send, name="send"),
     path("runs/<int:run_id>/sign/", run_pages.sign, name="sign"),
     path("<int:contract_id>/", pages.contract, name="contract"),
     path("<int:contract_id>/change/", pages.change, name="change"),

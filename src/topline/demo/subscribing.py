@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from datetime import date
 
-from topline.billing import taxes
+from topline.billing import delivery, taxes
+from topline.billing.models import Delivery
 from topline.contracts import actions, runs
-from topline.contracts.models import Contract
+from topline.contracts.models import Charge, Contract
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
 from topline.quotes.models import Quote
@@ -47,7 +48,14 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
             actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=ends, items=[item], renews_months=12 if n % 3 else 0, notice_days=30,
             purchase_order=f"PO-{4_000 + n}" if n % 5 == 0 else "",
         )  # fmt: skip
-    runs.run(actor=actor, entity_id=entity_id, as_of=first)
+    run = runs.run(actor=actor, entity_id=entity_id, as_of=first)
+    billed = Charge.objects.filter(run=run).order_by("invoice_id").values_list("invoice_id", flat=True).distinct()
+    delivery.send_invoices(actor=actor, invoice_ids=list(billed))
+    for n, found in enumerate(Delivery.objects.select_related("invoice__entity").order_by("id")):
+        if n % 9:
+            delivery.mark_delivery(actor=actor, delivery_id=found.pk, state="sent", message_id=f"<demo-{found.pk}@topline>")
+        if n % 3 == 1:
+            delivery.view_document(actor=delivery.customer_behind(found), delivery_id=found.pk)
     seats = Contract.objects.filter(items__description=PLANS[0][0]).order_by("id")[:2]
     for contract, quantity in zip(seats, (80, 4), strict=True):
         item_id = contract.items.get().pk

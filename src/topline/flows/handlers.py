@@ -8,7 +8,7 @@ from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
 from topline.contracts import actions as contracts
-from topline.flows import daily, reminders
+from topline.flows import daily, deliveries, reminders
 from topline.kernel.outbox import Handler
 from topline.leads import actions as leads
 from topline.leads import queries as lead_queries
@@ -33,6 +33,7 @@ HANDLERS: dict[str, Handler] = {
     "seal_books": seal_books,
     "run_import": run_import,
     "send_reminder": reminders.send,
+    "send_invoice": deliveries.send,
     daily.TOPIC: daily.handle,
     "take_in": daily.handled_by(daily.take_in),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),

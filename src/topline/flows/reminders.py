@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 
+from topline.billing import delivery
 from topline.billing import documents as billing_documents
 from topline.billing import queries as billing
 from topline.collections import reminders
@@ -82,11 +83,10 @@ def receive(content: bytes) -> int | None:
     actor = system_actor("mail")
     if message.get_content_type() == "multipart/report":
         status, original = _report(message)
-        return (
-            reminders.record_answer(actor=actor, message_id=original, text=status, is_bounce=True)
-            if original and status
-            else None
-        )
+        if not (original and status):
+            return None
+        known = reminders.record_answer(actor=actor, message_id=original, text=status, is_bounce=True)
+        return known if known is not None else delivery.record_bounce(actor=actor, message_id=original, text=status)
     named = f"{message.get('In-Reply-To', '')} {message.get('References', '')}".split()
     body = message.get_body(preferencelist=("plain",))
     text = str(body.get_content()).strip()[:4000] if body is not None else str(message.get("Subject", ""))

@@ -41,6 +41,16 @@ def enqueue(topic: str, payload: dict[str, Any], *, key: str | None = None, at: 
     )
 
 
+def enqueue_many(topic: str, messages: Mapping[str, dict[str, Any]]) -> None:
+    """Have `topic` handled once for each message, by its key, once this transaction commits; known keys are dropped. One statement per 500."""
+    now = clock.now()
+    rows = [
+        OutboxMessage(topic=topic, key=key, payload=payload, available_at=now, recorded_at=now)
+        for key, payload in messages.items()
+    ]
+    OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+
+
 def drain(handlers: Mapping[str, Handler], *, limit: int = 100) -> int:
     """Handle up to `limit` waiting messages, oldest first; returns how many were tried.
 

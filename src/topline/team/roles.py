@@ -88,6 +88,7 @@ INVOICES = frozenset(
         "billing.issue_invoices",
         "billing.void_invoices",
         "billing.credit_invoice",
+        "billing.send_invoices",
         "billing.import_open_items",
     }
 )
@@ -178,7 +179,15 @@ _ROLES: dict[str, frozenset[str]] = {
 
 ROLES: dict[str, frozenset[str]] = {role: granted | SELF for role, granted in _ROLES.items()}
 JOBS = frozenset(
-    {"quotes.set_late_costs", "quotes.view_quote", "quotes.ask_question", "quotes.accept_quote", "quotes.decline_quote"}
+    {
+        "quotes.set_late_costs",
+        "quotes.view_quote",
+        "quotes.ask_question",
+        "quotes.accept_quote",
+        "quotes.decline_quote",
+        "billing.mark_delivery",
+        "billing.view_document",
+    }
 )  # done by jobs, and by whoever holds the link of a quote: no role has them
 SYSTEM = JOBS.union(*ROLES.values())
 

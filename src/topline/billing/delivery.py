@@ -1,0 +1,160 @@
+"""Documents on their way to customers: queued, sent, viewed or bounced, each of which customer and team see as a milestone."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+from django.db.models import Q
+
+from topline.billing.models import Delivery, Invoice
+from topline.kernel import bulk, clock, outbox
+from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market.models import Contact
+from topline.timeline import actions as timeline
+
+S = Delivery.State
+TOPIC = "send_invoice"
+AGAIN = timedelta(minutes=10)  # within which the same document is not sent to the same address twice
+VERBS = frozenset({"billing.view_document"})  # what a link may do, to its own document alone
+
+
+class InvoiceNotIssued(Conflict):
+    """A draft or void document is not sent."""
+
+    code = "invoice_not_issued"
+
+
+@action("billing.send_invoices")
+def send_invoices(*, actor: Actor, invoice_ids: Sequence[int], recipient: str = "") -> pl.DataFrame:
+    """Queue documents to be sent; the worker sends them. What went to the same address within ten minutes is not queued again.
+
+    recipient  the address of all of them (default: each customer's contact for invoices)
+    returns    one row per document: invoice_id, delivery_id (null: not queued), problem str (why; null where queued)
+    Work: a fixed number of statements. Raises: InvoiceNotIssued, NotFound, Invalid (an address that is none).
+    """
+    ensure(
+        not recipient or ("@" in recipient and " " not in recipient),
+        Invalid(f"{recipient!r} is no e-mail address.", field="recipient"),
+    )
+    asked = bulk.read(
+        Invoice.objects.filter(pk__in=list(invoice_ids)).order_by("id").values("id", "number", "state", "customer_id")
+    )
+    lost = sorted(set(invoice_ids) - set(asked["id"].to_list()))
+    ensure(not lost, NotFound(f"There is no document {lost[0] if lost else ''}.", field="invoice_ids"))
+    odd = asked.filter(pl.col("state").is_in(["draft", "void"]))
+    ensure(odd.is_empty(), InvoiceNotIssued(f"Document {odd['id'][0] if odd.height else ''} is {odd['state'][0] if odd.height else ''}.", field="invoice_ids", remedy="Issue it first."))  # fmt: skip
+    found = asked.join(addresses(asked["customer_id"]), on="customer_id", how="left", maintain_order="left")
+    told = pl.lit(recipient) if recipient else pl.col("email")
+    fresh = bulk.read(Delivery.objects.filter(invoice_id__in=list(invoice_ids), queued_at__gt=clock.now() - AGAIN).exclude(state=S.BOUNCED).values("invoice_id", "recipient"))  # fmt: skip
+    found = found.with_columns(recipient=told).join(
+        fresh.with_columns(_fresh=True).unique(),
+        left_on=["id", "recipient"],
+        right_on=["invoice_id", "recipient"],
+        how="left",
+        maintain_order="left",
+    )
+    problem = (
+        pl.when(pl.col("recipient").is_null())
+        .then(pl.lit("Nobody of the customer has an e-mail address."))
+        .when(pl.col("_fresh"))
+        .then(pl.lit("It was sent there a moment ago."))
+    )
+    found = found.with_columns(problem=problem)
+    going = found.filter(pl.col("problem").is_null())
+    made = bulk.insert(
+        Delivery,
+        going.select(invoice_id="id", recipient="recipient", token=pl.Series([secrets.token_urlsafe(24) for _ in range(going.height)], dtype=pl.String), queued_at=pl.lit(clock.now())),
+    )  # fmt: skip
+    outbox.enqueue_many(TOPIC, {f"{TOPIC}:{delivery_id}": {"delivery_id": delivery_id} for delivery_id in made["id"]})
+    changed_many("delivery", made["id"])
+    queued = going.select("id").with_columns(delivery_id=made["id"])
+    return found.join(queued, on="id", how="left", maintain_order="left").select("delivery_id", "problem", invoice_id="id")
+
+
+@action("billing.mark_delivery")
+def mark_delivery(*, actor: Actor, delivery_id: int, state: str, message_id: str = "", note: str = "") -> int:
+    """Say what became of a delivery: sent, or bounced with why; returns its id. A delivery that was viewed is not sent again. Raises: NotFound, Invalid."""
+    found = _locked(delivery_id)
+    ensure(
+        state in (S.SENT, S.BOUNCED),
+        Invalid(f"A delivery is not marked {state!r}.", field="state", remedy="Use sent or bounced."),
+    )
+    if found.state == state or (state == S.SENT and found.state != S.QUEUED):
+        return found.pk
+    found.state, found.message_id, found.note = state, message_id or found.message_id, note[:300]
+    found.sent_at = clock.now() if state == S.SENT else found.sent_at
+    found.save()
+    _tell(
+        "invoice_sent" if state == S.SENT else "invoice_bounced",
+        found,
+        actor,
+        note=f"{found.recipient}{': ' + note if note else ''}",
+    )
+    changed("delivery", found.pk, after={"state": state, "note": note})
+    return found.pk
+
+
+@action("billing.view_document")
+def view_document(*, actor: Actor, delivery_id: int) -> int:
+    """The customer opened the link: the document was received. The first time is a milestone. Returns the delivery's id. Raises: NotFound."""
+    found = _locked(delivery_id)
+    ensure(actor.key == f"delivery:{delivery_id}", NotFound("There is no document at this address."))
+    if found.viewed_at is None:
+        found.viewed_at, found.state = clock.now(), S.VIEWED
+        found.save()
+        _tell("invoice_viewed", found, actor, note=found.recipient)
+        changed("delivery", found.pk, after={"state": S.VIEWED})
+    return found.pk
+
+
+def record_bounce(*, actor: Actor, message_id: str, text: str) -> int | None:
+    """A mail system gave a message back; returns the delivery's id, None where the message is none of ours."""
+    found = Delivery.objects.filter(message_id=message_id).first() if message_id else None
+    return mark_delivery(actor=actor, delivery_id=found.pk, state=S.BOUNCED, note=text) if found is not None else None
+
+
+def addresses(customer_ids: pl.Series) -> pl.DataFrame:
+    """Whom to send invoices to: customer_id, email. The contact whose role speaks of invoices, payables or accounts, else the primary, else the first."""
+    ids = customer_ids.unique().to_list()
+    rows = bulk.read(
+        Contact.objects.filter(~Q(email=""), customer_id__in=ids)
+        .order_by("id")
+        .values("id", "customer_id", "email", "role", "is_primary")
+    )
+    pays = pl.col("role").str.to_lowercase().str.contains("invoice|payable|account|billing")
+    ranked = rows.with_columns(_rank=pl.when(pays).then(0).when(pl.col("is_primary")).then(1).otherwise(2)).sort("_rank", "id")
+    return ranked.unique("customer_id", keep="first", maintain_order=True).select("customer_id", "email")
+
+
+def by_token(token: str) -> Delivery:
+    """The delivery of a link. Raises: NotFound, which does not say whether there ever was one."""
+    found = Delivery.objects.select_related("invoice__entity", "invoice__customer").filter(token=token).first() if token else None
+    if found is None:
+        raise NotFound("There is no document at this address.", remedy="Ask the people who sent it for a new link.")
+    return found
+
+
+def customer_behind(delivery: Delivery) -> Actor:
+    """Whoever holds the link of a document."""
+    return Actor(key=f"delivery:{delivery.pk}", name=f"link of {delivery.invoice.number}", permissions=VERBS)
+
+
+# --- parts ---
+def _locked(delivery_id: int) -> Delivery:
+    found = Delivery.objects.select_for_update(of=("self",)).select_related("invoice").filter(pk=delivery_id).first()
+    if found is None:
+        raise NotFound(f"There is no delivery {delivery_id}.", field="delivery_id")
+    return found
+
+
+def _tell(kind: str, delivery: Delivery, actor: Actor, **told: Any) -> None:
+    invoice = delivery.invoice
+    timeline.record_one(
+        kind, subject="invoice", subject_id=invoice.pk, actor=actor, on=clock.today(invoice.entity.time_zone), customer_id=invoice.customer_id, amount_minor=invoice.total_minor, currency=invoice.currency, **told
+    )  # fmt: skip

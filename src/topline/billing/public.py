@@ -1,0 +1,61 @@
+"""The page behind the link of a document, for whoever holds it: what is owed, for what, what happened, and the PDF. Nobody signs in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from topline.billing import delivery, documents, queries
+from topline.billing.models import Delivery
+from topline.billing.pages import as_line
+from topline.kernel import clock
+from topline.kernel.errors import DomainError
+from topline.timeline import queries as timeline
+
+View = Callable[[HttpRequest, Delivery], HttpResponse]
+
+
+def linked(view: View) -> Callable[..., HttpResponse]:
+    """A page that the link alone opens; what is wrong is told as a page, never cached or indexed."""
+
+    @functools.wraps(view)
+    def call(request: HttpRequest, token: str) -> HttpResponse:
+        try:
+            answer = view(request, delivery.by_token(token))
+        except DomainError as error:
+            answer = render(
+                request, "billing/link_refusal.html", {"message": error.message, "remedy": error.remedy}, status=error.status
+            )
+        answer["Cache-Control"] = "no-store"
+        answer["X-Robots-Tag"] = "noindex"
+        answer["Referrer-Policy"] = "same-origin"
+        return answer
+
+    return require_http_methods(["GET", "HEAD"])(call)
+
+
+@linked
+def document(request: HttpRequest, found: Delivery) -> HttpResponse:
+    """The document; opening it says that it was received."""
+    if request.method == "GET":
+        delivery.view_document(actor=delivery.customer_behind(found), delivery_id=found.pk)
+    detail = queries.invoice_detail(found.invoice_id)
+    spine = timeline.milestones(subject=("invoice", found.invoice_id), only_visible_to_customer=True, limit=50)
+    context = {
+        "detail": detail, "invoice": detail.invoice, "token": found.token, "today": clock.today(detail.invoice.entity.time_zone), "lines": [as_line(line, detail.invoice.currency) for line in detail.lines],
+        "spine": [{**m, "url": "", "visible_to_customer": False} for m in spine.to_dicts()],
+    }  # fmt: skip
+    return render(request, "billing/link.html", context)
+
+
+@linked
+def pdf(request: HttpRequest, found: Delivery) -> HttpResponse:
+    """The document as PDF."""
+    detail = queries.invoice_detail(found.invoice_id)
+    answer = HttpResponse(documents.invoice_pdf(detail), content_type="application/pdf")
+    answer["Content-Disposition"] = f'inline; filename="{detail.invoice.number}.pdf"'
+    return answer
