@@ -278,3 +278,17 @@ def test_a_lead_goes_from_the_form_to_a_deal_on_its_pages(owner, team, take, bro
     )
     assert "1,000.00" in browser.get("/leads/campaigns/").content.decode()
     assert "Not enough data" in browser.post("/leads/score/", follow=True).content.decode()
+
+
+def test_one_way_leads_from_lead_to_won(owner, entity, take, convert):
+    took = [take(company=f"Company {n}", email="") for n in range(4)]
+    actions.qualify_lead(actor=owner, lead_id=took[0], on=TODAY)
+    made = convert(took[1], amount_minor=9_00)
+    with clock.at(date(2026, 3, 12)):
+        pipeline.win_opportunity(actor=owner, opportunity_id=made, on=date(2026, 3, 12))
+    steps = {s["step"]: (s["leads"], s["of_leads"], s["median_days"]) for s in queries.path(entity_id=entity.pk, since=TODAY, until=date(2026, 3, 3), as_of=date(2026, 3, 12))}  # fmt: skip
+    assert steps["Lead"] == (4, 1.0, None) and steps["Qualified lead"][0] == 2 and steps["Deal"] == (1, 0.25, 0.0)
+    assert steps["Won"] == (1, 0.25, 10.0)
+    before = queries.path(entity_id=entity.pk, since=TODAY, until=date(2026, 3, 3), as_of=TODAY)
+    assert before[-1]["leads"] == 0, "what came later is not known"
+    assert queries.path(entity_id=entity.pk, since=date(2025, 1, 1), until=date(2025, 2, 1), as_of=TODAY)[0]["leads"] == 0

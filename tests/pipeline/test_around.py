@@ -16,9 +16,9 @@ from topline.leads.models import Lead
 from topline.market import actions as market
 from topline.market import competitors
 from topline.market.models import Contact
-from topline.pipeline import actions, around, people, rivalry, territories
+from topline.pipeline import actions, around, people, queries, rivalry, territories
 from topline.pipeline.actions import NotYourDeal
-from topline.pipeline.models import Opportunity, Territory
+from topline.pipeline.models import Opportunity, Stage, Territory
 from topline.team import actions as members
 from topline.team.models import Member
 
@@ -161,3 +161,19 @@ def test_the_pages_show_and_change_them(client, owner, deal, rival, team):
     assert client.post("/pipeline/territories/set/", form).status_code == 302
     assert Territory.objects.get().countries == ["AT", "DE"]
     assert "West" in client.get("/pipeline/territories/").content.decode()
+
+
+def test_the_stages_are_edited_on_a_page_and_one_in_use_is_kept(client, deal):
+    deal()
+    assert "Prospecting" in client.get("/pipeline/stages/").content.decode()
+    rows = queries.stages().to_dicts()
+    said = {"form-TOTAL_FORMS": str(len(rows)), "form-INITIAL_FORMS": "0"}
+    for n, row in enumerate(rows):
+        said |= {f"form-{n}-{k}": str(row[k]) for k in ("key", "name", "kind", "category")}
+    renamed = said | {"form-0-name": "First contact"}
+    assert client.post("/pipeline/stages/", renamed).status_code == 302
+    assert Stage.objects.get(key="prospecting").name == "First contact"
+    without = renamed | {"form-0-name": ""}
+    refused = client.post("/pipeline/stages/", without)
+    assert refused.status_code == 400 and "Deals stand or stood in prospecting" in refused.content.decode()
+    assert Stage.objects.filter(key="prospecting").exists()

@@ -124,7 +124,7 @@ class NewTaxRate(Body):
     tax_class: Annotated[str, Field(min_length=1, max_length=20)] = "standard"
 
 
-class PreviewAsked(OfCompany):
+class BillPreviewAsked(OfCompany):
     as_of: Day
 
 
@@ -144,7 +144,7 @@ def get_contract(request: Caller, contract_id: Id) -> Any:
 
 
 @room.reads("/bill-preview", "contracts.view")
-def preview_bill(request: Caller, asked: Query[PreviewAsked]) -> Any:
+def preview_bill(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
     """What a run up to a day would write: totals by currency, what would be parked, and the first thousand lines."""
     found = runs.preview(entity=books.entity(asked.company or None), as_of=asked.as_of)
     columns = ["contract_id", "item_id", "full_start", "start", "end", "net_minor", "currency", "sequence", "days", "full_days", "tax_category", "tax_rate_ppm"]  # fmt: skip
@@ -165,7 +165,7 @@ def list_parked(request: Caller, asked: Query[Asked]) -> Any:
 
 
 @room.reads("/renewals", "contracts.view", Rows)
-def list_renewals(request: Caller, asked: Query[PreviewAsked]) -> Any:
+def list_renewals(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
     """Contracts that end within 120 days of a day."""
     return rows(queries.renewals(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of))
 

@@ -166,6 +166,22 @@ def campaign_results(request: Caller, asked: Query[OfCompany]) -> Any:
     return {"items": queries.campaigns(entity=books.entity(asked.company or None))}
 
 
+class FunnelOfLeads(OfCompany):
+    since: Day
+    until: Day
+    as_of: Day
+
+
+@room.reads("/lead-funnel", "leads.view", Rows)
+def lead_funnel(request: Caller, asked: Query[FunnelOfLeads]) -> Any:
+    """One way from lead to won: how many of the leads of a span reached each step by a day."""
+    return {
+        "items": queries.path(
+            entity_id=books.entity(asked.company or None).pk, since=asked.since, until=asked.until, as_of=asked.as_of
+        )
+    }
+
+
 @room.does("/leads", "leads.add_leads", Rows)
 def add_leads(request: Caller, body: NewLeads, target: Query[OfCompany]) -> Any:
     """Take in leads; answers with id and number of each, in order."""

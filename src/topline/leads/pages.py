@@ -44,6 +44,9 @@ BROUGHT = [
 ]  # fmt: skip
 
 
+PATH = [Column("step", "Step"), Column("leads", "Reached it", "integer"), Column("of_before", "Of those before"), Column("of_leads", "Of all leads"), Column("median_days", "Days since the lead, median", "decimal")]  # fmt: skip
+
+
 class LeadForm(forms.Form):
     """What is known of a lead."""
 
@@ -270,6 +273,11 @@ def campaign_list(request: Asked) -> HttpResponse:
         "columns": CAMPAIGNS,
         "groups": groups,
         "group_columns": [Column("key", queries.BY[by]), *BROUGHT[1:]],
+        "path": [
+            {**s, "of_leads": percent(s["of_leads"]), "of_before": percent(s["of_before"])}
+            for s in queries.path(entity_id=entity.pk, since=as_of - YEAR, until=as_of + timedelta(days=1), as_of=as_of)
+        ],
+        "path_columns": PATH,
         "by": by,
         "bys": queries.BY,
         "as_of": as_of,

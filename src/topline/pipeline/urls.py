@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.pipeline import pages, plan_pages, report_pages, rival_pages
+from topline.pipeline import pages, plan_pages, report_pages, rival_pages, stage_pages
 
 app_name = "pipeline"
 urlpatterns = [
@@ -8,6 +8,7 @@ urlpatterns = [
     path("new/", pages.new, name="new"),
     path("board/", pages.board, name="board"),
     path("funnel/", report_pages.funnel, name="funnel"),
+    path("stages/", stage_pages.set_stages, name="stages"),
     path("statistics/", report_pages.statistics, name="statistics"),
     path("waterfall/", report_pages.waterfall, name="waterfall"),
     path("people/", report_pages.people, name="people"),
