@@ -23,6 +23,7 @@ from topline.leads.api import room as leads
 from topline.lifecycle.api import room as lifecycle
 from topline.market.api import room as market
 from topline.market.landscape_api import room as landscape
+from topline.metering.api import room as metering
 from topline.pipeline.api import room as pipeline
 from topline.quotes.api import room as quotes
 from topline.receivables.api import room as receivables
@@ -68,6 +69,7 @@ for room in (
     leads,
     quotes,
     billing,
+    metering,
     contracts,
     receivables,
     collections,

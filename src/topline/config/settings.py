@@ -35,6 +35,7 @@ ROOMS = [
     "leads",
     "quotes",
     "billing",
+    "metering",
     "contracts",
     "receivables",
     "collections",

@@ -20,6 +20,7 @@ from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market.models import Customer
+from topline.metering.models import Meter
 from topline.quotes.models import Quote
 from topline.timeline import actions as timeline
 
@@ -229,6 +230,10 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
     )
     ensure(row["quantity_micro"] >= 0, Invalid("A quantity is zero or more.", field="quantity_micro"))
     price = row.get("unit_price_nano")
+    model, tiers = row.get("price_model", "per_unit"), row.get("tiers") or []
+    meter_id = row.get("meter_id")
+    ensure(meter_id is None or Meter.objects.filter(pk=meter_id).exists(), NotFound("There is no such meter.", field="meter_id"))
+    _check_tiers(model, tiers, is_metered=meter_id is not None)
     ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
     ensure(
         row["ends_on"] is None or row["ends_on"] >= row["starts_on"], Invalid(f"{text} ends before it begins.", field="ends_on")
@@ -236,13 +241,41 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
     ensure(int(row.get("every", 1)) >= 1, Invalid("A period is one or more units.", field="every"))
     return Item.objects.create(
         contract=contract, product=product, description=text[:300], quantity_micro=row["quantity_micro"], unit_price_nano=price, starts_on=row["starts_on"], ends_on=row["ends_on"],
-        in_advance=row.get("in_advance", True), anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
+        in_advance=meter_id is None and row.get("in_advance", True), meter_id=meter_id, price_model=model, tiers=tiers, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
     )  # fmt: skip
+
+
+def _check_tiers(model: str, tiers: list[dict[str, Any]], *, is_metered: bool) -> None:
+    """Tiers begin where the one before ends, rise, and the last has no end; prices and fees are zero or more."""
+    ensure(
+        model in ("per_unit", "graduated", "volume"),
+        Invalid(f"{model!r} is no price model.", field="price_model", remedy="Use per_unit, graduated or volume."),
+    )
+    ensure(
+        model == "per_unit" or is_metered, Invalid("Tiers are for what is metered.", field="meter_id", remedy="Name the meter.")
+    )
+    ensure(
+        (model == "per_unit") == (not tiers), Invalid("Graduated and volume prices have tiers, others have none.", field="tiers")
+    )
+    if not tiers:
+        return
+    ends = [t["up_to"] for t in tiers]
+    rising = all(e is not None and e > (ends[n - 1] if n else 0) for n, e in enumerate(ends[:-1]))
+    ensure(
+        rising and ends[-1] is None,
+        Invalid(
+            "Each tier ends above the one before, and the last has no end.", field="tiers", remedy="Leave no gap and no overlap."
+        ),
+    )
+    ensure(
+        all(t["unit_price_nano"] >= 0 and t["flat_fee_minor"] >= 0 for t in tiers),
+        Invalid("Prices and fees of tiers are zero or more.", field="tiers"),
+    )
 
 
 def _again(item: Item, on: date, until: date | None, **changes: Any) -> Item:
     """The item once more from a day on, on the same grid, with what changed."""
-    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class")}  # fmt: skip
+    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "price_model", "tiers")}  # fmt: skip
     return _item(item.contract, row | changes | {"starts_on": on, "ends_on": until}, replaces=item)
 
 

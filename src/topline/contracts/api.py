@@ -49,6 +49,12 @@ Months = Annotated[int, Field(strict=True, ge=0, le=1_200)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3_660)]
 
 
+class PriceTier(Body):
+    up_to: Annotated[int, Field(strict=True, ge=1, le=10**15)] | None = None
+    unit_price_nano: Nano
+    flat_fee_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)] = 0
+
+
 class ContractItem(Body):
     description: Name = ""
     product_id: Ref | None = None
@@ -61,6 +67,9 @@ class ContractItem(Body):
     starts_on: Day | None = None
     ends_on: Day | None = None
     tax_class: Annotated[str, Field(max_length=20)] = "standard"
+    meter_id: Ref | None = None
+    price_model: Literal["per_unit", "graduated", "volume"] = "per_unit"
+    tiers: Annotated[list[PriceTier], Field(max_length=50)] = []
 
 
 class NewContract(Body):

@@ -9,6 +9,7 @@ from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.market.models import Customer
+from topline.metering.models import Meter
 from topline.quotes.models import Quote
 
 
@@ -66,11 +67,24 @@ class Item(models.Model):
     every = models.IntegerField(default=1)
     day = models.IntegerField(null=True)
     tax_class = models.CharField(max_length=20, default="standard")
+    meter = models.ForeignKey(
+        Meter,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="billed by what was used; then the quantity is that of the meter",
+    )
+    price_model = models.CharField(max_length=10, default="per_unit", help_text="of what was used: per_unit, graduated, volume")
+    tiers = models.JSONField(
+        default=list, blank=True, help_text="[{up_to (null: no end), unit_price_nano, flat_fee_minor}], for graduated and volume"
+    )
     replaces = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(quantity_micro__gte=0), name="item_quantity_not_negative"),
+            models.CheckConstraint(condition=Q(price_model__in=["per_unit", "graduated", "volume"]), name="item_price_model_known"),
+            models.CheckConstraint(condition=Q(meter__isnull=True) | Q(in_advance=False), name="usage_is_billed_in_arrears"),
             models.CheckConstraint(condition=Q(unit_price_nano__gte=0) | Q(unit_price_nano__isnull=True), name="item_price_not_negative"),
             models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="item_ends_after_it_starts"),
             models.CheckConstraint(condition=Q(unit__in=["day", "week", "month", "quarter", "year"], every__gte=1), name="item_grid_known"),
@@ -157,6 +171,10 @@ class Charge(models.Model):
     net_minor = models.BigIntegerField()
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
     position = models.IntegerField()
+    quantity_micro = models.BigIntegerField(null=True, help_text="what was used in the period; null for fees")
+    explained = models.JSONField(
+        default=list, blank=True, help_text="how what was used was priced: [{units, unit_price_minor, flat_fee_minor, minor}]"
+    )
     run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="+")
 
     class Meta:

@@ -52,7 +52,7 @@ def detail(contract_id: int) -> dict[str, Any]:
     )  # fmt: skip
     amended = Amendment.objects.filter(contract_id=contract_id).order_by("-id").values("id", "kind", "effective_on", "told", "because", "recorded_at", "actor_key")  # fmt: skip
     charged = Charge.objects.filter(item__contract_id=contract_id).order_by("-full_start", "-id").values(
-        "item_id", "item__description", "full_start", "start", "end", "days", "full_days", "sequence", "net_minor", "invoice_id", "invoice__number", "invoice__state"
+        "item_id", "item__description", "full_start", "start", "end", "days", "full_days", "sequence", "net_minor", "quantity_micro", "explained", "invoice_id", "invoice__number", "invoice__state"
     )  # fmt: skip
     return {"items": list(items[:SHOWN]), "amendments": list(amended[:SHOWN]), "charges": list(charged[:SHOWN])}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -21,11 +22,13 @@ from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.contracts.models import BillRun, BillRunPart, Charge, Contract, Item, Parked
 from topline.engine import charges as engine
+from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
+from topline.metering import queries as metering
 
 PART = 5_000  # payers of a part
 BOUND = 5  # a contract's bill of more than so many times its largest before waits for somebody to look at it
@@ -160,14 +163,19 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     items = _items(contracts)
     known, bad = _priced(items)
     parked = [bad]
+    fees, metered = known.filter(pl.col("meter_id").is_null()), known.filter(pl.col("meter_id").is_not_null())
     try:
-        wanted = engine.desired(known, as_of=as_of)
+        wanted = engine.desired(fees, as_of=as_of)
     except DomainError:
-        wanted, odd = _one_by_one(known, as_of)
+        wanted, odd = _one_by_one(fees, as_of)
         parked.append(odd)
+    usage, unpriced = _used(metered, entity, as_of)
+    wanted = pl.concat([wanted, usage.select(wanted.columns)])
+    parked.append(unpriced)
     ids = known["item_id"]
     standing = _standing(contracts).filter(pl.col("item_id").is_in(ids.implode()))
     lines = engine.missing(wanted, standing).join(known.drop("start", "end"), on="item_id", how="left", maintain_order="left")
+    lines = lines.join(usage.select(*engine.KEY, "used_micro", "explained"), on=engine.KEY, how="left", maintain_order="left")
     lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
     lines, untaxed = _taxed(lines, entity, as_of)
     lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
@@ -193,7 +201,7 @@ def _run(run_id: int) -> BillRun:
 def _items(contracts: Any) -> pl.DataFrame:
     facts = {
         "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order",
-        "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "starts_on": "start", "ends_on": "end", "id": "item_id",
+        "contract__customer_id": "user_id", "meter__unit": "meter_unit", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "starts_on": "start", "ends_on": "end", "id": "item_id",
     }  # fmt: skip
     columns = [
         "contract_id",
@@ -206,6 +214,8 @@ def _items(contracts: Any) -> pl.DataFrame:
         "every",
         "day",
         "tax_class",
+        "meter_id",
+        "price_model",
     ]
     rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
     replaced = pl.col("unit_price_nano").is_null() & (pl.col("end") <= pl.col("start"))  # an item without a price that got one
@@ -217,11 +227,50 @@ def _items(contracts: Any) -> pl.DataFrame:
 
 
 def _priced(items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    bare = items.filter(pl.col("unit_price_nano").is_null())
+    bare = items.filter(pl.col("unit_price_nano").is_null() & (pl.col("price_model") == "per_unit"))
     told = bare.select(
         "contract_id", code=pl.lit("no_price"), message=pl.format("{} has no price.", "description"), remedy=pl.lit("Amend the contract with a price.")
     ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
     return items.filter(~pl.col("contract_id").is_in(told["contract_id"].implode())), told
+
+
+def _used(items: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What was used in every period that is over, with its price: the columns of `engine.desired`, used_micro and explained; and what has no price."""
+    started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
+    spans = periods.due_periods(started, as_of=as_of).with_row_index("span_id").with_columns(pl.col("span_id").cast(pl.Int64))
+    asked = spans.select("span_id", "meter_id", "start", "end", customer_id="user_id")
+    measured = metering.usage(asked, time_zone=entity.time_zone)
+    used = spans.join(measured, on="span_id", maintain_order="left").with_columns(pl.col("quantity").clip(0))
+    told, rows = engine.used(
+        used.select("item_id", "unit_price_nano", "quantity", charge_id="span_id", model="price_model"), _tiers(started)
+    )
+    priced = used.join(told, left_on="span_id", right_on="charge_id", maintain_order="left")
+    how = rows.with_columns(
+        step=pl.struct(units=pl.col("units").cast(pl.Float64), unit_price_minor=pl.col("unit_price").cast(pl.Float64), flat_fee_minor=pl.col("flat_fee").cast(pl.Float64), minor=pl.col("exact").cast(pl.Float64)).struct.json_encode()
+    ).group_by(span_id="charge_id", maintain_order=True).agg(explained=pl.col("step").str.join(","))  # fmt: skip
+    priced = priced.join(how, on="span_id", how="left", maintain_order="left")
+    bare = priced.filter(pl.col("net_minor").is_null()).select(
+        "contract_id", code=pl.lit("no_tier"), message=pl.format("{}: no tier holds what was used.", "description"), remedy=pl.lit("Amend the contract with tiers that have no end.")
+    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+    days = (pl.col("end") - pl.col("start")).dt.total_days()
+    whole = priced.filter(pl.col("net_minor").is_not_null()).select(
+        *engine.KEY, "full_end", "start", "end", "net_minor", days=days, full_days=days, used_micro=(pl.col("quantity") * engine.MICRO).round().cast(pl.Int64),
+        explained=pl.format("[{}]", pl.col("explained").fill_null("")),
+    )  # fmt: skip
+    return whole, bare
+
+
+def _tiers(items: pl.DataFrame) -> pl.DataFrame:
+    """The tiers of items that have some: item_id, lower, upper, unit_price, flat_fee in minor units."""
+    ids = items.filter(pl.col("price_model") != "per_unit")["item_id"].to_list()
+    rows: list[dict[str, Any]] = []
+    for item in Item.objects.filter(pk__in=ids).only("id", "tiers"):
+        lower = Decimal(0)
+        for tier in item.tiers:
+            upper = None if tier["up_to"] is None else Decimal(tier["up_to"])
+            rows.append({"item_id": item.pk, "lower": lower, "upper": upper, "unit_price": Decimal(tier["unit_price_nano"]) / engine.NANO, "flat_fee": Decimal(tier["flat_fee_minor"])})  # fmt: skip
+            lower = upper if upper is not None else lower
+    return pl.DataFrame(rows, schema={"item_id": pl.Int64, **dict.fromkeys(("lower", "upper", "unit_price", "flat_fee"), EXACT)})
 
 
 def _one_by_one(items: pl.DataFrame, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -292,6 +341,13 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )  # fmt: skip
     sign = pl.when(pl.col("kind") == "credit_note").then(-1).otherwise(1)
     rows = lines.join(heads.select(*key, "ref", "kind"), on=key, maintain_order="left")
+    rows = rows.with_columns(quantity_micro=pl.coalesce("used_micro", "quantity_micro"))
+    count = pl.format(
+        "{} {}",
+        (pl.col("used_micro") / engine.MICRO).round(3).cast(pl.String).str.strip_suffix(".0"),
+        pl.col("meter_unit").fill_null(""),
+    )
+    used = pl.when(pl.col("used_micro").is_not_null()).then(pl.format(": {}", count.str.strip_chars())).otherwise(pl.lit(""))
     whole = round_half_away(
         pl.col("quantity_micro").cast(EXACT) / engine.MICRO * pl.col("unit_price_nano").cast(EXACT) / engine.NANO
     )
@@ -306,7 +362,7 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .otherwise(pl.lit(""))
     )
     shown = rows.with_columns(
-        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}, {}{}", pl.col("description").str.slice(0, 250), span, back),
+        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}, {}{}{}", pl.col("description").str.slice(0, 200), span, used, back),
         line_quantity=pl.when(plain).then("quantity_micro").otherwise(engine.MICRO), line_price=pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO),
     )  # fmt: skip
     return shown, heads.drop("_n", "net_minor")
@@ -340,7 +396,8 @@ def _write(actor: Actor, run: BillRun, bill: Bill) -> int:
         "invoice_id",
         "position",
     ]
-    written = bulk.insert(Charge, bill.lines.join(made, on="ref", maintain_order="left").select(*columns, run_id=pl.lit(run.pk)))
+    rows = bill.lines.join(made, on="ref", maintain_order="left").with_columns(pl.col("explained").fill_null("[]"))
+    written = bulk.insert(Charge, rows.select(*columns, "explained", quantity_micro="used_micro", run_id=pl.lit(run.pk)))
     changed_many("charge", written["id"])
     return made.height
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from datetime import date
+from datetime import UTC, date, datetime
+
+import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
@@ -11,6 +13,7 @@ from topline.contracts import actions, runs
 from topline.contracts.models import Charge, Contract
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
+from topline.metering import actions as metering
 from topline.quotes.models import Quote
 
 PLANS = [
@@ -48,6 +51,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
             actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=ends, items=[item], renews_months=12 if n % 3 else 0, notice_days=30,
             purchase_order=f"PO-{4_000 + n}" if n % 5 == 0 else "",
         )  # fmt: skip
+    _use(actor, entity_id, buyers[:6], dice, first)
     run = runs.run(actor=actor, entity_id=entity_id, as_of=first)
     billed = Charge.objects.filter(run=run).order_by("invoice_id").values_list("invoice_id", flat=True).distinct()
     delivery.send_invoices(actor=actor, invoice_ids=list(billed))
@@ -69,3 +73,39 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
             quantity_micro=quantity * 10**6,
             because="Their team changed",
         )
+
+
+def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date) -> None:
+    """Calls of an interface, billed by tiers since last month, and some events that have no place."""
+    meter = metering.add_meter(actor=actor, code="API", name="Calls of the interface", method="sum", unit="calls")
+    before = actions.add_months(first, -1)
+    tiers = [
+        {"up_to": 10_000, "unit_price_nano": 0, "flat_fee_minor": 25_00},
+        {"up_to": None, "unit_price_nano": 2 * 10**8, "flat_fee_minor": 0},
+    ]
+    item = {
+        "description": "Interface",
+        "quantity_micro": 0,
+        "unit_price_nano": None,
+        "unit": "month",
+        "meter_id": meter,
+        "price_model": "graduated",
+        "tiers": tiers,
+    }
+    names = dict(Customer.objects.filter(pk__in=buyers).values_list("id", "number"))
+    rows = []
+    for buyer in buyers:
+        actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=before, items=[item])
+        for day in range(20):
+            at = datetime(before.year, before.month, 1 + day, 10, tzinfo=UTC).replace(tzinfo=None)
+            rows.append(
+                {
+                    "key": f"{names[buyer]}-{day}",
+                    "meter": "API",
+                    "customer": names[buyer],
+                    "at": at,
+                    "value_micro": dice.randrange(200, 2_500) * 10**6,
+                }
+            )
+    rows.append({"key": "lost-1", "meter": "API", "customer": "C-99999", "at": rows[0]["at"], "value_micro": 10**6})
+    metering.record_events(actor=actor, events=pl.DataFrame(rows))

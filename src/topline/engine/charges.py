@@ -10,7 +10,7 @@ from datetime import date
 
 import polars as pl
 
-from topline.engine import periods
+from topline.engine import periods, rating
 from topline.engine.documents import EXACT, round_half_away
 from topline.engine.rating.proration import days_between
 from topline.engine.rating.tiers import bounded
@@ -67,3 +67,19 @@ def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
         .select(*KEY, "full_end", "start", "end", "net_minor", "sequence", "days", "full_days")
         .sort(*KEY)
     )  # fmt: skip
+
+
+@bounded
+def used(periods_used: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What usage costs, period by period.
+
+    periods_used  one row per item and period: charge_id, item_id, model str (per_unit, graduated, volume), unit_price_nano i64, quantity decimal
+    tiers         of graduated and volume items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units
+    returns       charge_id and net_minor i64 (null where no tier holds the quantity); and how, see `rating.Rated.rows`
+    """
+    prices = periods_used.unique("item_id", maintain_order=True).select(
+        price_id="item_id", model="model", unit_price=pl.col("unit_price_nano").cast(EXACT) / NANO
+    )
+    charges = periods_used.select("charge_id", "quantity", price_id="item_id")
+    found = rating.rate(charges, prices=prices, tiers=tiers.rename({"item_id": "price_id"}) if tiers.height else None)
+    return found.lines.select("charge_id", net_minor="amount_minor"), found.rows

@@ -25,6 +25,7 @@ READ = frozenset(
         "cases.view",
         "lifecycle.view",
         "contracts.view",
+        "metering.view",
     }
 )
 SELF = frozenset({"team.account"})
@@ -134,7 +135,15 @@ CASES = frozenset(
 )
 OFFERS = frozenset({"receivables.make_offers", "receivables.withdraw_offer", "collections.send_offer"})
 CONTRACTS = frozenset(
-    {"contracts.make_contract", "contracts.add_contract", "contracts.amend", "contracts.change_contract", "contracts.renew_due"}
+    {
+        "contracts.make_contract",
+        "contracts.add_contract",
+        "contracts.amend",
+        "contracts.change_contract",
+        "contracts.renew_due",
+        "metering.add_meter",
+        "metering.record_events",
+    }
 )
 BILL_RUNS = frozenset(
     {"contracts.start_run", "contracts.bill_part", "contracts.sign_run", "contracts.release_parked", "billing.add_tax_rate"}

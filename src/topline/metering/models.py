@@ -1,0 +1,60 @@
+"""Tables of metering: meters, the events that they count, and events that could not be placed."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from topline.market.models import Customer
+
+METHODS = ("count", "sum", "max", "unique", "latest", "time_weighted")
+
+
+class Meter(models.Model):
+    """What is counted of events. filters: property to the values that count; empty: all events."""
+
+    code = models.CharField(max_length=40, unique=True)
+    name = models.CharField(max_length=100)
+    method = models.CharField(max_length=13, help_text="count, sum, max, unique, latest, time_weighted")
+    unit = models.CharField(max_length=40, blank=True, help_text="such as call, GB, seat")
+    filters = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(method__in=METHODS), name="meter_method_known")]
+
+
+class UsageEvent(models.Model):
+    """Something that a customer used. Append-only: what was wrong is corrected by an event of its own, such as a negative value.
+
+    key        the sender's name for it: the same key a second time is the same event
+    value      millionths; for time_weighted a change of the level
+    unique_key what `unique` tells apart
+    """
+
+    append_only = True
+
+    key = models.CharField(max_length=100, unique=True)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="events", db_constraint=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    at = models.DateTimeField()
+    value_micro = models.BigIntegerField(default=1_000_000)
+    unique_key = models.CharField(max_length=100, blank=True)
+    properties = models.JSONField(default=dict, blank=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["customer", "meter", "at"], name="usage_of_customer")]
+
+
+class StrayEvent(models.Model):
+    """An event that could not be placed, as it came, and why. It is sent again once the reason is mended."""
+
+    key = models.CharField(max_length=100)
+    said = models.JSONField()
+    code = models.CharField(max_length=40)
+    message = models.CharField(max_length=300)
+    received_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["-id"], name="stray_newest")]

@@ -1,0 +1,81 @@
+"""The page of usage: meters with what came in, and events that could not be placed."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+
+from topline.kernel.errors import DomainError
+from topline.metering import actions, queries
+from topline.metering.models import METHODS, StrayEvent
+from topline.ui.access import Asked, page
+from topline.ui.tables import Column
+
+METERS = [
+    Column("code", "Meter", "code"),
+    Column("name", "Name"),
+    Column("method", "Counts"),
+    Column("unit", "Unit"),
+    Column("count", "Events", "integer"),
+    Column("newest", "Newest", "moment"),
+]
+STRAYS = [
+    Column("key", "Key"),
+    Column("message", "Why", "sentence"),
+    Column("meter", "Meter"),
+    Column("customer", "Customer"),
+    Column("at", "When"),
+    Column("received_at", "Came", "moment"),
+]
+
+
+class MeterForm(forms.Form):
+    """What is counted."""
+
+    code = forms.CharField(max_length=40)
+    name = forms.CharField(max_length=100)
+    method = forms.ChoiceField(
+        choices=[(m, m.replace("_", " ")) for m in METHODS], help_text="time weighted: events are changes of a level"
+    )
+    unit = forms.CharField(max_length=40, required=False, help_text="such as call, GB, seat")
+
+
+@page("metering.view")
+def usage(request: Asked) -> HttpResponse:
+    """Meters with their events, and what could not be placed."""
+    rows = [{**m, "method": m["method"].replace("_", " ")} for m in queries.meters()]
+    strays = [
+        {
+            "key": s.key,
+            "message": s.message,
+            "meter": s.said.get("meter"),
+            "customer": s.said.get("customer"),
+            "at": s.said.get("at"),
+            "received_at": s.received_at,
+        }
+        for s in StrayEvent.objects.order_by("-id")[:100]
+    ]
+    return render(
+        request,
+        "metering/usage.html",
+        {"rows": rows, "columns": METERS, "strays": strays, "stray_columns": STRAYS, "stray_count": StrayEvent.objects.count()},
+    )
+
+
+@page("metering.add_meter", methods=("GET", "POST"))
+def new_meter(request: Asked) -> HttpResponse:
+    """Add a meter."""
+    form = MeterForm(request.POST or None)
+    if form.is_valid():
+        try:
+            actions.add_meter(actor=request.actor, **form.cleaned_data)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.remedy}".strip())
+        else:
+            messages.success(request, "The meter is there; events name it by its code, items of contracts are billed by it.")
+            return redirect("metering:usage")
+    context = {"form": form, "title": "New meter", "back": ("Usage", reverse("metering:usage"))}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)

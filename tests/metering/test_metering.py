@@ -1,0 +1,219 @@
+"""Usage: each event once, what cannot be placed kept aside, quantities by method and period, and bills that follow late events."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from tests.api.conftest import api, call_as, make_member  # noqa: F401
+from topline.billing import taxes
+from topline.billing.models import Invoice, InvoiceLine
+from topline.books.models import Entity
+from topline.contracts import actions as contracts
+from topline.contracts import runs
+from topline.contracts.models import Charge
+from topline.kernel import clock
+from topline.kernel.errors import Invalid
+from topline.metering import actions, queries
+from topline.metering.models import StrayEvent, UsageEvent
+
+JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
+
+
+@pytest.fixture(autouse=True)
+def _home(owner, entity):
+    Entity.objects.filter(pk=entity.pk).update(country="DE", time_zone="Europe/Berlin")
+    taxes.add_tax_rate(actor=owner, country="DE", rate_ppm=190_000, valid_from=date(2020, 1, 1))
+    with clock.at(date(2026, 3, 2)):
+        yield
+
+
+@pytest.fixture
+def customer(make_customers):
+    return make_customers("Globex")[0]
+
+
+@pytest.fixture
+def meter(owner):
+    def make(method="sum", code="CALLS", **facts):
+        return actions.add_meter(actor=owner, code=code, name="Calls", method=method, unit="calls", **facts)
+
+    return make
+
+
+@pytest.fixture
+def send(owner):
+    def make(*events):
+        usual = {"meter": "CALLS", "customer": "Globex", "at": datetime(2026, 1, 10, 12)}
+        rows = [usual | {"key": f"{e.get('at', '')}{n}"} | e for n, e in enumerate(events)]
+        return actions.record_events(
+            actor=owner,
+            events=pl.DataFrame(
+                rows, schema_overrides={"at": pl.Datetime("us"), "value_micro": pl.Int64}, infer_schema_length=None
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture
+def sign(owner, entity, customer):
+    def make(counted, **item):
+        row = {
+            "description": "Calls",
+            "quantity_micro": 0,
+            "unit_price_nano": 10 * 10**9,
+            "unit": "month",
+            "meter_id": counted,
+        } | item
+        return contracts.add_contract(
+            actor=owner, entity_id=entity.pk, customer_id=customer, currency="EUR", starts_on=JAN, items=[row]
+        )
+
+    return make
+
+
+def used(entity, meter_id, customer, start=JAN, end=FEB):
+    spans = pl.DataFrame({"span_id": [1], "meter_id": [meter_id], "customer_id": [customer], "start": [start], "end": [end]})
+    told = queries.usage(spans, time_zone="Europe/Berlin")
+    return told["quantity"][0] if told.height else None
+
+
+def test_an_event_counts_once_however_often_it_is_sent(send, meter, customer):
+    meter()
+    assert send({"key": "a", "value_micro": 5_000_000}, {"key": "a", "value_micro": 5_000_000}, {"key": "b"})[
+        "outcome"
+    ].to_list() == ["recorded", "known", "recorded"]
+    assert send({"key": "a", "value_micro": 5_000_000}, {"key": "c"})["outcome"].to_list() == ["known", "recorded"]
+    assert UsageEvent.objects.count() == 3
+
+
+def test_the_same_key_with_other_content_is_refused_and_nothing_of_the_batch_is_written(send, meter, customer):
+    meter()
+    send({"key": "a", "value_micro": 5_000_000})
+    with pytest.raises(actions.EventKeyReused):
+        send({"key": "new"}, {"key": "a", "value_micro": 6_000_000})
+    with pytest.raises(actions.EventKeyReused):
+        send({"key": "x", "value_micro": 1}, {"key": "x", "value_micro": 2})
+    assert UsageEvent.objects.count() == 1
+
+
+def test_what_cannot_be_placed_is_kept_aside_with_the_reason(send, meter, customer):
+    meter()
+    told = send(
+        {"key": "1", "meter": "NONE"},
+        {"key": "2", "customer": "Nobody"},
+        {"key": ""},
+        {"key": "4", "at": datetime(2026, 3, 5)},
+        {"key": "5", "at": None},
+        {"key": "6"},
+    )
+    assert told["why"].to_list() == ["unknown_meter", "unknown_customer", "no_key", "in_the_future", "no_moment", None]
+    assert StrayEvent.objects.count() == 5 and UsageEvent.objects.get().key == "6"
+
+
+@pytest.mark.parametrize(
+    ("method", "quantity"), [("count", 3), ("sum", 9), ("max", 5), ("latest", 1), ("unique", 2)],
+)  # fmt: skip
+def test_each_method_measures_its_way(entity, meter, send, customer, method, quantity):
+    made = meter(method)
+    send(
+        {"value_micro": 3_000_000, "unique_key": "ann"},
+        {"value_micro": 5_000_000, "at": datetime(2026, 1, 11), "unique_key": "bob"},
+        {"value_micro": 1_000_000, "at": datetime(2026, 1, 12), "unique_key": "ann"},
+    )
+    assert used(entity, made, customer) == quantity
+    assert used(entity, made, customer, FEB, MAR) is None
+
+
+def test_a_level_counts_for_as_long_as_it_stood(entity, meter, send, customer):
+    made = meter("time_weighted")
+    send(
+        {"value_micro": 4_000_000, "at": datetime(2025, 12, 15)},
+        {"value_micro": 31_000_000, "at": datetime(2026, 1, 30, 23)},
+        {"value_micro": -4_000_000, "at": datetime(2026, 1, 30, 23)},
+    )
+    assert used(entity, made, customer) == (Decimal(4) + Decimal(27) / 31).quantize(Decimal(10) ** -15), (
+        "31 more less 4 for the last of 31 days, on top of the 4 before"
+    )
+
+
+def test_a_day_is_the_companys_day(entity, meter, send, customer):
+    made = meter("count")
+    send({"at": datetime(2026, 1, 31, 22, 59)}, {"at": datetime(2026, 1, 31, 23, 1)})
+    assert (used(entity, made, customer), used(entity, made, customer, FEB, MAR)) == (1, 1)
+
+
+def test_filters_leave_out_what_does_not_count(entity, meter, send, customer):
+    made = meter("count", filters={"region": ["eu", "us"]})
+    send(*({"properties": json.dumps(p)} for p in ({"region": "eu"}, {"region": "cn"}, {}, {"region": "us", "x": "1"})))
+    assert used(entity, made, customer) == 2
+
+
+def test_usage_is_billed_after_its_period_and_late_events_on_the_next_bill(owner, entity, meter, send, sign, customer):
+    sign(meter())
+    send({"value_micro": 1_200_000_000})
+    runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 1, 31))
+    assert not Charge.objects.exists()
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    line = InvoiceLine.objects.get()
+    assert (line.net_minor, line.quantity_micro, line.description) == (
+        120_00,
+        1_200_000_000,
+        "Calls, 2026-01-01 to 2026-01-31: 1200 calls",
+    )
+    send(
+        {"value_micro": 50_000_000, "at": datetime(2026, 1, 31, 12)},
+        {"value_micro": -200_000_000, "at": datetime(2026, 2, 3)},
+        {"value_micro": 210_000_000, "at": datetime(2026, 2, 4)},
+    )
+    runs.run(actor=owner, entity_id=entity.pk, as_of=MAR)
+    assert list(Charge.objects.order_by("full_start", "sequence").values_list("net_minor", "sequence", "quantity_micro")) == [
+        (120_00, 0, 1_200_000_000),
+        (5_00, 1, 1_250_000_000),
+        (1_00, 0, 10_000_000),
+    ]
+    assert Invoice.objects.order_by("-id").first().net_minor == 6_00
+
+
+def test_graduated_usage_says_how_it_was_priced(owner, entity, meter, send, sign, customer):
+    tiers = [
+        {"up_to": 100, "unit_price_nano": 0, "flat_fee_minor": 5_00},
+        {"up_to": 1_000, "unit_price_nano": 10 * 10**9, "flat_fee_minor": 0},
+        {"up_to": None, "unit_price_nano": 5 * 10**9, "flat_fee_minor": 0},
+    ]
+    sign(meter(), price_model="graduated", tiers=tiers, unit_price_nano=None)
+    send({"value_micro": 1_200_000_000})
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    charge = Charge.objects.get()
+    assert charge.net_minor == 5_00 + 900 * 10 + 200 * 5
+    assert [(s["units"], s["minor"]) for s in charge.explained if s["units"] is not None][-2:] == [
+        (900.0, 9000.0),
+        (200.0, 1000.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [({"price_model": "graduated"}, "have tiers"), ({"tiers": [{"up_to": None, "unit_price_nano": 1, "flat_fee_minor": 0}]}, "have tiers"), ({"price_model": "cubic"}, "no price model"),
+     ({"price_model": "volume", "tiers": [{"up_to": 10, "unit_price_nano": 1, "flat_fee_minor": 0}]}, "last has no end"), ({"price_model": "volume", "tiers": [{"up_to": 10, "unit_price_nano": 1, "flat_fee_minor": 0}, {"up_to": 5, "unit_price_nano": 1, "flat_fee_minor": 0}, {"up_to": None, "unit_price_nano": 1, "flat_fee_minor": 0}]}, "Each tier ends above"),
+     ({"price_model": "volume", "tiers": [{"up_to": None, "unit_price_nano": -1, "flat_fee_minor": 0}]}, "zero or more"), ({"meter_id": None, "price_model": "volume", "tiers": [{"up_to": None, "unit_price_nano": 1, "flat_fee_minor": 0}]}, "for what is metered")],
+)  # fmt: skip
+def test_tiers_that_cannot_be_are_refused(meter, sign, item, said):
+    with pytest.raises(Invalid, match=said):
+        sign(meter(), **item)
+
+
+def test_meters_and_events_come_over_http(api, customer):  # noqa: F811
+    assert api.post("/meters", {"code": "CALLS", "name": "Calls", "method": "sum"}).status_code == 200
+    assert api.post("/meters", {"code": "CALLS", "name": "Calls", "method": "sum"}).status_code == 409
+    event = {"key": "a", "meter": "CALLS", "customer": "Globex", "at": "2026-01-10T12:00:00+01:00", "value_micro": 2_000_000}
+    told = api.post("/usage-events", {"events": [event, event | {"key": "b", "meter": "NONE"}]}).json()["items"]
+    assert [t["outcome"] for t in told] == ["recorded", "kept_aside"]
+    assert api.post("/usage-events", {"events": [event | {"value_micro": 3}]}).status_code == 409
+    assert api.post("/usage-events", {"events": [event | {"key": "c", "at": "2026-01-10"}]}).status_code == 422
+    assert UsageEvent.objects.get().at.hour == 11 and StrayEvent.objects.count() == 1
