@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from django.test import Client
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import taxes
@@ -20,6 +21,8 @@ from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions, queries
 from topline.metering.models import StrayEvent, UsageEvent
+from topline.team import actions as members
+from topline.team.models import Member
 
 JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 
@@ -195,6 +198,25 @@ def test_graduated_usage_says_how_it_was_priced(owner, entity, meter, send, sign
         (900.0, 9000.0),
         (200.0, 1000.0),
     ]
+
+
+def test_the_page_of_a_contract_shows_the_tiers_that_usage_went_through(owner, entity, meter, send, sign, customer):
+    tiers = [
+        {"up_to": 1_000, "unit_price_nano": 10 * 10**9, "flat_fee_minor": 5_00},
+        {"up_to": None, "unit_price_nano": 5 * 10**9, "flat_fee_minor": 0},
+    ]
+    made = sign(meter(), price_model="graduated", tiers=tiers, unit_price_nano=None)
+    send({"value_micro": 1_200_000_000})
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    pk = members.add_member(
+        actor=owner, email="bela@acme.localhost", name="Bela", roles=["Billing"], password="a long enough phrase"
+    )
+    browser = Client()
+    browser.force_login(Member.objects.get(pk=pk))
+    text = browser.get(f"/contracts/{made}/").content.decode()
+    assert "1,000 at 0.1, fee 5.00" in text and "200 at 0.05" in text and "by tiers" in text and "(by the meter Calls)" in text
+    assert "Every event has its place" in browser.get("/usage/").content.decode()
+    assert browser.post("/usage/meters/new/", {"code": "CALLS", "name": "Again", "method": "sum"}).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm
 from topline.contracts.models import Contract, Parked
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
+from topline.kernel.money import exponent, format_amount
 from topline.market.prices import unit_price
 from topline.team.queries import actor_names
 from topline.ui.access import Asked, page
@@ -201,13 +203,16 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
     price = (
         f"{unit_price(row['unit_price_nano'], found.currency)} {found.currency}"
         if row["unit_price_nano"] is not None
+        else "by tiers"
+        if row["tiers"]
         else "not agreed yet"
     )
     cadence = CADENCE[row["unit"]] if row["every"] == 1 else f"every {row['every']} {row['unit']}s"
     state = "" if not over and row["starts_on"] <= today else "over" if over else "to come"
     return {
         **row,
-        "quantity": row["quantity_micro"] / 10**6,
+        "quantity": None if row["meter_id"] else row["quantity_micro"] / 10**6,
+        "description": row["description"] + (f" (by the meter {row['meter__name']})" if row["meter_id"] else ""),
         "price": price,
         "cadence": cadence + ("" if row["in_advance"] or row["unit"] == "day" else ", in arrears"),
         "state": state,
@@ -216,14 +221,14 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
 
 def _charge(row: dict[str, Any], currency: str) -> dict[str, Any]:
     return {
-        "item": row["item__description"], "full_start": row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": _made(row), "invoice": row["invoice__number"] or row["invoice__state"],
+        "item": row["item__description"], "full_start": row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": _made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
         "url": reverse("billing:invoice", args=[row["invoice_id"]]),
     }  # fmt: skip
 
 
 def _shown(lines: pl.DataFrame, currency: str) -> list[dict[str, Any]]:
     return [
-        {"item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": currency, "made": _made(r)} for r in lines.head(200).to_dicts()
+        {"item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": currency, "made": _made(r, r["currency"])} for r in lines.head(200).to_dicts()
     ]  # fmt: skip
 
 
@@ -232,12 +237,25 @@ def _span(row: dict[str, Any]) -> str:
     return f"{row['start']} to {last}" if last > row["start"] else str(row["start"])
 
 
-def _made(row: dict[str, Any]) -> str:
-    """How an amount came about, in words."""
+def _made(row: dict[str, Any], currency: str) -> str:
+    """How an amount came about, in words: its days, or the tiers that usage went through."""
+    said = row.get("explained") or []
+    steps = json.loads(said) if isinstance(said, str) else said
     part = "the whole period" if row["days"] == row["full_days"] else f"{row['days']} of {row['full_days']} days"
+    if steps:
+        part = "; ".join(_step(s, currency) for s in steps)
     if row["sequence"] == 0:
         return part
     return f"difference to what was billed before; now due: {part if row['full_days'] else 'nothing'}"
+
+
+def _step(step: dict[str, Any], currency: str) -> str:
+    """A tier that usage went through: units at a price, and its fee."""
+    scale = 10 ** exponent(currency)
+    parts = [f"{step['units']:,g} at {step['unit_price_minor'] / scale:g}"] if step.get("units") else []
+    if step.get("flat_fee_minor"):
+        parts.append(f"fee {format_amount(round(step['flat_fee_minor']), currency)}")
+    return ", ".join(parts) or format_amount(round(step.get("minor") or 0), currency)
 
 
 def _state(found: Contract, today: date) -> str:
