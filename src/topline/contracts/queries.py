@@ -6,7 +6,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Item
 from topline.engine import charges as engine
@@ -73,19 +74,24 @@ def renewals(*, entity_id: int, as_of: date) -> pl.DataFrame:
 
 
 def value(contract_id: int) -> tuple[int | None, int]:
-    """What a contract with an end comes to in all by its items, and what was billed of it, in minor units; None where an item has no end."""
+    """What a contract comes to in all by its items, and what was billed of it, in minor units; None where an item has no end, no price yet, or is
+    billed by what is used: nobody knows the whole. Two statements."""
     items = bulk.read(
-        Item.objects.filter(contract_id=contract_id, unit_price_nano__isnull=False).values(
-            "id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "in_advance", "anchor", "unit", "every", "day"
+        Item.objects.filter(contract_id=contract_id).values(
+            "id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "in_advance", "anchor", "unit", "every", "day", "meter_id"
         )
     ).rename({"id": "item_id", "starts_on": "start", "ends_on": "end"})  # fmt: skip
     stands = Charge.objects.filter(item__contract_id=contract_id).exclude(invoice__state="void")
-    billed = sum(stands.values_list("net_minor", flat=True))
-    if items["end"].null_count():
+    billed = int(stands.aggregate(sum=Coalesce(Sum("net_minor"), 0))["sum"])
+    lasting = items.filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
+    is_known = lasting.select(
+        (pl.col("end").is_not_null() & pl.col("unit_price_nano").is_not_null() & pl.col("meter_id").is_null()).all()
+    ).item()
+    last = lasting["end"].max()
+    if not is_known or not isinstance(last, date):
         return None, billed
-    last = items["end"].max()
-    whole = engine.desired(items.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64)), as_of=last) if isinstance(last, date) else None  # fmt: skip
-    return (int(whole["net_minor"].sum()) if whole is not None else 0), billed
+    whole = engine.desired(lasting.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64)), as_of=last)
+    return int(whole["net_minor"].sum()), billed
 
 
 def out_of_balance() -> pl.DataFrame:

@@ -32,7 +32,11 @@ class StageForm(forms.Form):
         super().__init__(*given, **named)
         number = int(str(self.prefix).rpartition("-")[2]) + 1
         for key, label in (("name", "Name"), ("kind", "Kind"), ("category", "Usual category"), ("is_qualified", "Qualified")):
-            self.fields[key].widget.attrs |= {"aria-label": f"{label}, step {number}"}
+            self.fields[key].widget.attrs |= (
+                {"aria-label": f"{label}, step {number}", "size": 24}
+                if key == "name"
+                else {"aria-label": f"{label}, step {number}"}
+            )
 
 
 StageSet = forms.formset_factory(StageForm, extra=0, max_num=MOST, absolute_max=MOST)
