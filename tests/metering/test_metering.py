@@ -16,7 +16,7 @@ from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
 from topline.contracts import runs
-from topline.contracts.models import Charge
+from topline.contracts.models import Charge, Item
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions, queries
@@ -216,6 +216,29 @@ def test_the_page_of_a_contract_shows_the_tiers_that_usage_went_through(owner, e
     text = browser.get(f"/contracts/{made}/").content.decode()
     assert "1,000 at 0.1, fee 5.00" in text and "200 at 0.05" in text and "by tiers" in text and "(by the meter Calls)" in text
     assert "Every event has its place" in browser.get("/usage/").content.decode()
+    form = {
+        "on": "2026-02-01",
+        "description": "More calls",
+        "quantity": "0",
+        "price": "",
+        "unit": "month",
+        "when": "advance",
+        "tax_class": "standard",
+        "meter": "1",
+        "price_model": "volume",
+        "tiers": "100 0.10 5.00\n* 0.05",
+    }
+    assert (
+        "Line 2 of the tiers"
+        in browser.post(f"/contracts/{made}/amend/add/", form | {"tiers": "100 0.10\n* much"}).content.decode()
+    )
+    assert browser.post(f"/contracts/{made}/amend/add/", form).status_code == 302
+    added = Item.objects.get(description="More calls")
+    assert (added.in_advance, added.tiers[0], added.tiers[1]["up_to"]) == (
+        False,
+        {"up_to": 100, "unit_price_nano": 10 * 10**9, "flat_fee_minor": 5_00},
+        None,
+    )
     assert browser.post("/usage/meters/new/", {"code": "CALLS", "name": "Again", "method": "sum"}).status_code == 400
 
 

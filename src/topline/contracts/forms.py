@@ -12,6 +12,7 @@ from topline.catalog import queries as catalog
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, exponent
 from topline.market import queries as market
+from topline.metering.models import Meter
 
 DAY = forms.DateInput(attrs={"type": "date"})
 UNITS = [("month", "a month"), ("quarter", "a quarter"), ("year", "a year"), ("week", "a week"), ("day", "once")]
@@ -34,6 +35,29 @@ class ItemForm(forms.Form):
     unit = forms.ChoiceField(choices=UNITS, label="Billed")
     when = forms.ChoiceField(choices=[("advance", "in advance"), ("arrears", "in arrears")])
     tax_class = forms.CharField(max_length=20, initial="standard")
+    meter = forms.ChoiceField(
+        required=False, help_text="for what is billed by use, in arrears; then the quantity is that of the meter"
+    )
+    price_model = forms.ChoiceField(
+        choices=[("per_unit", "a price a unit"), ("graduated", "graduated tiers"), ("volume", "volume tiers")],
+        required=False,
+        label="Price of use",
+    )
+    tiers = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="one a line: up to, price of a unit, fee; the last begins with * for no end",
+    )
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        cast(forms.ChoiceField, self.fields["meter"]).choices = [
+            ("", "none"),
+            *(
+                (str(pk), f"{code}: {name}")
+                for pk, code, name in Meter.objects.order_by("code").values_list("id", "code", "name")[:200]
+            ),
+        ]
 
     def item(self, currency: str, starts_on: Any) -> dict[str, Any]:
         """The item as the verbs take it. Raises: Invalid for a product that is not here."""
@@ -41,10 +65,19 @@ class ItemForm(forms.Form):
         product = catalog.find(pl.Series([said["product"]]))["product_id"][0] if said["product"] else None
         if said["product"] and product is None:
             raise Invalid("There is no such product.", field="product", remedy="Add it to the catalog, or describe the item.")
+        metered = (
+            {
+                "meter_id": int(said["meter"]),
+                "price_model": said["price_model"] or "per_unit",
+                "tiers": tiers(said["tiers"], currency),
+            }
+            if said["meter"]
+            else {}
+        )
         once = {"ends_on": starts_on.fromordinal(starts_on.toordinal() + 1)} if said["unit"] == "day" else {}
         return {
             "product_id": product, "description": said["description"], "quantity_micro": micro(said["quantity"]), "unit_price_nano": nano(said["price"], currency), "unit": said["unit"],
-            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], **once,
+            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], **once, **metered,
         }  # fmt: skip
 
 
@@ -153,6 +186,28 @@ AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {
     "add": ("Add an item", AddForm), "quantity": ("Change a quantity", QuantityForm), "price": ("Change a price", PriceForm), "remove": ("Remove an item", OfItem),
     "renew": ("Renew", RenewForm), "pause": ("Pause", PauseForm), "transfer": ("Transfer", TransferForm), "terminate": ("Terminate", AmendForm),
 }  # fmt: skip
+
+
+def tiers(text: str, currency: str) -> list[dict[str, Any]]:
+    """Tiers as people write them, one a line: up to, price of a unit, fee. Raises: Invalid, naming the line."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        parts = line.replace(",", " ").split()
+        if not parts:
+            continue
+        try:
+            up_to = None if parts[0] == "*" else int(parts[0])
+            price, fee = Decimal(parts[1]), Decimal(parts[2] if len(parts) > 2 else 0)
+            found.append(
+                {"up_to": up_to, "unit_price_nano": nano(price, currency), "flat_fee_minor": int(fee * 10 ** exponent(currency))}
+            )
+        except (IndexError, ValueError, ArithmeticError) as error:
+            raise Invalid(
+                f"Line {number} of the tiers cannot be read.",
+                field="tiers",
+                remedy="Write up to, price and fee, such as: 1000 0.10 5.00",
+            ) from error
+    return found
 
 
 def micro(value: Decimal) -> int:
