@@ -16,7 +16,7 @@ from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
 from topline.contracts import runs
-from topline.contracts.models import Charge, Item
+from topline.contracts.models import Charge, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions, queries
@@ -181,6 +181,22 @@ def test_usage_is_billed_after_its_period_and_late_events_on_the_next_bill(owner
         (1_00, 0, 10_000_000),
     ]
     assert Invoice.objects.order_by("-id").first().net_minor == 6_00
+
+
+def test_nothing_used_costs_its_fee_alone_and_parks_nobody(owner, entity, meter, sign, customer):
+    counted = meter()
+    tiers = [{"up_to": None, "unit_price_nano": 10**9, "flat_fee_minor": 5_00}]
+    sign(counted), sign(counted, price_model="graduated", tiers=tiers, unit_price_nano=None)
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert list(Charge.objects.values_list("net_minor", "quantity_micro")) == [(5_00, 0)] and not Parked.objects.exists()
+
+
+def test_usage_too_large_to_book_parks_its_contract_alone(owner, entity, meter, send, sign, customer):
+    counted = meter()
+    sign(counted), sign(counted, unit_price_nano=9 * 10**18)
+    send(*({"value_micro": 9 * 10**17} for _ in range(9)))
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert Parked.objects.get().code == "amount_too_large" and Charge.objects.count() == 1
 
 
 def test_graduated_usage_says_how_it_was_priced(owner, entity, meter, send, sign, customer):

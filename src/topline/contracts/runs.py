@@ -6,6 +6,7 @@ parts of one run. The unique key of a charge refuses whatever would be billed tw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -162,14 +163,10 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     known, bad = _priced(items)
     parked = [bad]
     fees, metered = known.filter(pl.col("meter_id").is_null()), known.filter(pl.col("meter_id").is_not_null())
-    try:
-        wanted = engine.desired(fees, as_of=as_of)
-    except DomainError:
-        wanted, odd = _one_by_one(fees, as_of)
-        parked.append(odd)
-    used, unpriced = usage.used(metered, entity=entity, as_of=as_of)
+    wanted, odd = _soundly(fees, lambda items: engine.desired(items, as_of=as_of))
+    used, odd_usage = _soundly(metered, lambda items: usage.used(items, entity=entity, as_of=as_of))
     wanted = pl.concat([wanted, used.select(wanted.columns)])
-    parked.append(unpriced)
+    parked += [odd, odd_usage]
     ids = known["item_id"]
     standing = _standing(contracts).filter(pl.col("item_id").is_in(ids.implode()))
     lines = engine.missing(wanted, standing).join(known.drop("start", "end"), on="item_id", how="left", maintain_order="left")
@@ -232,12 +229,15 @@ def _priced(items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return items.filter(~pl.col("contract_id").is_in(told["contract_id"].implode())), told
 
 
-def _one_by_one(items: pl.DataFrame, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Where a batch is refused, the contracts that are at fault are found alone; the others are billed."""
-    good, odd = [engine.desired(items.clear(), as_of=as_of)], []
+def _soundly(items: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What work makes of all items; where it refuses, the contracts at fault are found one by one and told, and the others are billed."""
+    try:
+        return work(items), pl.DataFrame(schema=PARKED)
+    except DomainError:
+        good, odd = [work(items.clear())], []
     for (contract_id,), part in items.group_by("contract_id", maintain_order=True):
         try:
-            good.append(engine.desired(part, as_of=as_of))
+            good.append(work(part))
         except DomainError as error:
             odd.append(
                 {"contract_id": contract_id, "code": error.code, "message": error.message[:300], "remedy": error.remedy[:300]}

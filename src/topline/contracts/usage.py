@@ -13,33 +13,44 @@ from topline.contracts.models import Item
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import EXACT
+from topline.kernel.errors import Invalid, ensure
 from topline.metering import queries as metering
 
 
-def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What was used in every period that is over, with its price: the columns of `engine.desired`, used_micro and explained; and what has no price."""
+def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
+    """What was used in every period that is over, with its price: the columns of `engine.desired`, used_micro i64 and explained (JSON).
+
+    Nothing used is zero, which a fee of the first tier is due for all the same. Raises: AmountTooLarge, Invalid (no price).
+    """
     started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
     spans = periods.due_periods(started, as_of=as_of).with_row_index("span_id").with_columns(pl.col("span_id").cast(pl.Int64))
     asked = spans.select("span_id", "meter_id", "start", "end", customer_id="user_id")
     measured = metering.usage(asked, time_zone=entity.time_zone)
-    used = spans.join(measured, on="span_id", maintain_order="left").with_columns(pl.col("quantity").clip(0))
+    used = spans.join(measured, on="span_id", how="left", maintain_order="left").with_columns(
+        pl.col("quantity").fill_null(0).clip(0)
+    )
     told, rows = engine.used(
         used.select("item_id", "unit_price_nano", "quantity", charge_id="span_id", model="price_model"), _tiers(started)
     )
     priced = used.join(told, left_on="span_id", right_on="charge_id", maintain_order="left")
+    bare = priced.filter(pl.col("net_minor").is_null())["description"]
+    ensure(
+        bare.is_empty(),
+        Invalid(
+            f"{bare[0] if bare.len() else ''} has no price for what was used.",
+            field="tiers",
+            remedy="Amend the contract with a price.",
+        ),
+    )
     how = rows.with_columns(
         step=pl.struct(units=pl.col("units").cast(pl.Float64), unit_price_minor=pl.col("unit_price").cast(pl.Float64), flat_fee_minor=pl.col("flat_fee").cast(pl.Float64), minor=pl.col("exact").cast(pl.Float64)).struct.json_encode()
     ).group_by(span_id="charge_id", maintain_order=True).agg(explained=pl.col("step").str.join(","))  # fmt: skip
     priced = priced.join(how, on="span_id", how="left", maintain_order="left")
-    bare = priced.filter(pl.col("net_minor").is_null()).select(
-        "contract_id", code=pl.lit("no_tier"), message=pl.format("{}: no tier holds what was used.", "description"), remedy=pl.lit("Amend the contract with tiers that have no end.")
-    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
     days = (pl.col("end") - pl.col("start")).dt.total_days()
-    whole = priced.filter(pl.col("net_minor").is_not_null()).select(
+    return priced.select(
         *engine.KEY, "full_end", "start", "end", "net_minor", days=days, full_days=days, used_micro=(pl.col("quantity") * engine.MICRO).round().cast(pl.Int64),
         explained=pl.format("[{}]", pl.col("explained").fill_null("")),
     )  # fmt: skip
-    return whole, bare
 
 
 def _tiers(items: pl.DataFrame) -> pl.DataFrame:
