@@ -20,7 +20,7 @@ from topline.contracts.models import Charge, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions, queries
-from topline.metering.models import StrayEvent, UsageEvent
+from topline.metering.models import Meter, StrayEvent, UsageEvent
 from topline.team import actions as members
 from topline.team.models import Member
 
@@ -240,7 +240,7 @@ def test_the_page_of_a_contract_shows_the_tiers_that_usage_went_through(owner, e
         "unit": "month",
         "when": "advance",
         "tax_class": "standard",
-        "meter": "1",
+        "meter": str(Meter.objects.get().pk),
         "price_model": "volume",
         "tiers": "100 0.10 5.00\n* 0.05",
     }

@@ -177,3 +177,16 @@ def test_the_stages_are_edited_on_a_page_and_one_in_use_is_kept(client, deal):
     refused = client.post("/pipeline/stages/", without)
     assert refused.status_code == 400 and "Deals stand or stood in prospecting" in refused.content.decode()
     assert Stage.objects.filter(key="prospecting").exists()
+
+
+def test_who_sells_is_a_member_that_exists_and_is_nobody_else(owner, team):
+    member = members.add_member(
+        actor=owner, email="ann@example.com", name="Ann", roles=["Sales"], password="long enough words 42"
+    )
+    with pytest.raises(Invalid, match="no member 999"):
+        people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Zoe"], "member_id": [999]}))
+    with pytest.raises(Invalid, match="Somebody else"):
+        people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Zoe", "Yan"], "member_id": [member, member]}))
+    people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Zoe", "Yan"], "member_id": [member, None]}))
+    with pytest.raises(Invalid, match="Somebody else"):
+        people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Xan"], "member_id": [member]}))

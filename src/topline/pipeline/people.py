@@ -40,7 +40,7 @@ def add_reps(*, actor: Actor, reps: pl.DataFrame) -> pl.DataFrame:
              region, member_id, joined_on, left_on, import_batch_id
     returns  one row per person in the same order: rep_id i64, code str
     Work: a fixed number of statements.
-    Raises: Invalid (name missing, unknown manager, leaves before joining), RepCodeTaken, TeamIsCircular.
+    Raises: Invalid (name missing, unknown manager or member, leaves before joining), RepCodeTaken, TeamIsCircular.
     """
     if reps.is_empty():
         return pl.DataFrame(schema={"rep_id": pl.Int64, "code": pl.String})
@@ -54,6 +54,8 @@ def add_reps(*, actor: Actor, reps: pl.DataFrame) -> pl.DataFrame:
     taken = frame.filter(pl.col("code").is_duplicated() | pl.col("code").is_in(known.implode()))["code"]
     if taken.len():
         raise RepCodeTaken(f"There is a sales person {taken[0]} already.", field="code", remedy="Use another code.")
+    if "member_id" in frame.columns:
+        _ensure_members(frame["member_id"].cast(pl.Int64).drop_nulls())
     optional = ["region", "member_id", "joined_on", "left_on", "import_batch_id"]
     present = [name for name in optional if name in frame.columns]
     written = bulk.insert(Rep, frame.select("code", "name", *present))
@@ -112,6 +114,16 @@ def change_rep(*, actor: Actor, rep_id: int, changes: dict[str, Any]) -> int:
     _ensure_tree()
     changed("rep", rep_id, before=before, after=changes)
     return rep_id
+
+
+def _ensure_members(wanted: pl.Series) -> None:
+    """Raises: Invalid unless each is a member of the team whom nobody who sells is yet."""
+    ids = wanted.to_list()
+    known = set(Member.objects.filter(pk__in=ids).values_list("id", flat=True))
+    lost = next((pk for pk in ids if pk not in known), None)
+    ensure(lost is None, Invalid(f"There is no member {lost}.", field="member_id", remedy="Add the member first."))
+    taken = wanted.is_duplicated().any() or Rep.objects.filter(member_id__in=ids).exists()
+    ensure(not taken, Invalid("Somebody else is this member.", field="member_id", remedy="Choose another member."))
 
 
 def _ensure_tree() -> None:
