@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_http_methods
 
 from topline.billing import delivery, documents, queries
 from topline.billing.models import Delivery
 from topline.billing.pages import as_line
 from topline.kernel import clock
-from topline.kernel.errors import DomainError
 from topline.timeline import queries as timeline
+from topline.ui.links import linked
 
-View = Callable[[HttpRequest, Delivery], HttpResponse]
-
-
-def linked(view: View) -> Callable[..., HttpResponse]:
-    """A page that the link alone opens; what is wrong is told as a page, never cached or indexed."""
-
-    @functools.wraps(view)
-    def call(request: HttpRequest, token: str) -> HttpResponse:
-        try:
-            answer = view(request, delivery.by_token(token))
-        except DomainError as error:
-            answer = render(
-                request, "billing/link_refusal.html", {"message": error.message, "remedy": error.remedy}, status=error.status
-            )
-        answer["Cache-Control"] = "no-store"
-        answer["X-Robots-Tag"] = "noindex"
-        answer["Referrer-Policy"] = "same-origin"
-        return answer
-
-    return require_http_methods(["GET", "HEAD"])(call)
+document_link = linked(delivery.by_token, "billing/link_refusal.html", "GET", "HEAD")
 
 
-@linked
+@document_link
 def document(request: HttpRequest, found: Delivery) -> HttpResponse:
     """The document; opening it says that it was received."""
     if request.method == "GET":
@@ -52,7 +29,7 @@ def document(request: HttpRequest, found: Delivery) -> HttpResponse:
     return render(request, "billing/link.html", context)
 
 
-@linked
+@document_link
 def pdf(request: HttpRequest, found: Delivery) -> HttpResponse:
     """The document as PDF."""
     detail = queries.invoice_detail(found.invoice_id)

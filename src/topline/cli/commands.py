@@ -346,7 +346,7 @@ def bill_run(
     entity = _entity(company)
     with console.status("Billing"):
         made = bill_runs.run(actor=system_actor("command line"), entity_id=entity.pk, as_of=_day(as_of, entity), sign=not drafts)
-    seen = contract_reads.progress(made.pk)
+    seen = contract_reads.progress([made.pk])[made.pk]
     parked = (
         Parked.objects.filter(contract__entity=entity, cleared_at__isnull=True).select_related("contract").order_by("id")[:SHOWN]
     )

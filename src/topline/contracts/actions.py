@@ -394,5 +394,6 @@ def _days_on(day: date, count: int) -> date:
 
 
 def _tell(kind: str, contract: Contract, actor: Actor, on: date, note: str) -> None:
-    told = pl.DataFrame({"contract_id": [contract.pk], "customer_id": [contract.customer_id], "on": [on], "note": [note[:300]]})
-    timeline.record(kind, told, subject="contract", actor=actor, on=pl.col("on"))
+    timeline.record_one(
+        kind, subject="contract", subject_id=contract.pk, actor=actor, on=on, customer_id=contract.customer_id, note=note
+    )

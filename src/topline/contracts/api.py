@@ -226,7 +226,7 @@ def start_run(request: Caller, body: BilledUpTo, target: Query[OfCompany]) -> An
 def bill_part(request: Caller, run_id: Id) -> Any:
     """Bill the next part as drafts; answers with how many parts are left. Asked once more with none left, the run is drafted."""
     runs.bill_part(run_id=run_id, **once(request))
-    seen = queries.progress(run_id)
+    seen = queries.progress([run_id])[run_id]
     return done(seen["parts"] - seen["done"])
 
 

@@ -22,6 +22,7 @@ from topline.kernel.money import exponent, format_amount
 from topline.market.prices import unit_price
 from topline.team.queries import actor_names
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.tables import Column, listing
 
@@ -39,6 +40,7 @@ RENEWALS = [
     Column("number", "Contract", "code", link="url"), Column("customer", "Customer", link="customer_url"), Column("owner", "Owner"), Column("ends_on", "Ends", "date"), Column("notice_by", "Notice until", "date"), Column("renews", "Renews"),
     Column("yearly_minor", "A year", "money"), Column("currency", ""),
 ]  # fmt: skip
+FIELDS = {"customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift"}
 CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
 
 
@@ -101,7 +103,7 @@ def new(request: Asked) -> HttpResponse:
                 purchase_order=said["purchase_order"], renews_months=said["renews_months"], notice_days=said["notice_days"], items=[form.item(said["currency"], said["starts_on"])],
             )  # fmt: skip
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
         else:
             messages.success(request, "The contract is there; the next bill run bills what is due of it.")
             return redirect("contracts:contract", made)
@@ -129,7 +131,7 @@ def change(request: Asked, contract_id: int) -> HttpResponse:
             if changes:
                 actions.change_contract(actor=request.actor, contract_id=found.pk, changes=changes)
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
         else:
             messages.success(request, "Changed." if changes else "Nothing was changed.")
             return redirect("contracts:contract", found.pk)
@@ -169,7 +171,7 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
                 messages.success(request, f"{label}: done; the next bill run charges or gives back what follows from it.")
                 return redirect("contracts:contract", found.pk)
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
     context = {"form": form, "label": label, "contract": found, "shown": shown, "columns": CHARGES[:-1]}
     return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
 
@@ -262,13 +264,6 @@ def _state(found: Contract, today: date) -> str:
     return (
         "ended" if found.ends_on is not None and found.ends_on <= today else "to come" if found.starts_on > today else "running"
     )
-
-
-def _blame(form: Any, error: DomainError) -> None:
-    field = {"customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift"}.get(
-        error.field, error.field
-    )
-    form.add_error(field if field in form.fields else None, f"{error.message} {error.remedy}".strip())
 
 
 def _contract(contract_id: int) -> Contract:

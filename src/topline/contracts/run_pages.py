@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Sum
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,6 +21,7 @@ from topline.contracts.pages import CHARGES, _shown
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.format import percent
 from topline.ui.tables import Column
 
@@ -48,9 +50,9 @@ def run_list(request: Asked) -> HttpResponse:
     entity = company(request)
     today = clock.today(entity.time_zone)
     found = list(BillRun.objects.filter(entity=entity).order_by("-id")[:50])
-    rows = []
+    rows, all_seen = [], queries.progress([r.pk for r in found])
     for r in found:
-        seen = queries.progress(r.pk)
+        seen = all_seen[r.pk]
         rows.append({"as_of": r.as_of, "url": reverse("contracts:run", args=[r.pk]), "state": r.state, "documents": seen["documents"], "charges": seen["charges"], "parts": f"{seen['done']} of {seen['parts']}", "started_at": r.started_at, "finished_at": r.finished_at})  # fmt: skip
     context = {
         "rows": rows,
@@ -108,13 +110,13 @@ def run(request: Asked, run_id: int) -> HttpResponse:
          "before_minor": before.get((d.customer_id, d.currency)), "change": percent(d.net_minor / last - 1) if (last := before.get((d.customer_id, d.currency))) else None}
         for d in shown
     ]  # fmt: skip
-    sums = documents.order_by().values_list("currency", "kind", "net_minor", "total_minor")
+    sums = documents.order_by().values_list("currency", "kind").annotate(net=Sum("net_minor"), total=Sum("total_minor"))
     by_currency: dict[str, list[int]] = {}
-    for currency, kind, net, total in sums[:100_000]:
+    for currency, kind, net, total in sums:
         sign = -1 if kind == Invoice.Kind.CREDIT_NOTE else 1
         was = by_currency.setdefault(currency, [0, 0])
         was[0], was[1] = was[0] + sign * net, was[1] + sign * total
-    context = {"run": found, "progress": queries.progress(found.pk), "rows": rows, "columns": DOCUMENTS, "total": documents.count(), "sums": by_currency, "unsent": documents.filter(deliveries__isnull=True).exclude(state__in=["draft", "void"]).count(), "parked": _parked(found.entity_id), "parked_columns": PARKED, "today": clock.today(found.entity.time_zone)}  # fmt: skip
+    context = {"run": found, "progress": queries.progress([found.pk])[found.pk], "rows": rows, "columns": DOCUMENTS, "total": documents.count(), "sums": by_currency, "unsent": documents.filter(deliveries__isnull=True).exclude(state__in=["draft", "void"]).count(), "parked": _parked(found.entity_id), "parked_columns": PARKED, "today": clock.today(found.entity.time_zone)}  # fmt: skip
     return render(request, "contracts/run.html", context)
 
 
@@ -171,7 +173,7 @@ def tax_rates(request: Asked) -> HttpResponse:
                 valid_from=said["valid_from"],
             )
         except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.remedy}".strip())
+            blame(form, error)
         else:
             messages.success(request, "The rate is known from that day on.")
             return redirect("contracts:tax_rates")

@@ -21,6 +21,7 @@ from topline.leads.models import Campaign, Lead
 from topline.pipeline.models import Rep
 from topline.timeline import queries as timeline
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.format import percent
 from topline.ui.tables import Column, listing
@@ -45,6 +46,8 @@ BROUGHT = [
 
 
 PATH = [Column("step", "Step"), Column("leads", "Reached it", "integer"), Column("of_before", "Of those before"), Column("of_leads", "Of all leads"), Column("median_days", "Days since the lead, median", "decimal")]  # fmt: skip
+
+FIELDS = {"cost_minor": "cost", "amount_minor": "amount", "customer_id": "customer"}
 
 
 class LeadForm(forms.Form):
@@ -159,7 +162,7 @@ def new(request: Asked) -> HttpResponse:
                 on=clock.today(entity.time_zone),
             )
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
         else:
             messages.success(request, "The lead is in.")
             return redirect("leads:lead", made["lead_id"][0])
@@ -184,7 +187,7 @@ def change(request: Asked, lead_id: int) -> HttpResponse:
                 actor=request.actor, lead_id=lead_id, changes={k: v for k, v in said.items() if v != getattr(found, k)}
             )
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
         else:
             messages.success(request, "The lead is changed.")
             return redirect("leads:lead", lead_id)
@@ -225,7 +228,7 @@ def convert(request: Asked, lead_id: int) -> HttpResponse:
         except actions.LeadClosed:
             raise
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
         else:
             messages.success(request, "The lead is a deal.")
             return redirect("pipeline:deal", made)
@@ -298,7 +301,7 @@ def new_campaign(request: Asked) -> HttpResponse:
                 actor=request.actor, cost_minor=parse_amount(cost, said["currency"], field="cost") if cost else 0, **said
             )
         except DomainError as error:
-            _blame(form, error)
+            blame(form, error, FIELDS)
         else:
             messages.success(request, "The campaign is written down; leads name it by its code.")
             return redirect("leads:campaigns")
@@ -329,11 +332,6 @@ def _row(lead: Lead) -> dict[str, Any]:
 def _likely(lead: Lead) -> str | None:
     """The score as people read it: never 0 or 100."""
     return None if lead.score_ppm is None else f"{min(99, max(1, round(lead.score_ppm / 10_000)))} in 100"
-
-
-def _blame(form: forms.Form, error: DomainError) -> None:
-    field = {"cost_minor": "cost", "amount_minor": "amount", "customer_id": "customer"}.get(error.field, error.field)
-    form.add_error(field if field in form.fields else None, f"{error.message} {error.remedy}".strip())
 
 
 def _sellers() -> list[tuple[Any, str]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-import polars as pl
-
 from topline.engine.lifecycle import STAGES
 from topline.kernel import clock
 from topline.kernel.actions import action, changed
@@ -33,8 +31,15 @@ def set_stage(*, actor: Actor, customer_id: int, stage: str, because: str, on: d
         customer_id=customer_id, stage=stage, because=because.strip()[:300], on=on, until=until, recorded_at=clock.now(), actor_key=actor.key
     )  # fmt: skip
     words = (stage or "as computed").replace("_", " ")
-    told = pl.DataFrame({"customer_id": [customer_id], "on": [on], "note": [f"{words}: {because.strip()}"[:300]]})
-    timeline.record("stage_set", told, subject="customer", actor=actor, on=pl.col("on"))
+    timeline.record_one(
+        "stage_set",
+        subject="customer",
+        subject_id=customer_id,
+        actor=actor,
+        on=on,
+        customer_id=customer_id,
+        note=f"{words}: {because.strip()}",
+    )
     changed("stage_override", made.pk, after={"customer_id": customer_id, "stage": stage, "until": until})
     return customer_id
 

@@ -19,7 +19,9 @@ from topline.kernel.errors import DomainError, Invalid
 from topline.kernel.money import parse_amount
 from topline.lifecycle import actions, margin, queries, value
 from topline.market import queries as market
+from topline.pipeline.pages import day_of
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.charts import bar_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.format import money, percent
@@ -116,7 +118,7 @@ def set_stage(request: Asked, customer_id: int) -> HttpResponse:
         try:
             actions.set_stage(actor=request.actor, customer_id=found.pk, on=today, **form.cleaned_data)
         except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.remedy}".strip())
+            blame(form, error)
         else:
             messages.success(request, f"Where {found.name} stands is said.")
             return redirect("web:customer", found.pk)
@@ -233,7 +235,7 @@ def serve_costs(request: Asked) -> HttpResponse:
                 ticket_minor=parse_amount(said["ticket"], entity.currency, field="ticket"),
             )  # fmt: skip
         except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.remedy}".strip())
+            blame(form, error)
         else:
             messages.success(request, "What serving costs is known from that day on.")
             return redirect("lifecycle:margins")
@@ -265,9 +267,4 @@ def _period(day: date, every: str) -> str:
 
 def _day(request: Asked, name: str, default: date) -> date:
     text = request.GET.get(name, "")
-    if not text:
-        return default
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise Invalid(f"{text!r} is no day.", field=name, remedy="Write it as 2026-01-31.") from error
+    return day_of(text, name) if text else default

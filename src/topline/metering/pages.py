@@ -12,6 +12,7 @@ from topline.kernel.errors import DomainError
 from topline.metering import actions, queries
 from topline.metering.models import METHODS, StrayEvent
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.tables import Column
 
 METERS = [
@@ -73,7 +74,7 @@ def new_meter(request: Asked) -> HttpResponse:
         try:
             actions.add_meter(actor=request.actor, **form.cleaned_data)
         except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, f"{error.message} {error.remedy}".strip())
+            blame(form, error)
         else:
             messages.success(request, "The meter is there; events name it by its code, items of contracts are billed by it.")
             return redirect("metering:usage")

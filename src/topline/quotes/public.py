@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
 
 from topline.kernel.errors import DomainError
 from topline.quotes import documents, links
 from topline.quotes.models import Quote
 from topline.quotes.pages import as_pdf
+from topline.ui.links import linked
 
-View = Callable[..., HttpResponse]
-
-
-def linked(*methods: str) -> Callable[[View], View]:
-    """A page that the link alone opens: gets the quote in place of the token; what is wrong is told as a page, never cached or indexed."""
-
-    def wrap(view: View) -> View:
-        @functools.wraps(view)
-        def call(request: HttpRequest, token: str) -> HttpResponse:
-            try:
-                quote = links.by_token(token)
-                answer = view(request, quote)
-            except DomainError as error:
-                answer = render(
-                    request, "quotes/link_refusal.html", {"message": error.message, "remedy": error.remedy}, status=error.status
-                )
-            answer["Cache-Control"] = "no-store"
-            answer["X-Robots-Tag"] = "noindex"
-            answer["Referrer-Policy"] = "same-origin"
-            return answer
-
-        return require_http_methods(list(methods))(call)
-
-    return wrap
+quote_link = functools.partial(linked, links.by_token, "quotes/link_refusal.html")
 
 
-@linked("GET", "HEAD")
+@quote_link("GET", "HEAD")
 def quote(request: HttpRequest, quote: Quote) -> HttpResponse:
     """What is offered, until when, and what the customer can do about it."""
     if request.method == "GET":
@@ -50,13 +26,13 @@ def quote(request: HttpRequest, quote: Quote) -> HttpResponse:
     return render(request, "quotes/link.html", _context(quote))
 
 
-@linked("GET", "HEAD")
+@quote_link("GET", "HEAD")
 def pdf(request: HttpRequest, quote: Quote) -> HttpResponse:
     """The document, byte for byte as it was sent."""
     return as_pdf(bytes(quote.document.pdf), quote)
 
 
-@linked("POST")
+@quote_link("POST")
 def accept(request: HttpRequest, quote: Quote) -> HttpResponse:
     """Accept and sign."""
     said = {name: request.POST.get(name, "") for name in ("name", "title", "sha256")}
@@ -74,7 +50,7 @@ def accept(request: HttpRequest, quote: Quote) -> HttpResponse:
     return redirect("quote_link:quote", quote.token)
 
 
-@linked("POST")
+@quote_link("POST")
 def ask(request: HttpRequest, quote: Quote) -> HttpResponse:
     """Ask a question."""
     links.ask_question(actor=links.customer_behind(quote), quote_id=quote.pk, question=request.POST.get("question", ""))
@@ -82,7 +58,7 @@ def ask(request: HttpRequest, quote: Quote) -> HttpResponse:
     return redirect("quote_link:quote", quote.token)
 
 
-@linked("POST")
+@quote_link("POST")
 def decline(request: HttpRequest, quote: Quote) -> HttpResponse:
     """Say no, and why."""
     links.decline_quote(actor=links.customer_behind(quote), quote_id=quote.pk, because=request.POST.get("because", ""))
