@@ -372,9 +372,10 @@ def _collection(console: Console, found: Today) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+        # narrow terminals break lines; nothing is cut off
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     return table
 
 
@@ -397,7 +398,9 @@ def backtest(console: Console, found: Backtest, split: date) -> None:
     ):
         table = Table(title=title, title_justify="left", box=None)
         for name in frame.columns:
-            table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="left" if name == "method" else "right")
+            table.add_column(
+                _SHORT.get(name, name.replace("_", " ")), justify="left" if name == "method" else "right", overflow="fold"
+            )
         for row in frame.iter_rows():
             table.add_row(*("–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
         console.print(table)
@@ -448,7 +451,7 @@ def sales_record(console: Console, found: SalesBacktest, currency: str) -> None:
     """Error, bias and value added of each method: in all, by quarter, and by Monday."""
     for title, frame in (("In all", found.bookings), ("By quarter", found.quarters)):
         console.print(
-            f"[bold]{title}[/bold]: error (WAPE), signed bias, share of ranges that held, error less than last period's",
+            f"[bold]{title}[/bold]: error (WAPE), signed bias, share of ranges that held, error saved against the previous 30 days",
             highlight=False,
         )
         table = _table(

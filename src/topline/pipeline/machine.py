@@ -137,11 +137,15 @@ def frozen_methods(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
 def record(*, entity_id: int, as_of: date, mondays: int) -> backtest.Backtest:
     """How wrong each method was about quarters on past Mondays, each seeing only what was known by then.
 
-    Only Mondays whose quarter is over by the day count. Raises: Invalid (too few deals, too short a past).
+    Only Mondays whose quarter is over by the day count, and none after the quarter in which a deal was last decided: a book that
+    ends there says nothing of later ones. Raises: Invalid (too few deals, too short a past).
     """
     currency = currency_of(entity_id=entity_id, as_of=as_of)
     known = book(entity_id=entity_id, as_of=as_of, currency=currency)
     period = backtest.quarter_of()
+    decided = known.deals["closed_on"].max()
+    if isinstance(decided, date):
+        as_of = min(as_of, period(decided)[1] - timedelta(days=1))
     over = [
         day
         for day in backtest.mondays_before(as_of + timedelta(days=1), mondays + 13)

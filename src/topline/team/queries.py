@@ -16,6 +16,8 @@ from topline.kernel.models import AuditRecord
 from topline.team.models import ApiToken, Area, Member, Task
 from topline.team.roles import SYSTEM, permissions_of
 
+BY_LINK = {"quote", "delivery"}  # kinds of actor that are whoever holds the link of a document
+
 TASK_URLS = {
     "customer": "/customers/{}/",
     "invoice": "/invoices/{}/",
@@ -123,11 +125,17 @@ def tokens(member_id: int) -> list[ApiToken]:
 
 
 def actor_names(keys: Iterable[str]) -> dict[str, str]:
-    """Who acted, by key: a member's name, or the name of a job of Topline itself."""
-    named = {key: key.partition(":")[2] for key in keys}
-    members = {int(name) for key, name in named.items() if key.startswith("member:") and name.isdecimal()}
+    """Who acted, by key: a member's name, a token or job of Topline itself, or somebody of the customer who held a link."""
+    known = set(keys)
+    named = {key: _spoken(key) for key in known}
+    members = {int(name) for key in known if key.startswith("member:") and (name := key.partition(":")[2]).isdecimal()}
     found = Member.objects.filter(pk__in=members).values_list("pk", "name", "email")
     return named | {f"member:{pk}": name or email for pk, name, email in found}
+
+
+def _spoken(key: str) -> str:
+    kind, _, name = key.partition(":")
+    return "the customer, by link" if kind in BY_LINK else f"token {name}" if kind == "token" else name
 
 
 def audit(*, actor_key: str = "", action: str = "") -> QuerySet[AuditRecord]:

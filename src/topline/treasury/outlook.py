@@ -6,6 +6,7 @@ this company missed; without such a record they are wider still and say that the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -54,6 +55,14 @@ class Odds:
     short_p90_minor: int
 
 
+def trust(record: Sequence[Score]) -> str:
+    """What is known of how often ranges hold, as a sentence."""
+    scored = [s for s in record if s.hit_rate is not None]
+    if not scored:
+        return "not yet verified on your data"
+    return ", ".join(f"{s.horizon_days} days ahead held {round(100 * (s.hit_rate or 0))} of 100" for s in scored)
+
+
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What may stand in the bank, by day; in the company's currency.
@@ -74,10 +83,7 @@ class Outlook:
     @property
     def trust(self) -> str:
         """What is known of how often such ranges hold, as a sentence."""
-        scored = [s for s in self.record if s.hit_rate is not None]
-        if not scored:
-            return "not yet verified on your data"
-        return ", ".join(f"{s.horizon_days} days ahead held {round(100 * (s.hit_rate or 0))} of 100" for s in scored)
+        return trust(self.record)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

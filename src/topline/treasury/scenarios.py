@@ -20,7 +20,7 @@ from topline.kernel.money import round_minor
 from topline.market import queries as market
 from topline.treasury import queries
 from topline.treasury.calendar import occurrences
-from topline.treasury.outlook import Basis, basis, futures, record_of, standing
+from topline.treasury.outlook import Basis, basis, futures, record_of, standing, trust
 
 AHEAD = (28, 56, 91)  # days at whose end balances are told
 
@@ -61,13 +61,14 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The cases, the plain one first, in the company's currency; the payrolls that their odds belong to."""
+    """The cases, the plain one first, in the company's currency; the payrolls that their odds belong to; how such ranges held so far."""
 
     as_of: date
     currency: str
     scenarios: tuple[Scenario, ...]
     payrolls: tuple[Coverage, ...]
     assumed: Assumptions
+    trust: str
 
 
 def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
@@ -75,7 +76,8 @@ def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
 
     Work: 10,000 futures a case.
     """
-    on = basis(entity, as_of, record_of(entity, as_of))
+    record = record_of(entity, as_of)
+    on = basis(entity, as_of, record)
     owed = pl.DataFrame({"customer_id": on.book.customers, "amount_minor": on.book.amounts})
     ranked = owed.group_by("customer_id").agg(pl.col("amount_minor").sum()).sort("amount_minor", "customer_id", descending=True)
     largest = ranked["customer_id"].to_list()[:1]
@@ -110,7 +112,9 @@ def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
             out.with_columns(pl.col("debit_on") + put_off),
         )
     )
-    return Compared(as_of, entity.currency, tuple(cases), tuple(on.base.payrolls), replace(assumed, hire_minor=cost))
+    return Compared(
+        as_of, entity.currency, tuple(cases), tuple(on.base.payrolls), replace(assumed, hire_minor=cost), trust(record)
+    )
 
 
 def _case(name: str, on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Scenario:

@@ -16,6 +16,7 @@ from topline.kernel.errors import NotFound
 from topline.receivables.models import Allocation, Payment
 from topline.treasury import queries
 from topline.treasury.models import FrozenForecast
+from topline.treasury.outlook import Score, trust
 
 FURTHEST = 28  # days that a frozen forecast keeps one by one
 HOME = {"item_id": pl.Int64, "amount_minor": pl.Int64}
@@ -35,7 +36,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Variance:
-    """A frozen forecast against the bank. causes add up to actual_minor - told_minor, always."""
+    """A frozen forecast against the bank. causes add up to actual_minor - told_minor, always; trust: what was known of the range then."""
 
     frozen_on: date
     as_of: date
@@ -45,6 +46,7 @@ class Variance:
     p90_minor: int
     actual_minor: int
     causes: tuple[Cause, ...]
+    trust: str
 
     @property
     def held(self) -> bool:
@@ -112,6 +114,7 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     return Variance(
         frozen_on=on, as_of=as_of, currency=entity.currency, told_minor=told_closing, p10_minor=last["p10_minor"], p90_minor=last["p90_minor"],
         actual_minor=now, causes=tuple(c for c in causes if c.amount_minor or c.rows.height),
+        trust=trust([Score(**row) for row in kept.record]),
     )  # fmt: skip
 
 

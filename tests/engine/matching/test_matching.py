@@ -123,7 +123,7 @@ def test_a_parent_that_is_known_to_pay_is_no_stranger():
 
 def test_ten_kilobytes_in_mixed_scripts_do_no_harm():
     text = "支払い مرحبا Ωμέγα " * 600
-    assert decided(paid((500, "c" * 10_000, text)), owed((1, "INV-5001", 500)))[0] == ["unknown"]
+    assert decided(paid((500, "c" * 10_000, text)), owed((1, "INV-5001", 600)))[0] == ["unknown"]
     assert decided(paid((500, "c" * 10_000, f"{text[:10_000]} INV-5001")), owed((1, "INV-5001", 500)))[0] == ["apply"]
 
 
@@ -157,3 +157,32 @@ def test_the_confidence_curve_finds_back_what_made_the_labels():
     truth = np.array([-1.0, 2, 1, 0, -2, 0.5, 0, 1])
     right = (rng.random(20_000) < 1 / (1 + np.exp(-matrix @ truth))).astype(float)
     assert np.allclose(list(confidence.fit(matrix, right).values()), truth, atol=0.25)
+
+
+def test_what_names_no_item_is_guessed_for_a_person_and_never_posted():
+    """A holding that names its subsidiary, an instalment of nothing in particular, an amount that only one item has."""
+    items = owed(
+        (1, "A-1", 546_21), (2, "B-1", 856_80), (2, "B-2", 90_00), (3, "C-1", 184_31), (4, "D-1", 500_00), (4, "D-2", 500_00)
+    )
+    payments = paid(
+        (546_21, "customer1nameholding", "for our daughter"),
+        (428_40, "customer2name", "Teilzahlung"),
+        (184_31, "stranger", "thank you"),
+        (500_00, "stranger", "Customer4 Name, thank you"),
+        (700_00, "stranger", "thank you"),
+    )
+    decisions, found = decided(payments, items)
+    assert decisions == ["review", "review", "review", "unknown", "unknown"]
+    assert found.payments["confidence"].to_list() == [0.0] * 5
+    assert found.payments["reason"].to_list()[:3] == [
+        "A customer is named, and the amount is that of A-1. The payer is not known to pay for this customer.",
+        "An instalment, perhaps of B-1, as a part. The text does not say of which item.",
+        "Of all that is open only C-1 has this amount. The payer is not known.",
+    ]
+    assert found.links.select("payment_id", "item_id", "amount_minor").rows() == [(1, 1, 546_21), (2, 2, 428_40), (3, 4, 184_31)]
+
+
+def test_a_guess_takes_no_item_from_a_payment_that_names_it():
+    items = owed((1, "INV-2026-0001", 546_21))
+    decisions, _ = decided(paid((546_21, "customer1name", "INV-2026-0001"), (546_21, "stranger", "for customer1 name")), items)
+    assert decisions == ["apply", "unknown"]

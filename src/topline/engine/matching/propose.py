@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from topline.engine.matching import confidence, references
+from topline.engine.matching.guesses import AGAINST, guesses
 from topline.engine.matching.payers import payers
 from topline.engine.matching.subsets import MOST_ITEMS, adding_up
 
@@ -68,7 +69,7 @@ def propose(
     items     one row per open item: item_id i64, customer_id i64, customer_key (folded name), number, order_number,
               reference, currency, open_minor i64 > 0, due_on, discount_minor i64, discount_until date or null, blocked bool
     known     customer_id, payer_key, payer_account: learned aliases and accounts, parents and factors included
-    returns   payments: payment_id, decision (apply, review, unknown), rule, customer_id, confidence, reason;
+    returns   payments: payment_id, decision (apply, review, unknown), rule, customer_id, confidence (0 for a guess), reason;
               links: payment_id, item_id, amount_minor (cash), settled_minor (what the item is reduced by), difference
     No item is ever proposed for posting beyond what is open on it, all payments together.
     Work: hash joins over blocks; the subset search runs once per payment without a number, over 16 items at most.
@@ -85,6 +86,11 @@ def propose(
     named = named.join(foreign, on="payment_id", how="anti")
     fitting = _by_amount(payments.join(named, on="payment_id", how="anti"), items, who, policy)
     chosen = pl.concat([named, fitting, foreign.join(fitting, on="payment_id", how="anti")], how="diagonal_relaxed")
+    silent = payments.join(chosen, on="payment_id", how="anti").filter(
+        (pl.col("amount_minor") > 0) & ~pl.col("remittance").fill_null("").str.contains(RETURNED)
+    )
+    unclaimed = items.join(chosen, on="item_id", how="anti")
+    chosen = pl.concat([chosen, guesses(silent, unclaimed, recognised, instalment=INSTALMENT)], how="diagonal_relaxed")
     return _decide(payments, items, who, chosen, policy, weights)
 
 
@@ -225,7 +231,9 @@ def _decide(
         & ~pl.col("recognised").list.contains(pl.col("customer_id")).fill_null(value=False)
     )
     per = _several_payments(per, rows)
-    per = per.with_columns(confidence.confidence(per, weights))
+    per = per.with_columns(confidence.confidence(per, weights)).with_columns(
+        confidence=pl.when(pl.col("by").is_in(list(AGAINST))).then(0.0).otherwise("confidence")
+    )
     per = _over_claimed(per, rows)
     per = per.with_columns(against=_against(policy))
     decision = (
@@ -313,6 +321,7 @@ def _against(policy: Policy) -> pl.Expr:
         (pl.col("over_claimed"), "Other payments claim the same item, and together they are more than is open."),
         (pl.col("rivals") > 0, "More than one item or set of items fits equally well."),
         (pl.col("customers") > 1, "It names items of several customers."),
+        *((pl.col("by") == by, sentence) for by, sentence in AGAINST.items()),
         (pl.col("contradicted"), "The payer is another customer of ours and is not known to pay for this one."),
         (pl.col("difference") == "over", "It is more than the items that it names."),
         (pl.col("difference") == "withheld", "The difference looks like tax kept back: a certificate is needed."),
@@ -328,6 +337,8 @@ def _evidence() -> pl.Expr:
     words = {
         "structured": "The creditor reference is that of {}", "number": "The text names {}", "digits": "The text has the digits of {}",
         "order": "The text names the order of {}", "amount": "The amount fits {} of this payer", "sum": "Only {} of this payer add up to the amount",
+        "mention": "A customer is named, and the amount is that of {}", "oldest": "An instalment, perhaps of {}",
+        "only": "Of all that is open only {} has this amount",
     }  # fmt: skip
     gaps = {
         "none": ".", "discount": ", less the discount for paying early.", "fee": ", less what looks like a bank's fee.", "part": ", as a part.",
