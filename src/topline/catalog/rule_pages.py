@@ -104,7 +104,7 @@ def promotion_list(request: Asked) -> HttpResponse:
          "stacks": "yes" if p.stacks else "alone", "state": _state(p, today)}
         for p in found
     ]  # fmt: skip
-    running = [p for p in found if _state(p, today) in ("running", "begins later")]
+    running = [p for p in found if _state(p, today) in ("active", "begins later")]
     return render(request, "catalog/promotions.html", {"rows": rows, "columns": LIST, "running": running})
 
 
@@ -211,4 +211,4 @@ def _state(promotion: Promotion, today: Any) -> str:
         return "stopped"
     if promotion.ends_on and promotion.ends_on <= today:
         return "over"
-    return "running" if promotion.starts_on <= today else "begins later"
+    return "active" if promotion.starts_on <= today else "begins later"

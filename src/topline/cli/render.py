@@ -19,7 +19,7 @@ from topline.engine import aging as engine
 from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
 from topline.flows.proofs import Proof
-from topline.kernel.money import format_amount, to_major
+from topline.kernel.money import format_amount
 from topline.leads.models import Lead
 from topline.lifecycle import queries as lifecycle
 from topline.lifecycle.value import Value
@@ -30,7 +30,7 @@ from topline.pipeline.machine import Machine
 from topline.receivables.figures import Aging
 from topline.treasury.outlook import Score
 from topline.treasury.queries import Forecast
-from topline.ui.format import percent
+from topline.ui.format import percent, whole
 from topline.web.today import PayrollAnswer, Today
 
 _TONE = {"covered": "green", "depends": "yellow", "short": "red"}
@@ -311,7 +311,8 @@ def match(console: Console, found: dict[str, Any]) -> None:
         highlight=False,
     )
     for row in found["queue"]:
-        fits = f"{row['documents']}, {row['confidence']:.1%} sure" if row["links"] else "nothing fits"
+        sure = f"{row['confidence']:.1%} sure" if row["confidence"] else "a guess"
+        fits = f"{row['documents']}, {sure}" if row["links"] else "nothing fits"
         amount = f"{format_amount(row['amount_minor'], row['currency'])} {row['currency']}"
         console.print(f"  {row['payment']}  {row['payer'] or 'payer unknown'}  {amount}  {fits}", highlight=False, markup=False)
         console.print(f"    {row['reason']}", highlight=False, markup=False)
@@ -408,7 +409,7 @@ def backtest(console: Console, found: Backtest, split: date) -> None:
 
 def sales_forecast(console: Console, board: Board, said: Machine | None, why: str) -> None:
     """What people say about the quarter, by team and person; then, apart from it, what the machines say."""
-    money = functools.partial(_whole, currency=board.currency)
+    money = functools.partial(whole, currency=board.currency)
     last = board.end - timedelta(days=1)
     console.print(f"[bold]Sales forecast[/bold] for {board.start:%d %b %Y} to {last:%d %b %Y}, as known at the end of {board.as_of:%d %b %Y}; in {board.currency}", highlight=False)  # fmt: skip
     company = board.company
@@ -468,15 +469,10 @@ def sales_record(console: Console, found: SalesBacktest, currency: str) -> None:
             str(row["on"]),
             str(row["start"]),
             row["method"],
-            *(_whole(None if row[c] is None else round(row[c]), currency=currency) for c in ("forecast_minor", "actual_minor")),
+            *(whole(None if row[c] is None else round(row[c]), currency=currency) for c in ("forecast_minor", "actual_minor")),
             _percent(off),
         )
     console.print(table)
-
-
-def _whole(minor: int | None, *, currency: str) -> str:
-    """An amount without its cents, where many stand side by side."""
-    return "–" if minor is None else f"{to_major(minor, currency):,.0f}"
 
 
 def _percent(value: float | None) -> str:

@@ -128,18 +128,23 @@ def stages(customers: pl.DataFrame, *, as_of: date, rules: Rules = RULES) -> pl.
         (pl.col("first_on").is_null() & pl.col("has_deal"), "prospect", pl.lit("nothing bought yet, but there is a deal")),
         (pl.col("first_on").is_null(), "lead", pl.lit("nothing bought yet, and no deal")),
         (pl.col("quiet_days") > pl.col("limit_days"), "churned", silent),
-        (back <= rules.won_back_days, "won_back", pl.format("bought again on {} after a long silence", "returned_on")),
-        (age < rules.new_days, "new", pl.format("bought first on {}", "first_on")),
-        (age < rules.onboarding_days, "onboarding", pl.format("bought first on {}", "first_on")),
+        (back <= rules.won_back_days, "won_back", pl.format("bought again on {} after a long silence", _spoken("returned_on"))),
+        (age < rules.new_days, "new", pl.format("bought first on {}", _spoken("first_on"))),
+        (age < rules.onboarding_days, "onboarding", pl.format("bought first on {}", _spoken("first_on"))),
         (pl.col("health") < rules.at_risk_below, "at_risk", pl.format("health {} of 100", pl.col("health").round().cast(pl.Int64))),
         (grown, "expanding", pl.format("{} % more than in the half year before", (rise * 100).round().cast(pl.Int64))),
     ]  # fmt: skip
     stage: pl.Expr = pl.lit("active")
-    because: pl.Expr = pl.format("bought last on {}", "last_on")
+    because: pl.Expr = pl.format("bought last on {}", _spoken("last_on"))
     for holds, name, words in reversed(table):
         stage = pl.when(holds.fill_null(False)).then(pl.lit(name)).otherwise(stage)
         because = pl.when(holds.fill_null(False)).then(words).otherwise(because)
     return customers.select("customer_id", stage=stage, because=because)
+
+
+def _spoken(day: str) -> pl.Expr:
+    """`5 Sep 2025`."""
+    return pl.col(day).dt.strftime("%-d %b %Y")
 
 
 def retention(purchases: pl.DataFrame, *, as_of: date, every: Every = "quarter") -> pl.DataFrame:

@@ -70,7 +70,7 @@ def standings(*, entity_id: int, as_of: date) -> pl.DataFrame:
     """Every customer with stage, health and what they rest on.
 
     returns  one row per customer: customer_id, number, name, segment, owner, stage (that counts), because, computed (stage), is_override bool,
-             health f64 and a column of each part (null: not known), first_on, last_on, purchases, year_minor, quiet_days
+             health f64 (of customers that are there: neither a lead nor churned) and a column of each part (null: not known), first_on, last_on, purchases, year_minor, quiet_days
     Work: twelve statements, one while nothing has changed.
     """
     return _standings.get((entity_id, as_of), lambda: _standing(entity_id, as_of))
@@ -128,8 +128,9 @@ def _standing(entity_id: int, as_of: date) -> pl.DataFrame:
     whole = whole.drop("says", "troubles").join(well, on="customer_id").with_columns(pl.col("has_deal").fill_null(False))
     placed = whole.join(engine.stages(whole, as_of=as_of), on="customer_id").join(_said(as_of), on="customer_id", how="left")
     is_said = pl.col("_stage").fill_null("") != ""
+    there = ~pl.col("stage").is_in(["lead", "churned"])
     return placed.with_columns(
-        computed="stage", is_override=is_said, stage=pl.when(is_said).then("_stage").otherwise("stage"), because=pl.when(is_said).then("_because").otherwise("because")
+        health=pl.when(there).then("health"), computed="stage", is_override=is_said, stage=pl.when(is_said).then("_stage").otherwise("stage"), because=pl.when(is_said).then("_because").otherwise("because")
     ).select(
         "customer_id", "number", "name", "segment", "owner", "stage", "because", "computed", "is_override", "health", *engine.PARTS, "first_on", "last_on", "purchases", "year_minor", "quiet_days"
     ).sort("customer_id")  # fmt: skip

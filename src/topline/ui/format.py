@@ -6,12 +6,17 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from topline.kernel.money import format_amount
+from topline.kernel.money import format_amount, to_major
 
 
 def money(amount_minor: int | None, currency: str) -> str:
     """`1,234.50` in the decimals of the currency; a dash for nothing known."""
     return "–" if amount_minor is None else format_amount(int(amount_minor), currency).replace("-", "\u2212")
+
+
+def whole(amount_minor: int | None, currency: str) -> str:
+    """`1,235`: an amount without its cents, where many stand side by side."""
+    return "–" if amount_minor is None else f"{to_major(amount_minor, currency):,.0f}".replace("-", "\u2212")
 
 
 def day(value: date | datetime | None) -> str:
@@ -53,6 +58,7 @@ def exact(value: int | float | Fraction | None) -> str:
 
 FILTERS: dict[str, Any] = {
     "money": money,
+    "whole": whole,
     "day": day,
     "moment": moment,
     "number": number,
