@@ -16,6 +16,7 @@ from topline.catalog import actions as catalog
 from topline.catalog.models import Product
 from topline.connect import actions as connect
 from topline.contracts import actions as contracts
+from topline.contracts.models import Item
 from topline.kernel import clock
 from topline.leads import actions as leads
 from topline.lifecycle import actions as lifecycle
@@ -29,6 +30,7 @@ from topline.quotes import links as quote_links
 from topline.quotes.models import Quote
 from topline.receivables import actions as receivables
 from topline.receivables import write_offs
+from topline.recognition import actions as recognition
 from topline.timeline import queries
 from topline.timeline.kinds import KINDS
 from topline.timeline.models import Milestone
@@ -189,6 +191,12 @@ PLAYS = {
         lambda s: delivery.mark_delivery(actor=s.owner, delivery_id=s.delivery(), state="sent"),
     ),
     "billing.view_document": ({"invoice_viewed"}, lambda s: s.read()),
+    "recognition.accept_part": (
+        {"part_accepted"},
+        lambda s: recognition.accept_part(
+            actor=s.owner, item_id=Item.objects.get(contract_id=s.contract()).pk, on=DAY, share_ppm=500_000
+        ),
+    ),
     "contracts.add_contract": ({"contract_signed"}, lambda s: s.contract()),
     "contracts.amend": (
         {"contract_amended"},

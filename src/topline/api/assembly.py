@@ -27,6 +27,7 @@ from topline.metering.api import room as metering
 from topline.pipeline.api import room as pipeline
 from topline.quotes.api import room as quotes
 from topline.receivables.api import room as receivables
+from topline.recognition.api import room as recognition
 from topline.team.api import room as team
 from topline.timeline.api import room as timeline
 from topline.treasury.api import room as treasury
@@ -71,6 +72,7 @@ for room in (
     billing,
     metering,
     contracts,
+    recognition,
     receivables,
     collections,
     bank,

@@ -48,6 +48,8 @@ from topline.pipeline import machine as machines
 from topline.quotes import queries as quote_reads
 from topline.quotes.models import Quote
 from topline.receivables import figures, matching
+from topline.recognition import actions as recognition
+from topline.recognition import queries as recognition_reads
 from topline.team import actions as team
 from topline.team.models import Member
 from topline.team.queries import system_actor
@@ -369,6 +371,46 @@ def bill_run(
     )
     for row in left_out:
         console.print(f"Left out {row['contract']}: {row['message']} {row['remedy']}", highlight=False)
+
+
+revenue = typer.Typer(help="What contracts earned: show says it of a month, close posts it.", no_args_is_help=True)
+app.add_typer(revenue, name="revenue")
+Through = Annotated[str, typer.Option(help="The last day of a month; default: the month before today's.")]
+
+
+@revenue.command("show")
+def revenue_show(company: Company = "", through: Through = "", as_json: AsJson = False) -> None:
+    """What contracts were billed and have earned by the end of a month; nothing is posted."""
+    entity = _entity(company)
+    month = _month(through, entity)
+    told = recognition_reads.balances(entity, through=month)
+    sums = (
+        told.group_by("currency")
+        .agg(pl.col("billed_minor", "earned_minor", "liability_minor", "asset_minor").sum())
+        .sort("currency")
+    )
+    if as_json:
+        _print_json({"through": month, "contracts": told.height, "totals": sums.to_dicts()})
+        return
+    render.revenue(console, month, told.height, sums)
+
+
+@revenue.command("close")
+def revenue_close(company: Company = "", through: Through = "") -> None:
+    """Close a month: post what makes revenue what was earned. Closing again posts only what came since."""
+    entity = _entity(company)
+    month = _month(through, entity)
+    recognition.close_month(actor=system_actor("command line"), entity_id=entity.pk, through=month)
+    console.print(f"The month to {month} is closed.", highlight=False)
+
+
+def _month(through: str, entity: Entity) -> date:
+    """The last day of the month asked for, else of the one before today's."""
+    return (
+        recognition_reads.ensure_month_end(_day(through, entity))
+        if through
+        else clock.today(entity.time_zone).replace(day=1) - timedelta(days=1)
+    )
 
 
 @app.command("contracts")

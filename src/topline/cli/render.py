@@ -380,6 +380,15 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def revenue(console: Console, through: date, contracts: int, sums: pl.DataFrame) -> None:
+    """What contracts earned by the end of a month, by currency."""
+    console.print(f"[bold]By {through:%d %b %Y}[/bold], {contracts:,} contracts", highlight=False)
+    table = _table("currency", ">billed", ">earned", ">billed ahead", ">earned, not billed")
+    for currency, *amounts in sums.iter_rows():
+        table.add_row(currency, *(format_amount(amount, currency) for amount in amounts))
+    console.print(table)
+
+
 def cash_record(console: Console, scores: Sequence[Score]) -> None:
     """How often the range that was to hold 8 times in 10 held, by days ahead."""
     table = Table(title="Receipts of the open book, as past Mondays would have told them", title_justify="left", box=None)

@@ -37,6 +37,7 @@ ROOMS = [
     "billing",
     "metering",
     "contracts",
+    "recognition",
     "receivables",
     "collections",
     "treasury",

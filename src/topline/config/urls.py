@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("q/", include("topline.quotes.link_urls")),
     path("usage/", include("topline.metering.urls")),
     path("contracts/", include("topline.contracts.urls")),
+    path("revenue/", include("topline.recognition.urls")),
     path("invoices/", include("topline.billing.urls")),
     path("", include("topline.receivables.urls")),
     path("collections/", include("topline.collections.urls")),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
 from topline.contracts import actions, runs
-from topline.contracts.models import Charge, Contract
+from topline.contracts.models import Charge, Contract, Item
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
 from topline.metering import actions as metering
 from topline.quotes.models import Quote
+from topline.recognition import actions as recognition
 
 PLANS = [
     ("Platform, each seat", "month", 12_00, (5, 60)),
@@ -73,6 +74,35 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
             quantity_micro=quantity * 10**6,
             because="Their team changed",
         )
+
+    _earn(actor, entity_id, first)
+
+
+def _earn(actor: Actor, entity_id: int, first: date) -> None:
+    """A paid workshop that is earned as its days are accepted, commissions that are written off, and the month before, closed."""
+    workshop = Contract.objects.filter(items__description=PLANS[1][0]).order_by("id").first()
+    if workshop is None:
+        return
+    before = actions.add_months(first, -1)
+    made = actions.add_contract(
+        actor=actor, entity_id=entity_id, customer_id=workshop.customer_id, currency="EUR", starts_on=before, ends_on=first,
+        items=[{"description": "Workshop, four days", "quantity_micro": 4 * 10**6, "unit_price_nano": 1_400_00 * 10**9, "unit": "day", "ends_on": before + timedelta(days=1)}],
+    )  # fmt: skip
+    item = Item.objects.get(contract_id=made)
+    recognition.set_rule(actor=actor, item_id=item.pk, method="milestone")
+    recognition.accept_part(actor=actor, item_id=item.pk, on=before + timedelta(days=9), share_ppm=500_000, note="Two days held")
+    for contract in Contract.objects.filter(ends_on__gt=first).order_by("id")[:5]:
+        end = contract.ends_on or actions.add_months(first, 12)
+        recognition.keep_cost(
+            actor=actor,
+            contract_id=contract.pk,
+            what="Commission",
+            amount_minor=240_00,
+            start=contract.starts_on,
+            end=max(end, contract.starts_on + timedelta(days=1)),
+        )
+    runs.run(actor=actor, entity_id=entity_id, as_of=first)
+    recognition.close_month(actor=actor, entity_id=entity_id, through=first - timedelta(days=1))
 
 
 def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date) -> None:

@@ -16,6 +16,7 @@ from topline.books.models import PeriodBalance, Seal, Transfer
 from topline.contracts import queries as contracts
 from topline.kernel import bulk, guards
 from topline.pipeline import queries as pipeline
+from topline.recognition import queries as recognition
 
 INT, TEXT = pl.Int64(), pl.String()
 
@@ -195,12 +196,18 @@ def charges_stand_on_their_lines() -> pl.DataFrame:
     return contracts.charges_off_their_lines()
 
 
+def revenue_stands_where_it_was_earned() -> pl.DataFrame:
+    """Contract liabilities and assets in the ledger are, by customer, those that the last closed month left."""
+    return recognition.off_the_books()
+
+
 PROOFS: list[Callable[[], pl.DataFrame]] = [
     guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
     receivables_equal_documents, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
     bank_accounts_equal_statements, deals_stand_where_their_history_leads,
     contracts_bill_what_was_agreed,
     charges_stand_on_their_lines,
+    revenue_stands_where_it_was_earned,
 ]  # fmt: skip
 
 

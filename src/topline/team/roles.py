@@ -26,6 +26,7 @@ READ = frozenset(
         "lifecycle.view",
         "contracts.view",
         "metering.view",
+        "recognition.view",
     }
 )
 SELF = frozenset({"team.account"})
@@ -148,6 +149,7 @@ CONTRACTS = frozenset(
 BILL_RUNS = frozenset(
     {"contracts.start_run", "contracts.bill_part", "contracts.sign_run", "contracts.release_parked", "billing.add_tax_rate"}
 )
+RECOGNITION = frozenset({"recognition.set_rule", "recognition.accept_part", "recognition.keep_cost", "recognition.close_month"})
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
 PLANNING = frozenset(
     {
@@ -172,13 +174,13 @@ AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
 _ROLES: dict[str, frozenset[str]] = {
-    "Owner": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    "Owner": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | CONTRACTS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
     "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
     "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
-    "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | INVOICES | CASH_APPLICATION,
+    "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION,
     "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},
     "Approver": READ | OWN_TASKS | APPROVALS | OFFERS | PAY,

@@ -31,7 +31,7 @@ PLACES = {  # part of the flow: label, page, key, permission
         ("Contracts", "contracts:contracts", "u", "contracts.view"), ("Usage", "metering:usage", "x", "metering.view"), ("Bill runs", "contracts:runs", "z", "contracts.view"), ("Invoices", "billing:invoices", "i", "billing.view"), ("Payments", "receivables:payments", "p", "receivables.view"), ("Match", "receivables:matches", "h", "receivables.view"),
         ("Ageing", "receivables:aging", "a", "receivables.view"), ("Collections", "collections:worklist", "w", "collections.view"), ("Cases", "cases:cases", "k", "cases.view"),
     ],
-    "Money": [("Bank", "bank:accounts", "b", "bank.view"), ("Cash", "treasury:cash", "m", "treasury.view"), ("Books", "books:trial_balance", "l", "books.view")],
+    "Money": [("Bank", "bank:accounts", "b", "bank.view"), ("Revenue", "recognition:months", "f", "recognition.view"), ("Cash", "treasury:cash", "m", "treasury.view"), ("Books", "books:trial_balance", "l", "books.view")],
     "House": [("Import", "connect:imports", "n", "connect.view"), ("Tasks", "team:tasks", "s", "team.view"), ("Team", "team:members", "e", "team.view")],
 }  # fmt: skip
 

@@ -1,0 +1,323 @@
+"""Revenue of contracts: earned when it is served, whatever is billed when; the ledger says the same, to the cent, month after month."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+import pytest
+
+from tests.api.conftest import api, call_as, make_member  # noqa: F401
+from topline.billing import actions as billing
+from topline.billing import taxes
+from topline.billing.models import Invoice
+from topline.books import queries as books
+from topline.books.models import Account, Entity, Entry, Transfer
+from topline.catalog.models import Product
+from topline.contracts import actions as contracts
+from topline.contracts import runs
+from topline.contracts.models import Contract, Item
+from topline.flows import proofs
+from topline.kernel import clock
+from topline.kernel.errors import Conflict, Invalid, NotFound
+from topline.recognition import actions, queries
+from topline.recognition.models import Close, ContractBalance
+
+JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
+JAN31, FEB28, MAR31 = date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31)
+YEAR_ON = date(2027, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def _home(owner, entity):
+    """A company in Germany, in April."""
+    Entity.objects.filter(pk=entity.pk).update(country="DE")
+    entity.refresh_from_db()
+    taxes.add_tax_rate(actor=owner, country="DE", rate_ppm=190_000, valid_from=date(2020, 1, 1))
+    with clock.at(date(2026, 4, 2)):
+        yield
+
+
+@pytest.fixture
+def customer(make_customers):
+    return make_customers("Globex")[0]
+
+
+@pytest.fixture
+def sign(owner, entity, customer):
+    """Write down a contract of a year at 1,200.00, paid in advance, unless told; returns its id."""
+
+    def make(*items, **facts):
+        usual = {"description": "Platform", "quantity_micro": 10**6, "unit_price_nano": 1_200_00 * 10**9, "unit": "year"}
+        told = {"customer_id": customer, "currency": "EUR", "starts_on": JAN, "ends_on": YEAR_ON} | facts
+        return contracts.add_contract(actor=owner, entity_id=entity.pk, items=[usual | item for item in (items or ({},))], **told)
+
+    return make
+
+
+@pytest.fixture
+def bill(owner, entity):
+    return lambda as_of: runs.run(actor=owner, entity_id=entity.pk, as_of=as_of)
+
+
+@pytest.fixture
+def close(owner, entity):
+    return lambda through: actions.close_month(actor=owner, entity_id=entity.pk, through=through)
+
+
+def held(entity, role, on):
+    """Credit less debit of an account in the company's currency."""
+    table = books.trial_balance(entity_id=entity.pk, as_of=on).filter(pl.col("role") == role)
+    return -int(table["functional_minor"].sum())
+
+
+def test_a_year_paid_ahead_is_earned_by_its_days_and_the_ledger_says_so(sign, bill, close, entity):
+    sign()
+    bill(JAN)
+    assert held(entity, "revenue", JAN31) == 1_200_00
+    close(JAN31)
+    january = round(1_200_00 * 31 / 365)
+    assert (held(entity, "revenue", JAN31), held(entity, "contract_liability", JAN31)) == (january, 1_200_00 - january)
+    close(FEB28)
+    until_february = round(1_200_00 * 59 / 365)
+    assert abs(held(entity, "revenue", FEB28) - until_february) <= 1
+    assert held(entity, "revenue", FEB28) + held(entity, "contract_liability", FEB28) == 1_200_00
+    assert not [p.name for p in proofs.verify() if not p.holds]
+
+
+def test_closing_again_posts_nothing_and_twelve_months_earn_all_of_it(sign, bill, close, entity):
+    sign()
+    bill(JAN)
+    with clock.at(date(2027, 1, 5)):
+        for month in range(1, 13):
+            through = queries.month_end(date(2026, month, 1))
+            close(through)
+            before = books.trial_balance(entity_id=entity.pk).to_dicts()
+            close(through)
+            assert books.trial_balance(entity_id=entity.pk).to_dicts() == before
+        assert (held(entity, "revenue", date(2026, 12, 31)), held(entity, "contract_liability", date(2026, 12, 31))) == (
+            1_200_00,
+            0,
+        )
+
+
+def test_what_is_billed_afterwards_is_an_asset_until_its_invoice(sign, bill, close, entity):
+    sign({"unit": "quarter", "unit_price_nano": 900_00 * 10**9, "in_advance": False})
+    close(JAN31)
+    assert (held(entity, "contract_asset", JAN31), held(entity, "revenue", JAN31)) == (-310_00, 310_00)
+    close(FEB28)
+    bill(date(2026, 4, 1))
+    close(MAR31)
+    assert (held(entity, "contract_asset", MAR31), held(entity, "revenue", MAR31)) == (-900_00, 900_00)
+    with clock.at(date(2026, 5, 2)):
+        close(date(2026, 4, 30))
+    april = round(900_00 * 30 / 91)  # of the next quarter
+    assert (held(entity, "contract_asset", date(2026, 4, 30)), held(entity, "revenue", date(2026, 4, 30))) == (
+        -april,
+        900_00 + april,
+    )
+
+
+def test_a_discount_is_shared_by_what_each_item_costs_alone(owner, sign, bill, close, entity):
+    """A set-up at 0.00 with a year of the platform: the set-up, worth 400.00 alone, takes its share and is earned on its day."""
+    contract = sign({"description": "Set-up", "unit": "day", "ends_on": date(2026, 1, 2), "unit_price_nano": 0}, {})
+    setup = Item.objects.get(contract_id=contract, description="Set-up")
+    actions.set_rule(actor=owner, item_id=setup.pk, method="point", ssp_low_nano=400_00 * 10**9, ssp_high_nano=400_00 * 10**9)
+    bill(JAN)
+    told = queries.detail(entity, contract, through=JAN31)
+    amounts = {o["description"]: o["amount_minor"] for o in told["obligations"]}
+    assert amounts == {"Set-up": 300_00, "Platform": 900_00}
+    close(JAN31)
+    assert held(entity, "revenue", JAN31) == 300_00 + round(900_00 * 31 / 365)
+    assert sum(m["amount_minor"] for m in told["months"]) == 1_200_00
+
+
+def test_a_fee_without_a_service_of_its_own_is_earned_over_the_contract(owner, sign, bill, entity):
+    contract = sign(
+        {"description": "Joining fee", "unit": "day", "ends_on": date(2026, 1, 2), "unit_price_nano": 365_00 * 10**9}, {}
+    )
+    fee = Item.objects.get(contract_id=contract, description="Joining fee")
+    actions.set_rule(actor=owner, item_id=fee.pk, method="term")
+    bill(JAN)
+    told = {o["description"]: o["earned_minor"] for o in queries.detail(entity, contract, through=JAN31)["obligations"]}
+    assert told["Joining fee"] == 31_00
+
+
+def test_a_milestone_earns_when_a_part_is_accepted(owner, sign, bill, close, entity):
+    contract = sign({"description": "Migration", "unit": "day", "ends_on": date(2026, 1, 2), "unit_price_nano": 1_000_00 * 10**9})
+    item = Item.objects.get(contract_id=contract)
+    actions.set_rule(actor=owner, item_id=item.pk, method="milestone")
+    bill(JAN)
+    close(JAN31)
+    assert (held(entity, "revenue", JAN31), held(entity, "contract_liability", JAN31)) == (0, 1_000_00)
+    actions.accept_part(actor=owner, item_id=item.pk, on=date(2026, 2, 10), share_ppm=333_333)
+    close(FEB28)
+    assert held(entity, "revenue", FEB28) == 333_33
+    actions.accept_part(actor=owner, item_id=item.pk, on=date(2026, 3, 10), share_ppm=666_667)
+    close(MAR31)
+    assert (held(entity, "revenue", MAR31), held(entity, "contract_liability", MAR31)) == (1_000_00, 0)
+    with pytest.raises(Invalid, match="100 % are accepted"):
+        actions.accept_part(actor=owner, item_id=item.pk, on=MAR, share_ppm=1)
+
+
+def test_a_credit_note_takes_back_what_was_not_earned_and_what_was(owner, sign, bill, close, entity):
+    sign()
+    bill(JAN)
+    close(JAN31)
+    invoice = Invoice.objects.get()
+    billing.credit_invoice(actor=owner, invoice_id=invoice.pk, total_minor=invoice.total_minor // 2, issue_on=FEB)
+    close(FEB28)
+    assert abs(held(entity, "revenue", FEB28) - round(600_00 * 59 / 365)) <= 1
+    assert held(entity, "revenue", FEB28) + held(entity, "contract_liability", FEB28) == 600_00
+
+
+def test_an_amendment_is_caught_up_in_its_month_and_all_is_earned_in_the_end(owner, sign, bill, close, entity):
+    contract = sign({"unit": "month", "unit_price_nano": 100_00 * 10**9})
+    bill(JAN)
+    close(JAN31)
+    assert held(entity, "revenue", JAN31) == 100_00
+    item = Item.objects.get(contract_id=contract)
+    contracts.amend(
+        actor=owner,
+        contract_id=contract,
+        kind="quantity",
+        on=date(2026, 2, 15),
+        item_id=item.pk,
+        quantity_micro=2 * 10**6,
+        because="grew",
+    )
+    bill(date(2026, 2, 20))
+    close(FEB28)
+    assert held(entity, "revenue", FEB28) == 100_00 + 50_00 + 100_00
+    assert not [p.name for p in proofs.verify() if not p.holds]
+
+
+def test_the_cost_of_winning_a_contract_is_written_off_over_it(owner, sign, close, entity):
+    contract = sign()
+    actions.keep_cost(actor=owner, contract_id=contract, what="Commission", amount_minor=365_00, start=JAN, end=YEAR_ON)
+    assert held(entity, "contract_costs", JAN) == -365_00
+    close(JAN31)
+    assert (held(entity, "contract_costs", JAN31), held(entity, "commissions", JAN31)) == (-334_00, 334_00)
+
+
+def test_what_is_still_to_be_earned_and_the_waterfall_add_up_to_what_was_sold(sign, bill, entity):
+    sign(ends_on=date(2028, 1, 1))
+    bill(JAN)
+    left = queries.remaining(entity, through=JAN31).row(0, named=True)
+    assert left["left_minor"] == left["within_minor"] + left["later_minor"] == 2_400_00 - round(2_400_00 * 31 / 730)
+    falls = queries.waterfall(entity, through=JAN31)
+    assert falls["amount_minor"].sum() == 1_200_00 and falls["booked"].unique().to_list() == [JAN] and falls.height == 12
+
+
+def test_closed_months_roll_forward(sign, bill, close, entity):
+    sign()
+    bill(JAN)
+    for through in (JAN31, FEB28, MAR31):
+        close(through)
+    rows = queries.rolled(entity).to_dicts()
+    assert [r["through"] for r in rows] == [MAR31, FEB28, JAN31]
+    for r in rows:
+        assert r["opening_minor"] + r["billed_minor"] - r["earned_minor"] == r["closing_minor"]
+    assert rows[1]["closing_minor"] == rows[0]["opening_minor"]
+
+
+def test_a_balance_in_another_currency_stands_at_the_rate_of_its_invoice(owner, sign, bill, close, entity):
+    sign(currency="USD")
+    bill(JAN)
+    worth = Invoice.objects.get().functional_minor
+    close(JAN31)
+    net = round(worth * 1_200_00 / Invoice.objects.get().total_minor)
+    january = round(1_200_00 * 31 / 365)
+    assert held(entity, "contract_liability", JAN31) == pytest.approx(net * (1_200_00 - january) / 1_200_00, abs=1)
+
+
+def test_a_month_with_drafts_or_before_a_closed_one_or_not_over_is_not_closed(owner, sign, bill, close, entity):
+    sign()
+    drafted = runs.run(actor=owner, entity_id=entity.pk, as_of=JAN, sign=False)
+    with pytest.raises(actions.DraftsWait, match="1 documents"):
+        close(JAN31)
+    assert not Close.objects.exists()
+    runs.sign_run(actor=owner, run_id=drafted.pk, issue_on=JAN)
+    close(FEB28)
+    with pytest.raises(actions.MonthPassed):
+        close(JAN31)
+    with pytest.raises(Invalid, match="not over"):
+        close(date(2026, 4, 30))
+    with pytest.raises(Invalid, match="does not end a month"):
+        close(date(2026, 3, 30))
+    with pytest.raises(NotFound):
+        actions.close_month(actor=owner, entity_id=10**9, through=MAR31)
+
+
+def test_rules_costs_and_acceptances_refuse_what_makes_no_sense(owner, sign, entity):
+    contract = sign()
+    item = Item.objects.get(contract_id=contract)
+    for facts, error in (
+        ({"method": "day"}, Invalid), ({"method": "magic", "item_id": item.pk}, Invalid), ({"method": "day", "item_id": 10**9}, NotFound), ({"method": "day", "product_id": 10**9}, NotFound),
+        ({"method": "day", "item_id": item.pk, "ssp_low_nano": 1}, Invalid), ({"method": "day", "item_id": item.pk, "ssp_low_nano": 2, "ssp_high_nano": 1}, Invalid),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            actions.set_rule(actor=owner, **facts)
+    cost = {"contract_id": contract, "what": "Commission", "amount_minor": 1_00, "start": JAN, "end": YEAR_ON}
+    for facts, error in (
+        ({"amount_minor": 0}, Invalid),
+        ({"end": JAN}, Invalid),
+        ({"what": " "}, Invalid),
+        ({"contract_id": 10**9}, NotFound),
+    ):
+        with pytest.raises(error):
+            actions.keep_cost(actor=owner, **cost | facts)
+    for facts, error in (
+        ({"share_ppm": 0}, Invalid),
+        ({"share_ppm": -1}, Invalid),
+        ({"on": date(2025, 12, 31)}, Invalid),
+        ({"on": date(2026, 4, 3)}, Invalid),
+        ({"item_id": 10**9}, NotFound),
+    ):
+        with pytest.raises(error):
+            actions.accept_part(actor=owner, **{"item_id": item.pk, "on": FEB, "share_ppm": 500_000} | facts)
+
+
+def test_companies_older_than_recognition_get_its_accounts(sign, bill, close, entity):
+    Account.objects.filter(entity=entity, role__in=["contract_asset", "contract_costs", "commissions"]).delete()
+    Account.objects.create(entity=entity, code="1150", name="Ours already", kind="asset")
+    sign()
+    bill(JAN)
+    close(JAN31)
+    assert Account.objects.get(entity=entity, role="contract_asset").code == "1150-1"
+
+
+def test_a_booking_by_hand_in_a_liability_shows(owner, sign, bill, close, entity):
+    sign()
+    bill(JAN)
+    close(JAN31)
+    assert queries.off_the_books().is_empty()
+    row = ContractBalance.objects.get()
+    accounts = dict(Account.objects.filter(entity=entity).values_list("role", "id"))
+    entry = Entry.objects.create(entity=entity, key="by-hand", kind="manual", effective_on=JAN31, recorded_at=clock.now())
+    Transfer.objects.create(
+        entry=entry,
+        debit_account_id=accounts["revenue"],
+        credit_account_id=accounts["contract_liability"],
+        currency="EUR",
+        amount_minor=5,
+        functional_minor=5,
+        customer_id=row.customer_id,
+    )
+    assert queries.off_the_books()["off_minor"].to_list() == [5]
+    assert "revenue stands where it was earned" in [p.name for p in proofs.verify() if not p.holds]
+
+
+def test_statements_do_not_grow_with_contracts(owner, sign, bill, close, entity, django_assert_max_num_queries):
+    for _ in range(3):
+        sign()
+    bill(JAN)
+    with django_assert_max_num_queries(45):
+        close(JAN31)
+    for _ in range(20):
+        sign()
+    bill(JAN)
+    with django_assert_max_num_queries(45):
+        close(FEB28)
+    assert ContractBalance.objects.filter(close__through=FEB28).count() == 23
+    assert Contract.objects.count() == 23 and Product.objects.count() == 0 and isinstance(actions.DraftsWait("x"), Conflict)
