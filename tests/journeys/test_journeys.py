@@ -465,7 +465,7 @@ def test_12_a_quota_is_shared_out_and_a_call_is_made(page):
     page.get_by_label("Note").fill("Globex signed")
     page.get_by_role("button", name="Save").click()
     page.wait_for_url("**/pipeline/forecast/**")
-    assert page.get_by_role("region", name="Forecast board").get_by_text("9,000.00").first.is_visible()
+    assert page.get_by_role("region", name="Forecast board").get_by_text("9,000").first.is_visible()
 
 
 def test_12_a_contract_is_written_down_amended_and_billed(page):

@@ -21,7 +21,7 @@ class Through(OfCompany):
     through: Day
 
 
-class BalancesAsked(Through):
+class ContractBalancesAsked(Through):
     after_contract_id: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
 
 
@@ -53,7 +53,7 @@ class WinningCost(Body):
 
 
 @room.reads("/recognition/balances", "recognition.view", Rows)
-def list_balances(request: Caller, asked: Query[BalancesAsked]) -> Any:
+def list_balances(request: Caller, asked: Query[ContractBalancesAsked]) -> Any:
     """What contracts were billed and have earned by the end of a month, by id; the next thousand begin after the last id."""
     told = queries.balances(books.entity(asked.company or None), through=asked.through)
     return rows(told.filter(told["contract_id"] > asked.after_contract_id).head(MAX_ROWS))
