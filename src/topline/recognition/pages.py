@@ -166,7 +166,7 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
     may_rule, may_accept = request.actor.may("recognition.set_rule"), request.actor.may("recognition.accept_part")
     rows = [
         {**o, "way": "as it is used" if o["meter_id"] else WAYS[o["method"]], "left_minor": o["amount_minor"] - o["earned_minor"], "currency": found.currency,
-         "rule": "Rule" if may_rule and not o["meter_id"] else "", "rule_url": reverse("recognition:item_rule", args=[o["item_id"]]), "accept": "Accept" if may_accept and o["method"] == "milestone" else "", "accept_url": reverse("recognition:accept", args=[o["item_id"]])}
+         "rule": "Rule" if may_rule and not o["meter_id"] else "", "rule_url": reverse("recognition:item_rule", args=[o["item_id"]]) if may_rule and not o["meter_id"] else "", "accept": "Accept" if may_accept and o["method"] == "milestone" else "", "accept_url": reverse("recognition:accept", args=[o["item_id"]]) if may_accept and o["method"] == "milestone" else ""}
         for o in told["obligations"]
     ]  # fmt: skip
     bars = [
