@@ -406,11 +406,9 @@ def revenue_close(company: Company = "", through: Through = "") -> None:
 
 def _month(through: str, entity: Entity) -> date:
     """The last day of the month asked for, else of the one before today's."""
-    return (
-        recognition_reads.ensure_month_end(_day(through, entity))
-        if through
-        else clock.today(entity.time_zone).replace(day=1) - timedelta(days=1)
-    )
+    if through:
+        return recognition_reads.ensure_month_end(_day(through, entity))
+    return recognition_reads.month_before(clock.today(entity.time_zone))
 
 
 @app.command("contracts")

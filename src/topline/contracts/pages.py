@@ -77,7 +77,7 @@ def contract_list(request: Asked) -> HttpResponse:
 @page("contracts.view")
 def contract(request: Asked, contract_id: int) -> HttpResponse:
     """One contract: what is billed, which periods were, what was changed, and whether it adds up."""
-    found = _contract(contract_id)
+    found = queries.contract(contract_id)
     today = clock.today(found.entity.time_zone)
     told = queries.detail(found.pk)
     whole, billed = queries.value(found.pk)
@@ -122,7 +122,7 @@ def from_quote(request: Asked, quote_id: int) -> HttpResponse:
 @page("contracts.change_contract", methods=("GET", "POST"))
 def change(request: Asked, contract_id: int) -> HttpResponse:
     """Change what is no amendment."""
-    found = _contract(contract_id)
+    found = queries.contract(contract_id)
     initial = {name: getattr(found, name) for name in FactsForm.base_fields}
     form = FactsForm(request.POST or None, initial=initial)
     if form.is_valid():
@@ -146,7 +146,7 @@ def change(request: Asked, contract_id: int) -> HttpResponse:
 @page("contracts.amend", methods=("GET", "POST"))
 def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     """Amend a contract; *Preview* says first what the next run would charge and give back."""
-    found = _contract(contract_id)
+    found = queries.contract(contract_id)
     if kind not in AMENDMENTS:
         raise NotFound(f"There is no amendment {kind!r}.", field="kind")
     today = clock.today(found.entity.time_zone)
@@ -264,10 +264,3 @@ def _state(found: Contract, today: date) -> str:
     return (
         "ended" if found.ends_on is not None and found.ends_on <= today else "to come" if found.starts_on > today else "running"
     )
-
-
-def _contract(contract_id: int) -> Contract:
-    found = Contract.objects.select_related("customer", "bill_to", "entity", "quote").filter(pk=contract_id).first()
-    if found is None:
-        raise NotFound(f"There is no contract {contract_id}.", field="contract_id", remedy="Look for it under Contracts.")
-    return found

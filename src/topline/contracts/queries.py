@@ -12,12 +12,21 @@ from django.db.models.functions import Coalesce
 from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Item
 from topline.engine import charges as engine
 from topline.kernel import bulk
+from topline.kernel.errors import NotFound
 
 NET = pl.col("net_minor").sum()
 AHEAD = timedelta(days=120)
 PER_YEAR = {"day": 0, "week": 52, "month": 12, "quarter": 4, "year": 1}
 SHOWN = 200
 FOREVER = date(2199, 1, 1)
+
+
+def contract(contract_id: int) -> Contract:
+    """A contract with its customer, payer, company and quote. Raises: NotFound. One statement."""
+    found = Contract.objects.select_related("customer", "bill_to", "entity", "quote").filter(pk=contract_id).first()
+    if found is None:
+        raise NotFound(f"There is no contract {contract_id}.", field="contract_id", remedy="Look for it under Contracts.")
+    return found
 
 
 def contracts(*, entity_id: int, text: str = "", state: str = "", on: date | None = None) -> QuerySet[Contract]:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import polars as pl
 
+from topline.engine import text
+
 # Legal forms that files write or leave out at will; a name that is nothing else keeps them.
 LEGAL_FORMS = (
     "gmbh co kg|gmbh|mbh|ag|kg|ohg|ug|se|eg|ev|inc|incorporated|corp|corporation|llc|llp|lp|ltd|limited|plc|pty|pte|co|company|sa|sas|sarl|srl|spa|"
     "bv|nv|ab|as|asa|oy|oyj|aps|sp z o o|sro|doo|kft|zrt|kk"
 )
-_LETTERS = {"ß": "ss", "ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th"}
 
 
 def folded(column: pl.Expr) -> pl.Expr:
     """Text folded for comparison: lower case, no accents (ä, ö, ü as in ae, oe, ue), letters and digits only, no legal form."""
-    text = (
-        column.str.to_lowercase()
-        .str.replace_many(["ä", "ö", "ü"], ["ae", "oe", "ue"])
-        .str.replace_many(list(_LETTERS), list(_LETTERS.values()))
-    )
-    words = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.replace_all(r"[^\p{L}\p{N}]+", " ").str.strip_chars()
+    words = text.words(column)
     bare = (
         words.str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")
         .str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")

@@ -12,7 +12,8 @@ from topline.books import actions as books
 from topline.books import chart
 from topline.books.models import Account, Entity
 from topline.catalog.models import Product
-from topline.contracts.models import Charge, Contract, Item
+from topline.contracts import queries as contracts
+from topline.contracts.models import Charge, Item
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -99,9 +100,7 @@ def keep_cost(*, actor: Actor, contract_id: int, what: str, amount_minor: int, s
 
     Booked on `start` out of commissions. amount_minor is in the company's currency. Raises: NotFound, Invalid, books.PeriodLocked.
     """
-    contract = Contract.objects.select_related("entity").filter(pk=contract_id).first()
-    if contract is None:
-        raise NotFound(f"There is no contract {contract_id}.", field="contract_id")
+    contract = contracts.contract(contract_id)
     ensure(bool(what.strip()), Invalid("Say what it was paid for.", field="what"))
     ensure(amount_minor > 0, Invalid("A cost is more than zero.", field="amount_minor"))
     ensure(
@@ -187,9 +186,8 @@ def _post(entity: Entity, through: date, close_id: int, told: pl.DataFrame) -> N
 
 def _ensure_accounts(entity_id: int) -> None:
     """The accounts that recognition needs, in companies older than it."""
-    there = set(Account.objects.filter(entity_id=entity_id).values_list("role", flat=True))
-    codes = set(Account.objects.filter(entity_id=entity_id).values_list("code", flat=True))
+    codes = dict(Account.objects.filter(entity_id=entity_id).values_list("code", "role"))
     for code, name, kind, role in chart.DEFAULT:
-        if role in {*ACCOUNTS, queries.COSTS, "commissions"} - there:
+        if role in {*ACCOUNTS, queries.COSTS, "commissions"} - set(codes.values()):
             free = next(c for c in (code, *(f"{code}-{n}" for n in range(1, 100))) if c not in codes)
             books.create_account(entity_id=entity_id, code=free, name=name, kind=kind, role=role)

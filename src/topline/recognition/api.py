@@ -8,8 +8,7 @@ from ninja import Query
 from pydantic import Field
 
 from topline.books import queries as books
-from topline.contracts.models import Contract
-from topline.kernel.errors import NotFound
+from topline.contracts import queries as contracts
 from topline.recognition import actions, queries
 from topline.ui.wire import MAX_ROWS, Body, Caller, Code, Day, Id, Name, OfCompany, Room, Rows, Whole, done, once, rows
 
@@ -80,9 +79,7 @@ def list_months(request: Caller, asked: Query[OfCompany]) -> Any:
 @room.reads("/recognition/contracts/{int:contract_id}", "recognition.view")
 def get_contract_revenue(request: Caller, contract_id: Id, asked: Query[Through]) -> Any:
     """One contract: obligations, what is earned by month, its balance, the costs of winning it."""
-    found = Contract.objects.select_related("entity").filter(pk=contract_id).first()
-    if found is None:
-        raise NotFound(f"There is no contract {contract_id}.", field="contract_id")
+    found = contracts.contract(contract_id)
     return queries.detail(found.entity, found.pk, through=queries.ensure_month_end(asked.through))
 
 

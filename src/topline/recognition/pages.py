@@ -15,16 +15,18 @@ from django.urls import reverse
 from topline.books.company import company
 from topline.books.models import Entity
 from topline.catalog.models import Product
+from topline.contracts import queries as contracts
 from topline.contracts.models import Contract, Item
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import exponent, parse_amount
+from topline.pipeline.pages import day_of
 from topline.recognition import actions, queries
 from topline.recognition.forms import AcceptForm, CostForm, MethodForm, RuleForm
 from topline.recognition.models import Rule
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
-from topline.ui.charts import bar_chart
+from topline.ui.charts import Chart, bar_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.format import money
 from topline.ui.tables import Column
@@ -85,7 +87,7 @@ def months(request: Asked) -> HttpResponse:
 def close(request: Asked) -> HttpResponse:
     """Close a month."""
     entity = company(request)
-    through = _day(request.POST.get("through", ""))
+    through = day_of(request.POST.get("through", ""), "through")
     actions.close_month(actor=request.actor, entity_id=entity.pk, through=through)
     messages.success(request, f"The month to {through} is closed; the ledger shows what was earned.")
     return redirect(f"{reverse('recognition:months')}?through={through}")
@@ -123,7 +125,7 @@ def waterfall(request: Asked) -> HttpResponse:
     sums = (
         shown.filter(pl.col("month").is_in(across)).group_by("month").agg(pl.col("amount_minor").sum()).sort("month").to_dicts()
     )
-    chart = bar_chart([{"month": f"{r['month']:%b %y}", "amount": r["amount_minor"] / 10 ** exponent(entity.currency)} for r in sums], x="month", y="amount", title="Earned by month", y_title=entity.currency) if sums else None  # fmt: skip
+    chart = _by_month(sums, entity.currency)
     return render(
         request,
         "recognition/waterfall.html",
@@ -160,20 +162,16 @@ def remaining(request: Asked) -> HttpResponse:
 @page("recognition.view")
 def contract(request: Asked, contract_id: int) -> HttpResponse:
     """One contract: its obligations, what they share of the price, and when they are earned."""
-    found = _contract(contract_id)
+    found = contracts.contract(contract_id)
     through = _month(request, found.entity)
     told = queries.detail(found.entity, found.pk, through=through)
     may_rule, may_accept = request.actor.may("recognition.set_rule"), request.actor.may("recognition.accept_part")
     rows = [
         {**o, "way": "as it is used" if o["meter_id"] else WAYS[o["method"]], "left_minor": o["amount_minor"] - o["earned_minor"], "currency": found.currency,
-         "rule": "Rule" if may_rule and not o["meter_id"] else "", "rule_url": reverse("recognition:item_rule", args=[o["item_id"]]) if may_rule and not o["meter_id"] else "", "accept": "Accept" if may_accept and o["method"] == "milestone" else "", "accept_url": reverse("recognition:accept", args=[o["item_id"]]) if may_accept and o["method"] == "milestone" else ""}
+         "rule": "Rule" if may_rule and not o["meter_id"] else "", "rule_url": reverse("recognition:item_rule", args=[o["item_id"]]), "accept": "Accept" if may_accept and o["method"] == "milestone" else "", "accept_url": reverse("recognition:accept", args=[o["item_id"]])}
         for o in told["obligations"]
     ]  # fmt: skip
-    bars = [
-        {"month": f"{m['month']:%b %y}", "amount": m["amount_minor"] / 10 ** exponent(found.currency)}
-        for m in told["months"][-3 * AHEAD :]
-    ]
-    chart = bar_chart(bars, x="month", y="amount", title="Earned by month", y_title=found.currency) if bars else None
+    chart = _by_month(told["months"][-3 * AHEAD :], found.currency)
     context = {
         "contract": found, "through": through, "rows": rows, "columns": OBLIGATIONS, "chart": chart, "balance": told["balance"], "costs": [{**c, "currency": found.entity.currency} for c in told["costs"]], "cost_columns": COSTS,
         "is_financed": told["is_financed"],
@@ -184,7 +182,7 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
 @page("recognition.keep_cost", methods=("GET", "POST"))
 def cost(request: Asked, contract_id: int) -> HttpResponse:
     """Keep what it cost to win a contract."""
-    found = _contract(contract_id)
+    found = contracts.contract(contract_id)
     form = CostForm(request.POST or None, initial={"start": found.starts_on, "end": found.ends_on})
     if form.is_valid():
         said = form.cleaned_data
@@ -290,22 +288,22 @@ def rules(request: Asked) -> HttpResponse:
 def _month(request: Asked, entity: Entity) -> date:
     """The month asked for, else the first one that is not closed yet, at most the running one."""
     if asked := request.GET.get("through", ""):
-        return queries.month_end(_day(asked))
+        return queries.month_end(day_of(asked, "through"))
     last, now = queries.last_close(entity.pk), queries.month_end(clock.today(entity.time_zone))
-    before = now.replace(day=1) - timedelta(days=1)
+    before = queries.month_before(now)
     return max(before, min(now, queries.month_end(last.through + timedelta(days=1)))) if last else before
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise Invalid(f"{text!r} is no day.", field="through", remedy="Write it as 2026-01-31.") from None
+def _by_month(rows: list[dict[str, Any]], currency: str) -> Chart | None:
+    """What is earned in each month as bars; rows: month, amount_minor."""
+    scale = 10 ** exponent(currency)
+    bars = [{"month": f"{r['month']:%b %y}", "amount": r["amount_minor"] / scale} for r in rows]
+    return bar_chart(bars, x="month", y="amount", title="Earned by month", y_title=currency)
 
 
 def _earned_before(entity: Entity, through: date) -> int:
     """What was earned by the month before, in the company's currency."""
-    before = queries.balances(entity, through=through.replace(day=1) - timedelta(days=1))
+    before = queries.balances(entity, through=queries.month_before(through))
     return int(before.filter(pl.col("currency") == entity.currency)["earned_minor"].sum())
 
 
@@ -318,14 +316,17 @@ def _named(told: pl.DataFrame, request: Asked) -> list[dict[str, Any]]:
         for start in range(0, len(ids), 900)
         for c in Contract.objects.filter(pk__in=ids[start : start + 900]).select_related("customer")
     }
-    return [{**r, "number": known[r["contract_id"]].number, "customer": known[r["contract_id"]].customer.name, "ends_on": known[r["contract_id"]].ends_on, "url": reverse("recognition:contract", args=[r["contract_id"]])} for r in rows.to_dicts()]  # fmt: skip
-
-
-def _contract(contract_id: int) -> Contract:
-    found = Contract.objects.select_related("customer", "entity").filter(pk=contract_id).first()
-    if found is None:
-        raise NotFound(f"There is no contract {contract_id}.", field="contract_id")
-    return found
+    return [
+        {
+            **r,
+            "number": c.number,
+            "customer": c.customer.name,
+            "ends_on": c.ends_on,
+            "url": reverse("recognition:contract", args=[c.pk]),
+        }
+        for r in rows.to_dicts()
+        for c in (known[r["contract_id"]],)
+    ]
 
 
 def _item(item_id: int) -> Item:

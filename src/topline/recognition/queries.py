@@ -13,16 +13,16 @@ from topline.books import rates
 from topline.books.models import Account, Entity, Transfer
 from topline.contracts import usage
 from topline.contracts.models import Amendment, Charge, Contract, Item
+from topline.engine import periods
 from topline.engine.documents import EXACT, largest_remainder, round_half_away
 from topline.engine.recognition import contracts as engine
+from topline.engine.recognition import schedule
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.recognition.models import Acceptance, Close, ContractBalance, ContractCost, Rule
 
 LIABILITY, ASSET, COSTS = "contract_liability", "contract_asset", "contract_costs"
-MONTHS = {"day": 0, "week": 0, "month": 1, "quarter": 3, "year": 12}
 RESHAPING = ("add", "remove", "quantity", "price", "terminate", "pause")  # amendments after which a price is no longer shared
-FINANCING = 366  # days between payment and service beyond which interest may be in the price (IFRS 15.63)
 BALANCE = [
     "contract_id",
     "customer_id",
@@ -41,6 +41,11 @@ def month_end(day: date) -> date:
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
+def month_before(day: date) -> date:
+    """The last day of the month before the one that holds a day."""
+    return day.replace(day=1) - timedelta(days=1)
+
+
 def ensure_month_end(through: date) -> date:
     """The day, where it ends a month. Raises: Invalid."""
     ensure(
@@ -50,63 +55,16 @@ def ensure_month_end(through: date) -> date:
     return through
 
 
-def parts(entity: Entity, *, through: date, contract_id: int | None = None) -> pl.DataFrame:
-    """The parts in which contracts are earned, as known now: those of `engine.obligations`, what was used up to the day, and credit notes against
-    invoices of contracts, with kind (fee, usage, credit). Work: seven statements, one for each meter.
-    """
-    items = _items(entity, contract_id)
-    fees = items.filter(pl.col("meter_id").is_null() & pl.col("unit_price_nano").is_not_null())
-    told = engine.accepted(engine.obligations(fees, through=through), _acceptances(entity, contract_id))
-    metered = items.filter(pl.col("meter_id").is_not_null())
-    found = [told.with_columns(kind=pl.lit("fee"))]
-    if metered.height:
-        after = through + timedelta(days=1)
-        cut = metered.with_columns(end=pl.min_horizontal("end", pl.lit(after)).fill_null(after))
-        used = usage.used(cut, entity=entity, as_of=after)
-        rows = used.join(metered.select("item_id", "contract_id"), on="item_id", maintain_order="left").filter(
-            pl.col("net_minor") != 0
-        )
-        found.append(
-            rows.select(
-                "contract_id",
-                "item_id",
-                amount_minor="net_minor",
-                sold_minor="net_minor",
-                start="start",
-                end="end",
-                method=pl.lit("day"),
-                kind=pl.lit("usage"),
-            )
-        )
-    found.append(_credited(entity, through, contract_id))
-    return pl.concat(found)
-
-
-def balances(entity: Entity, *, through: date, contract_id: int | None = None) -> pl.DataFrame:
+def balances(entity: Entity, *, through: date) -> pl.DataFrame:
     """What each contract was billed and has earned by the end of a month, and what that leaves: one row per contract with the columns of BALANCE.
 
-    A liability stands at the rates of the invoices that made it, an asset at the rate of the day. Work: that of `parts`, and three statements.
+    A liability stands at the rates of the invoices that made it, an asset at the rate of the day. Work: nine statements, one for each meter.
     """
     ensure_month_end(through)
-    months = engine.months(parts(entity, through=through, contract_id=contract_id))
-    earned = months.filter(pl.col("month") <= through).group_by("contract_id").agg(earned_minor=pl.col("amount_minor").sum())
-    billed = _billed(entity, through, contract_id)
-    facts = bulk.read(_contracts(entity, contract_id).order_by("id").values("id", "bill_to_id", "currency")).rename(
-        {"id": "contract_id", "bill_to_id": "customer_id"}
-    )
-    rows = facts.join(billed, on="contract_id", how="left").join(earned, on="contract_id", how="left")
-    rows = rows.with_columns(pl.col("billed_minor", "billed_functional_minor", "earned_minor").fill_null(0))
-    rows = rows.filter((pl.col("billed_minor") != 0) | (pl.col("earned_minor") != 0))
-    ahead = pl.col("billed_minor") - pl.col("earned_minor")
-    rows = rows.with_columns(liability_minor=ahead.clip(0), asset_minor=(-ahead).clip(0))
-    share = (
-        pl.col("liability_minor").cast(EXACT) * pl.col("billed_functional_minor").cast(EXACT) / pl.col("billed_minor").cast(EXACT)
-    )
-    owned = rates.convert(rows.select(currency="currency", amount_minor="asset_minor", on=pl.lit(through)), to=entity.currency)
-    return rows.with_columns(
-        liability_functional_minor=pl.when(pl.col("liability_minor") == 0).then(0).when(pl.col("currency") == entity.currency).then("liability_minor").otherwise(round_half_away(share)),
-        asset_functional_minor=owned["converted_minor"],
-    ).select(BALANCE).sort("contract_id")  # fmt: skip
+    charged = _charges(entity, through, None)
+    credited = _credited(entity, through, charged)
+    found = _parts(entity, _items(entity, None), through, credited)
+    return _balances(entity, through, None, engine.months(found), charged, credited)
 
 
 def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
@@ -149,7 +107,7 @@ def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
         .drop_nulls("customer_id")
         .group_by("role", "customer_id", "currency")
         .agg(pl.col("amount_minor", "functional_minor").sum())
-        .sort("role", "customer_id", "currency", nulls_last=True)
+        .sort("role", "customer_id", "currency")
     )
 
 
@@ -177,7 +135,7 @@ def waterfall(entity: Entity, *, through: date) -> pl.DataFrame:
     Charges run over their own days; what allocation moves between items is not in it.
     """
     rows = _charges(entity, through, None).with_row_index("obligation_id").with_columns(pl.col("obligation_id").cast(pl.Int64))
-    earned = engine.schedule(rows.select("obligation_id", "start", "end", amount_minor="net_minor", method=pl.lit("day")))
+    earned = schedule(rows.select("obligation_id", "start", "end", amount_minor="net_minor", method=pl.lit("day")))
     both = earned.join(rows.select("obligation_id", "currency", "issued_on"), on="obligation_id")
     return (
         both.group_by("currency", "month", booked=pl.col("issued_on").dt.truncate("1mo"))
@@ -193,7 +151,7 @@ def remaining(entity: Entity, *, through: date) -> pl.DataFrame:
     returns  contract_id, currency, within_minor (in twelve months), later_minor, undated_minor (not accepted yet), left_minor; usage is not in it
     """
     ensure_month_end(through)
-    known = parts(entity, through=through).filter(pl.col("kind") == "fee")
+    known = _fees(entity, _items(entity, None), through)
     year = date(through.year + 1, through.month, 1)
     months = engine.months(known).filter(pl.col("month") > through)
     sums = months.group_by("contract_id").agg(
@@ -250,10 +208,12 @@ def last_close(entity_id: int) -> Close | None:
 
 def detail(entity: Entity, contract_id: int, *, through: date) -> dict[str, Any]:
     """One contract: obligations (what each item was sold for, is shared, has earned), months, its balance, costs, and a warning where interest may be in the price."""
-    found = parts(entity, through=through, contract_id=contract_id)
+    charged = _charges(entity, through, contract_id)
+    credited = _credited(entity, through, charged)
+    items = _items(entity, contract_id)
+    found = _parts(entity, items, through, credited)
     months = engine.months(found)
     by_item = months.group_by("item_id").agg(earned_minor=pl.col("amount_minor").filter(pl.col("month") <= through).sum())
-    items = _items(entity, contract_id)
     sums = found.group_by("item_id").agg(pl.col("amount_minor", "sold_minor").sum())
     rows = (
         items.select("item_id", "description", "method", "ssp_nano", "start", "end", "meter_id")
@@ -265,7 +225,7 @@ def detail(entity: Entity, contract_id: int, *, through: date) -> dict[str, Any]
     return {
         "obligations": rows.to_dicts(),
         "months": months.group_by("month").agg(pl.col("amount_minor").sum()).sort("month").to_dicts(),
-        "balance": next(iter(balances(entity, through=through, contract_id=contract_id).to_dicts()), None),
+        "balance": next(iter(_balances(entity, through, contract_id, months, charged, credited).to_dicts()), None),
         "costs": list(
             ContractCost.objects.filter(contract_id=contract_id)
             .order_by("id")
@@ -305,7 +265,7 @@ def off_the_books() -> pl.DataFrame:
             ]
         )
         held = in_the_books(entity_id, through=last.through).filter(pl.col("role") != COSTS)
-        both = told.join(held, on=["role", "customer_id", "currency"], how="full", coalesce=True, nulls_equal=True)
+        both = told.join(held, on=["role", "customer_id", "currency"], how="full", coalesce=True)
         off = pl.col("amount_minor").fill_null(0) - pl.col("told").fill_null(0)
         found.append(
             both.select("role", "customer_id", "currency", entity_id=pl.lit(entity_id, dtype=pl.Int64), off_minor=off)
@@ -369,7 +329,7 @@ def _items(entity: Entity, contract_id: int | None) -> pl.DataFrame:
     months = (
         pl.when(once.fill_null(value=False))
         .then(1)
-        .otherwise(pl.col("unit").replace_strict(MONTHS, return_dtype=pl.Int64) * pl.col("every"))
+        .otherwise(pl.col("unit").replace_strict(periods.MONTHS, default=0, return_dtype=pl.Int64) * pl.col("every"))
     )
     price = pl.col("unit_price_nano")
     within = (price >= low * months) & (price <= high * months)
@@ -380,12 +340,52 @@ def _items(entity: Entity, contract_id: int | None) -> pl.DataFrame:
     ).drop("^.*_(item_id|product_id)$")  # fmt: skip
 
 
-def _acceptances(entity: Entity, contract_id: int | None) -> pl.DataFrame:
-    return bulk.read(
-        Acceptance.objects.filter(item__contract__in=_contracts(entity, contract_id))
-        .order_by("id")
-        .values("item_id", "on", "share_ppm")
-    ).with_columns(pl.col("share_ppm").cast(pl.Int64))
+def _parts(entity: Entity, items: pl.DataFrame, through: date, credited: pl.DataFrame) -> pl.DataFrame:
+    """The parts in which items are earned, as known now: fees, what was used up to the day, and what credit notes took back."""
+    return pl.concat([_fees(entity, items, through), _used(entity, items, through), credited])
+
+
+def _fees(entity: Entity, items: pl.DataFrame, through: date) -> pl.DataFrame:
+    """The parts of items that are sold by periods. One statement."""
+    fees = items.filter(pl.col("meter_id").is_null() & pl.col("unit_price_nano").is_not_null())
+    accepted = Acceptance.objects.filter(item__contract__entity=entity).order_by("id").values("item_id", "on", "share_ppm")
+    known = bulk.read(accepted).with_columns(pl.col("share_ppm").cast(pl.Int64)).join(fees, on="item_id", how="semi")
+    return engine.accepted(engine.obligations(fees, through=through), known)
+
+
+def _used(entity: Entity, items: pl.DataFrame, through: date) -> pl.DataFrame:
+    """What was used up to the end of the day, the running period included, as parts. Statements: one for each meter."""
+    metered = items.filter(pl.col("meter_id").is_not_null())
+    if metered.is_empty():
+        return pl.DataFrame(schema=engine.PARTS)
+    after = through + timedelta(days=1)
+    cut = metered.with_columns(end=pl.min_horizontal("end", pl.lit(after)).fill_null(after))
+    told = usage.used(cut, entity=entity, as_of=after).filter(pl.col("net_minor") != 0)
+    rows = told.join(metered.select("item_id", "contract_id"), on="item_id", maintain_order="left")
+    return rows.with_columns(amount_minor="net_minor", sold_minor="net_minor", method=pl.lit("day")).select(*engine.PARTS)
+
+
+def _balances(
+    entity: Entity, through: date, contract_id: int | None, months: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFrame
+) -> pl.DataFrame:
+    """Balances of contracts from what they earn by month, what they were charged and what was credited. One statement."""
+    earned = months.filter(pl.col("month") <= through).group_by("contract_id").agg(earned_minor=pl.col("amount_minor").sum())
+    facts = bulk.read(_contracts(entity, contract_id).order_by("id").values("id", "bill_to_id", "currency")).rename(
+        {"id": "contract_id", "bill_to_id": "customer_id"}
+    )
+    rows = facts.join(_billed(charged, credited), on="contract_id", how="left").join(earned, on="contract_id", how="left")
+    rows = rows.with_columns(pl.col("billed_minor", "billed_functional_minor", "earned_minor").fill_null(0))
+    rows = rows.filter((pl.col("billed_minor") != 0) | (pl.col("earned_minor") != 0))
+    ahead = pl.col("billed_minor") - pl.col("earned_minor")
+    rows = rows.with_columns(liability_minor=ahead.clip(0), asset_minor=(-ahead).clip(0))
+    share = (
+        pl.col("liability_minor").cast(EXACT) * pl.col("billed_functional_minor").cast(EXACT) / pl.col("billed_minor").cast(EXACT)
+    )
+    owned = rates.convert(rows.select(currency="currency", amount_minor="asset_minor", on=pl.lit(through)), to=entity.currency)
+    return rows.with_columns(
+        liability_functional_minor=pl.when(pl.col("liability_minor") == 0).then(0).when(pl.col("currency") == entity.currency).then("liability_minor").otherwise(round_half_away(share)),
+        asset_functional_minor=owned["converted_minor"],
+    ).select(BALANCE).sort("contract_id")  # fmt: skip
 
 
 def _charges(entity: Entity, through: date, contract_id: int | None) -> pl.DataFrame:
@@ -411,26 +411,13 @@ def _charges(entity: Entity, through: date, contract_id: int | None) -> pl.DataF
     ).drop("_functional", "_total")
 
 
-def _credited(entity: Entity, through: date, contract_id: int | None) -> pl.DataFrame:
+def _credited(entity: Entity, through: date, charged: pl.DataFrame) -> pl.DataFrame:
     """Credit notes against invoices of contracts, as parts that take back what was sold: over the days of each charge, by its share of the invoice."""
-    charged = _charges(entity, through, contract_id).filter(pl.col("net_minor") > 0)
-    notes = _notes(entity, through)
-    rows = charged.join(notes, on="invoice_id").with_columns(_n=pl.col("invoice_id"))
-    exact = (
-        pl.col("net_minor").cast(EXACT) * pl.col("credited_minor").cast(EXACT) / pl.col("net_minor").sum().over("_n").cast(EXACT)
-    )
-    back = largest_remainder(pl.col("_exact"), pl.col("credited_minor"), over=["_n"])
-    taken = rows.with_columns(_exact=exact).with_columns(back=-back)
-    return taken.select(
-        "contract_id",
-        "item_id",
-        amount_minor="back",
-        sold_minor="back",
-        start="start",
-        end="end",
-        method=pl.lit("day"),
-        kind=pl.lit("credit"),
-    )
+    rows = charged.filter(pl.col("net_minor") > 0).join(_notes(entity, through), on="invoice_id")
+    net, credit = pl.col("net_minor").cast(EXACT), pl.col("credited_minor").cast(EXACT)
+    rows = rows.with_columns(_exact=net * credit / net.sum().over("invoice_id"))
+    back = -largest_remainder(pl.col("_exact"), pl.col("credited_minor"), over=["invoice_id"])
+    return rows.with_columns(amount_minor=back, sold_minor=back, method=pl.lit("day")).select(*engine.PARTS)
 
 
 def _notes(entity: Entity, through: date) -> pl.DataFrame:
@@ -443,12 +430,11 @@ def _notes(entity: Entity, through: date) -> pl.DataFrame:
     )
 
 
-def _billed(entity: Entity, through: date, contract_id: int | None) -> pl.DataFrame:
-    """What contracts were billed by a day, less what was credited: contract_id, billed_minor, billed_functional_minor."""
-    rows = _charges(entity, through, contract_id)
-    credited = _credited(entity, through, contract_id).group_by("contract_id").agg(back=pl.col("amount_minor").sum())
-    sums = rows.group_by("contract_id").agg(net=pl.col("net_minor").sum(), worth=pl.col("functional_minor").sum())
-    both = sums.join(credited, on="contract_id", how="left").with_columns(pl.col("back").fill_null(0))
+def _billed(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
+    """What contracts were charged less what was credited: contract_id, billed_minor, billed_functional_minor."""
+    back = credited.group_by("contract_id").agg(back=pl.col("amount_minor").sum())
+    sums = charged.group_by("contract_id").agg(net=pl.col("net_minor").sum(), worth=pl.col("functional_minor").sum())
+    both = sums.join(back, on="contract_id", how="left").with_columns(pl.col("back").fill_null(0))
     left = pl.col("worth").cast(EXACT) * (pl.col("net") + pl.col("back")).cast(EXACT) / pl.col("net").cast(EXACT)
     return both.select(
         "contract_id",

@@ -10,7 +10,7 @@ from topline.engine.cash import Coverage
 from topline.engine.cash_paths import Range
 from topline.treasury import outlook
 from topline.treasury.models import FrozenForecast
-from topline.treasury.outlook import Odds, Outlook, Score
+from topline.treasury.outlook import Odds, Outlook, Score, trust
 from topline.treasury.queries import Forecast
 
 
@@ -23,7 +23,7 @@ class FrozenOutlook(Outlook):
     @property
     def trust(self) -> str:
         """From which day it is, and what is known of how often such ranges hold."""
-        return f"as of {self.frozen_on.day} {self.frozen_on:%b %Y}, since the book is too large to compute at once; {Outlook.trust.__get__(self)}"
+        return f"as of {self.frozen_on.day} {self.frozen_on:%b %Y}, since the book is too large to compute at once; {trust(self.record)}"
 
 
 def told(*, entity: Entity, as_of: date, plain: Forecast) -> Outlook | None:

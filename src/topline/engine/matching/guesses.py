@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from topline.engine.text import words
+
 SHORTEST_NAME = 6  # letters of a customer's folded name below which a text may hold it by chance
 ROUND = 100_00  # multiples of this say nothing about whose they are
 AGAINST = {
@@ -48,7 +50,9 @@ def _named(payments: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     names = items.filter(pl.col("customer_key").str.len_chars() >= SHORTEST_NAME)["customer_key"].unique().sort()
     if names.is_empty() or payments.is_empty():
         return _same_amount(payments.clear(), items)
-    text = pl.concat_str([pl.col("payer_key").fill_null(""), _folded(pl.col("remittance").fill_null(""))], separator=" ")
+    text = pl.concat_str(
+        [pl.col("payer_key").fill_null(""), words(pl.col("remittance").fill_null("")).str.replace_all(" ", "")], separator=" "
+    )
     said = (
         payments.with_columns(customer_key=text.str.extract_many(names.implode(), overlapping=True))
         .explode("customer_key")
@@ -63,9 +67,3 @@ def _same_amount(payments: pl.DataFrame, items: pl.DataFrame, *on: str) -> pl.Da
     """Payments with the one item that has their amount; none where two have it."""
     fitting = payments.join(items, left_on=["currency", "amount_minor", *on], right_on=["currency", "open_minor", *on])
     return fitting.filter(pl.len().over("payment_id") == 1)
-
-
-def _folded(text: pl.Expr) -> pl.Expr:
-    """Free text as customers' names are folded, except for legal forms."""
-    plain = text.str.to_lowercase().str.replace_many(["ä", "ö", "ü", "ß"], ["ae", "oe", "ue", "ss"])
-    return plain.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.replace_all(r"[^\p{L}\p{N}]+", "")

@@ -11,17 +11,10 @@ from datetime import date
 import polars as pl
 
 from topline.engine import charges
-from topline.engine.documents import EXACT
+from topline.engine.documents import EXACT, round_half_away
 from topline.engine.recognition.allocation import allocate
 from topline.engine.recognition.schedules import schedule
 
-METHODS = (
-    "day",
-    "point",
-    "term",
-    "milestone",
-)  # by days served; on the first day; over the whole contract; as parts are accepted
-FAR = date(2199, 1, 1)
 PARTS = {
     "contract_id": pl.Int64,
     "item_id": pl.Int64,
@@ -36,23 +29,22 @@ PARTS = {
 def obligations(items: pl.DataFrame, *, through: date) -> pl.DataFrame:
     """The parts in which items are earned, up to the end of what was agreed; of items without an end, what began by `through`.
 
-    items    one row per item that is sold by periods: contract_id, item_id, the columns of `charges.desired`, method str (of METHODS), ssp_nano i64 (what a
+    items    one row per item that is sold by periods: contract_id, item_id, the columns of `charges.desired`, method str (day: by days served; point: on the first day; term: over the whole contract; milestone: as parts are accepted), ssp_nano i64 (what a
              unit costs alone in a period; null: what it was sold for), term_start, term_end date (null: none), is_amended bool
     returns  contract_id, item_id, amount_minor (earned in all), sold_minor (billed in all), start, end, method; a contract's amounts add up to what it
              is sold for
     Work: O(items + periods).
     """
-    empty = pl.DataFrame(schema=PARTS)
-    sold = items.filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
-    whole = (pl.col("end").is_not_null() & ~pl.col("is_amended")).all().over("contract_id")
-    shared, single = sold.filter(whole), sold.filter(~whole)
-    parts = [empty]
-    if shared.height:
-        parts.append(_shared(shared))
-    for some, until in ((single.filter(pl.col("end").is_not_null()), FAR), (single.filter(pl.col("end").is_null()), through)):
-        if some.height:
-            last = some["end"].max() if until == FAR else until
-            parts.append(_by_period(some, last if isinstance(last, date) else until))
+    sold = items.filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start"))).with_columns(in_advance=pl.lit(value=True))
+    ends = pl.col("end").is_not_null()
+    whole = (ends & ~pl.col("is_amended")).all().over("contract_id")
+    last = sold["end"].max()
+    until = last if isinstance(last, date) else through
+    parts = [
+        _shared(sold.filter(whole), until),
+        _by_period(sold.filter(~whole & ends), until),
+        _by_period(sold.filter(~whole & ~ends), through),
+    ]
     return pl.concat(parts).sort("contract_id", "item_id", "start")
 
 
@@ -73,7 +65,7 @@ def accepted(parts: pl.DataFrame, deliveries: pl.DataFrame) -> pl.DataFrame:
 
     def share(column: str) -> pl.Expr:
         def upto(ppm: pl.Expr) -> pl.Expr:
-            return (pl.col(column).cast(EXACT) * ppm.cast(EXACT) / 1_000_000).round(0, mode="half_away_from_zero").cast(pl.Int64)
+            return round_half_away(pl.col(column).cast(EXACT) * ppm.cast(EXACT) / 1_000_000)
 
         return (upto(until) - upto(until - pl.col("share_ppm"))).alias(column)
 
@@ -89,7 +81,7 @@ def accepted(parts: pl.DataFrame, deliveries: pl.DataFrame) -> pl.DataFrame:
 
 
 def months(parts: pl.DataFrame) -> pl.DataFrame:
-    """What each part earns in each month: contract_id, item_id, start (of the part), month, amount_minor. Parts without a day are left out."""
+    """What each part earns in each month: contract_id, item_id, month, amount_minor. Parts without a day are left out."""
     dated = (
         parts.filter(pl.col("start").is_not_null())
         .with_row_index("obligation_id")
@@ -97,54 +89,34 @@ def months(parts: pl.DataFrame) -> pl.DataFrame:
     )
     way = pl.when(pl.col("method") == "point").then(pl.lit("point")).otherwise(pl.lit("day"))
     earned = schedule(dated.select("obligation_id", "amount_minor", "start", "end", method=way))
-    return earned.join(
-        dated.select("obligation_id", "contract_id", "item_id", "start"), on="obligation_id", maintain_order="left"
-    ).select("contract_id", "item_id", "start", "month", "amount_minor")
+    owner = dated.select("obligation_id", "contract_id", "item_id")
+    return earned.join(owner, on="obligation_id", maintain_order="left").select("contract_id", "item_id", "month", "amount_minor")
 
 
-def _shared(items: pl.DataFrame) -> pl.DataFrame:
+def _shared(items: pl.DataFrame, until: date) -> pl.DataFrame:
     """Whole contracts: the price shared over the items by what each costs alone, and over the periods of an item in the same way."""
-    last = items["end"].max()
-    days = items.with_columns(in_advance=pl.lit(value=True))
-    until = last if isinstance(last, date) else FAR
-    sold = charges.desired(days, as_of=until).select(*charges.KEY, "start", "end", sold_minor="net_minor")
-    alone = charges.desired(days.with_columns(unit_price_nano=pl.coalesce("ssp_nano", "unit_price_nano")), as_of=until)
-    facts = items.select("contract_id", "item_id", "method", "term_start", "term_end")
-    rows = sold.join(alone.select(*charges.KEY, ssp=pl.col("net_minor").cast(EXACT)), on=charges.KEY, maintain_order="left").join(
-        facts, on="item_id", maintain_order="left"
-    )
-    rows = rows.with_row_index("obligation_id").with_columns(
-        pl.col("obligation_id").cast(pl.Int64), price_minor=pl.col("sold_minor").sum().over("contract_id")
-    )
+    alone = charges.desired(items.with_columns(unit_price_nano=pl.coalesce("ssp_nano", "unit_price_nano")), as_of=until)
+    ssp = alone.select(*charges.KEY, ssp=pl.col("net_minor").cast(EXACT))
+    rows = _sold(items, until).join(ssp, on=charges.KEY, maintain_order="left").with_row_index("obligation_id")
+    rows = rows.with_columns(pl.col("obligation_id").cast(pl.Int64), price_minor=pl.col("sold_minor").sum().over("contract_id"))
     worth = rows.filter(pl.col("ssp").sum().over("contract_id") > 0)
     amounts = allocate(worth.select("contract_id", "obligation_id", "price_minor", "ssp")).select(
         "obligation_id", amount_minor="allocated_minor"
     )
-    told = rows.join(amounts, on="obligation_id", how="left", maintain_order="left").with_columns(
-        pl.col("amount_minor").fill_null(pl.col("sold_minor"))
-    )
-    return told.select("contract_id", "item_id", "amount_minor", "sold_minor", *_span("start", "end"), "method")
+    told = rows.join(amounts, on="obligation_id", how="left", maintain_order="left")
+    return told.with_columns(pl.col("amount_minor").fill_null(pl.col("sold_minor"))).select(*PARTS)
 
 
 def _by_period(items: pl.DataFrame, until: date) -> pl.DataFrame:
     """One part for each period of each item, at what it is sold for."""
-    made = charges.desired(items.with_columns(in_advance=pl.lit(value=True)), as_of=until)
+    return _sold(items, until).with_columns(amount_minor="sold_minor").select(*PARTS)
+
+
+def _sold(items: pl.DataFrame, until: date) -> pl.DataFrame:
+    """Every period of items with what it is sold for, and the days over which it is earned: its own, or those of the contract."""
+    made = charges.desired(items, as_of=until).rename({"net_minor": "sold_minor"})
     facts = items.select("contract_id", "item_id", "method", "term_start", "term_end")
-    rows = made.join(facts, on="item_id", maintain_order="left")
-    return rows.select(
-        "contract_id",
-        "item_id",
-        amount_minor="net_minor",
-        sold_minor="net_minor",
-        **{c.meta.output_name(): c for c in _span("start", "end")},
-        method="method",
-    )
-
-
-def _span(start: str, end: str) -> list[pl.Expr]:
-    """Over which days a part is earned: its own, or those of the contract for what is earned over the whole term."""
     over = (pl.col("method") == "term") & pl.col("term_end").is_not_null()
-    return [
-        pl.when(over).then("term_start").otherwise(start).alias("start"),
-        pl.when(over).then("term_end").otherwise(end).alias("end"),
-    ]
+    return made.join(facts, on="item_id", maintain_order="left").with_columns(
+        start=pl.when(over).then("term_start").otherwise("start"), end=pl.when(over).then("term_end").otherwise("end")
+    )
