@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?=
 WORKERS ?= 2
 # what no database makes different runs on SQLite alone
-PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/api/test_schema.py
+PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/demo/test_seed.py tests/api/test_schema.py
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
@@ -25,12 +25,12 @@ demo: $(VENV)/run ## Build the demo company, print Today, serve it on http://loc
 	@TOPLINE_HOME=var/demo $(BIN)/topline demo --serve
 
 test: $(VENV)/dev ## Run all tests: on SQLite, and on PostgreSQL where a server is found
-	$(BIN)/pytest -n $(WORKERS) --dist loadscope -m "not slow"
-	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n $(WORKERS) --dist loadscope -m "not slow and not journey" $(addprefix --ignore=,$(PURE))
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow"
+	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow and not journey" $(addprefix --ignore=,$(PURE))
 
 test-slow: $(VENV)/dev ## Run the tests marked slow, and look for new counter-examples
 	$(BIN)/pytest -m slow
-	TOPLINE_HYPOTHESIS=hunt $(BIN)/pytest -n $(WORKERS) --dist loadscope tests/engine tests/kernel
+	TOPLINE_HYPOTHESIS=hunt $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder tests/engine tests/kernel
 
 lint: $(VENV)/dev ## Check style, types and the order of the rooms
 	$(BIN)/ruff check .

@@ -21,6 +21,22 @@ settings.load_profile(os.environ.get("TOPLINE_HYPOTHESIS", "gate"))
 SHARED = Path(os.environ.get("TOPLINE_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
 
 
+LONG = (
+    "journeys",
+    "demo",
+    "cli",
+    "faults",
+    "bench",
+    "receivables/test_two_clerks.py",
+)  # begun first, so that no worker waits for them at the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first; the order is else that of the files. Goes with --no-loadscope-reorder."""
+    here = Path(__file__).resolve().parent
+    items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(LONG))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real files and oracle cases; skips, saying so, where it is absent."""

@@ -33,9 +33,12 @@ from topline.receivables import actions
 from topline.team.queries import system_actor
 actor, day = system_actor("test"), date(2026, 3, 20)
 """
-SET_UP = """
+MIGRATE = """
 call_command("migrate", verbosity=0)
-entity = books.open_entity(actor=actor, key="acme", name="Acme", currency="EUR")
+print("{}")
+"""
+SET_UP = """
+entity = books.open_entity(actor=actor, key=sys.argv[1], name="Acme", currency="EUR")
 customer = market.add_customers(actor=actor, customers=pl.DataFrame({"name": ["Globex"], "currency": ["EUR"]}))["customer_id"][0]
 item = {"number": ["R1"], "customer_id": [customer], "currency": ["EUR"], "issued_on": [date(2026, 3, 1)], "due_on": [date(2026, 3, 31)], "total_minor": [10_000]}
 invoice = billing.import_open_items(actor=actor, entity_id=entity, items=pl.DataFrame(item))["invoice_id"][0]
@@ -62,17 +65,22 @@ for _ in range(3):
 print(json.dumps(told))
 """
 LOOK = """
-print(json.dumps({"allocated": Invoice.objects.get().allocated_minor, "broken": [p.name for p in proofs.verify() if not p.holds]}))
+print(json.dumps({"allocated": Invoice.objects.get(pk=int(sys.argv[1])).allocated_minor, "broken": [p.name for p in proofs.verify() if not p.holds]}))
 """
 
 
-@pytest.fixture
-def database(tmp_path):
-    """The environment of an empty database of its own, of the kind that the tests run on."""
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """The environment of a database of its own without a company, of the kind that the tests run on."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TOPLINE_")}
-    environment |= {"TOPLINE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    environment |= {
+        "TOPLINE_HOME": str(tmp_path_factory.mktemp("clerks")),
+        "PYTHONPATH": str(ROOT / "src"),
+        "OMP_NUM_THREADS": "1",
+    }
     url = os.environ.get("TOPLINE_DATABASE_URL", "")
     if not url.startswith("postgres"):
+        answer(start(MIGRATE, environment=environment))
         yield environment
         return
     import psycopg
@@ -80,7 +88,9 @@ def database(tmp_path):
     name, parts = f"clerks_{uuid.uuid4().hex[:8]}", urlsplit(url)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        yield environment | {"TOPLINE_DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}"))}
+        environment |= {"TOPLINE_DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}"))}
+        answer(start(MIGRATE, environment=environment))
+        yield environment
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -99,7 +109,7 @@ def answer(process, said=""):
 
 def play(environment, mode):
     """Four clerks apply 30.00 three times each to an invoice of 100.00; returns what each attempt was told, and the end."""
-    made = answer(start(SET_UP, environment=environment))
+    made = answer(start(SET_UP, mode, environment=environment))
     clerks = [start(CLERK, payment, made["invoice"], mode, environment=environment) for payment in made["payments"]]
     for clerk in clerks:  # the barrier: everybody stands ready before anybody is let go
         assert clerk.stdout.readline() == "ready\n", clerk.stderr.read()
@@ -107,7 +117,7 @@ def play(environment, mode):
         clerk.stdin.write("go\n")
         clerk.stdin.flush()
     told = Counter(word for clerk in clerks for word in answer(clerk, None))
-    return told, answer(start(LOOK, environment=environment))
+    return told, answer(start(LOOK, made["invoice"], environment=environment))
 
 
 def test_four_clerks_never_apply_more_than_is_open_and_each_refusal_says_so(database):

@@ -178,7 +178,7 @@ def addresses(acme) -> list[str]:
         *(f"/collections/{a.globex}/{verb}/" for verb in ("call", "promise", "dispute", "plan", "remind", "hold", "snooze")), f"/collections/disputes/{a.dispute}/resolve/", "/payments/match/",
         "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", f"/bank/{a.bank_account}/change/", f"/cash/outflows/{a.rent}/defer/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50", "/cash/scenarios/?as_of=2026-02-20", "/cash/variance/?as_of=2026-02-20",
         f"/cash/payroll/{a.plan}/", "/books/?as_of=2026-03-31", "/books/entries/", "/books/entries/new/", f"/books/entries/{a.entry}/", f"/books/entries/{a.entry}/reverse/",
-        "/books/lock/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
+        "/books/lock/", "/books/company/", "/invoices/check/", "/books/rates/", "/books/rates/new/", f"/books/accounts/{a.ledger_account}/?as_of=2026-03-31", "/import/", f"/import/{a.batch}/", "/team/",
         "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/reading/", "/market/reading/set/", "/market/competitors/new/", "/market/segment/describe/", "/market/experience/new/",
         f"/market/competitors/{a.rival}/", "/market/segment/?name=Enterprise", f"/market/brief/?key=competitor:{a.rival}",
         *(f"/market/competitors/{a.rival}/{verb}/" for verb in ("edit", "prices/new", "assessments/new", "battlecard")),

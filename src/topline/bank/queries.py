@@ -41,6 +41,16 @@ def accounts(entity_id: int) -> list[BankAccount]:
     return list(BankAccount.objects.filter(entity_id=entity_id).order_by("is_closed", "name")[:200])
 
 
+def paid_into(*, entity_id: int, currency: str) -> tuple[str, str]:
+    """IBAN and BIC of the account that documents in a currency name for payment: the oldest open one with an IBAN; empty where there is none."""
+    known = (
+        BankAccount.objects.filter(entity_id=entity_id, currency=currency, is_closed=False)
+        .order_by("id")
+        .values_list("number", "bic")[:100]
+    )
+    return next(((number, bic) for number, bic in known if number[:2].isalpha()), ("", ""))
+
+
 def account(account_id: int) -> BankAccount:
     """One of our accounts. Raises: NotFound."""
     found = BankAccount.objects.filter(pk=account_id).first()

@@ -8,7 +8,7 @@ import polars as pl
 from ninja import Query
 from pydantic import Field
 
-from topline.billing import actions, delivery, queries
+from topline.billing import actions, delivery, documents, queries
 from topline.billing.models import Delivery
 from topline.books import queries as books
 from topline.ui.wire import (
@@ -62,6 +62,10 @@ class InvoicesAsked(Asked):
     kind: Literal["", "invoice", "credit_note"] = ""
     customer_id: Id | None = None
     number: Code = ""
+
+
+class EInvoiceAsked(OfCompany):
+    syntax: Literal["ubl", "cii"] = "ubl"
 
 
 class NewLine(Body):
@@ -151,6 +155,13 @@ def get_invoice(request: Caller, invoice_id: Id) -> Any:
         "instalments": [{"due_on": part.due_on, "amount_minor": part.amount_minor} for part in found.instalments],
         "correction_ids": [document.pk for document in found.corrections],
     }
+
+
+@room.reads("/invoices/{int:invoice_id}/e-invoice", "billing.view")
+def get_e_invoice(request: Caller, invoice_id: Id, asked: Query[EInvoiceAsked]) -> Any:
+    """One document as XML of EN 16931; 409 says what keeps it from being an e-invoice."""
+    detail = queries.invoice_detail(invoice_id)
+    return {"number": detail.invoice.number, "syntax": asked.syntax, "xml": documents.invoice_xml(detail, asked.syntax).decode()}
 
 
 @room.does("/invoices", "billing.draft_invoices", Rows)

@@ -120,7 +120,7 @@ def record_bounce(*, actor: Actor, message_id: str, text: str) -> int | None:
 
 
 def addresses(customer_ids: pl.Series) -> pl.DataFrame:
-    """Whom to send invoices to: customer_id, email. The contact whose role speaks of invoices, payables or accounts, else the primary, else the first."""
+    """Whom to send invoices to: customer_id, contact_id, email. The contact whose role speaks of invoices, payables or accounts, else the primary, else the first."""
     ids = customer_ids.unique().to_list()
     rows = bulk.read(
         Contact.objects.filter(~Q(email=""), customer_id__in=ids)
@@ -129,7 +129,13 @@ def addresses(customer_ids: pl.Series) -> pl.DataFrame:
     )
     pays = pl.col("role").str.to_lowercase().str.contains("invoice|payable|account|billing")
     ranked = rows.with_columns(_rank=pl.when(pays).then(0).when(pl.col("is_primary")).then(1).otherwise(2)).sort("_rank", "id")
-    return ranked.unique("customer_id", keep="first", maintain_order=True).select("customer_id", "email")
+    return ranked.unique("customer_id", keep="first", maintain_order=True).select("customer_id", "email", contact_id="id")
+
+
+def contact_for_invoices(customer_id: int) -> Contact | None:
+    """Whom invoices of a customer go to; None where nobody has an e-mail address."""
+    found = addresses(pl.Series([customer_id]))
+    return Contact.objects.filter(pk=found["contact_id"][0]).first() if found.height else None
 
 
 def by_token(token: str) -> Delivery:

@@ -1,55 +1,199 @@
-"""Documents that billing hands out: an invoice or credit note as PDF."""
+"""Documents that billing hands out: an invoice or credit note as PDF with its e-invoice inside, and as XML."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import logging
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 
+import segno.helpers
 import typst
+import yaml
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.numbers import format_decimal
+from facturx import generate_from_binary
 
+from topline.bank import queries as bank
+from topline.billing import delivery
+from topline.billing.einvoice import check, files, outgoing
+from topline.billing.einvoice.model import EInvoice
+from topline.billing.models import Invoice
 from topline.billing.queries import InvoiceDetail
-from topline.kernel.money import exponent, format_amount
+from topline.books.actions import picture_kind
+from topline.books.models import Entity
+from topline.kernel.errors import Conflict, NotFound, ensure
+from topline.kernel.money import exponent
 from topline.market.models import Address
 
-TEMPLATE = Path(__file__).resolve().parent / "templates" / "billing" / "invoice.typ"
+HERE = Path(__file__).resolve().parent
+TEMPLATE = HERE / "templates" / "billing" / "invoice.typ"
+SYNTAXES = ("ubl", "cii")
+DEFAULT_LANGUAGE = "en"
+MOST_BY_CODE = Decimal("999999999.99")  # EPC069-12: what a payment code can carry
+
+
+class NoEInvoice(Conflict):
+    """The document lacks something that an e-invoice must say."""
+
+    code = "no_e_invoice"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An invoice or credit note ready to be handed out: what it says, and what keeps it from being an e-invoice."""
+
+    detail: InvoiceDetail
+    said: EInvoice
+    problems: tuple[check.Problem, ...]
+
+
+def document(detail: InvoiceDetail) -> Document:
+    """One document as an e-invoice, checked. Drafts have no number yet and are none."""
+    invoice = detail.invoice
+    address = Address.objects.filter(customer_id=invoice.customer_id).order_by("id").first()
+    said = outgoing.of_invoice(
+        detail,
+        address=address,
+        contact=delivery.contact_for_invoices(invoice.customer_id),
+        paid_into=bank.paid_into(entity_id=invoice.entity_id, currency=invoice.currency),
+    )
+    return Document(detail, said, tuple(check.problems(said)))
 
 
 def invoice_pdf(detail: InvoiceDetail) -> bytes:
-    """A document with its lines, tax by category and what is open, as PDF."""
-    invoice = detail.invoice
-    currency = invoice.currency
-    address = Address.objects.filter(customer_id=invoice.customer_id).order_by("id").first()
-    place = [address.line1, address.line2, f"{address.postal_code} {address.city}".strip(), address.country] if address else []
-    scale = -9 - exponent(currency)
-    lines = [
-        [
-            str(line.position),
-            line.description,
-            f"{Decimal(line.quantity_micro).scaleb(-6).normalize():f}",
-            f"{Decimal(line.unit_price_nano).scaleb(scale).normalize():,f}",
-            f"{line.tax_rate_ppm / 10_000:g} %",
-            format_amount(line.net_minor, currency),
-        ]
-        for line in detail.lines
-    ]
-    data = {
-        "title": "Credit note" if invoice.kind == invoice.Kind.CREDIT_NOTE else "Invoice",
-        "number": invoice.number or "draft",
-        "seller": invoice.entity.name,
-        "buyer": [invoice.customer.legal_name or invoice.customer.name, *[part for part in place if part]],
-        "facts": [
-            ["Issued", invoice.issued_on.isoformat() if invoice.issued_on else "–"],
-            ["Due", invoice.due_on.isoformat() if invoice.due_on else "–"],
-            ["Terms", invoice.terms or "–"],
-            ["Purchase order", invoice.purchase_order or "–"],
-        ],
-        "lines": lines,
-        "net": format_amount(invoice.net_minor, currency),
-        "tax": format_amount(invoice.tax_minor, currency),
-        "total": format_amount(invoice.total_minor, currency),
-        "open": format_amount(detail.open_minor, currency),
-        "currency": currency,
+    """A document as PDF/A-3; where it holds as an e-invoice, with its CII inside (Factur-X, profile EN 16931)."""
+    found = document(detail)
+    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": json.dumps(_printed(found))}, pdf_standards=["a-3b"])
+    if found.problems:
+        return pdf
+    logging.getLogger("factur-x").setLevel(logging.WARNING)
+    facts = {
+        "author": found.said.seller.name,
+        "title": f"{found.said.seller.name}: {found.said.number}",
+        "subject": f"{found.said.number}, {found.said.issued_on}",
+        "keywords": "Factur-X",
     }
-    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": json.dumps(data)})
-    return pdf
+    with_xml: bytes = generate_from_binary(
+        pdf, files.as_cii(found.said), flavor="factur-x", level="en16931", check_xsd=False, check_schematron=False, pdf_metadata=facts, afrelationship="alternative"
+    )  # fmt: skip
+    return with_xml
+
+
+def invoice_xml(detail: InvoiceDetail, syntax: str) -> bytes:
+    """A document as XML in `ubl` or `cii`. Raises: NotFound (another syntax), NoEInvoice, which says what is missing."""
+    ensure(syntax in SYNTAXES, NotFound(f"There is no e-invoice in {syntax!r}.", remedy="Use ubl or cii."))
+    found = document(detail)
+    if found.problems:
+        raise NoEInvoice(
+            f"{detail.invoice.number or 'The draft'} is no e-invoice yet: {' '.join(problem.text for problem in found.problems)}",
+            remedy="Fill in what is missing, of the company under Books, of the customer on their page.",
+        )
+    return files.as_ubl(outgoing.for_peppol(found.said)) if syntax == "ubl" else files.as_cii(found.said)
+
+
+# --- parts ---
+def _printed(found: Document) -> dict[str, object]:
+    invoice, said = found.detail.invoice, found.said
+    entity, customer = invoice.entity, invoice.customer
+    language = _language(customer.language)
+    words = _labels()[language]
+    digits = exponent(invoice.currency)
+    is_credit = invoice.kind == Invoice.Kind.CREDIT_NOTE
+
+    def money(amount: Decimal) -> str:
+        return str(format_decimal(amount, format=f"#,##0.{'0' * digits}" if digits else "#,##0", locale=language))
+
+    def number(amount: Decimal) -> str:
+        return str(format_decimal(amount, format="#,##0.###########", locale=language))
+
+    def day(on: date | None) -> str:
+        return str(format_date(on, "medium", locale=language)) if on else "–"
+
+    facts = [
+        [words["issued"], day(invoice.issued_on)],
+        *([] if is_credit else [[words["due"], day(invoice.due_on)]]),
+        *([[words["terms"], invoice.terms]] if invoice.terms else []),
+        *([[words["purchase_order"], invoice.purchase_order]] if invoice.purchase_order else []),
+        *[[words["corrects"], each.number] for each in said.preceding],
+        [words["customer"], customer.number],
+        *([[words["tax_id"], customer.tax_id]] if customer.tax_id else []),
+    ]
+    means = next(iter(said.means), None)
+    open_now = Decimal(found.detail.open_minor).scaleb(-digits)
+    paid = open_now and invoice.allocated_minor
+    place = [said.buyer.line1, said.buyer.line2, f"{said.buyer.postal_code} {said.buyer.city}".strip(), said.buyer.country]
+    return {
+        "language": language,
+        "words": words,
+        "title": words["credit_note" if is_credit else "invoice"],
+        "number": invoice.number or "–",
+        "accent": entity.accent,
+        "logo": _logo(entity),
+        "seller": [part for part in (entity.name, entity.line1, entity.line2, f"{entity.postal_code} {entity.city}".strip(), entity.country) if part],
+        "seller_numbers": [part for part in (f"{words['tax_id']} {entity.tax_id}" if entity.tax_id else "", entity.registration, entity.email, entity.phone) if part],
+        "buyer": [customer.legal_name or customer.name, *[part for part in place if part]],
+        "facts": facts,
+        "lines": [
+            [line.identifier, line.name, number(line.quantity), number(line.price), f"{number(line.rate)} %" if line.rate is not None else "–", money(line.net)]
+            for line in said.lines
+        ],
+        "net": money(said.net_total),
+        "taxes": [
+            [f"{words['tax']} {number(tax.rate or Decimal(0))} % {words['base']} {money(tax.base)}", money(tax.tax)] for tax in said.taxes if tax.category != "O"
+        ],
+        "total": money(said.gross),
+        "paid": money(Decimal(invoice.allocated_minor).scaleb(-digits)) if paid else "",
+        "open": money(open_now) if open_now and not is_credit else "",
+        "currency": invoice.currency,
+        "notes": [words[tax.category] for tax in said.taxes if tax.category in words] + list(said.notes),
+        "pay": [["IBAN", means.account], *([["BIC", means.bic]] if means.bic else []), [words["reference"], means.reference]] if means and open_now else [],
+        "code": payment_code(said, open_now),
+    }  # fmt: skip
+
+
+def payment_code(said: EInvoice, amount: Decimal) -> str:
+    """The code that a banking app reads (EPC069-12, SEPA credit transfer) as SVG; empty where there is nothing to pay so."""
+    means = next((each for each in said.means if each.account), None)
+    if means is None or said.currency != "EUR" or not Decimal("0.01") <= amount <= MOST_BY_CODE:
+        return ""
+    code = segno.helpers.make_epc_qr(
+        name=means.account_name[:70], iban=means.account, amount=amount, text=means.reference[:140], bic=means.bic or None
+    )
+    out = io.BytesIO()
+    code.save(out, kind="svg", border=0, xmldecl=False)
+    return out.getvalue().decode()
+
+
+def _logo(entity: Entity) -> str:
+    """The logo as SVG; a PNG is wrapped into one."""
+    content = bytes(entity.logo or b"")
+    kind = picture_kind(content) if content else ""
+    if kind == "svg":
+        return content.decode("utf-8", "replace")
+    if kind == "png":
+        width, height = int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
+        data = base64.b64encode(content).decode()
+        return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
+    return ""
+
+
+def _language(wanted: str) -> str:
+    """The nearest language that documents are written in."""
+    try:
+        short = str(Locale.parse(wanted.replace("-", "_")).language)
+    except (ValueError, UnknownLocaleError):
+        return DEFAULT_LANGUAGE
+    return short if short in _labels() else DEFAULT_LANGUAGE
+
+
+@lru_cache(maxsize=1)
+def _labels() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = yaml.safe_load((HERE / "labels.yaml").read_text(encoding="utf-8"))
+    return found

@@ -23,6 +23,12 @@ class InvoiceForm(forms.Form):
     purchase_order = forms.CharField(max_length=60, required=False)
 
 
+class CheckForm(forms.Form):
+    """An e-invoice to look into."""
+
+    file = forms.FileField(label="E-invoice", help_text="XML in CII or UBL, or a PDF that carries one")
+
+
 class CreditForm(forms.Form):
     """A credit note over all or a part of what is left."""
 

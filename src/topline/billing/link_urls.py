@@ -6,4 +6,5 @@ app_name = "invoice_link"
 urlpatterns = [
     path("<str:token>/", public.document, name="document"),
     path("<str:token>/pdf/", public.pdf, name="pdf"),
+    path("<str:token>/xml/<str:syntax>/", public.xml, name="xml"),
 ]

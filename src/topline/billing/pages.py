@@ -13,8 +13,9 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from topline.billing import actions, delivery, queries
-from topline.billing.forms import CreditForm, InvoiceForm
+from topline.billing import actions, delivery, documents, queries
+from topline.billing.einvoice import check, files
+from topline.billing.forms import CheckForm, CreditForm, InvoiceForm
 from topline.billing.models import Invoice
 from topline.books.company import company
 from topline.engine import early_payment, terms
@@ -25,6 +26,7 @@ from topline.kernel.money import exponent, format_amount, parse_amount
 from topline.market.models import Customer
 from topline.timeline import queries as timeline
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.tables import Column, listing
 
@@ -93,6 +95,7 @@ def invoice(request: Asked, invoice_id: int) -> HttpResponse:
             "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
             "early": _early(detail.invoice),
             "settled_url": reverse("receivables:settlement", args=[invoice_id]),
+            "e_invoice": documents.document(detail).problems if detail.invoice.number else (),
             "deliveries": detail.invoice.deliveries.order_by("-id")[:10],
             "lines": [as_line(line, detail.invoice.currency) for line in detail.lines],
         },
@@ -128,6 +131,43 @@ def new_invoice(request: Asked) -> HttpResponse:
         "back": (customer.name, reverse("web:customer", args=[customer.pk])),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("billing.view")
+def pdf(request: Asked, invoice_id: int) -> HttpResponse:
+    """A document as PDF; its e-invoice is inside where it holds as one."""
+    detail = queries.invoice_detail(invoice_id)
+    return handed_out(documents.invoice_pdf(detail), f"{detail.invoice.number or 'draft'}.pdf")
+
+
+@page("billing.view")
+def xml(request: Asked, invoice_id: int, syntax: str) -> HttpResponse:
+    """A document as e-invoice."""
+    detail = queries.invoice_detail(invoice_id)
+    return handed_out(documents.invoice_xml(detail, syntax), f"{detail.invoice.number}-{syntax}.xml")
+
+
+@page("billing.view", methods=("GET", "POST"))
+def check_file(request: Asked) -> HttpResponse:
+    """What an e-invoice of somebody says, and whether it holds. Nothing is kept."""
+    form = CheckForm(request.POST or None, request.FILES or None)
+    found, broken = None, list[check.Problem]()
+    if form.is_valid():
+        try:
+            found = files.read(form.cleaned_data["file"].read(files.MAX_BYTES + 1))
+            broken = check.problems(found)
+        except DomainError as error:
+            blame(form, error)
+    context = {"form": form, "found": found, "broken": broken}
+    return render(request, "billing/check.html", context, status=400 if form.errors else 200)
+
+
+def handed_out(content: bytes, name: str) -> HttpResponse:
+    """A file of a document: a PDF is shown, an XML is saved."""
+    is_pdf = name.endswith(".pdf")
+    answer = HttpResponse(content, content_type="application/pdf" if is_pdf else "application/xml")
+    answer["Content-Disposition"] = f'{"inline" if is_pdf else "attachment"}; filename="{name}"'
+    return answer
 
 
 @page("billing.send_invoices", methods=("POST",))

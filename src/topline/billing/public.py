@@ -7,7 +7,7 @@ from django.shortcuts import render
 
 from topline.billing import delivery, documents, queries
 from topline.billing.models import Delivery
-from topline.billing.pages import as_line
+from topline.billing.pages import as_line, handed_out
 from topline.kernel import clock
 from topline.timeline import queries as timeline
 from topline.ui.links import linked
@@ -23,6 +23,7 @@ def document(request: HttpRequest, found: Delivery) -> HttpResponse:
     detail = queries.invoice_detail(found.invoice_id)
     spine = timeline.milestones(subject=("invoice", found.invoice_id), only_visible_to_customer=True, limit=50)
     context = {
+        "is_e_invoice": not documents.document(detail).problems,
         "detail": detail, "invoice": detail.invoice, "token": found.token, "today": clock.today(detail.invoice.entity.time_zone), "lines": [as_line(line, detail.invoice.currency) for line in detail.lines],
         "spine": [{**m, "url": "", "visible_to_customer": False} for m in spine.to_dicts()],
     }  # fmt: skip
@@ -33,6 +34,11 @@ def document(request: HttpRequest, found: Delivery) -> HttpResponse:
 def pdf(request: HttpRequest, found: Delivery) -> HttpResponse:
     """The document as PDF."""
     detail = queries.invoice_detail(found.invoice_id)
-    answer = HttpResponse(documents.invoice_pdf(detail), content_type="application/pdf")
-    answer["Content-Disposition"] = f'inline; filename="{detail.invoice.number}.pdf"'
-    return answer
+    return handed_out(documents.invoice_pdf(detail), f"{detail.invoice.number}.pdf")
+
+
+@document_link
+def xml(request: HttpRequest, found: Delivery, syntax: str) -> HttpResponse:
+    """The document as e-invoice."""
+    detail = queries.invoice_detail(found.invoice_id)
+    return handed_out(documents.invoice_xml(detail, syntax), f"{detail.invoice.number}-{syntax}.xml")

@@ -134,6 +134,14 @@ def monthly_sales(*, entity_id: int, until: date, months: int = 24, customer_ids
     )
 
 
+def by_number(number: str, *, entity_id: int) -> InvoiceDetail:
+    """One document by its number. Raises: NotFound."""
+    found = Invoice.objects.filter(entity_id=entity_id, number=number).values_list("id", flat=True).first()
+    if found is None:
+        raise NotFound(f"There is no document {number}.", field="number", remedy="Look for it on the Invoices page.")
+    return invoice_detail(found)
+
+
 def invoice_detail(invoice_id: int) -> InvoiceDetail:
     """One document with everything on it.
 

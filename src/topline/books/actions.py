@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -21,6 +23,10 @@ from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 DIMENSIONS = ["customer_id", "invoice_id", "payment_id", "bank_account_id"]
 EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
 POST_LOCK = "books"
+DESCRIBED = frozenset(
+    {"name", "country", "tax_id", "registration", "line1", "line2", "postal_code", "city", "email", "phone", "accent", "logo"}
+)
+MAX_LOGO = 200_000
 _NO_LEGS = pl.DataFrame(
     schema={
         "key": pl.String, "currency": pl.String, "debit_role": pl.String, "credit_role": pl.String, "amount_minor": pl.Int64, "functional_minor": pl.Int64,
@@ -70,6 +76,47 @@ def open_entity(*, actor: Actor, key: str, name: str, currency: str, time_zone: 
     )
     changed("entity", entity.pk, after={"key": key, "name": name, "currency": currency})
     return entity.pk
+
+
+@action("books.describe_entity")
+def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) -> int:
+    """Say what documents print of a company: name, place, numbers, whom to ask, colour and logo; returns its id.
+
+    changes  of name, country, tax_id, register, line1, line2, postal_code, city, email, phone str, accent str (#rrggbb), logo bytes (PNG or
+             SVG, at most 200 kB; None takes it away)
+    Raises: NotFound, Invalid (unknown field, no name, country, colour, picture).
+    """
+    entity = Entity.objects.select_for_update().filter(pk=entity_id).first()
+    if entity is None:
+        raise NotFound(f"There is no company {entity_id}.", field="entity_id")
+    unknown = sorted(set(changes) - DESCRIBED)
+    ensure(not unknown, Invalid(f"{', '.join(unknown)} cannot be changed.", field=unknown[0] if unknown else ""))
+    ensure(bool(str(changes.get("name", entity.name)).strip()), Invalid("A company needs a name.", field="name"))
+    country, accent, logo = changes.get("country", ""), changes.get("accent", ""), changes.get("logo")
+    ensure(re.fullmatch(r"([A-Z]{2})?", country) is not None, Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
+    ensure(re.fullmatch(r"(#[0-9a-fA-F]{6})?", accent) is not None, Invalid(f"{accent!r} is no colour.", field="accent", remedy="Use #rrggbb, such as #1d4ed8."))  # fmt: skip
+    if logo is not None:
+        ensure(len(logo) <= MAX_LOGO, Invalid("The logo is larger than 200 kB.", field="logo", remedy="Make it smaller."))
+        ensure(
+            picture_kind(logo) != "",
+            Invalid("The logo is neither PNG nor SVG.", field="logo", remedy="Save it as one of the two."),
+        )
+    before = {name: getattr(entity, name) for name in changes if name != "logo"}
+    for name, value in changes.items():
+        setattr(entity, name, value)
+    entity.save(update_fields=list(changes))
+    told = {name: value for name, value in changes.items() if name != "logo"}
+    if "logo" in changes:
+        told["logo"] = f"{len(logo)} bytes" if logo else ""
+    changed("entity", entity.pk, before=before, after=told)
+    return entity.pk
+
+
+def picture_kind(content: bytes) -> str:
+    """png or svg, by how the content begins; empty for anything else."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    return "svg" if b"<svg" in content[:1000] and b"<script" not in content else ""
 
 
 @action("books.add_account")

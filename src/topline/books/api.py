@@ -53,6 +53,20 @@ class NewLedgerAccount(Body):
     currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
 
 
+class CompanyFacts(Body):
+    name: Annotated[str, Field(min_length=1, max_length=200)] = ""
+    country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
+    tax_id: Annotated[str, Field(max_length=40, description="VAT or tax number, with the country's letters")] = ""
+    registration: Annotated[str, Field(max_length=40, description="number in the register of companies")] = ""
+    line1: Annotated[str, Field(max_length=200)] = ""
+    line2: Annotated[str, Field(max_length=200)] = ""
+    postal_code: Annotated[str, Field(max_length=20)] = ""
+    city: Annotated[str, Field(max_length=100)] = ""
+    email: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+)?$", max_length=254)] = ""
+    phone: Annotated[str, Field(max_length=40)] = ""
+    accent: Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6})?$", description="colour of headings on documents")] = ""
+
+
 class NewEntry(Body):
     key: Annotated[str, Field(min_length=1, max_length=80, description="your own name for the entry; it can be posted once")]
     effective_on: Day
@@ -87,7 +101,30 @@ class Rates(Body):
 @room.reads("/companies", "books.view", Rows)
 def list_companies(request: Caller) -> Any:
     """The companies that keep books here; `company` takes their key."""
-    return {"items": [{n: getattr(e, n) for n in ("id", "key", "name", "currency", "time_zone")} for e in queries.entities()]}
+    return {
+        "items": [
+            {
+                n: getattr(e, n)
+                for n in (
+                    "id",
+                    "key",
+                    "name",
+                    "currency",
+                    "time_zone",
+                    "country",
+                    "tax_id",
+                    "registration",
+                    "line1",
+                    "line2",
+                    "postal_code",
+                    "city",
+                    "email",
+                    "phone",
+                )
+            }
+            for e in queries.entities()
+        ]
+    }
 
 
 @room.reads("/accounts", "books.view", Page)
@@ -126,6 +163,13 @@ def get_entry(request: Caller, entry_id: Id) -> Any:
 def trial_balance(request: Caller, asked: Query[BalanceAsked]) -> Any:
     """Every account with its movements and balance at the end of a day."""
     return rows(queries.trial_balance(entity_id=queries.entity(asked.company or None).pk, as_of=asked.as_of))
+
+
+@room.does("/companies/describe", "books.describe_entity")
+def describe_company(request: Caller, target: Query[OfCompany], body: CompanyFacts) -> Any:
+    """Say what documents print of a company; fields left out stay as they are. Answers with the company's id."""
+    entity_id = queries.entity(target.company or None).pk
+    return done(actions.describe_entity(entity_id=entity_id, changes=body.model_dump(exclude_unset=True), **once(request)))
 
 
 @room.does("/accounts", "books.add_account")

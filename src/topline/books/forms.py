@@ -14,6 +14,28 @@ from topline.kernel.money import currencies, parse_amount
 DAY = {"type": "date"}
 
 
+class CompanyForm(forms.Form):
+    """What documents print of the company."""
+
+    name = forms.CharField(max_length=200)
+    line1 = forms.CharField(label="Street", max_length=200, required=False)
+    line2 = forms.CharField(label="Second line", max_length=200, required=False)
+    postal_code = forms.CharField(max_length=20, required=False)
+    city = forms.CharField(max_length=100, required=False)
+    country = forms.RegexField(r"^([A-Z]{2})?$", required=False, help_text="two letters, such as DE; invoices need it")
+    tax_id = forms.CharField(
+        label="VAT or tax number", max_length=40, required=False, help_text="with the country's letters: DE123456788"
+    )
+    registration = forms.CharField(label="Register of companies", max_length=40, required=False)
+    email = forms.EmailField(label="E-mail for questions", required=False)
+    phone = forms.CharField(max_length=40, required=False)
+    accent = forms.RegexField(
+        r"^(#[0-9a-fA-F]{6})?$", label="Colour", required=False, help_text="#rrggbb, of headings on documents"
+    )
+    logo = forms.FileField(required=False, help_text="PNG or SVG, at most 200 kB")
+    no_logo = forms.BooleanField(label="Take the logo away", required=False)
+
+
 class EntryForm(forms.Form):
     """A manual entry of one transfer."""
 

@@ -7,7 +7,10 @@ from django.db.models import F, Q
 
 
 class Entity(models.Model):
-    """A legal entity that keeps books: its own currency, time zone and chart of accounts."""
+    """A legal entity that keeps books: its own currency, time zone and chart of accounts; and what its documents say of it.
+
+    accent, logo  the colour (#rrggbb) and the picture (PNG or SVG) on its documents
+    """
 
     key = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=200)
@@ -15,7 +18,15 @@ class Entity(models.Model):
     time_zone = models.CharField(max_length=60, default="UTC")
     country = models.CharField(max_length=2, blank=True)
     tax_id = models.CharField(max_length=40, blank=True)
-    address = models.TextField(blank=True)
+    registration = models.CharField(max_length=40, blank=True, help_text="number in the register of companies")
+    line1 = models.CharField(max_length=200, blank=True)
+    line2 = models.CharField(max_length=200, blank=True)
+    postal_code = models.CharField(max_length=20, blank=True)
+    city = models.CharField(max_length=100, blank=True)
+    email = models.EmailField(blank=True)
+    phone = models.CharField(max_length=40, blank=True)
+    accent = models.CharField(max_length=7, blank=True)
+    logo = models.BinaryField(null=True)
 
 
 class Account(models.Model):

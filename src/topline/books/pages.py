@@ -14,11 +14,12 @@ from django.urls import reverse
 
 from topline.books import actions, queries, rates
 from topline.books.company import company, day_asked
-from topline.books.forms import EntryForm, LockForm, RateForm, ReverseForm
+from topline.books.forms import CompanyForm, EntryForm, LockForm, RateForm, ReverseForm
 from topline.books.models import Account, ExchangeRate
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.export import export
 from topline.ui.tables import Column
 
@@ -82,6 +83,37 @@ def account(request: Asked, account_id: int) -> HttpResponse:
     context = {"account": found, "rows": rows, "columns": MOVES, "as_of": as_of, "page": int(number), "more": moves.height > PAGE,
                "balances": table.select("currency", "balance_minor", "functional_minor").to_dicts(), "home": found.entity.currency}  # fmt: skip
     return render(request, "books/account.html", context)
+
+
+@page("books.describe_entity", methods=("GET", "POST"))
+def describe(request: Asked) -> HttpResponse:
+    """What documents say of the company."""
+    entity = company(request)
+    names = [name for name in CompanyForm.base_fields if name not in {"logo", "no_logo"}]
+    form = CompanyForm(request.POST or None, request.FILES or None, initial={name: getattr(entity, name) for name in names})
+    if form.is_valid():
+        changes: dict[str, Any] = {
+            name: form.cleaned_data[name] for name in names if form.cleaned_data[name] != getattr(entity, name)
+        }
+        if form.cleaned_data["logo"]:
+            changes["logo"] = form.cleaned_data["logo"].read(actions.MAX_LOGO + 1)
+        elif form.cleaned_data["no_logo"]:
+            changes["logo"] = None
+        try:
+            if changes:
+                actions.describe_entity(actor=request.actor, entity_id=entity.pk, changes=changes)
+        except DomainError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "Documents say so from now on." if changes else "Nothing was changed.")
+            return redirect("books:trial_balance")
+    context = {
+        "form": form,
+        "title": f"{entity.name} on documents",
+        "back": ("Books", reverse("books:trial_balance")),
+        "files": True,
+    }
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 @page("books.view")

@@ -5,6 +5,7 @@ from topline.books import pages
 app_name = "books"
 urlpatterns = [
     path("", pages.trial_balance, name="trial_balance"),
+    path("company/", pages.describe, name="describe"),
     path("entries/", pages.entries, name="entries"),
     path("entries/new/", pages.new_entry, name="new_entry"),
     path("entries/<int:entry_id>/reverse/", pages.reverse_entry, name="reverse_entry"),

@@ -19,6 +19,10 @@ from django.db import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from topline.billing import documents as billing_documents
+from topline.billing import queries as billing_reads
+from topline.billing.einvoice import check as einvoice_check_rules
+from topline.billing.einvoice import files as einvoice_files
 from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.books.models import Entity
@@ -310,6 +314,41 @@ def open_quotes(
         _print_json({"state": state, "items": rows})
         return
     render.quotes(console, rows, state)
+
+
+einvoice = typer.Typer(help="E-invoices of EN 16931: check one of somebody, write one of ours.", no_args_is_help=True)
+app.add_typer(einvoice, name="einvoice")
+
+
+@einvoice.command("check")
+def einvoice_check(
+    file: Annotated[Path, typer.Argument(help="XML in CII or UBL, or a PDF that carries one.", exists=True, dir_okay=False)],
+    as_json: AsJson = False,
+) -> None:
+    """What an e-invoice says and whether it holds; exits with 1 where it does not. Nothing is kept."""
+    found = einvoice_files.read(file.read_bytes())
+    broken = einvoice_check_rules.problems(found)
+    if as_json:
+        _print_json({"document": asdict(found), "problems": [asdict(problem) for problem in broken]})
+    else:
+        render.einvoice(console, found, broken)
+    if broken:
+        raise typer.Exit(1)
+
+
+@einvoice.command("write")
+def einvoice_write(
+    number: Annotated[str, typer.Argument(help="Number of an invoice or credit note.")],
+    form: Annotated[str, typer.Option("--form", help="pdf (with the e-invoice inside), ubl or cii")] = "pdf",
+    to: Annotated[Path | None, typer.Option("--to", help="Where to write it; default NUMBER.pdf or NUMBER-ubl.xml here.")] = None,
+    company: Company = "",
+) -> None:
+    """Write a document of ours as a file."""
+    detail = billing_reads.by_number(number, entity_id=_entity(company).pk)
+    content = billing_documents.invoice_pdf(detail) if form == "pdf" else billing_documents.invoice_xml(detail, form)
+    target = to or Path(f"{number}.pdf" if form == "pdf" else f"{number}-{form}.xml")
+    target.write_bytes(content)
+    console.print(f"{target}: {len(content):,} bytes")
 
 
 bill = typer.Typer(help="Bill what is due of contracts: preview says what, run does it.", no_args_is_help=True)

@@ -13,6 +13,8 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
 
+from topline.billing.einvoice.check import Problem
+from topline.billing.einvoice.model import EInvoice
 from topline.connect.models import ImportBatch
 from topline.contracts.runs import Bill
 from topline.engine import aging as engine
@@ -243,6 +245,21 @@ def quotes(console: Console, rows: Sequence[dict[str, Any]], state: str) -> None
     for r in rows:
         table.add_row(r["number"], r["customer"], format_amount(r["net_minor"], r["currency"]), r["currency"], str(r["sent_on"] or ""), str(r["valid_until"]), "yes" if r["seen"] else "no")  # fmt: skip
     console.print(table)
+
+
+def einvoice(console: Console, found: EInvoice, broken: Sequence[Problem]) -> None:
+    """What an e-invoice says, and what of it does not hold."""
+    kind = "Credit note" if found.is_credit else "Invoice"
+    console.print(f"{kind} {found.number} of {found.issued_on}, {found.seller.name} to {found.buyer.name}")
+    console.print(f"Total {found.gross} {found.currency} (net {found.net_total}, VAT {found.tax_total or 0}), to pay {found.due} by {found.due_on or found.terms or 'no day'}")  # fmt: skip
+    table = _table("#", "description", ">quantity", ">price", "VAT", ">net")
+    for line in found.lines[:200]:
+        table.add_row(line.identifier, line.name, str(line.quantity), str(line.price), f"{line.category} {line.rate if line.rate is not None else ''}", str(line.net))  # fmt: skip
+    console.print(table)
+    if not broken:
+        console.print("[green]Everything that it must say is there, and its figures hold.[/green]")
+    for problem in broken:
+        console.print(f"[red]{problem.rule}[/red] {problem.text}")
 
 
 def health(console: Console, found: pl.DataFrame, currency: str) -> None:

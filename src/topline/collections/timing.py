@@ -13,7 +13,6 @@ from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 
-import joblib
 import polars as pl
 from django.conf import settings
 
@@ -89,6 +88,8 @@ def train_timing(*, actor: Actor, entity_id: int, as_of: date, ahead: Model | No
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
+        import joblib  # slow to load, with what it keeps
+
         joblib.dump(model, part)
         part.replace(path)
     if not TimingModel.objects.filter(entity_id=entity_id, version=model.version).exists():
@@ -138,6 +139,8 @@ def resolution_days(*, entity_id: int, as_of: date) -> dict[str | None, float]:
 
 @lru_cache(maxsize=8)
 def _load(path: str) -> Model:
+    import joblib
+
     model: Model = joblib.load(path)
     return model
 

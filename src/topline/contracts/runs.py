@@ -339,9 +339,9 @@ def _write(actor: Actor, run: BillRun, bill: Bill) -> int:
         quantity_micro="line_quantity",
         unit_price_nano="line_price",
     )
-    memo = pl.lit(f"Bill run of {run.as_of}")
-    heads = bill.heads.with_columns(memo=memo)
-    made = billing.draft_invoices(actor=actor, entity_id=run.entity_id, invoices=heads, lines=lines).select("ref", "invoice_id")
+    made = billing.draft_invoices(actor=actor, entity_id=run.entity_id, invoices=bill.heads, lines=lines).select(
+        "ref", "invoice_id"
+    )
     columns = [
         "item_id",
         "full_start",

@@ -42,6 +42,10 @@ from topline.treasury import levers, outlook
 
 NOTES = ("Pays half by next Friday", "Contests the price of the seats", "Can pay in four parts", "Voicemail; try again")
 KEY, NAME = "demo", "Meridian Software GmbH"
+ON_DOCUMENTS = {
+    "tax_id": "DE136695976", "line1": "Speicherstraße 5", "postal_code": "10115", "city": "Berlin", "email": "invoices@meridian.example",
+    "phone": "+49 30 5550100", "accent": "#1d4ed8",
+}  # fmt: skip
 EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
 DAYS = 730
 DESK_DAYS = 84  # before the last day, collectors begin to log their calls, every Monday
@@ -110,6 +114,7 @@ class _Play:
         self.entity_id = books.open_entity(
             actor=actor, key=KEY, name=NAME, currency="EUR", time_zone="Europe/Berlin", country="DE"
         )
+        books.describe_entity(actor=actor, entity_id=self.entity_id, changes=ON_DOCUMENTS)
         members = [
             team.add_member(actor=actor, email=email, name=name, roles=roles, password=PASSWORD) for name, email, roles in TEAM
         ]

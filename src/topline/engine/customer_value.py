@@ -13,7 +13,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from topline.kernel.errors import Invalid, ensure
 
@@ -107,6 +107,8 @@ def fit_buying(customers: pl.DataFrame) -> Buying:
         r, alpha, a, b = np.exp(np.clip(logs, -10, 10))
         return -float(n @ Buying(r, alpha, a, b).log_likelihood(x, t_x / scale, age / scale)) / float(n.sum())
 
+    from scipy import optimize  # slow to load: only where something is fitted
+
     found = optimize.minimize(loss, np.zeros(4), method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1_000})
     r, alpha, a, b = (float(v) for v in np.exp(np.clip(found.x, -10, 10)))
     return Buying(r, alpha * scale, a if abs(a - 1) > 1e-6 else 1 + 1e-6, b)  # what is expected has a removable gap at a = 1
@@ -141,6 +143,8 @@ def fit_spending(x: Floats, mean: Floats) -> Spending:
         likely = special.gammaln(p * x + q) - special.gammaln(p * x) - special.gammaln(q) + q * np.log(v)
         likely = likely + (p * x - 1) * np.log(m) + p * x * np.log(x) - (p * x + q) * np.log(x * m + v)
         return -float(likely.mean())
+
+    from scipy import optimize
 
     found = optimize.minimize(loss, np.zeros(3), method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1_000})
     p, q, v = (float(value) for value in np.exp(np.clip(found.x, -10, 10)))

@@ -12,7 +12,7 @@ from math import sqrt
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from topline.engine.proportions import NORMAL_95
 from topline.kernel.errors import Invalid, ensure
@@ -54,8 +54,10 @@ def by_group(deals: pl.DataFrame) -> WinRates:
     points = special.betaincinv(a[:, None], b[:, None], QUANTILES[None, :])
     below = 1.0 - special.betainc(rest_a[:, None], rest_b[:, None], points)
     p_below = below.mean(axis=1) if len(n) else np.zeros(0)
+    from scipy.stats import fisher_exact  # slow to load: only where groups are compared
+
     p_value = np.array(
-        [stats.fisher_exact([[w, m - w], [won_all - w, total - m - won_all + w]]).pvalue for m, w in zip(n.astype(int), won.astype(int), strict=True)],
+        [fisher_exact([[w, m - w], [won_all - w, total - m - won_all + w]]).pvalue for m, w in zip(n.astype(int), won.astype(int), strict=True)],
         dtype=float,
     )  # fmt: skip
     enough = n >= FEWEST
@@ -255,7 +257,7 @@ def promotion_margin(weeks: pl.DataFrame) -> dict[str, Measured]:
         value = float((then - before.mean()).sum())
         variance = float(before.var(ddof=1)) * (len(then) + len(then) ** 2 / len(before))
         value_of[name] = value, variance
-        found[name] = _between(value, sqrt(variance), "of the margin", reach=float(stats.t.ppf(0.975, len(before) - 1)))
+        found[name] = _between(value, sqrt(variance), "of the margin", reach=float(special.stdtrit(len(before) - 1, 0.975)))
         free = len(before) - 1
     # the two figures of the promoted products lean on the same mean of the weeks before: their errors move together
     mine = weeks.filter(pl.col("promoted"))
@@ -263,7 +265,7 @@ def promotion_margin(weeks: pl.DataFrame) -> dict[str, Measured]:
     during, after = (mine.filter(pl.col("phase") == p).height for p in ("during", "after"))
     together = 2 * float(before.var(ddof=1)) * during * after / len(before)
     total, variance = sum(v for v, _ in value_of.values()), sum(s for _, s in value_of.values()) + together
-    found["net"] = _between(total, sqrt(variance), "of the margin", reach=float(stats.t.ppf(0.975, free)))
+    found["net"] = _between(total, sqrt(variance), "of the margin", reach=float(special.stdtrit(free, 0.975)))
     return found
 
 

@@ -39,5 +39,7 @@ def send(payload: dict[str, Any]) -> None:
         f"{kind} {invoice.number} from {invoice.entity.name}", body, to=[found.recipient], headers={"Message-ID": message_id}
     )
     mail.attach(f"{invoice.number}.pdf", documents.invoice_pdf(detail), "application/pdf")
+    if (syntax := invoice.customer.e_format) in documents.SYNTAXES and not documents.document(detail).problems:
+        mail.attach(f"{invoice.number}-{syntax}.xml", documents.invoice_xml(detail, syntax), "application/xml")
     mail.send()
     delivery.mark_delivery(actor=system_actor("worker"), delivery_id=found.pk, state=Delivery.State.SENT, message_id=message_id)

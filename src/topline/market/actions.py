@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -29,8 +30,10 @@ OPTIONAL = [
     "attributes",
     "import_batch_id",
 ]
+E_ADDRESS = re.compile(r"([0-9]{4}|EM|A[A-Z]):\S+")  # scheme of CEF's EAS list and the address
 CHANGEABLE = {
     "name", "legal_name", "tax_id", "country", "language", "currency", "terms", "segment", "owner_id", "parent_id", "credit_limit_minor", "is_on_hold",
+    "e_address", "e_format",
 }  # fmt: skip
 
 
@@ -100,7 +103,7 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
     """Change facts of one customer, such as terms, owner, credit limit or hold; returns its id.
 
     reason  why the customer is put on credit hold, or released; the timeline keeps it
-    Raises: NotFound, Invalid (unknown field, currency, tax id, parent circle, a hold without reason), Conflict for a merged customer.
+    Raises: NotFound, Invalid (unknown field, currency, tax id, electronic address, parent circle, a hold without reason), Conflict for a merged customer.
     """
     customer = _customer(customer_id)
     unknown = set(changes) - CHANGEABLE
@@ -111,6 +114,7 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
         ensure(bool(str(changes["name"]).strip()), Invalid("A customer needs a name.", field="name", remedy="Fill in the name."))
     if "tax_id" in changes or "country" in changes:
         check_tax_id(changes.get("tax_id", customer.tax_id), changes.get("country", customer.country))
+    _check_e_invoicing(changes)
     if changes.get("parent_id"):
         _check_parent(customer_id, int(changes["parent_id"]))
     if changes.get("owner_id"):
@@ -288,6 +292,21 @@ def _customer(customer_id: int) -> Customer:
             remedy="Use the customer that took it over.",
         )
     return customer
+
+
+def _check_e_invoicing(changes: dict[str, Any]) -> None:
+    ensure(
+        not changes.get("e_address") or E_ADDRESS.fullmatch(changes["e_address"]) is not None,
+        Invalid(
+            f"{changes.get('e_address')!r} is no electronic address.",
+            field="e_address",
+            remedy="Write the scheme and the address, such as 9930:DE123456788 or EM:invoices@example.com.",
+        ),
+    )
+    ensure(
+        changes.get("e_format", Customer.EFormat.PDF) in Customer.EFormat.values,
+        Invalid(f"{changes.get('e_format')!r} is no form of an invoice.", field="e_format", remedy="Use pdf, ubl or cii."),
+    )
 
 
 def _check_parent(customer_id: int, parent_id: int) -> None:

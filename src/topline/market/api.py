@@ -34,7 +34,7 @@ from topline.ui.wire import (
 
 room = Room(tags=["Customers"])
 COLUMNS = ["id", "number", "name", "legal_name", "tax_id", "country", "language", "currency", "terms", "segment", "owner_id", "parent_id",
-           "credit_limit_minor", "is_on_hold", "created_at"]  # fmt: skip
+           "credit_limit_minor", "is_on_hold", "e_address", "e_format", "created_at"]  # fmt: skip
 Country = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
 Language = Annotated[str, Field(min_length=2, max_length=5)]
 Terms = Annotated[str, Field(min_length=1, max_length=60)]
@@ -75,6 +75,10 @@ class CustomerChanges(Body):
     parent_id: Ref | None = None
     credit_limit_minor: Whole | None = None
     is_on_hold: Flag = False
+    e_address: Annotated[
+        str, Field(max_length=100, description="where e-invoices go: scheme:address, such as 9930:DE123456788")
+    ] = ""
+    e_format: Code = "pdf"
     reason: Annotated[str, Field(max_length=300, description="why a credit hold is set (needed) or released")] = ""
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 
 from topline.kernel.money import currencies
+from topline.market.models import Customer
 from topline.team.models import Member
 
 
@@ -24,6 +27,17 @@ class ChangeForm(CustomerForm):
     """What can be changed of a customer that is there."""
 
     owner_id = forms.TypedChoiceField(label="Owner", required=False, coerce=int, empty_value=None)
+    language = forms.CharField(
+        label="Language of documents",
+        min_length=2,
+        max_length=5,
+        required=False,
+        help_text="en, de, fr, es, it or nl; others: English",
+    )
+    e_format = forms.ChoiceField(label="Invoices go as", choices=Customer.EFormat.choices, required=False)
+    e_address = forms.CharField(
+        label="Electronic address", max_length=100, required=False, help_text="9930:DE123456788; empty: by VAT number or e-mail"
+    )
     is_on_hold = forms.BooleanField(label="On credit hold", required=False)
     reason = forms.CharField(label="Why the hold, or its release", max_length=300, required=False)
 
@@ -31,6 +45,11 @@ class ChangeForm(CustomerForm):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         people = Member.objects.filter(is_active=True, customer_id__isnull=True).order_by("name").values_list("id", "name")[:500]
         self.fields["owner_id"].choices = [("", "nobody"), *people]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """What always has a value stays as it is where nothing is said."""
+        data = super().clean() or {}
+        return {**data, **{name: data.get(name) or self.initial[name] for name in ("language", "e_format")}}
 
 
 class ContactForm(forms.Form):

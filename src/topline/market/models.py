@@ -11,6 +11,11 @@ from topline.team.models import Member
 class Customer(models.Model):
     """A company or person that buys. A merged customer stays as a pointer to the one that took it over."""
 
+    class EFormat(models.TextChoices):
+        PDF = "pdf", "PDF with the e-invoice inside (Factur-X)"
+        UBL = "ubl", "PDF and UBL (Peppol)"
+        CII = "cii", "PDF and CII (XRechnung)"
+
     number = models.CharField(max_length=40, unique=True)
     name = models.CharField(max_length=200)
     legal_name = models.CharField(max_length=200, blank=True)
@@ -25,6 +30,10 @@ class Customer(models.Model):
     credit_limit_minor = models.BigIntegerField(null=True)
     is_on_hold = models.BooleanField(default=False)
     merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
+    e_address = models.CharField(
+        max_length=100, blank=True, help_text="where e-invoices go: scheme:address, such as 9930:DE123456788"
+    )
+    e_format = models.CharField(max_length=5, choices=EFormat.choices, default=EFormat.PDF)
     attributes = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     import_batch_id = models.BigIntegerField(null=True, db_index=True)

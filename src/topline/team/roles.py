@@ -163,7 +163,15 @@ PLANNING = frozenset(
     }
 )
 BOOKS = frozenset(
-    {"books.add_account", "books.post_entry", "books.reverse_entry", "books.lock_period", "books.seal", "books.add_rates"}
+    {
+        "books.describe_entity",
+        "books.add_account",
+        "books.post_entry",
+        "books.reverse_entry",
+        "books.lock_period",
+        "books.seal",
+        "books.add_rates",
+    }
 )
 APPROVALS = frozenset(
     {"receivables.write_off", "receivables.propose_write_off", "receivables.approve_write_off", "receivables.refuse_write_off", "receivables.refund",

@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 def linked(
     find: Callable[[str], T], refusal: str, *methods: str
-) -> Callable[[Callable[[HttpRequest, T], HttpResponse]], Callable[..., HttpResponse]]:
-    """A page that gets what `find` knows under the token; what is wrong is told as the page `refusal`. Never cached or indexed."""
+) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """A page that gets what `find` knows under the token, and the rest of the address by name; what is wrong is told as the page `refusal`. Never cached or indexed."""
 
-    def wrap(view: Callable[[HttpRequest, T], HttpResponse]) -> Callable[..., HttpResponse]:
+    def wrap(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @functools.wraps(view)
-        def call(request: HttpRequest, token: str) -> HttpResponse:
+        def call(request: HttpRequest, token: str, **place: str) -> HttpResponse:
             try:
-                answer = view(request, find(token))
+                answer = view(request, find(token), **place)
             except DomainError as error:
                 told: dict[str, Any] = {"message": error.message, "remedy": error.remedy}
                 answer = render(request, refusal, told, status=error.status)

@@ -8,12 +8,15 @@ to the day before: leaving them out would teach that every deal closes. Days bef
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from topline.engine.deals.book import NEVER, WON, Days, Flags, History, Matrix, Quarters
+
+if TYPE_CHECKING:  # slow to load: only where something is learned
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 OLDEST = 730  # days; an older deal is as likely to close as one of this age
 FINE = 28  # ages up to here are looked at day by day, older ones by the week
@@ -257,6 +260,8 @@ def fit(
 
 
 def _booster(settings: Settings, *, rounds: int, leaves: int, leaf: int) -> HistGradientBoostingClassifier:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     return HistGradientBoostingClassifier(
         max_iter=rounds,
         learning_rate=settings.learning_rate,

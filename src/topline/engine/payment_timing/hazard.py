@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from topline.engine.payment_timing.book import NEVER, WHOLE, Days, Matrix
 from topline.engine.payment_timing.features import (
@@ -23,6 +23,9 @@ from topline.engine.payment_timing.features import (
     static_features,
 )
 from topline.engine.payment_timing.kaplan_meier import EARLIEST, LATEST, cell
+
+if TYPE_CHECKING:  # slow to load: only where something is learned
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 HORIZON = 180  # days ahead; what is later is the tail
 ROWS_A_CHUNK = 400_000
@@ -132,6 +135,8 @@ def fit(
     check    invoice-days of later invoices, on which learning stops once it no longer helps
     returns  the hazard and the number of rounds used
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     rng = np.random.default_rng(settings.seed)
     if len(row) > settings.invoices:
         row = np.sort(rng.choice(row, settings.invoices, replace=False))

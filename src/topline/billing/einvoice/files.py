@@ -1,0 +1,89 @@
+"""E-invoices as files: an XML in either syntax, or a PDF that carries one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from dataclasses import replace
+from decimal import Decimal
+
+from facturx import get_xml_from_pdf
+from lxml import etree
+
+from topline.billing.einvoice import cii, mapping, ubl
+from topline.billing.einvoice.mapping import EInvoiceRefused
+from topline.billing.einvoice.model import EInvoice, Line
+from topline.kernel import xml
+
+MAX_BYTES = 20_000_000
+_SYNTAXES = {
+    f"{{{syntax.namespaces[syntax.root.partition(':')[0] if ':' in syntax.root else '']}}}{syntax.root.rpartition(':')[2]}": syntax
+    for syntax in (cii.SYNTAX, ubl.INVOICE, ubl.CREDIT_NOTE)
+}
+
+
+def as_cii(document: EInvoice) -> bytes:
+    """The document as UN/CEFACT Cross Industry Invoice, which has one payment reference and no day of tax point of its own."""
+    return mapping.write(whole(document), cii.SYNTAX)
+
+
+def as_ubl(document: EInvoice) -> bytes:
+    """The document as UBL 2.1 Invoice or CreditNote. UBL wants a total of VAT even where there is none."""
+    document = document if document.tax_total is not None else replace(document, tax_total=Decimal(0))
+    return mapping.write(whole(document), ubl.CREDIT_NOTE if document.is_credit else ubl.INVOICE)
+
+
+def read(content: bytes) -> EInvoice:
+    """What a file states, as it stands there; `check.problems` says whether it holds.
+
+    content  XML in CII or UBL, or a PDF with such a file attached (Factur-X, ZUGFeRD)
+    Raises: EInvoiceRefused.
+    """
+    if len(content) > MAX_BYTES:
+        raise EInvoiceRefused(
+            "The file is larger than 20 MB.", field="file", remedy="Ask the sender for the invoice without its attachments."
+        )
+    if content.lstrip()[:5] == b"%PDF-":
+        content = _attached(content)
+    try:
+        root = xml.parse(content)
+    except xml.NotXml as error:
+        raise EInvoiceRefused(
+            "The file is neither XML nor PDF.", field="file", remedy="Choose an e-invoice: an .xml, or a PDF that carries one."
+        ) from error
+    except xml.XmlRefused as error:
+        raise EInvoiceRefused(str(error), field="file", remedy="Ask the sender for a correct file.") from error
+    syntax = _SYNTAXES.get(str(root.tag))
+    if syntax is None:
+        raise EInvoiceRefused(
+            f"{etree.QName(root).localname} is no invoice in CII or UBL.",
+            field="file",
+            remedy="Ask the sender for EN 16931 in one of the two.",
+        )
+    found: EInvoice = mapping.read(root, EInvoice, syntax)
+    return found
+
+
+def whole(document: EInvoice) -> EInvoice:
+    """With both parts of every price that has something taken off: one syntax may leave either out, and the other wants it."""
+    return replace(document, lines=tuple(_priced(line) for line in document.lines))
+
+
+def _priced(line: Line) -> Line:
+    if line.price_off is None and line.gross_price is None:
+        return line
+    off = line.price_off if line.price_off is not None else (line.gross_price or line.price) - line.price
+    return replace(line, price_off=off, gross_price=line.gross_price if line.gross_price is not None else line.price + off)
+
+
+def _attached(pdf: bytes) -> bytes:
+    """The XML inside a PDF."""
+    logging.getLogger("factur-x").setLevel(logging.CRITICAL)
+    with contextlib.suppress(Exception):  # whatever breaks inside a PDF, it carries nothing that can be read
+        _, content = get_xml_from_pdf(io.BytesIO(pdf), check_xsd=False)
+        if content:
+            return bytes(content)
+    raise EInvoiceRefused(
+        "The PDF carries no e-invoice.", field="file", remedy="Ask the sender for the XML, or a PDF with it inside (Factur-X)."
+    )
