@@ -511,7 +511,7 @@ ADDRESSES = [
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",
     "/pipeline/people/", "/catalog/", "/catalog/1/", "/catalog/new/", "/catalog/1/prices/new/",
     "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/payments/match/", "/aging/", "/collections/",
-    "/collections/?show=waiting", "/collections/3/", "/collections/3/call/", "/collections/3/promise/", "/collections/4/", "/collections/5/", "/collections/board/", "/bank/",
+    "/collections/?show=waiting", "/collections/3/", "/collections/3/call/", "/collections/3/promise/", "/collections/4/", "/collections/5/", "/collections/board/", "/collections/ladders/", "/collections/ladders/set/", "/bank/",
     "/bank/1/", "/cash/", "/cash/scenarios/", "/cash/variance/", "/cash/payroll/1/", "/cash/offers/", "/cases/", "/cases/1/", "/cases/new/?customer=1", "/books/", "/books/entries/", "/books/entries/1/", "/books/entries/new/", "/books/rates/", "/books/company/", "/invoices/check/", "/import/", "/import/1/", "/team/", "/team/tasks/",
     "/team/audit/", "/team/account/", "/figures/", "/figures/owed/", "/sign-in/password/change/", "/sign-in/2fa/", "/sign-in/sessions/",
 ]  # fmt: skip

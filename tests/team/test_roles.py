@@ -189,6 +189,8 @@ PAGES: dict[str, str | None] = {
     "collections:worklist": "collections.view",
     "collections:board": "collections.view",
     "collections:ways": "collections.set_policy",
+    "collections:ladders": "collections.view",
+    "collections:ladder": "collections.set_policy",
     "collections:workspace": "collections.view",
     "collections:call": "collections.log_contact",
     "collections:promise": "collections.record_promise",

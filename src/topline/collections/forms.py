@@ -10,7 +10,7 @@ from django import forms
 
 from topline.collections.models import Contact, Dispute
 from topline.collections.workspace import Debt
-from topline.engine.dunning import LONGEST_WAIT, Step
+from topline.engine.dunning import CHANNELS, LONGEST_WAIT, Step
 from topline.engine.terms import reschedule_by_count
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, parse_amount
@@ -197,6 +197,50 @@ class WaysForm(forms.Form):
         super().__init__(data)
         cast(forms.ChoiceField, self.fields["step"]).choices = steps
         cast(forms.ChoiceField, self.fields["template"]).choices = [("", "the same letter"), *((k, k) for k in letters)]
+
+
+class LadderForm(forms.Form):
+    """What holds for a whole ladder."""
+
+    minimum = forms.CharField(label="Nobody is reminded of less than", max_length=30, required=False)
+    quiet_until_hour = forms.IntegerField(label="Messages leave from, o'clock", min_value=0, max_value=23)
+    quiet_from_hour = forms.IntegerField(label="until, o'clock", min_value=1, max_value=24)
+    is_on = forms.BooleanField(label="On: reminders are written each morning", required=False)
+
+
+class StepForm(forms.Form):
+    """A step of a ladder; without a key it is left out."""
+
+    key = forms.CharField(max_length=40, required=False)
+    days = forms.IntegerField(min_value=-60, max_value=720, required=False)
+    channel = forms.ChoiceField(choices=[(c, c) for c in CHANNELS], required=False)
+    template = forms.ChoiceField(required=False)
+    needs_approval = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, letters: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["template"]).choices = [("", "no letter"), *((k, k) for k in letters)]
+        said = {"key": "Step", "days": "Days", "channel": "By", "template": "Letter", "needs_approval": "Second person"}
+        for name, label in said.items():
+            self.fields[name].widget.attrs["aria-label"] = label
+
+    def clean(self) -> dict[str, Any]:
+        """A step that is named has its day and channel."""
+        data = super().clean() or {}
+        if data.get("key") and not data.get("DELETE"):
+            for name in ("days", "channel"):
+                if data.get(name) in (None, "") and name not in self.errors:
+                    self.add_error(name, "This step needs it.")
+        return data
+
+
+class _Steps(forms.BaseFormSet):  # type: ignore[type-arg]
+    def add_fields(self, form: forms.Form, index: int | None) -> None:
+        super().add_fields(form, index)
+        form.fields["DELETE"].widget.attrs["aria-label"] = "Leave out"
+
+
+Steps = forms.formset_factory(StepForm, formset=_Steps, extra=2, can_delete=True, max_num=40, absolute_max=60)
 
 
 class ResolveForm(forms.Form):

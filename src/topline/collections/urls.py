@@ -1,12 +1,14 @@
 from django.urls import path
 
-from topline.collections import pages
+from topline.collections import ladder_pages, pages
 
 app_name = "collections"
 urlpatterns = [
     path("", pages.day_list, name="worklist"),
     path("board/", pages.board, name="board"),
     path("board/ways/", pages.ways, name="ways"),
+    path("ladders/", ladder_pages.ladders, name="ladders"),
+    path("ladders/set/", ladder_pages.ladder, name="ladder"),
     path("<int:customer_id>/", pages.workspace, name="workspace"),
     path("<int:customer_id>/call/", pages.call, name="call"),
     path("<int:customer_id>/promise/", pages.promise, name="promise"),

@@ -85,6 +85,12 @@ def customer_detail(customer_id: int) -> CustomerDetail:
     )
 
 
+def segment_names() -> list[str]:
+    """Segments that customers are in."""
+    named = Customer.objects.exclude(segment="").order_by("segment").values_list("segment", flat=True).distinct()
+    return list(named[:200])
+
+
 def customers(*, search: str = "", owner_id: int | None = None, segment: str = "", on_hold: bool | None = None) -> Any:
     """Live customers that fit the filters, as a queryset for lists: order and slice it before use."""
     rows = Customer.objects.filter(merged_into__isnull=True)
