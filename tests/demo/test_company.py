@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from datetime import date, timedelta
+from html import unescape
 
 from django.apps import apps
+from django.db import connection
+from django.test import Client
 
 from topline.bank.models import BankStatement
 from topline.billing.models import Invoice
@@ -30,6 +35,7 @@ def test_it_shows_all_that_there_is(db):
     for holds in (
         every_room_has_something_to_show_and_all_proofs_hold,
         its_morning_has_something_to_decide,
+        every_link_leads_somewhere,
         one_large_debt_was_worked_and_its_outcome_teaches_the_one_that_waits,
         its_pipeline_has_a_year_of_history_that_leads_to_where_it_stands,
         it_is_built_by_actions_alone_each_of_which_left_its_record,
@@ -46,6 +52,40 @@ def every_room_has_something_to_show_and_all_proofs_hold(demo):
     assert Member.objects.filter(email=company.EMAIL).exists()
     assert set(ROLES) - {"Customer"} <= set(RoleGrant.objects.values_list("role", flat=True))
     assert Area.objects.filter(owner__isnull=True).count() == 0
+
+
+LINK = re.compile(r'href="([^"#]+)')
+
+
+def every_link_leads_somewhere(demo):
+    """From Today on, one address of each shape (its numbers, and the values of its query, aside), files included.
+
+    Once is enough: on SQLite alone.
+    """
+    if connection.vendor != "sqlite":
+        return
+    browser = Client(raise_request_exception=False)
+    browser.force_login(Member.objects.get(email=company.EMAIL))
+    waiting, shapes, wrong = deque(["/"]), set(), []
+    while waiting:
+        address = waiting.popleft()
+        path, _, query = address.partition("?")
+        shape = re.sub(r"[0-9]+", "0", path), tuple(sorted(part.partition("=")[0] for part in query.split("&")))
+        if shape in shapes:
+            continue
+        shapes.add(shape)
+        answer = browser.get(address)
+        if answer.status_code != 200:
+            wrong.append((address, answer.status_code))
+        elif answer["Content-Type"].startswith("text/html"):
+            found = (unescape(link) for link in LINK.findall(answer.content.decode()))
+            waiting += [
+                path + link if link.startswith("?") else link
+                for link in found
+                if link.startswith(("?", "/")) and not link.startswith(("/static/", "/sign-in/"))
+            ]
+    assert wrong == []
+    assert len(shapes) > 500
 
 
 def its_morning_has_something_to_decide(demo):

@@ -22,6 +22,8 @@ from topline.kernel import clock
 from topline.kernel.errors import Conflict, Invalid, NotFound
 from topline.recognition import actions, queries
 from topline.recognition.models import Close, ContractBalance
+from topline.team import actions as team
+from topline.team.models import Member
 
 JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 JAN31, FEB28, MAR31 = date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31)
@@ -207,6 +209,21 @@ def test_what_is_still_to_be_earned_and_the_waterfall_add_up_to_what_was_sold(si
     assert left["left_minor"] == left["within_minor"] + left["later_minor"] == 2_400_00 - round(2_400_00 * 31 / 730)
     falls = queries.waterfall(entity, through=JAN31)
     assert falls["amount_minor"].sum() == 1_200_00 and falls["booked"].unique().to_list() == [JAN] and falls.height == 12
+
+
+def test_the_page_of_the_waterfall_shows_months_as_amounts_and_as_a_file(owner, sign, bill, client):
+    sign()
+    bill(JAN)
+    client.force_login(
+        Member.objects.get(
+            pk=team.add_member(
+                actor=owner, email="a@acme.localhost", name="Ann", roles=["Owner"], password="a long enough phrase"
+            )
+        )
+    )
+    page = client.get("/revenue/waterfall/?through=2026-01-31").content.decode()
+    assert "Jan 2026" in page and "Feb 26" in page
+    assert client.get("/revenue/waterfall/?through=2026-01-31&export=xlsx").status_code == 200
 
 
 def test_closed_months_roll_forward(sign, bill, close, entity):

@@ -115,12 +115,13 @@ def waterfall(request: Asked) -> HttpResponse:
         by_month = dict(cells.select("month", "amount_minor").iter_rows())
         earlier = sum(v for m, v in by_month.items() if m not in across)
         assert isinstance(booked, date)  # noqa: S101  (a group of dates)
-        rows.append({"booked": f"{booked:%b %Y}", "total": money(sum(by_month.values()), entity.currency), **{f"m{m}": money(by_month[m], entity.currency) if m in by_month else "" for m in across}, "rest": money(earlier, entity.currency) if earlier else ""})  # fmt: skip
+        in_months = {f"m{m}": by_month.get(m) for m in across}
+        rows.append({"booked": f"{booked:%b %Y}", "total": sum(by_month.values()), **in_months, "rest": earlier or None, "currency": entity.currency})
     columns = [
         Column("booked", "Billed in"),
-        Column("total", "Billed", "decimal"),
-        *(Column(f"m{m}", f"{m:%b %y}", "decimal") for m in across),
-        Column("rest", "Other months", "decimal"),
+        Column("total", "Billed", "money"),
+        *(Column(f"m{m}", f"{m:%b %y}", "money") for m in across),
+        Column("rest", "Other months", "money"),
     ]
     sums = (
         shown.filter(pl.col("month").is_in(across)).group_by("month").agg(pl.col("amount_minor").sum()).sort("month").to_dicts()

@@ -53,7 +53,9 @@ def _cell(row: Mapping[str, Any], column: Column) -> Any:
             return None if value is None else to_major(int(value), row.get(column.currency) or "EUR")
         case "date" | "moment":
             return None if value is None else value.isoformat()
-        case "integer" | "decimal":
+        case "integer":
             return value
+        case "decimal":
+            return None if value is None else float(value)  # a spreadsheet knows no fractions
         case _:
             return None if value is None else harmless(str(value))
