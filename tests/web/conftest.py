@@ -169,7 +169,7 @@ def addresses(acme) -> list[str]:
         "/leads/", "/leads/?state=all&q=glob", "/leads/new/", f"/leads/{a.lead}/", f"/leads/{a.lead}/change/", "/leads/campaigns/", "/leads/campaigns/?by=campaign", "/leads/campaigns/new/",
         "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/", "/catalog/bands/set/", "/quotes/", "/quotes/?state=sent&q=Q", f"/quotes/new/?deal={a.deal}", "/quotes/prices/?state=offered&as_of=2026-03-31",
         f"/quotes/{a.quote}/", f"/quotes/{a.draft}/", f"/quotes/{a.draft}/write/",
-        f"/catalog/{a.product}/", f"/catalog/{a.product}/prices/new/",
+        f"/catalog/{a.product}/", f"/catalog/{a.product}/prices/new/", f"/catalog/{a.product}/change/", f"/catalog/{a.product}/parts/", f"/catalog/{a.product}/volumes/", "/catalog/price-books/", "/catalog/price-books/new/",
         "/", "/?as_of=2026-03-31", "/figures/", "/customers/", f"/customers/{a.globex}/", f"/customers/{a.globex}/?stage=cash", "/customers/new/", "/customers/duplicates/",
         f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
         f"/customers/{a.globex}/statement/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from django import forms
@@ -13,13 +13,16 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company, day_asked
-from topline.catalog import actions, queries
-from topline.catalog.models import Price, Product
+from topline.catalog import actions, promotions, queries
+from topline.catalog.models import Price
+from topline.catalog.product_pages import book_choices
 from topline.kernel import clock
-from topline.kernel.errors import DomainError, NotFound
+from topline.kernel.errors import DomainError
 from topline.kernel.money import currencies, parse_amount
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
+from topline.ui.format import money
 from topline.ui.tables import Column, listing
 
 NANO = 10**9
@@ -45,7 +48,13 @@ class PriceForm(forms.Form):
 
     price = forms.CharField(max_length=30, label="A unit costs")
     currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
+    price_book_id = forms.TypedChoiceField(label="In", coerce=int, required=False, empty_value=None)
     valid_from = forms.DateField(label="From", widget=DAY, help_text="the price before it ends there")
+    valid_to = forms.DateField(label="Until before", widget=DAY, required=False, help_text="empty: until another follows")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["price_book_id"]).choices = book_choices()
 
 
 @page("catalog.view")
@@ -71,13 +80,24 @@ def products(request: Asked) -> HttpResponse:
 @page("catalog.view")
 def product(request: Asked, product_id: int) -> HttpResponse:
     """One product and every price it ever had."""
-    found = _product(product_id)
+    found = queries.product(product_id)
     prices = Price.objects.filter(product_id=product_id).select_related("price_book").order_by("currency", "-valid_from", "-id")
     rows = [
         {"valid_from": p.valid_from, "valid_to": p.valid_to, "book": p.price_book.name if p.price_book else "list", "price_minor": _minor(p.unit_price_nano), "currency": p.currency}
         for p in prices[:200]
     ]  # fmt: skip
-    return render(request, "catalog/product.html", {"product": found, "rows": rows, "columns": PRICES})
+    entity = company(request)
+    nano = queries.list_price(product_id=product_id, on=clock.today(entity.time_zone), currency=entity.currency)
+    cost = found.unit_cost_nano
+    steps = promotions.volumes([product_id]).iter_rows(named=True)
+    context = {
+        "product": found, "rows": rows, "columns": PRICES, "currency": entity.currency, "price_minor": _minor(nano),
+        "cost": f"{money(_minor(cost), found.cost_currency)} {found.cost_currency}" if cost is not None else "–",
+        "margin": (nano - cost) / nano if nano and cost is not None and found.cost_currency == entity.currency else None,
+        "parts": [{**part, "quantity": f"{part['quantity_micro'] / 10**6:g}"} for part in queries.parts_of(product_id)],
+        "steps": [{"quantity": f"{row['from_micro'] / 10**6:g}", "percent": f"{row['discount_ppm'] / 10**4:g}"} for row in steps],
+    }  # fmt: skip
+    return render(request, "catalog/product.html", context)
 
 
 @page("catalog.add_products", methods=("GET", "POST"))
@@ -99,7 +119,7 @@ def new(request: Asked) -> HttpResponse:
 @page("catalog.add_prices", methods=("GET", "POST"))
 def new_price(request: Asked, product_id: int) -> HttpResponse:
     """Set a list price from a day on."""
-    found, entity = _product(product_id), company(request)
+    found, entity = queries.product(product_id), company(request)
     initial = {"currency": entity.currency, "valid_from": clock.today(entity.time_zone)}
     form = PriceForm(request.POST or None, initial=initial)
     if form.is_valid():
@@ -110,12 +130,13 @@ def new_price(request: Asked, product_id: int) -> HttpResponse:
                 "product_id": product_id,
                 "currency": said["currency"],
                 "unit_price_nano": minor * NANO,
+                "price_book_id": said["price_book_id"],
                 "valid_from": said["valid_from"],
+                "valid_to": said["valid_to"],
             }
-            actions.add_prices(actor=request.actor, prices=pl.DataFrame([row]))
+            actions.add_prices(actor=request.actor, prices=pl.DataFrame([row], schema=actions.PRICE))
         except DomainError as error:
-            field = {"unit_price_nano": "price"}.get(error.field, error.field)
-            form.add_error(field if field in form.fields else None, str(error))
+            blame(form, error, {"unit_price_nano": "price"})
         else:
             messages.success(request, "The price is set.")
             return redirect("catalog:product", product_id)
@@ -125,13 +146,6 @@ def new_price(request: Asked, product_id: int) -> HttpResponse:
         "back": (found.name, reverse("catalog:product", args=[product_id])),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
-
-
-def _product(product_id: int) -> Product:
-    found = Product.objects.filter(pk=product_id).first()
-    if found is None:
-        raise NotFound(f"There is no product {product_id}.", field="product_id", remedy="Look for it in the catalog.")
-    return found
 
 
 def _row(row: Mapping[str, Any], currency: str) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import polars as pl
-from django.db.models import Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
-from topline.catalog.models import Price, Product
+from topline.catalog.models import BundlePart, Price, PriceBook, Product
 from topline.kernel import bulk
+from topline.kernel.errors import NotFound
 from topline.market.names import folded
 
 ASKED = {"product_id": pl.Int64, "currency": pl.String, "on": pl.Date, "price_book_id": pl.Int64}
@@ -73,6 +75,30 @@ def find(values: pl.Series) -> pl.DataFrame:
     names = known.select(_folded=folded(pl.col("name")), _name="id").filter(~pl.col("_folded").is_duplicated())
     found = by_code.with_columns(_folded=folded(pl.col("value"))).join(names, on="_folded", how="left", maintain_order="left")
     return found.select("value", product_id=pl.coalesce("_code", "_name"))
+
+
+def product(product_id: int) -> Product:
+    """One product. Raises: NotFound."""
+    found = Product.objects.filter(pk=product_id).first()
+    if found is None:
+        raise NotFound(f"There is no product {product_id}.", field="product_id", remedy="Look for it in the catalog.")
+    return found
+
+
+def parts_of(product_id: int) -> list[dict[str, Any]]:
+    """What a bundle holds, in the order in which it was said: product_id, code, name, quantity_micro."""
+    rows = (
+        BundlePart.objects.filter(bundle_id=product_id)
+        .order_by("id")
+        .values("product_id", "quantity_micro", code=F("product__code"), name=F("product__name"))
+    )
+    return [dict(row) for row in rows[:200]]
+
+
+def price_books() -> list[PriceBook]:
+    """The price books, each with how many prices stand in it today (`prices_now`)."""
+    now = Count("prices", filter=Q(prices__valid_to__isnull=True))
+    return list(PriceBook.objects.annotate(prices_now=now).order_by("name")[:200])
 
 
 def search(text: str) -> QuerySet[Product]:

@@ -23,7 +23,7 @@ from topline.timeline import queries as timeline
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
-from topline.ui.format import percent
+from topline.ui.format import day, percent
 from topline.ui.tables import Column, listing
 
 S = Lead.State
@@ -35,7 +35,7 @@ LIST = [
     Column("created_on", "Came", "date", sort="created_on"),
 ]  # fmt: skip
 CAMPAIGNS = [
-    Column("name", "Campaign", link="url"), Column("channel", "Channel"), Column("starts_on", "From", "date"), Column("ends_on", "Until", "date"), Column("cost_minor", "Cost", "money"),
+    Column("name", "Campaign", link="url"), Column("channel", "Channel"), Column("ran", "Ran"), Column("cost_minor", "Cost", "money"),
     Column("leads", "Leads", "integer"), Column("qualified", "Qualified", "integer"), Column("converted", "Converted", "integer"), Column("won", "Won", "integer"), Column("won_minor", "Won for", "money"),
     Column("cost_each", "A lead", "money"), Column("cost_won", "A won deal", "money"), Column("back", "Back for each"), Column("currency", ""),
 ]  # fmt: skip
@@ -258,6 +258,7 @@ def campaign_list(request: Asked) -> HttpResponse:
             **c,
             "url": f"{reverse('leads:leads')}?campaign={c['id']}&state=all",
             "back": f"{c['returned']:.1f}" if c["returned"] is not None else None,
+            "ran": f"{day(c['starts_on'])} to {day(c['ends_on'])}" if c["ends_on"] else f"since {day(c['starts_on'])}",
         }
         for c in queries.campaigns(entity=entity)
     ]
@@ -331,7 +332,7 @@ def _row(lead: Lead) -> dict[str, Any]:
 
 def _likely(lead: Lead) -> str | None:
     """The score as people read it: never 0 or 100."""
-    return None if lead.score_ppm is None else f"{min(99, max(1, round(lead.score_ppm / 10_000)))} in 100"
+    return None if lead.score_ppm is None else f"{min(99, max(1, round(lead.score_ppm / 10_000)))}\u00a0in\u00a0100"
 
 
 def _sellers() -> list[tuple[Any, str]]:

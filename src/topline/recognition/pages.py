@@ -116,7 +116,15 @@ def waterfall(request: Asked) -> HttpResponse:
         earlier = sum(v for m, v in by_month.items() if m not in across)
         assert isinstance(booked, date)  # noqa: S101  (a group of dates)
         in_months = {f"m{m}": by_month.get(m) for m in across}
-        rows.append({"booked": f"{booked:%b %Y}", "total": sum(by_month.values()), **in_months, "rest": earlier or None, "currency": entity.currency})
+        rows.append(
+            {
+                "booked": f"{booked:%b %Y}",
+                "total": sum(by_month.values()),
+                **in_months,
+                "rest": earlier or None,
+                "currency": entity.currency,
+            }
+        )
     columns = [
         Column("booked", "Billed in"),
         Column("total", "Billed", "money"),

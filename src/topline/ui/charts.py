@@ -29,6 +29,7 @@ PALETTE = {
     "#10000a": "line",
     "#10000b": "bad",
 }
+LONG_LABEL = 14  # letters; longer ones are written a word a line
 SERIES = ["#100001", "#100002", "#100003", "#100004", "#100005"]
 INK, LINE, BAD = "#100009", "#10000a", "#10000b"
 
@@ -57,9 +58,11 @@ def bar_chart(
     """One bar per row, in the order given; `shown` is the key with the amount as text for the table. None when there is nothing."""
     if not rows:
         return None
+    is_long = max(len(str(r[x])) for r in rows) > LONG_LABEL
+    axis = alt.Axis(labelAngle=0, **({"labelExpr": "split(datum.label, ' ')"} if is_long else {}))
     base = alt.Chart(alt.Data(values=[dict(r) for r in rows])).mark_bar(color=SERIES[0], cornerRadiusEnd=2)
     encoded = base.encode(
-        x=alt.X(f"{x}:N", sort=None, title=None, axis=alt.Axis(labelAngle=0)),
+        x=alt.X(f"{x}:N", sort=None, title=None, axis=axis),
         y=alt.Y(f"{y}:Q", title=y_title or None, axis=alt.Axis(format="~s", tickCount=4)),
         **({"color": alt.Color(f"{color}:N", scale=alt.Scale(range=SERIES), legend=None)} if color else {}),
     )
