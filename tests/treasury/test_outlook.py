@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 from django.db import DatabaseError, transaction
@@ -13,9 +15,10 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.collections import actions as collections
 from topline.collections import timing
 from topline.collections.models import TimingModel
+from topline.engine.cash import Coverage
 from topline.treasury import actions, frozen, levers, outlook, queries
 from topline.treasury.models import FrozenForecast
-from topline.web.today import today
+from topline.web.today import PayrollAnswer, today, with_odds
 
 TODAY = date(2026, 4, 1)
 PAYDAY = date(2026, 4, 17)
@@ -150,3 +153,25 @@ def test_a_large_book_of_which_nothing_was_frozen_or_not_for_so_long_has_no_odds
     assert frozen.told(entity=entity, as_of=TODAY, plain=plain) is None
     outlook.freeze_forecast(actor=owner, entity_id=entity.pk, as_of=TODAY - timedelta(days=200))
     assert frozen.told(entity=entity, as_of=TODAY, plain=plain) is None
+
+
+def test_the_verdict_is_that_of_the_futures_where_many_small_chances_add_up_to_another():
+    futures = np.linspace(90_000, 290_000, 10_001)
+    plainly_short = Coverage("Payroll", PAYDAY, PAYDAY, 100_000, 95_000, 5_000, [1, 2])
+    fine = outlook.Standing(plainly_short, 9, 100_000, futures).odds
+    assert (fine.verdict, fine.short_minor, fine.percent) == ("depends", 0, 95)
+    told = with_odds(
+        PayrollAnswer(plainly_short, "short", "short by 50.00", []),
+        SimpleNamespace(payrolls=(fine,), duties=(), currency="EUR"),
+        None,
+    )
+    assert told.verdict == "depends" and "covered if as much comes in" in told.sentence and "95 of 100" in told.odds_sentence
+    plainly_fine = Coverage("Payroll", PAYDAY, PAYDAY, 100_000, 250_000, 0, [1])
+    short = outlook.Standing(plainly_fine, 9, 200_000, futures).odds
+    assert (short.verdict, short.short_minor) == ("short", 10_000)
+    told = with_odds(
+        PayrollAnswer(plainly_fine, "depends", "covered if", []),
+        SimpleNamespace(payrolls=(short,), duties=(), currency="EUR"),
+        None,
+    )
+    assert told.verdict == "short" and "short by 100.00 EUR in the middle" in told.sentence

@@ -52,8 +52,8 @@ def told(*, entity: Entity, as_of: date, plain: Forecast) -> Outlook | None:
     def odds(at: Coverage, percent: int) -> Odds:
         before = days.get(at.debit_on - timedelta(days=1))
         need = plain.minimum_minor + leaves.get(at.debit_on, at.amount_minor)
-        short = max(0, need - before["p10_minor"]) if before else at.short_minor
-        return Odds(coverage=at, percent=percent, words=outlook.words(percent), short_p90_minor=short)
+        lacks, short = (max(0, need - before[at_share]) if before else at.short_minor for at_share in ("p10_minor", "p50_minor"))
+        return Odds(coverage=at, percent=percent, words=outlook.words(percent), short_p90_minor=lacks, short_minor=short)
 
     asked = [(at, known.get((at.name, at.debit_on, at.amount_minor))) for at in plain.payrolls]
     return FrozenOutlook(

@@ -334,7 +334,7 @@ class _Desk:
         """As much of each undrawn credit line as the need lacks."""
         found = []
         for account, _, undrawn in sorted(self.accounts, key=lambda own: (own.account.credit_line_bps, own.account.pk)):
-            amount = min(undrawn, at.lacks_minor)
+            amount = min(undrawn, at.lacks(0.9))
             if left >= BANK_DAYS and amount > 0:
                 cost = round(amount * account.credit_line_bps / 10_000 * LINE_DAYS / 365)
                 found.append({
@@ -428,7 +428,7 @@ def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
 def _help(draft: _Draft, names: dict[int, str]) -> Help:
     at = draft.at
     levers = tuple(_lever(row, names.get(row["about"].get("customer_id"), "the customer")) for row in draft.rows)
-    return Help(at.coverage, at.percent, at.lacks_minor, at.coverage.debit_on - timedelta(days=1), draft.unmoved, levers)
+    return Help(at.coverage, at.percent, at.lacks(0.9), at.coverage.debit_on - timedelta(days=1), draft.unmoved, levers)
 
 
 def _lever(row: dict[str, Any], who: str) -> Lever:

@@ -47,12 +47,23 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """How probable it is that a payroll is covered, between 1 and 99 in a hundred, in fixed words; what it lacks for 9 times in 10."""
+    """How probable it is that a payroll is covered, between 1 and 99 in a hundred, in fixed words.
+
+    short_p90_minor  what it lacks for 9 times in 10; short_minor: what it lacks in the middle of the futures
+    """
 
     coverage: Coverage
     percent: int
     words: str
     short_p90_minor: int
+    short_minor: int
+
+    @property
+    def verdict(self) -> str:
+        """covered, depends or short. The futures go before the plain forecast, in which each invoice comes on one day or not at all."""
+        if self.short_minor:
+            return "short"
+        return "depends" if self.coverage.deciding or self.coverage.short_minor else "covered"
 
 
 def trust(record: Sequence[Score]) -> str:
@@ -104,10 +115,14 @@ class Standing:
         """The share of futures that hold enough, in whole percent, never quite sure either way."""
         return min(99, max(1, round(100 * float((self.futures >= self.need_minor).mean()))))
 
+    def lacks(self, share: float) -> int:
+        """What is missing to be covered in that share of the futures."""
+        return max(0, round(float(self.need_minor - np.quantile(self.futures, 1 - share))))
+
     @property
-    def lacks_minor(self) -> int:
-        """What is missing to be covered 9 times in 10."""
-        return max(0, round(float(self.need_minor - np.quantile(self.futures, 0.1))))
+    def odds(self) -> Odds:
+        """In percent, words and amounts."""
+        return Odds(self.coverage, self.percent, words(self.percent), self.lacks(0.9), self.lacks(0.5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -356,8 +371,8 @@ def _read(on: Basis) -> tuple[Outlook, Behind]:
         currency=on.entity.currency,
         ranges=tuple(cash_paths.ranges(found.balances, days)),
         lowest=cash_paths.Range(days[lowest.day], lowest.p10, lowest.p50, lowest.p90),
-        payrolls=tuple(Odds(at.coverage, at.percent, words(at.percent), at.lacks_minor) for at in payrolls),
-        duties=tuple(Odds(at.coverage, at.percent, words(at.percent), at.lacks_minor) for at in duties),
+        payrolls=tuple(at.odds for at in payrolls),
+        duties=tuple(at.odds for at in duties),
         record=on.record,
         method=str(on.invoices["method"][0]) if on.invoices.height else "nothing is open",
         version=on.version,

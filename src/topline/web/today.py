@@ -123,6 +123,8 @@ def with_odds(said: PayrollAnswer, told: Outlook | None, helps: Plan | None) -> 
     odds = next((o for o in known if o.coverage == said.coverage), None)
     if told is None or odds is None:
         return said
+    if odds.verdict != said.verdict:
+        said = replace(said, verdict=odds.verdict, sentence=_by_odds(odds, told.currency))
     sentence = f"Covered in {odds.percent} of 100 futures ({odds.words})."
     if odds.short_p90_minor:
         sentence += f" To be covered 9 times in 10 it lacks {Money(odds.short_p90_minor, told.currency)}."
@@ -130,6 +132,15 @@ def with_odds(said: PayrollAnswer, told: Outlook | None, helps: Plan | None) -> 
     if found and found.unmoved is not None:
         sentence += f" If nothing is moved between accounts: {found.unmoved} of 100."
     return replace(said, odds=odds, odds_sentence=sentence, help=found)
+
+
+def _by_odds(odds: Odds, currency: str) -> str:
+    """The verdict where many small chances add up to another than each invoice on its likeliest day."""
+    at = odds.coverage
+    need = f"{at.name} of {Money(at.amount_minor, currency)} on {at.debit_on:%a %d %b}"
+    if odds.short_minor:
+        return f"{need} is short by {Money(odds.short_minor, currency)} in the middle of the futures."
+    return f"{need} is covered if as much comes in as customers usually pay by then."
 
 
 def checklist(entity: Entity) -> list[tuple[str, str]]:
