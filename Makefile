@@ -22,7 +22,7 @@ $(VENV)/dev: pyproject.toml constraints.txt scripts/setup.sh
 	@touch $@ $(VENV)/run
 
 demo: $(VENV)/run ## Build the demo company, print Today, serve it on http://localhost:8000
-	@TOPLINE_HOME=var/demo $(BIN)/topline demo --serve
+	@TOPLINE_HOME=var/demo TOPLINE_PROCESSOR=simulator $(BIN)/topline demo --serve
 
 test: $(VENV)/dev ## Run all tests: on SQLite, and on PostgreSQL where a server is found
 	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow"

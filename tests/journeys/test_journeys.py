@@ -510,7 +510,7 @@ ADDRESSES = [
     "/catalog/bands/set/", "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/brief/?key=product:FAN", "/market/reading/", "/market/competitors/new/",
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",
     "/pipeline/people/", "/catalog/", "/catalog/1/", "/catalog/new/", "/catalog/1/prices/new/", "/catalog/1/change/", "/catalog/1/parts/", "/catalog/1/volumes/", "/catalog/price-books/", "/catalog/price-books/new/",
-    "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/payments/match/", "/aging/", "/collections/",
+    "/", "/customers/", "/customers/1/", "/customers/duplicates/", "/customers/new/", "/invoices/", "/invoices/1/", "/payments/", "/payments/1/", "/payments/new/", "/payments/online/", "/payments/match/", "/aging/", "/collections/",
     "/collections/?show=waiting", "/collections/3/", "/collections/3/call/", "/collections/3/promise/", "/collections/4/", "/collections/5/", "/collections/board/", "/collections/ladders/", "/collections/ladders/set/", "/bank/",
     "/bank/1/", "/cash/", "/cash/scenarios/", "/cash/variance/", "/cash/payroll/1/", "/cash/offers/", "/cases/", "/cases/1/", "/cases/new/?customer=1", "/books/", "/books/entries/", "/books/entries/1/", "/books/entries/new/", "/books/rates/", "/books/company/", "/invoices/check/", "/import/", "/import/1/", "/team/", "/team/tasks/",
     "/team/audit/", "/team/account/", "/figures/", "/figures/owed/", "/sign-in/password/change/", "/sign-in/2fa/", "/sign-in/sessions/",

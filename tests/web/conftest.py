@@ -173,7 +173,7 @@ def addresses(acme) -> list[str]:
         "/", "/?as_of=2026-03-31", "/figures/", "/customers/", f"/customers/{a.globex}/", f"/customers/{a.globex}/?stage=cash", "/customers/new/", "/customers/duplicates/",
         f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
         f"/customers/{a.globex}/statement/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",
-        f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", f"/payments/{a.partly}/",
+        f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", "/payments/online/", "/payments/online/?state=paid", f"/payments/{a.partly}/",
         "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/collections/", "/collections/?show=waiting&as_of=2026-03-31", "/collections/board/?as_of=2026-03-31", "/collections/board/ways/", "/collections/ladders/", "/collections/ladders/set/", "/write-offs/", f"/collections/{a.globex}/?as_of=2026-03-31", f"/collections/{a.initech}/",
         *(f"/collections/{a.globex}/{verb}/" for verb in ("call", "promise", "dispute", "plan", "remind", "hold", "snooze")), f"/collections/disputes/{a.dispute}/resolve/", "/payments/match/",
         "/bank/", "/bank/new/", f"/bank/{a.bank_account}/", f"/bank/{a.bank_account}/change/", f"/cash/outflows/{a.rent}/defer/", "/cash/?as_of=2026-02-20", "/cash/?every=month", "/cash/offers/", "/cash/offers/?yearly=12&taken=50", "/cash/scenarios/?as_of=2026-02-20", "/cash/variance/?as_of=2026-02-20",

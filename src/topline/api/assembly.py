@@ -25,6 +25,7 @@ from topline.market.api import room as market
 from topline.market.landscape_api import room as landscape
 from topline.metering.api import room as metering
 from topline.pipeline.api import room as pipeline
+from topline.processor.api import room as processor
 from topline.quotes.api import room as quotes
 from topline.receivables.api import room as receivables
 from topline.recognition.api import room as recognition
@@ -74,6 +75,7 @@ for room in (
     contracts,
     recognition,
     receivables,
+    processor,
     collections,
     bank,
     treasury,

@@ -1,7 +1,7 @@
 """What the environment says: one frozen object, read once by settings.
 
 Variables: TOPLINE_HOME, TOPLINE_DATABASE_URL, TOPLINE_SECRET_KEY, TOPLINE_URL, TOPLINE_ALLOWED_HOSTS, TOPLINE_DEBUG,
-TOPLINE_EMAIL_URL, TOPLINE_LOG_FORMAT.
+TOPLINE_EMAIL_URL, TOPLINE_LOG_FORMAT, TOPLINE_PROCESSOR, TOPLINE_STRIPE_KEY, TOPLINE_STRIPE_WEBHOOK_SECRET.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ class Environment:
     debug: bool
     email_url: str
     log_format: str
+    processor: str
+    stripe_key: str
+    stripe_webhook_secret: str
 
     @property
     def on_loopback(self) -> bool:
@@ -140,7 +143,14 @@ def read_environment() -> Environment:
         debug=os.environ.get("TOPLINE_DEBUG") == "1",
         email_url=os.environ.get("TOPLINE_EMAIL_URL", ""),
         log_format=os.environ.get("TOPLINE_LOG_FORMAT", "console"),
+        processor=os.environ.get("TOPLINE_PROCESSOR", ""),
+        stripe_key=os.environ.get("TOPLINE_STRIPE_KEY", ""),
+        stripe_webhook_secret=os.environ.get("TOPLINE_STRIPE_WEBHOOK_SECRET", ""),
     )
+    if environment.processor not in {"", "simulator", "stripe"}:
+        raise ImproperlyConfigured(f"TOPLINE_PROCESSOR: {environment.processor!r} is not supported. Use stripe or simulator.")
+    if environment.processor == "stripe" and not (environment.stripe_key and environment.stripe_webhook_secret):
+        raise ImproperlyConfigured("TOPLINE_PROCESSOR=stripe needs TOPLINE_STRIPE_KEY and TOPLINE_STRIPE_WEBHOOK_SECRET.")
     if not environment.on_loopback and not environment.is_https and os.environ.get("TOPLINE_ALLOW_HTTP") != "1":
         raise ImproperlyConfigured(
             f"TOPLINE_URL {url} would send passwords in the clear. Use https, or set TOPLINE_ALLOW_HTTP=1 behind a proxy that ends TLS."

@@ -39,6 +39,7 @@ ROOMS = [
     "contracts",
     "recognition",
     "receivables",
+    "processor",
     "collections",
     "treasury",
     "cases",

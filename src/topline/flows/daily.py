@@ -26,6 +26,10 @@ from topline.leads import actions as leads
 from topline.market import battlecards
 from topline.pipeline import actions as pipeline
 from topline.pipeline import calls, machine
+from topline.processor import actions as online
+from topline.processor import public as simulated
+from topline.processor import service as processor
+from topline.processor.simulator import Simulator
 from topline.quotes import actions as quotes
 from topline.quotes import pricing
 from topline.receivables import figures, matching
@@ -96,9 +100,20 @@ def keep_cards_fresh(*, actor: Actor, as_of: date) -> int:
 
 def take_in(*, actor: Actor, entity_id: int, as_of: date) -> int:
     """Book the bank's credits and apply what is certain; what is doubtful waits on the Match page. Returns how many payments were applied."""
+    online.match_payouts(actor=actor, entity_id=entity_id)
     matching.book_bank_lines(actor=actor, entity_id=entity_id)
     made = matching.match_payments(actor=actor, entity_id=entity_id, as_of=as_of)
     return made.filter(pl.col("state") == "posted")["payment_id"].n_unique()
+
+
+def charge_saved(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Want what is due charged to saved cards and accounts, where a processor is set up; the simulator's day passes. Returns how many."""
+    if not processor.is_on():
+        return 0
+    with_whom = processor.current()
+    if isinstance(with_whom, Simulator):
+        simulated.deliver(with_whom, with_whom.pass_time(as_of))
+    return len(online.plan_charges(actor=actor, entity_id=entity_id, as_of=as_of, processor=with_whom.name))
 
 
 def judge_and_remind(*, actor: Actor, entity_id: int, as_of: date, applied: int = 0) -> Done:
@@ -186,6 +201,7 @@ def handle(payload: dict[str, Any]) -> None:
     day = date.fromisoformat(payload["day"])
     keep_cards_fresh(actor=system_actor("worker"), as_of=day)
     for topic in (
+        "charge_saved",
         "take_in",
         "judge_and_remind",
         "price_lateness",

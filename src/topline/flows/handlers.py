@@ -9,9 +9,12 @@ from topline.connect import actions as connect
 from topline.connect import queue
 from topline.contracts import actions as contracts
 from topline.flows import daily, deliveries, reminders
-from topline.kernel.outbox import Handler
+from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
 from topline.leads import queries as lead_queries
+from topline.processor import actions as online
+from topline.processor import service as processor
+from topline.processor.port import Answer, Told
 from topline.team.queries import system_actor
 from topline.treasury import levers, outlook
 
@@ -29,13 +32,26 @@ def run_import(payload: dict[str, Any]) -> None:
         queue.ask_for_chunk(batch_id)
 
 
+def handle_event(payload: dict[str, Any], told: Told) -> None:
+    """Do what an event of the processor asks for."""
+    online.handle_event(actor=system_actor("worker"), event_id=int(payload["event_id"]), told=told)
+
+
+def note_charge(payload: dict[str, Any], answer: Answer | None) -> None:
+    """Write down what a charge of a saved card or account brought."""
+    processor.answered(payload, answer, actor=system_actor("worker"))
+
+
 HANDLERS: dict[str, Handler] = {
     "seal_books": seal_books,
     "run_import": run_import,
     "send_reminder": reminders.send,
     "send_invoice": deliveries.send,
+    online.HANDLE: Long(processor.told, handle_event),
+    online.CHARGE: Long(processor.call, note_charge),
     daily.TOPIC: daily.handle,
     "take_in": daily.handled_by(daily.take_in),
+    "charge_saved": daily.handled_by(daily.charge_saved),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
     "renew_contracts": daily.handled_by(contracts.renew_due),

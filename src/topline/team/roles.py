@@ -15,6 +15,7 @@ READ = frozenset(
         "quotes.view",
         "billing.view",
         "receivables.view",
+        "processor.view",
         "bank.view",
         "treasury.view",
         "books.view",
@@ -96,6 +97,8 @@ INVOICES = frozenset(
 )
 CASH_APPLICATION = frozenset(
     {
+        "processor.plan_charges",
+        "processor.drop_method",
         "receivables.record_payments",
         "receivables.apply_cash",
         "receivables.apply_credit_note",
@@ -206,6 +209,11 @@ JOBS = frozenset(
         "quotes.decline_quote",
         "billing.mark_delivery",
         "billing.view_document",
+        "processor.begin_payment",
+        "processor.note_page",
+        "processor.note_answer",
+        "processor.handle_event",
+        "processor.match_payouts",
     }
 )  # done by jobs, and by whoever holds the link of a quote: no role has them
 SYSTEM = JOBS.union(*ROLES.values())

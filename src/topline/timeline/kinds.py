@@ -45,6 +45,7 @@ KINDS: dict[str, MilestoneKind] = {
     "credit_note_issued": MilestoneKind("Credit note issued", "billing", visible_to_customer=True),
     "credit_note_applied": MilestoneKind("Credit note applied", "cash", visible_to_customer=True),
     "payment_received": MilestoneKind("Payment received", "cash", visible_to_customer=True, tone="good"),
+    "charge_failed": MilestoneKind("Charge declined", "cash", visible_to_customer=True, tone="bad"),
     "payment_applied": MilestoneKind("Payment applied", "cash", visible_to_customer=True),
     "payment_unapplied": MilestoneKind("Payment unapplied", "cash"),
     "payment_returned": MilestoneKind("Payment returned by the bank", "cash", visible_to_customer=True, tone="bad"),

@@ -1,0 +1,448 @@
+"""Verbs of online payments. The order is always the same: our intent is committed, then the processor is called, then its answer is written down."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+
+from topline.bank import queries as bank
+from topline.bank.models import StatementLine
+from topline.billing.models import Invoice
+from topline.books import actions as books
+from topline.books.actions import leg
+from topline.engine import charge_retries
+from topline.kernel import clock, outbox
+from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actor import Actor
+from topline.kernel.errors import Conflict, NotFound, ensure
+from topline.processor.models import Event, Intent, Method, Payout
+from topline.processor.port import Answer, Page, Told
+from topline.receivables import actions as receivables
+from topline.team import actions as team
+from topline.team.models import Area
+from topline.timeline import actions as timeline
+
+S = Intent.State
+HANDLE, CHARGE = "processor_event", "charge_intent"
+CHARGED = 500  # most intents that one run plans
+LOOKED_FOR = timedelta(days=7)  # within which a payout's line is expected on the statement
+
+
+class NothingToPay(Conflict):
+    """The document is settled, void or no invoice."""
+
+    code = "nothing_to_pay"
+
+
+class AlreadyOnItsWay(Conflict):
+    """A payment of the invoice is under way."""
+
+    code = "payment_under_way"
+
+
+class NotYet(Conflict):
+    """An event about something that is not there yet: it is tried again."""
+
+    code = "event_too_early"
+
+
+# --- what we want ---
+@action("processor.begin_payment")
+def begin_payment(*, actor: Actor, invoice_id: int, processor: str, saves_method: bool = False) -> int:
+    """Write down that an invoice is to be paid on the processor's page; returns the intent's id, that of the one which waits already where there is one.
+
+    Raises: NotFound, NothingToPay, AlreadyOnItsWay (the money is on its way).
+    """
+    invoice = _payable(invoice_id)
+    amount = invoice.total_minor - invoice.allocated_minor
+    live = Intent.objects.select_for_update().filter(invoice=invoice, state__in=Intent.LIVE).first()
+    if live is not None:
+        ensure(
+            live.state != S.PROCESSING, AlreadyOnItsWay("A payment of this invoice is on its way.", remedy="It takes some days.")
+        )
+        if (live.amount_minor, live.processor, live.saves_method, live.method_id) == (amount, processor, saves_method, None):
+            return live.pk
+        live.state = S.CANCELED
+        live.save(update_fields=["state"])
+        changed("intent", live.pk, after={"state": S.CANCELED})
+    return _wanted(invoice, amount, processor, saves_method=saves_method).pk
+
+
+@action("processor.note_page")
+def note_page(*, actor: Actor, intent_id: int, page: Page) -> int:
+    """The processor made its page; returns the intent's id."""
+    intent = _locked(Q(pk=intent_id))
+    if intent.state == S.NEW:
+        intent.state, intent.ref, intent.url = S.OPEN, page.ref, page.url
+        intent.save(update_fields=["state", "ref", "url"])
+        changed("intent", intent.pk, after={"state": S.OPEN, "ref": page.ref})
+    return intent.pk
+
+
+@action("processor.plan_charges")
+def plan_charges(*, actor: Actor, entity_id: int, as_of: date, processor: str) -> list[int]:
+    """Want every invoice that is due, of customers with a saved card or account, charged today: those never tried, and those whose next try has come.
+
+    A decline that is hard, or the last of the tries, ends it until the customer gives another method. Returns the intents' ids; each is
+    called once this is committed. Work: three statements, and two an intent.
+    """
+    methods = dict(Method.objects.filter(is_active=True, processor=processor).values_list("customer_id", "id")[:100_000])
+    due = Invoice.objects.filter(
+        entity_id=entity_id, kind=Invoice.Kind.INVOICE, state=Invoice.State.OPEN, due_on__lte=as_of, customer_id__in=list(methods), total_minor__gt=F("allocated_minor")
+    ).order_by("due_on", "id")[:CHARGED]  # fmt: skip
+    before: dict[int, Intent] = {}
+    for intent in Intent.objects.filter(invoice_id__in=[invoice.pk for invoice in due]).order_by("id"):
+        before[intent.invoice_id] = intent
+    made = []
+    for invoice in due:
+        last = before.get(invoice.pk)
+        method_id = methods[invoice.customer_id]
+        tried = last is not None and last.method_id == method_id and last.state in (S.FAILED, S.DISPUTED)
+        if last is not None and (last.state in Intent.LIVE or (tried and (last.next_try_on is None or last.next_try_on > as_of))):
+            continue
+        tries = last.tries + 1 if last is not None and tried else 1
+        amount = invoice.total_minor - invoice.allocated_minor
+        intent = _wanted(invoice, amount, processor, method_id=method_id, tries=tries)
+        outbox.enqueue(CHARGE, {"intent_id": intent.pk}, key=f"{CHARGE}:{intent.pk}")
+        made.append(intent.pk)
+    return made
+
+
+@action("processor.drop_method")
+def drop_method(*, actor: Actor, method_id: int) -> int:
+    """Charge a saved card or account no more; returns its id. Raises: NotFound."""
+    method = Method.objects.select_for_update().filter(pk=method_id).first()
+    if method is None:
+        raise NotFound(f"There is no saved method {method_id}.", field="method_id")
+    method.is_active = False
+    method.save(update_fields=["is_active"])
+    changed("payment_method", method_id, after={"is_active": False})
+    return method_id
+
+
+# --- what the processor says ---
+@action("processor.note_answer")
+def note_answer(*, actor: Actor, intent_id: int, answer: Answer) -> int:
+    """What became of a charge that we asked for; returns the intent's id. The event that tells the same later changes nothing."""
+    intent = _locked(Q(pk=intent_id))
+    told = Told(ref="", kind=answer.state, charge_ref=answer.charge_ref, fee_minor=answer.fee_minor, decline_code=answer.decline_code, amount_minor=intent.amount_minor, currency=intent.currency)  # fmt: skip
+    _HANDLERS[answer.state](actor, intent, told)
+    return intent.pk
+
+
+def receive_event(*, processor: str, payload: dict[str, Any]) -> bool:
+    """Keep a verified event and have it handled; False where it is here already. Nothing else happens before the processor has its answer."""
+    try:
+        with transaction.atomic():
+            event = Event.objects.create(
+                processor=processor,
+                ref=str(payload["id"])[:120],
+                kind=str(payload["type"])[:80],
+                payload=payload,
+                received_at=clock.now(),
+            )
+            outbox.enqueue(HANDLE, {"event_id": event.pk}, key=f"{HANDLE}:{event.pk}")
+    except IntegrityError:
+        return False
+    return True
+
+
+@action("processor.handle_event")
+def handle_event(*, actor: Actor, event_id: int, told: Told) -> str:
+    """Do what an event asks for, once; returns what was done. Events may come in any order and again: what is over stays over.
+
+    Raises: NotYet (it is about a payment that we have not heard of; the queue tries it again).
+    """
+    event = Event.objects.select_for_update().get(pk=event_id)
+    if event.handled_at is not None:
+        return event.said
+    if told.kind == "payout":
+        said = _payout(event.processor, told)
+    elif told.kind in _HANDLERS:
+        key = (
+            Q(key=told.key)
+            if told.key
+            else Q(charge_ref=told.charge_ref, processor=event.processor)
+            if told.charge_ref
+            else Q(pk=None)
+        )
+        intent = Intent.objects.select_for_update().filter(key).first()
+        if intent is None:
+            ensure(
+                not told.charge_ref or told.kind not in ("disputed", "dispute_won", "refunded"),
+                NotYet(f"No payment {told.charge_ref} is known yet."),
+            )
+            said = "It is about nothing of ours."
+        else:
+            said = _HANDLERS[told.kind](actor, intent, told)
+    else:
+        said = "Nothing is to be done."
+    event.handled_at, event.said = clock.now(), said
+    event.save(update_fields=["handled_at", "said"])
+    changed("processor_event", event.pk, after={"said": said})
+    return said
+
+
+@action("processor.match_payouts")
+def match_payouts(*, actor: Actor, entity_id: int) -> int:
+    """Find the bank lines of payouts: same account's currency and amount, within a week of the day told, from the processor by name or alone of its amount.
+
+    Such a line is no payment: its money was booked when customers paid. Returns how many were found. Work: two statements, and two a payout.
+    """
+    waiting = list(Payout.objects.filter(entity_id=entity_id, line_id=None).order_by("arrives_on", "id")[:500])
+    found = 0
+    for payout in waiting:
+        days = {"booked_on__gte": payout.arrives_on - timedelta(days=2), "booked_on__lte": payout.arrives_on + LOOKED_FOR}
+        lines = bank.lines(
+            entity_id=entity_id,
+            filters={
+                "state": "open",
+                "payment_id": None,
+                "amount_minor": payout.amount_minor,
+                "currency": payout.currency,
+                **days,
+            },
+        )
+        known = list(lines.order_by("booked_on", "id")[:20])
+        named = [line for line in known if payout.processor in f"{line.counterparty_name} {line.remittance_information}".lower()]
+        line = named[0] if named else known[0] if len(known) == 1 else None
+        if line is None:
+            continue
+        StatementLine.objects.filter(pk=line.pk).update(state=StatementLine.State.MATCHED)
+        payout.line_id = line.pk
+        payout.save(update_fields=["line_id"])
+        changed("statement_line", line.pk, after={"state": "matched", "payout": payout.ref})
+        found += 1
+    return found
+
+
+# --- what events do ---
+def _paid(actor: Actor, intent: Intent, told: Told) -> str:
+    """The money is the processor's: a payment of the customer, applied to the invoice as far as it is open, and the fee."""
+    if intent.state in (S.PAID, S.DISPUTED):
+        return "It was paid already."
+    day = clock.today(intent.entity.time_zone)
+    amount = told.amount_minor or intent.amount_minor
+    row = {
+        "customer_id": [intent.customer_id],
+        "currency": [intent.currency],
+        "amount_minor": [amount],
+        "received_on": [day],
+        "method": [f"{intent.processor} online"],
+        "reference": [told.charge_ref[:140]],
+    }
+    made = receivables.record_payments(actor=actor, entity_id=intent.entity_id, payments=pl.DataFrame(row))
+    intent.payment_id = int(made["payment_id"][0])
+    invoice = Invoice.objects.select_for_update().get(pk=intent.invoice_id)
+    owed = invoice.total_minor - invoice.allocated_minor if invoice.state == Invoice.State.OPEN else 0
+    applied = min(owed, amount)
+    if applied > 0:
+        receivables.apply_cash(
+            actor=actor,
+            links=pl.DataFrame({"payment_id": [intent.payment_id], "invoice_id": [invoice.pk], "amount_minor": [applied]}),
+            on=day,
+        )
+    _fee(intent, told.fee_minor, day, "fee")
+    _keep_method(intent, told)
+    intent.state, intent.charge_ref, intent.fee_minor, intent.decline_code, intent.next_try_on = (
+        S.PAID,
+        told.charge_ref,
+        told.fee_minor,
+        "",
+        None,
+    )
+    intent.save()
+    changed("intent", intent.pk, after={"state": S.PAID, "payment_id": intent.payment_id})
+    return f"Payment {made['number'][0]}" + (
+        "" if applied == amount else f"; {amount - applied} of it is not applied, for less is open"
+    )
+
+
+def _processing(actor: Actor, intent: Intent, told: Told) -> str:
+    if intent.state not in (S.NEW, S.OPEN):
+        return "It is further than that already."
+    intent.state, intent.charge_ref = S.PROCESSING, told.charge_ref
+    _keep_method(intent, told)
+    intent.save()
+    changed("intent", intent.pk, after={"state": S.PROCESSING})
+    return "The money is on its way."
+
+
+def _failed(actor: Actor, intent: Intent, told: Told) -> str:
+    """Declined. On a page the customer may try another card; a saved method is tried again by the policy, unless the decline is hard."""
+    if intent.state in (S.PAID, S.DISPUTED, S.CANCELED):
+        return "It is over already."
+    code = (told.decline_code or "declined")[:60]
+    intent.decline_code = code
+    if told.charge_ref:
+        intent.charge_ref = told.charge_ref
+    if intent.method_id is None and intent.state == S.OPEN:
+        intent.save()
+        changed("intent", intent.pk, after={"decline_code": code})
+        return f"Declined ({code}); the page still waits."
+    today = clock.today(intent.entity.time_zone)
+    again = charge_retries.next_try(code, tries=intent.tries, on=today) if intent.method_id else None
+    intent.state, intent.next_try_on = S.FAILED, again
+    intent.save()
+    if intent.method_id and charge_retries.is_hard(code):
+        Method.objects.filter(pk=intent.method_id).update(is_active=False)
+    timeline.record_one(
+        "charge_failed", subject="invoice", subject_id=intent.invoice_id, actor=actor, on=today, customer_id=intent.customer_id, amount_minor=intent.amount_minor, currency=intent.currency,
+        note=code.replace("_", " "),
+    )  # fmt: skip
+    changed("intent", intent.pk, after={"state": S.FAILED, "decline_code": code, "next_try_on": again})
+    return f"Declined ({code}); " + (f"tried again on {again}." if again else "not tried again.")
+
+
+def _expired(actor: Actor, intent: Intent, told: Told) -> str:
+    if intent.state not in (S.NEW, S.OPEN):
+        return "It is over already."
+    intent.state = S.CANCELED
+    intent.save(update_fields=["state"])
+    changed("intent", intent.pk, after={"state": S.CANCELED})
+    return "The page has expired."
+
+
+def _disputed(actor: Actor, intent: Intent, told: Told) -> str:
+    """The customer's bank took the money back: the payment is returned, what it settled opens again, and somebody is told."""
+    if intent.state == S.DISPUTED:
+        return "It is disputed already."
+    if intent.state != S.PAID or intent.payment_id is None:
+        raise NotYet(f"Payment {told.charge_ref} has not come yet.")
+    today = clock.today(intent.entity.time_zone)
+    receivables.return_payments(
+        actor=actor, payment_ids=[intent.payment_id], on=today, reason="disputed with the customer's bank"
+    )
+    _fee(intent, told.fee_minor, today, "dispute_fee")
+    intent.state = S.DISPUTED
+    intent.save(update_fields=["state"])
+    _ask(actor, intent, f"Answer the dispute about {intent.invoice.number} at {intent.processor}", today)
+    changed("intent", intent.pk, after={"state": S.DISPUTED})
+    return "The payment is returned; somebody is asked to answer the dispute."
+
+
+def _dispute_won(actor: Actor, intent: Intent, told: Told) -> str:
+    if intent.state != S.DISPUTED:
+        raise NotYet(f"Payment {told.charge_ref} is not disputed.")
+    intent.state = S.PROCESSING
+    return f"Won. {_paid(actor, intent, Told(told.ref, 'paid', charge_ref=intent.charge_ref, amount_minor=intent.amount_minor, currency=intent.currency))}"
+
+
+def _refunded(actor: Actor, intent: Intent, told: Told) -> str:
+    """A refund that was made at the processor is for a person to book: what it takes back of which documents nobody says."""
+    if intent.payment_id is None:
+        raise NotYet(f"Payment {told.charge_ref} has not come yet.")
+    today = clock.today(intent.entity.time_zone)
+    _ask(
+        actor,
+        intent,
+        f"{intent.processor} refunded {told.amount_minor / 100:,.2f} {told.currency} of {intent.invoice.number}: unapply and refund it here",
+        today,
+    )
+    return "Somebody is asked to book the refund."
+
+
+_HANDLERS = {
+    "paid": _paid, "processing": _processing, "failed": _failed, "expired": _expired, "disputed": _disputed, "dispute_won": _dispute_won, "refunded": _refunded,
+}  # fmt: skip
+
+
+# --- parts ---
+def _payable(invoice_id: int) -> Invoice:
+    invoice = Invoice.objects.select_for_update(of=("self",)).select_related("customer").filter(pk=invoice_id).first()
+    if invoice is None:
+        raise NotFound(f"There is no document {invoice_id}.", field="invoice_id")
+    owed = invoice.kind == Invoice.Kind.INVOICE and invoice.state == Invoice.State.OPEN
+    ensure(owed, NothingToPay("Nothing is owed for this document.", field="invoice_id", remedy="Nothing to do."))
+    return invoice
+
+
+def _wanted(
+    invoice: Invoice, amount: int, processor: str, *, saves_method: bool = False, method_id: int | None = None, tries: int = 1
+) -> Intent:
+    intent = Intent.objects.create(
+        entity_id=invoice.entity_id, customer_id=invoice.customer_id, invoice=invoice, method_id=method_id, processor=processor, key=f"top_{uuid.uuid4().hex}",
+        currency=invoice.currency, amount_minor=amount, saves_method=saves_method, tries=tries, created_at=clock.now(),
+    )  # fmt: skip
+    changed("intent", intent.pk, after={"invoice_id": invoice.pk, "amount_minor": amount, "tries": tries})
+    return intent
+
+
+def _locked(which: Q) -> Intent:
+    found = Intent.objects.select_for_update(of=("self",)).select_related("entity", "invoice").filter(which).first()
+    if found is None:
+        raise NotFound("There is no such payment intent.", field="intent_id")
+    return found
+
+
+def _fee(intent: Intent, fee_minor: int, day: date, what: str) -> None:
+    """What the processor keeps: bank fees, out of the money in clearing that its payout will bring less."""
+    if fee_minor <= 0:
+        return
+    key = f"intent:{intent.pk}:{what}"
+    entry = pl.DataFrame(
+        {
+            "key": [key],
+            "effective_on": [day],
+            "source": [f"intent:{intent.pk}"],
+            "memo": [f"{intent.processor}, {what.replace('_', ' ')}"],
+        }
+    )
+    row = entry.select(
+        "key", currency=pl.lit(intent.currency), amount_minor=pl.lit(fee_minor), customer_id=pl.lit(intent.customer_id), invoice_id=pl.lit(intent.invoice_id),
+        payment_id=pl.lit(intent.payment_id),
+    )  # fmt: skip
+    books.post(
+        entity_id=intent.entity_id,
+        kind="processor_fee",
+        entries=entry,
+        transfers=[leg(row, debit="bank_fees", credit="clearing", amount="amount_minor")],
+    )
+
+
+def _keep_method(intent: Intent, told: Told) -> None:
+    """The customer let us keep the card or account: it takes the place of the one before it."""
+    if not intent.saves_method or not told.method_ref:
+        return
+    Method.objects.filter(customer_id=intent.customer_id, is_active=True).exclude(ref=told.method_ref).update(is_active=False)
+    Method.objects.update_or_create(
+        processor=intent.processor, ref=told.method_ref,
+        defaults={"customer_id": intent.customer_id, "customer_ref": told.customer_ref, "label": told.method_label[:60] or "Saved method", "is_active": True, "created_at": clock.now()},
+    )  # fmt: skip
+
+
+def _ask(actor: Actor, intent: Intent, title: str, today: date) -> None:
+    """A task for whoever owns collections, where somebody does."""
+    owner = Area.objects.filter(key="collections").values_list("owner_id", flat=True).first()
+    if owner is not None:
+        team.add_task(
+            actor=actor,
+            title=title[:200],
+            assignee_id=owner,
+            due_on=today + timedelta(days=3),
+            about_kind="invoice",
+            about_id=intent.invoice_id,
+        )
+
+
+def _payout(processor: str, told: Told) -> str:
+    entity_id = (
+        Intent.objects.filter(processor=processor, currency=told.currency)
+        .order_by("-id")
+        .values_list("entity_id", flat=True)
+        .first()
+    )
+    if entity_id is None or told.arrives_on is None or told.amount_minor <= 0:
+        return "It pays out nothing of ours."
+    made, fresh = Payout.objects.get_or_create(
+        processor=processor, ref=told.payout_ref,
+        defaults={"entity_id": entity_id, "currency": told.currency, "amount_minor": told.amount_minor, "arrives_on": told.arrives_on, "created_at": clock.now()},
+    )  # fmt: skip
+    if fresh:
+        changed_many("payout", [made.pk])
+    return "The payout is expected on the statement." if fresh else "It was known already."

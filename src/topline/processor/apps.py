@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ProcessorConfig(AppConfig):
+    name = "topline.processor"
+    label = "processor"
