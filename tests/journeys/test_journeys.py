@@ -6,6 +6,7 @@ Each has a server of its own on a new SQLite file. Skipped, saying so, where no 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ CHROMIUM = (
 )
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 SHOTS = Path(__file__).parent / "screenshots"
+HOME: list[Path] = []  # of the server that runs
 EMAIL, PASSWORD = "owner@acme.localhost", "a long enough phrase"
 INVOICES = """number,customer,issued on,due on,amount,paid on
 J1,Globex,2026-01-05,2026-02-04,10000.00,
@@ -74,11 +76,18 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {**os.environ, "TOPLINE_HOME": str(home), "DJANGO_SETTINGS_MODULE": "topline.config.settings", "OMP_NUM_THREADS": "1"}
+    address = f"http://localhost:{port}"
+    env = {
+        **os.environ,
+        "TOPLINE_HOME": str(home),
+        "TOPLINE_URL": address,
+        "TOPLINE_PROCESSOR": "simulator",
+        "DJANGO_SETTINGS_MODULE": "topline.config.settings",
+        "OMP_NUM_THREADS": "1",
+    }
     env.pop("DATABASE_URL", None)
     env.pop("TOPLINE_DATABASE_URL", None)
     subprocess.run([sys.executable, "-c", SETUP], env=env, check=True, timeout=120)
-    address = f"http://localhost:{port}"
     serve = "from topline.cli.main import main; main()"
     with (home / "server.log").open("w") as log:
         running = subprocess.Popen([sys.executable, "-c", serve, "serve", "--port", str(port)], env=env, stdout=log, stderr=log)
@@ -91,6 +100,7 @@ def server(tmp_path_factory):
                     time.sleep(0.5)
             else:
                 pytest.fail((home / "server.log").read_text()[-2000:])
+            HOME.append(home)
             yield address
         finally:
             running.terminate()
@@ -502,6 +512,42 @@ def test_12_a_contract_is_written_down_amended_and_billed(page):
     page.get_by_role("button", name="Terminate").click()
     page.get_by_text("Terminate: done").wait_for()
     expect(page.get_by_text("ended").first).to_be_visible()
+
+
+def test_12_the_customer_pays_online_on_the_link_that_came_by_mail(page, chromium, server):
+    page.goto("/invoices/?q=C3")
+    page.get_by_role("link", name="C3").click()
+    page.get_by_label("To", exact=True).fill("ap@hooli.example")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("It is on its way").wait_for()
+    for _ in range(60):
+        letters = "".join(path.read_text() for path in (HOME[-1] / "mail").glob("*.log")) if (HOME[-1] / "mail").is_dir() else ""
+        if "ap@hooli.example" in letters:
+            break
+        time.sleep(0.5)
+    link = re.findall(re.escape(server) + r"/i/[\w-]+/", letters)[-1]
+    context = chromium.new_context(viewport={"width": 380, "height": 800}, bypass_csp=True)
+    customer = context.new_page()
+    customer.set_default_timeout(30_000)
+    customer.goto(link)
+    customer.get_by_role("link", name="Pay online").click()
+    customer.get_by_role("button", name="Pay by card or direct debit").click()
+    pictures(customer, "pay")
+    for digits, told in (("9995", "insufficient funds"), ("4242", "Nothing is owed")):
+        customer.get_by_role("link", name="Go on to pay 7,000.00 EUR").click()
+        customer.get_by_label(f"Card ending in {digits}").check()
+        customer.get_by_role("button", name="Pay", exact=True).click()
+        for _ in range(30):
+            customer.wait_for_load_state()
+            if customer.get_by_text(told).count():
+                break
+            time.sleep(0.5)
+            customer.goto(f"{link}pay/")
+        expect(customer.get_by_text(told)).to_be_visible()
+    context.close()
+    page.goto("/payments/online/")
+    expect(page.locator("#results tbody tr")).to_have_count(1)
+    expect(page.locator("#results tbody tr").first.get_by_text("paid")).to_be_visible()
 
 
 ADDRESSES = [
