@@ -83,7 +83,10 @@ def today(console: Console, found: Today) -> None:
                 f"      {row['number']}  {row['customer']}  {amount} {home}, expected {row['expected_on']:%d %b}", highlight=False
             )
     if found.outlook is not None:
-        console.print(f"  Ranges: {found.outlook.trust}. Invoices that are not issued yet are not in it.", highlight=False)
+        console.print(
+            f"  Ranges: {found.outlook.trust}. What contracts will be billed for is in it; what will be used, and sold anew, is not.",
+            highlight=False,
+        )
     console.print()
     if found.forecast.daily.height:
         day, low = found.forecast.lowest

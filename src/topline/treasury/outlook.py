@@ -18,7 +18,7 @@ from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Entity
 from topline.collections import timing
-from topline.engine import cash_paths
+from topline.engine import cash, cash_paths
 from topline.engine.cash import Coverage
 from topline.engine.payment_timing.model import counted_only, predict
 from topline.kernel import bulk, clock
@@ -26,6 +26,7 @@ from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.errors import NotFound
 from topline.kernel.remember import Remembered
+from topline.receivables import figures
 from topline.treasury import queries
 from topline.treasury.models import FrozenForecast
 
@@ -295,7 +296,8 @@ def _without(entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Withou
 class Basis:
     """What futures are made from: the plain forecast, the open items and their chances, and how past forecasts did.
 
-    pmf  items x days from tomorrow: chance that the item is paid on the day
+    pmf     items x days from tomorrow: chance that the item is paid on the day
+    coming  what contracts will be billed for, in no invoice yet
     """
 
     entity: Entity
@@ -303,6 +305,7 @@ class Basis:
     invoices: pl.DataFrame
     pmf: Any
     book: cash_paths.Book
+    coming: cash_paths.Book
     record: tuple[Score, ...]
     version: str
 
@@ -327,15 +330,38 @@ def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
     amounts = _at_home(told.invoices, entity.currency, as_of)
     book = cash_paths.Book(amounts, told.invoices["customer_id"].to_numpy(), _cumulative(told.pmf, days), days)
     model = timing.model_in_use(entity_id=entity.pk, as_of=as_of)
-    return Basis(entity, base, told.invoices, told.pmf, book, record, model.version if model else "")
+    return Basis(entity, base, told.invoices, told.pmf, book, _coming(entity, base, days), record, model.version if model else "")
+
+
+def _coming(entity: Entity, base: queries.Forecast, days: tuple[int, ...]) -> cash_paths.Book:
+    """What contracts will be billed for: paid as much later or sooner than expected as invoices of the company were than their customers' usual delay."""
+    rows = base.coming.group_by("customer_id", "expected_on").agg(pl.col("amount_minor").sum()).sort("expected_on", "customer_id")
+    history = figures.lateness(entity_id=entity.pk, as_of=base.as_of)
+    usual = cash.average_delays(history)
+    mean = float(usual.filter(pl.col("customer_id").is_null())["delay_days"][0])
+    spread = history.join(usual.drop_nulls("customer_id"), on="customer_id", how="left").select(
+        off=(pl.col("late_days") - pl.col("delay_days").fill_null(mean)).round(0).cast(pl.Int64), payments="payments"
+    ).group_by("off").agg(pl.col("payments").sum()).sort("off")  # fmt: skip
+    offs = spread["off"].to_numpy() if spread.height else np.zeros(1, dtype=np.int64)
+    weights = spread["payments"].to_numpy().astype(float) if spread.height else np.ones(1)
+    share = np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
+    ahead = np.array([(day - base.as_of).days for day in rows["expected_on"].to_list()], dtype=np.int64)
+    paid_by = share[np.searchsorted(offs, np.asarray(days)[None, :] - ahead[:, None], side="right")].astype(np.float32)
+    paid_by = np.where(np.asarray(days)[None, :] >= 1, paid_by, np.float32(0)).reshape(len(ahead), len(days))
+    return cash_paths.Book(
+        rows["amount_minor"].to_numpy().astype(np.int64), rows["customer_id"].to_numpy().astype(np.int64), paid_by, days
+    )
 
 
 def futures(on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Futures:
     """Ten thousand futures of a book and what leaves; the same day draws the same chances, so that cases can be told apart."""
     as_of = on.base.as_of
-    paths = cash_paths.simulate(book, paths=PATHS, seed=cash_paths.seed_of(on.entity.key, as_of))
+    whole = cash_paths.Book(
+        np.concatenate([book.amounts, on.coming.amounts]), np.concatenate([book.customers, on.coming.customers]), np.concatenate([book.paid_by, on.coming.paid_by]), book.days
+    )  # fmt: skip
+    paths = cash_paths.simulate(whole, paths=PATHS, seed=cash_paths.seed_of(on.entity.key, as_of))
     factors = [_factor(on.record, day) for day in book.days]
-    wide = cash_paths.widened(paths, factors, within=(0.0, float(book.amounts.sum())))
+    wide = cash_paths.widened(paths, factors, within=(0.0, float(whole.amounts.sum())))
     leaving = [((row["debit_on"] - as_of).days, row["amount_minor"]) for row in outflows.to_dicts()]
     return Futures(wide, cash_paths.balances(wide, opening_minor=on.base.opening_minor, outflows=leaving), leaving)
 

@@ -65,7 +65,8 @@ def cash(request: Asked) -> HttpResponse:
         "accounts": [{**r, "currency": home} for r in queries.by_account(entity=entity, found=found).to_dicts()], "account_columns": ACCOUNT,
         "chart": cash_chart(found, told), "payrolls": _with_odds(found.payrolls, told.payrolls if told else (), helps), "duties": _with_odds(found.duties, told.duties if told else (), helps),
         "plans": queries.pay_plans(entity.pk), "planned": queries.planned_outflows(entity.pk), "deferrals": queries.deferrals(entity.pk), "form": OutflowForm(initial={"currency": home, "first_on": as_of}),
-        "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()),
+        "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()), "coming_total": int(found.coming["amount_minor"].sum()),
+        "coming": _coming(found, home), "coming_columns": [Column("expected_on", "Expected", "date"), Column("bill_on", "Billed on", "date"), Column("customer", "Customer", link="url"), Column("amount_minor", "Amount", "money")],
     }  # fmt: skip
     return render(request, "treasury/cash.html", context)
 
@@ -191,6 +192,22 @@ def _range(found: Range | None) -> dict[str, int | None]:
 def _with_odds(coverages: list[Coverage], odds: Sequence[outlooks.Odds], helps: levers.Plan) -> list[dict[str, Any]]:
     known = {(o.coverage.name, o.coverage.debit_on): o for o in odds}
     return [{"coverage": c, "odds": known.get((c.name, c.debit_on)), "help": helps.of(c)} for c in coverages]
+
+
+def _coming(found: queries.Forecast, home: str) -> list[dict[str, Any]]:
+    """The largest of what contracts will be billed for, in order of the day on which it is expected."""
+    top = found.coming.sort("amount_minor", "expected_on", descending=[True, False]).head(SHOWN)
+    names = market.names(top["customer_id"].unique().to_list())
+    rows = top.sort("expected_on", "customer_id").to_dicts()
+    return [
+        {
+            **r,
+            "customer": names.get(r["customer_id"], ""),
+            "url": reverse("web:customer", args=[r["customer_id"]]),
+            "currency": home,
+        }
+        for r in rows
+    ]
 
 
 def _largest(found: queries.Forecast, home: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from topline.books import rates
 from topline.books.models import Entity
 from topline.collections import queries as collections
 from topline.collections import timing
+from topline.contracts import runs as bill_runs
 from topline.engine import cash
 from topline.kernel import bulk, money
 from topline.kernel.errors import NotFound
@@ -38,6 +39,7 @@ class Forecast:
 
     balances   what the bank says per account; opening_minor is their sum in the company's currency
     receipts   cash.RECEIPTS in the company's currency, with number and customer_id
+    coming     the same of what contracts will be billed for within the forecast, with bill_on and due_on; it has no item yet
     outflows   name, kind, payday, debit_on, amount_minor in the company's currency, is_critical, bank_account_id
     daily      cash.project; weekly and monthly add up to it
     payrolls   one Coverage each, in order of debit day; duties: the same of taxes and of vendors that cannot wait
@@ -49,6 +51,7 @@ class Forecast:
     opening_minor: int
     minimum_minor: int
     receipts: pl.DataFrame
+    coming: pl.DataFrame
     outflows: pl.DataFrame
     daily: pl.DataFrame
     weekly: pl.DataFrame
@@ -66,7 +69,7 @@ class Forecast:
 def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataFrame | None = None) -> Forecast:
     """Opening bank balance, expected receipts and planned outflows by day, week and month, and each payroll's cover.
 
-    Receipts are open invoices at their due day shifted by the customer's own history; nothing is expected in the past.
+    Receipts are open invoices, and what contracts will be billed for, at their due day shifted by the customer's own history; nothing is expected in the past.
     Everything is told in the company's currency at the last known rate.
 
     items  the open items of that day with customers resolved, where the caller has them already
@@ -80,12 +83,14 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
     if items is None:
         items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of))
     receipts = _receipts(entity, as_of, closed, items)
+    coming = _coming(entity, as_of, end, closed)
     outflows = planned(entity=entity, start=start, end=end)
-    daily = cash.project(opening_minor=opening, receipts=receipts, outflows=outflows, start=start, days=7 * weeks)
+    expected = pl.concat([frame.select(cash.RECEIPTS.keys()) for frame in (receipts, coming)])
+    daily = cash.project(opening_minor=opening, receipts=expected, outflows=outflows, start=start, days=7 * weeks)
     payroll = outflows["kind"] == "payroll"
     covered = partial(cash.coverage, daily, receipts=receipts, minimum_minor=minimum)
     return Forecast(
-        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, outflows=outflows, daily=daily,
+        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, coming=coming, outflows=outflows, daily=daily,
         weekly=cash.rolled_up(daily, every="1w"), monthly=cash.rolled_up(daily, every="1mo"),
         payrolls=covered(payrolls=outflows.filter(payroll)), duties=covered(payrolls=outflows.filter(~payroll & pl.col("is_critical"))),
     )  # fmt: skip
@@ -199,6 +204,19 @@ def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFra
     return expected.with_columns(items["number"])
 
 
+def _coming(entity: Entity, as_of: date, end: date, closed: list[date]) -> pl.DataFrame:
+    """What contracts will be billed for and customers are expected to pay before a day, in the company's currency."""
+    billed = bill_runs.coming(entity=entity, as_of=as_of, until=end)
+    nothing = pl.DataFrame(schema={**cash.RECEIPTS, "bill_on": pl.Date, "due_on": pl.Date})
+    if billed.is_empty():
+        return nothing
+    worth = rates.convert(billed.select("currency", "amount_minor", on=pl.lit(as_of)), to=entity.currency)
+    billed = market.resolve(billed.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency)))
+    items = billed.select("customer_id", "currency", "due_on", "amount_minor", item_id=pl.lit(None, dtype=pl.Int64))
+    expected = cash.expected_receipts(items, figures.lateness(entity_id=entity.pk, as_of=as_of), as_of=as_of, closed=closed)
+    return expected.with_columns(billed["bill_on"], billed["due_on"]).filter(pl.col("expected_on") < end).select(nothing.columns)
+
+
 def _with_disputes(entity: Entity, as_of: date, items: pl.DataFrame) -> pl.DataFrame:
     """Open items with later_days, a disputed one split in two: its earliest parts are what is not disputed."""
     contested = collections.disputed(entity_id=entity.pk, as_of=as_of)
@@ -236,7 +254,8 @@ def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:
     pays = next((a.pk for a in accounts if a.pays_payroll), accounts[0].pk)
     used = bulk.read(payments.filter(customer__isnull=False).values("customer_id", "bank_account_id").annotate(last=Max("id")))
     last = used.sort("last").unique("customer_id", keep="last").drop("last")
-    coming = found.receipts.join(last, on="customer_id", how="left").select(
+    expected = pl.concat([frame.select(cash.RECEIPTS.keys()) for frame in (found.receipts, found.coming)])
+    coming = expected.join(last, on="customer_id", how="left").select(
         account_id=pl.col("bank_account_id").fill_null(collects), day="expected_on", in_minor="amount_minor", out_minor=pl.lit(0)
     )
     account = pl.col("bank_account_id")

@@ -90,10 +90,11 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     both = due.join(came, on="item_id", how="left", suffix="_came")
     early = came.join(due, on="item_id", how="anti")
     now, known_since = _stands(entity, as_of), _stands(entity, on)
+    foreseen = int(then.coming.filter(pl.col("expected_on") <= as_of)["amount_minor"].sum())
     told_closing = kept.opening_minor + told_in - told_out
     other_in = int(lines.filter(pl.col("amount_minor") > 0)["amount_minor"].sum()) - int(came["amount_minor"].sum())
     restated = now - known_since - int(lines["amount_minor"].sum())
-    recorded = (int(due["amount_minor"].sum()) - told_in) - (int(plan["amount_minor"].sum()) - told_out)
+    recorded = (int(due["amount_minor"].sum()) + foreseen - told_in) - (int(plan["amount_minor"].sum()) - told_out)
     missing = both.filter(pl.col("amount_minor_came").is_null()).select("item_id", -pl.col("amount_minor"))
     differed = both.filter(pl.col("amount_minor_came") != pl.col("amount_minor")).select(
         "item_id", amount_minor=pl.col("amount_minor_came") - pl.col("amount_minor")
@@ -103,6 +104,7 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
         _cause("Came with another amount", differed),
         _cause("Came sooner than expected", early.join(receipts, on="item_id", how="semi")),
         _cause("Invoices issued since", early.join(receipts, on="item_id", how="anti")),
+        _lump("Foreseen of bills that were not written then", -foreseen),
         _lump("Other money in, less what came without the bank", other_in),
         _cause("Planned, and has not left", planned),
         _cause("Left without a plan", unplanned.with_columns(-pl.col("amount_minor"))),

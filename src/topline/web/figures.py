@@ -203,6 +203,15 @@ def expected_in(asked: Asked) -> Explained:
     return _summed("Expected receipts", rows, asked.entity.currency)
 
 
+def coming_in(asked: Asked) -> Explained:
+    """What contracts will be billed for, by expected day."""
+    found = treasury.forecast(entity=asked.entity, as_of=asked.as_of)
+    names = market.names(found.coming["customer_id"].unique().to_list())
+    rows = [_row(f"billed on {r['bill_on']:%d %b %Y}", r["expected_on"], names.get(r["customer_id"], ""), r["amount_minor"], reverse("web:customer", args=[r["customer_id"]]))
+            for r in found.coming.sort("expected_on", "customer_id").to_dicts()]  # fmt: skip
+    return _summed("Coming in", rows, asked.entity.currency)
+
+
 def dso_countback(asked: Asked) -> Explained:
     """Months that the receivables use up."""
     found = _collection(asked)
@@ -435,6 +444,7 @@ FIGURES = {
         Definition("in_bank", "In the bank", "money", "What the bank says stands on our accounts.", "last closing balance + booked lines after it, per account, at the last known rate", "Bank statements (ISO 20022 camt.053 or alike).", "bank.view", in_bank),
         Definition("lowest", "Lowest in 13 weeks", "money", "The day on which least stands in the bank, if all goes as expected.", "in the bank + expected receipts - planned outflows, until that day", "Thirteen-week direct cash forecast.", "treasury.view", lowest),
         Definition("before_debit", "There before it", "money", "What stands there before a payroll, a tax or a vendor is paid.", "in the bank + expected receipts before the day - all else that leaves until its end", "Money of the debit day itself comes too late.", "treasury.view", before_debit),
+        Definition("coming_in", "Coming in", "money", "What contracts will be billed for and customers are expected to pay within the forecast, tax included.", "sum of what is not billed yet, converted at the last known rate", "Items of contracts, terms, the customer's own payment history; without usage and renewals.", "treasury.view", coming_in),
         Definition("expected_in", "Expected in", "money", "Open invoices in the company's currency, at the day on which the customer usually pays.", "sum of what is open, converted at the last known rate", "Due day shifted by the customer's own payment history.", "treasury.view", expected_in),
         Definition("dso_countback", "Days sales outstanding, countback", "days", "How many days of sales are still owed.", "take each month's sales off what is owed, newest first; each month used up counts its days, the last one its share", "Exhaustion method: not misled by seasons.", "receivables.view", dso_countback),
         Definition("dso_simple", "Days sales outstanding, simple", "days", "How many days of the last three months' sales are owed.", "owed / sales of three months x days of the span", "Gross, with tax, on both sides; less credits and unapplied cash.", "receivables.view", dso_simple),
