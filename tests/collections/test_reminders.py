@@ -16,6 +16,8 @@ from aiosmtpd.controller import Controller
 from django.core import mail
 from django.db import IntegrityError, transaction
 
+from topline.billing import delivery
+from topline.billing.models import Delivery
 from topline.collections import actions, queries, reminders
 from topline.collections.letters import languages, letter
 from topline.collections.models import Reminder, ReminderItem
@@ -354,3 +356,34 @@ def test_a_clock_that_was_moved_back_sends_nothing_again(customer, issue, plan):
     sent = len(mail.outbox)
     work(morning(date(2026, 4, 1)))
     assert len(mail.outbox) == sent
+
+
+def deliver(owner, invoice, recipient, came_back=True):
+    made = delivery.send_invoices(actor=owner, invoice_ids=[invoice], recipient=recipient)["delivery_id"][0]
+    if came_back:
+        delivery.mark_delivery(actor=owner, delivery_id=made, state="bounced", note="no such mailbox")
+
+
+def test_an_invoice_that_came_back_is_delivered_before_it_is_reminded_of(owner, customer, issue, plan):
+    with clock.at(morning(date(2026, 3, 2))):
+        (lost, arrived) = issue(customer, 10_000, 5_000)
+        deliver(owner, lost, "old@globex.example")
+        deliver(owner, arrived, "old@globex.example")
+        deliver(owner, arrived, "new@globex.example", came_back=False)
+    written = plan(date(2026, 4, 9))
+    assert written["items"].to_list() == [1]
+    again = Delivery.objects.filter(invoice_id=lost).order_by("-id").first()
+    assert (again.recipient, again.state) == ("pay@globex.example", "queued")
+    assert plan(date(2026, 4, 9)).is_empty()
+    work(morning(date(2026, 4, 9)))
+    assert plan(date(2026, 4, 10))["step"].to_list() == ["second"]  # it has arrived, so the ladder goes on
+
+
+def test_where_no_other_address_is_known_the_reminder_waits_for_a_person(owner, customer, issue, plan):
+    with clock.at(morning(date(2026, 3, 2))):
+        (lost,) = issue(customer, 10_000)
+        deliver(owner, lost, "pay@globex.example")
+    plan(date(2026, 4, 9))
+    waiting = Reminder.objects.get()
+    assert waiting.state == "held" and "came back from pay@globex.example" in waiting.why
+    assert Delivery.objects.count() == 1

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import polars as pl
-from django.db.models import Q
+from django.db.models import F, Q
 
 from topline.billing.models import Delivery, Invoice
 from topline.kernel import bulk, clock, outbox
@@ -75,6 +75,30 @@ def send_invoices(*, actor: Actor, invoice_ids: Sequence[int], recipient: str = 
     changed_many("delivery", made["id"])
     queued = going.select("id").with_columns(delivery_id=made["id"])
     return found.join(queued, on="id", how="left", maintain_order="left").select("delivery_id", "problem", invoice_id="id")
+
+
+def redeliver(*, actor: Actor, invoice_ids: Sequence[int]) -> pl.DataFrame:
+    """Documents whose newest delivery came back are sent again, where the customer has another address by now and the actor may send.
+
+    returns  one row per document that has not arrived: invoice_id, recipient str (where it did not), on_its_way bool (in the queue, since before or since now)
+    Work: two statements, and those of sending.
+    """
+    rows = bulk.read(
+        Delivery.objects.filter(invoice_id__in=list(invoice_ids))
+        .order_by("id")
+        .values("invoice_id", "recipient", "state", customer_id=F("invoice__customer_id"))
+    )
+    newest = rows.unique("invoice_id", keep="last", maintain_order=True).filter(pl.col("state").is_in([S.BOUNCED, S.QUEUED]))
+    if newest.is_empty():
+        return pl.DataFrame(schema={"invoice_id": pl.Int64, "recipient": pl.String, "on_its_way": pl.Boolean})
+    known = newest.join(addresses(newest["customer_id"]), on="customer_id", how="left", maintain_order="left")
+    again = known.filter(
+        (pl.col("state") == S.BOUNCED) & (pl.col("email") != pl.col("recipient")) & pl.lit(actor.may("billing.send_invoices"))
+    )["invoice_id"]
+    if again.len():
+        send_invoices(actor=actor, invoice_ids=again.to_list())
+    going = (pl.col("state") == S.QUEUED) | pl.col("invoice_id").is_in(again.implode())
+    return newest.select("invoice_id", "recipient", on_its_way=going)
 
 
 @action("billing.mark_delivery")

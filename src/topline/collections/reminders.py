@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from topline.billing import delivery
 from topline.books.models import Entity
 from topline.collections import actions, queries
 from topline.collections.letters import letter, letters
@@ -101,12 +102,18 @@ def set_ways(*, actor: Actor, entity_id: int, segment: str, step: str, alternati
 def plan_reminders(*, actor: Actor, entity_id: int, as_of: date) -> pl.DataFrame:
     """Write the day's reminders, one message a customer and currency, and queue those that may leave by themselves.
 
+    An invoice that came back is sent again where the customer has another address by now; else its reminder waits for a person.
     Left alone are: what is disputed, promised, under a plan, or could be covered by unapplied cash; customers who are snoozed
     or kept from the ladder; and what a step has named before (the database refuses it). A second run of the day does nothing.
     returns  one row per reminder: reminder_id, customer_id, step, channel, state, items. Work: a fixed number of statements.
     """
     policies = list(DunningPolicy.objects.filter(entity_id=entity_id, is_on=True).order_by("segment")[:100])
     due = _due(entity_id, policies, as_of)
+    if due.height:  # what never arrived is delivered first: a reminder of it comes once it has
+        back = delivery.redeliver(actor=actor, invoice_ids=due["invoice_id"].unique().to_list())
+        due = due.join(back.filter("on_its_way"), on="invoice_id", how="anti").join(
+            back.select("invoice_id", came_back="recipient"), on="invoice_id", how="left", maintain_order="left"
+        )
     if due.is_empty():
         return pl.DataFrame(
             schema={
@@ -411,9 +418,10 @@ def _write(entity_id: int, due: pl.DataFrame, as_of: date, policy_for: Callable[
 
 def _messages(entity: Entity, due: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """One message per customer and currency, at the furthest step among its invoices."""
+    came_back = pl.col("came_back").drop_nulls().first() if "came_back" in due.columns else pl.lit(None, dtype=pl.String)
     grouped = due.sort("step_days", descending=True).group_by("customer_id", "currency", maintain_order=True).agg(
         pl.col("step", "channel", "template", "needs_approval", "variant", "wait_days", "language", "email", "person", "name", "segment").first(),
-        numbers=pl.col("number").sort(), items=pl.len(), total=pl.col("open_minor").sum(),
+        numbers=pl.col("number").sort(), items=pl.len(), total=pl.col("open_minor").sum(), came_back=came_back,
     )  # fmt: skip
     rows = []
     for row in grouped.iter_rows(named=True):
@@ -437,6 +445,8 @@ def _first_state(row: dict[str, Any]) -> tuple[str, str]:
         return S.HELD, "A person takes this step; log what came of it."
     if row["needs_approval"]:
         return S.HELD, "This step waits for a person's go."
+    if row["came_back"]:
+        return S.HELD, f"The invoice came back from {row['came_back']}: find an address, and send the invoice first."
     return (S.QUEUED, "") if row["email"] else (S.HELD, "No e-mail address is known.")
 
 
