@@ -360,8 +360,8 @@ def test_a_clock_that_was_moved_back_sends_nothing_again(customer, issue, plan):
 
 def deliver(owner, invoice, recipient, came_back=True):
     made = delivery.send_invoices(actor=owner, invoice_ids=[invoice], recipient=recipient)["delivery_id"][0]
-    if came_back:
-        delivery.mark_delivery(actor=owner, delivery_id=made, state="bounced", note="no such mailbox")
+    state = {"state": "bounced", "note": "no such mailbox"} if came_back else {"state": "sent"}
+    delivery.mark_delivery(actor=owner, delivery_id=made, **state)
 
 
 def test_an_invoice_that_came_back_is_delivered_before_it_is_reminded_of(owner, customer, issue, plan):
