@@ -15,7 +15,7 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
-from topline.contracts import runs
+from topline.contracts import pages, runs
 from topline.contracts.models import Charge, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -278,3 +278,36 @@ def test_meters_and_events_come_over_http(api, customer):  # noqa: F811
     assert api.post("/usage-events", {"events": [event | {"value_micro": 3}]}).status_code == 409
     assert api.post("/usage-events", {"events": [event | {"key": "c", "at": "2026-01-10"}]}).status_code == 422
     assert UsageEvent.objects.get().at.hour == 11 and StrayEvent.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("calls", "billed", "said"), [(100, 50_00, "at least 50.00"), (700, 70_00, "700 at 0.1"), (5_000, 200_00, "at most 200.00"), (0, 50_00, "at least 50.00")]
+)  # fmt: skip
+def test_a_period_of_use_costs_no_less_than_the_least_and_no_more_than_the_most(
+    owner, entity, sign, send, meter, customer, calls, billed, said
+):
+    contract = sign(meter(), minimum_minor=50_00, maximum_minor=200_00)
+    if calls:
+        send({"value_micro": calls * 10**6})
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    charge = Charge.objects.get(full_start=JAN)
+    assert charge.net_minor == billed
+    assert said in pages._made({**{n: getattr(charge, n) for n in ("explained", "days", "full_days", "sequence")}}, "EUR")
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert Charge.objects.count() == 1 and Item.objects.get(contract_id=contract).maximum_minor == 200_00
+
+
+def test_a_part_of_a_period_has_its_part_of_the_least(owner, entity, sign, meter, customer):
+    contract = sign(meter(), minimum_minor=62_00)
+    contracts.amend(actor=owner, contract_id=contract, kind="terminate", on=date(2026, 1, 16), because="moves away")
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert Charge.objects.get().net_minor == 30_00  # 15 of 31 days
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"), [({"minimum_minor": -1}, "minimum_minor"), ({"minimum_minor": 10, "maximum_minor": 5}, "maximum_minor"), ({"meter_id": None, "minimum_minor": 10}, "minimum_minor")]
+)  # fmt: skip
+def test_bounds_that_cannot_be_are_refused(sign, meter, customer, facts, field):
+    with pytest.raises(Invalid) as refused:
+        sign(meter(), **facts)
+    assert refused.value.field == field

@@ -234,6 +234,10 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
     meter_id = row.get("meter_id")
     ensure(meter_id is None or Meter.objects.filter(pk=meter_id).exists(), NotFound("There is no such meter.", field="meter_id"))
     _check_tiers(model, tiers, is_metered=meter_id is not None)
+    least, most = row.get("minimum_minor"), row.get("maximum_minor")
+    ensure(meter_id is not None or (least is None and most is None), Invalid("A least and a most amount are for what is metered.", field="minimum_minor", remedy="Name the meter."))  # fmt: skip
+    ensure(min(least or 0, most or 0) >= 0, Invalid("A least and a most amount are zero or more.", field="minimum_minor"))
+    ensure(least is None or most is None or most >= least, Invalid("The most is less than the least.", field="maximum_minor"))
     ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
     ensure(
         row["ends_on"] is None or row["ends_on"] >= row["starts_on"], Invalid(f"{text} ends before it begins.", field="ends_on")
@@ -241,7 +245,7 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
     ensure(int(row.get("every", 1)) >= 1, Invalid("A period is one or more units.", field="every"))
     return Item.objects.create(
         contract=contract, product=product, description=text[:300], quantity_micro=row["quantity_micro"], unit_price_nano=price, starts_on=row["starts_on"], ends_on=row["ends_on"],
-        in_advance=meter_id is None and row.get("in_advance", True), meter_id=meter_id, price_model=model, tiers=tiers, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
+        in_advance=meter_id is None and row.get("in_advance", True), meter_id=meter_id, price_model=model, tiers=tiers, minimum_minor=least, maximum_minor=most, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
     )  # fmt: skip
 
 
@@ -275,7 +279,7 @@ def _check_tiers(model: str, tiers: list[dict[str, Any]], *, is_metered: bool) -
 
 def _again(item: Item, on: date, until: date | None, **changes: Any) -> Item:
     """The item once more from a day on, on the same grid, with what changed."""
-    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "price_model", "tiers")}  # fmt: skip
+    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "price_model", "tiers", "minimum_minor", "maximum_minor")}  # fmt: skip
     return _item(item.contract, row | changes | {"starts_on": on, "ends_on": until}, replaces=item)
 
 

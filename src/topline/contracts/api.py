@@ -30,6 +30,7 @@ from topline.ui.wire import (  # fmt: skip
     Room,
     Rows,
     Share,
+    Whole,
     done,
     given,
     once,
@@ -70,6 +71,8 @@ class ContractItem(Body):
     meter_id: Ref | None = None
     price_model: Literal["per_unit", "graduated", "volume"] = "per_unit"
     tiers: Annotated[list[PriceTier], Field(max_length=50)] = []
+    minimum_minor: Whole | None = None
+    maximum_minor: Whole | None = None
 
 
 class NewContract(Body):

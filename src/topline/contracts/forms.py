@@ -48,6 +48,22 @@ class ItemForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="one a line: up to, price of a unit, fee; the last begins with * for no end",
     )
+    minimum = forms.DecimalField(
+        min_value=Decimal(0),
+        max_digits=15,
+        decimal_places=2,
+        required=False,
+        label="At least",
+        help_text="what a period of use costs all the same",
+    )
+    maximum = forms.DecimalField(
+        min_value=Decimal(0),
+        max_digits=15,
+        decimal_places=2,
+        required=False,
+        label="At most",
+        help_text="what a period of use costs whatever was used",
+    )
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -70,6 +86,8 @@ class ItemForm(forms.Form):
                 "meter_id": int(said["meter"]),
                 "price_model": said["price_model"] or "per_unit",
                 "tiers": tiers(said["tiers"], currency),
+                "minimum_minor": minor(said["minimum"], currency),
+                "maximum_minor": minor(said["maximum"], currency),
             }
             if said["meter"]
             else {}
@@ -213,6 +231,11 @@ def tiers(text: str, currency: str) -> list[dict[str, Any]]:
 def micro(value: Decimal) -> int:
     """A quantity in millionths."""
     return int(value * PPM)
+
+
+def minor(value: Decimal | None, currency: str) -> int | None:
+    """An amount in minor units."""
+    return None if value is None else int(value * 10 ** exponent(currency))
 
 
 def nano(value: Decimal | None, currency: str) -> int | None:

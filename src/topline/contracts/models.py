@@ -78,10 +78,17 @@ class Item(models.Model):
     tiers = models.JSONField(
         default=list, blank=True, help_text="[{up_to (null: no end), unit_price_nano, flat_fee_minor}], for graduated and volume"
     )
+    minimum_minor = models.BigIntegerField(null=True, help_text="a whole period of use costs at least so much")
+    maximum_minor = models.BigIntegerField(null=True, help_text="and at most so much; of a part of a period by its days")
     replaces = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         constraints = [
+            models.CheckConstraint(condition=Q(meter__isnull=False) | Q(minimum_minor__isnull=True, maximum_minor__isnull=True), name="bounds_are_of_use"),
+            models.CheckConstraint(
+                condition=(Q(minimum_minor__gte=0) | Q(minimum_minor__isnull=True)) & (Q(maximum_minor__gte=0) | Q(maximum_minor__isnull=True)), name="bounds_not_negative"
+            ),
+            models.CheckConstraint(condition=Q(maximum_minor__gte=F("minimum_minor")) | Q(minimum_minor__isnull=True) | Q(maximum_minor__isnull=True), name="bounds_in_order"),
             models.CheckConstraint(condition=Q(quantity_micro__gte=0), name="item_quantity_not_negative"),
             models.CheckConstraint(condition=Q(price_model__in=["per_unit", "graduated", "volume"]), name="item_price_model_known"),
             models.CheckConstraint(condition=Q(meter__isnull=True) | Q(in_advance=False), name="usage_is_billed_in_arrears"),

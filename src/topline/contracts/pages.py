@@ -209,6 +209,8 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
         if row["tiers"]
         else "not agreed yet"
     )
+    for word, amount in (("at least", row["minimum_minor"]), ("at most", row["maximum_minor"])):
+        price += f", {word} {format_amount(amount, found.currency)}" if amount is not None else ""
     cadence = CADENCE[row["unit"]] if row["every"] == 1 else f"every {row['every']} {row['unit']}s"
     state = "" if not over and row["starts_on"] <= today else "over" if over else "to come"
     return {
@@ -252,7 +254,9 @@ def _made(row: dict[str, Any], currency: str) -> str:
 
 
 def _step(step: dict[str, Any], currency: str) -> str:
-    """A tier that usage went through: units at a price, and its fee."""
+    """A tier that usage went through: units at a price, and its fee; or the least or most that was agreed."""
+    if step.get("bound"):
+        return f"at {step['bound']} {format_amount(round(step['minor']), currency)}"
     scale = 10 ** exponent(currency)
     parts = [f"{step['units']:,g} at {step['unit_price_minor'] / scale:g}"] if step.get("units") else []
     if step.get("flat_fee_minor"):

@@ -250,6 +250,8 @@ def _items(contracts: Any) -> pl.DataFrame:
         "tax_class",
         "meter_id",
         "price_model",
+        "minimum_minor",
+        "maximum_minor",
     ]
     rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
     replaced = pl.col("unit_price_nano").is_null() & (pl.col("end") <= pl.col("start"))  # an item without a price that got one

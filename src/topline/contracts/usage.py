@@ -12,7 +12,7 @@ from topline.books.models import Entity
 from topline.contracts.models import Item
 from topline.engine import charges as engine
 from topline.engine import periods
-from topline.engine.documents import EXACT
+from topline.engine.documents import EXACT, round_half_away
 from topline.kernel.errors import Invalid, ensure
 from topline.metering import queries as metering
 
@@ -45,12 +45,31 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     how = rows.with_columns(
         step=pl.struct(units=pl.col("units").cast(pl.Float64), unit_price_minor=pl.col("unit_price").cast(pl.Float64), flat_fee_minor=pl.col("flat_fee").cast(pl.Float64), minor=pl.col("exact").cast(pl.Float64)).struct.json_encode()
     ).group_by(span_id="charge_id", maintain_order=True).agg(explained=pl.col("step").str.join(","))  # fmt: skip
-    priced = priced.join(how, on="span_id", how="left", maintain_order="left")
+    priced = _bounded(priced.join(how, on="span_id", how="left", maintain_order="left"))
     days = (pl.col("end") - pl.col("start")).dt.total_days()
     return priced.select(
         *engine.KEY, "full_end", "start", "end", "net_minor", days=days, full_days=days, used_micro=(pl.col("quantity") * engine.MICRO).round().cast(pl.Int64),
         explained=pl.format("[{}]", pl.col("explained").fill_null("")),
     )  # fmt: skip
+
+
+def _bounded(priced: pl.DataFrame) -> pl.DataFrame:
+    """No less than the least and no more than the most that were agreed for a period; of a part of one by its days. What it changed is explained."""
+    part = (pl.col("end") - pl.col("start")).dt.total_days().cast(EXACT) / (
+        pl.col("full_end") - pl.col("full_start")
+    ).dt.total_days().cast(EXACT)
+    low, high = (round_half_away(pl.col(name).cast(EXACT) * part).cast(pl.Int64) for name in ("minimum_minor", "maximum_minor"))
+    rows = priced.with_columns(_low=low, _high=high, _used=pl.col("net_minor"))
+    rows = rows.with_columns(net_minor=pl.max_horizontal(pl.min_horizontal("net_minor", "_high"), "_low"))
+    bound = (
+        pl.when(pl.col("net_minor") > pl.col("_used"))
+        .then(pl.lit("least"))
+        .when(pl.col("net_minor") < pl.col("_used"))
+        .then(pl.lit("most"))
+    )
+    step = pl.struct(bound=bound, minor=pl.col("net_minor").cast(pl.Float64)).struct.json_encode()
+    steps = pl.concat_str(pl.col("explained"), pl.when(bound.is_not_null()).then(step), separator=",", ignore_nulls=True)
+    return rows.with_columns(explained=steps)
 
 
 def _tiers(items: pl.DataFrame) -> pl.DataFrame:

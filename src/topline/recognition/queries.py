@@ -304,6 +304,8 @@ def _items(entity: Entity, contract_id: int | None) -> pl.DataFrame:
         "day",
         "meter_id",
         "price_model",
+        "minimum_minor",
+        "maximum_minor",
     ]
     rows = bulk.read(
         Item.objects.filter(contract__in=_contracts(entity, contract_id)).order_by("id").values(*columns, *facts)
