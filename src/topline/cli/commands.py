@@ -46,6 +46,8 @@ from topline.leads import queries as lead_reads
 from topline.lifecycle import margin, value
 from topline.lifecycle import queries as lifecycle
 from topline.market import battlecards, competitors, experience, landscape_api, segments
+from topline.metering import actions as metering
+from topline.metering import files as usage_files
 from topline.pipeline import figures as selling
 from topline.pipeline import forecast as sales
 from topline.pipeline import machine as machines
@@ -349,6 +351,35 @@ def einvoice_write(
     target = to or Path(f"{number}.pdf" if form == "pdf" else f"{number}-{form}.xml")
     target.write_bytes(content)
     console.print(f"{target}: {len(content):,} bytes")
+
+
+@app.command("usage")
+def take_usage(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Events as JSON lines (.jsonl) or CSV: key, meter, customer, at, value.", exists=True, dir_okay=False
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Take usage events in from a file, each once by its key; the same file again changes nothing. Exits with 1 where a line was refused."""
+    counts: dict[str, int] = {"recorded": 0, "known": 0, "kept_aside": 0, "refused": 0}
+    problems: list[tuple[int, str]] = []
+    for batch in usage_files.batches(file):
+        told = metering.record_events(actor=system_actor("cli"), events=batch.events)
+        for outcome, count in told.group_by("outcome").len().iter_rows():
+            counts[outcome] += count
+        counts["refused"] += len(batch.problems)
+        problems += batch.problems[: SHOWN - len(problems)]
+    if as_json:
+        _print_json({**counts, "problems": [{"line": line, "why": why} for line, why in problems]})
+    else:
+        console.print(f"{counts['recorded']:,} recorded, {counts['known']:,} known already, {counts['kept_aside']:,} kept aside, {counts['refused']:,} lines refused.")  # fmt: skip
+        for line, why in problems:
+            console.print(f"  Line {line}: {why}", highlight=False)
+    if counts["refused"]:
+        raise typer.Exit(1)
 
 
 bill = typer.Typer(help="Bill what is due of contracts: preview says what, run does it.", no_args_is_help=True)
