@@ -551,7 +551,7 @@ def test_12_the_customer_pays_online_on_the_link_that_came_by_mail(page, chromiu
 
 
 ADDRESSES = [
-    "/revenue/", "/revenue/waterfall/", "/revenue/remaining/", "/revenue/rules/", "/revenue/contracts/1/", "/usage/", "/usage/meters/new/", "/contracts/", "/contracts/1/", "/contracts/new/", "/contracts/renewals/", "/contracts/1/change/", "/contracts/1/amend/renew/", "/contracts/runs/", "/contracts/runs/1/", "/contracts/runs/preview/", "/contracts/runs/tax-rates/",
+    "/revenue/", "/revenue/waterfall/", "/revenue/remaining/", "/revenue/rules/", "/revenue/contracts/1/", "/usage/", "/usage/meters/new/", "/contracts/", "/contracts/1/", "/contracts/new/", "/contracts/renewals/", "/contracts/use/", "/contracts/1/change/", "/contracts/1/amend/renew/", "/contracts/runs/", "/contracts/runs/1/", "/contracts/runs/preview/", "/contracts/runs/tax-rates/",
     "/pipeline/stages/", "/pipeline/territories/", "/pipeline/territories/set/", "/lifecycle/", "/lifecycle/cohorts/", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/serve-costs/", "/lifecycle/1/stage/", "/leads/", "/leads/1/", "/leads/new/", "/leads/campaigns/", "/leads/campaigns/new/", "/pipeline/quotas/", "/pipeline/forecast/", "/pipeline/accuracy/", "/quotes/", "/quotes/1/", "/quotes/1/write/", "/quotes/prices/", "/catalog/promotions/", "/catalog/promotions/new/", "/catalog/bands/",
     "/catalog/bands/set/", "/market/", "/market/prices/", "/market/experience/", "/market/briefs/", "/market/brief/?key=product:FAN", "/market/reading/", "/market/competitors/new/",
     "/pipeline/", "/pipeline/1/", "/pipeline/1/change/", "/pipeline/2/", "/pipeline/new/", "/pipeline/board/", "/pipeline/funnel/?step=prospecting", "/pipeline/statistics/", "/pipeline/waterfall/?step=created",

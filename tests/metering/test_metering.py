@@ -16,7 +16,7 @@ from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
 from topline.contracts import pages, runs
-from topline.contracts.models import Charge, Item, Parked
+from topline.contracts.models import Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions, queries
@@ -311,3 +311,29 @@ def test_bounds_that_cannot_be_are_refused(sign, meter, customer, facts, field):
     with pytest.raises(Invalid) as refused:
         sign(meter(), **facts)
     assert refused.value.field == field
+
+
+def test_the_open_period_says_what_was_used_and_what_it_costs_so_far(owner, entity, sign, send, meter, customer):
+    contract = sign(meter(), minimum_minor=31_00)
+    send(
+        {"value_micro": 100_000_000, "at": datetime(2026, 3, 1, 10)},
+        {"value_micro": 900_000_000, "at": datetime(2026, 3, 20, 10), "key": "later"},
+    )
+    with clock.at(date(2026, 3, 10)):
+        found = runs.running(Contract.objects.filter(pk=contract), entity=entity, on=date(2026, 3, 10)).row(0, named=True)
+        assert (found["start"], found["used_micro"], found["net_minor"]) == (
+            MAR,
+            100_000_000,
+            10_00,
+        )  # ten of 31 days of the least, 10.00
+        browser = Client()
+        browser.force_login(
+            Member.objects.get(
+                pk=members.add_member(
+                    actor=owner, email="b@acme.localhost", name="Bo", roles=["Billing"], password="a long enough phrase"
+                )
+            )
+        )
+        for address in ("/contracts/use/", f"/contracts/{contract}/"):
+            page = browser.get(address).content.decode()
+            assert "100 calls" in page and "10.00" in page, address

@@ -172,6 +172,7 @@ PAGES: dict[str, str | None] = {
     "processor:intents": "processor.view",
     "processor:charge": "processor.plan_charges",
     "processor:drop_method": "processor.drop_method",
+    "contracts:in_use": "contracts.view",
     "billing:pdf": "billing.view",
     "billing:xml": "billing.view",
     "billing:check": "billing.view",

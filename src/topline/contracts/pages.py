@@ -13,12 +13,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company, day_asked
-from topline.contracts import actions, queries
+from topline.contracts import actions, queries, runs
 from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, FactsForm
 from topline.contracts.models import Contract, Parked
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import exponent, format_amount
+from topline.market import queries as market
 from topline.market.prices import unit_price
 from topline.team.queries import actor_names
 from topline.ui.access import Asked, page
@@ -42,6 +43,11 @@ RENEWALS = [
 ]  # fmt: skip
 FIELDS = {"customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift"}
 CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
+
+RUNNING = [
+    Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("description", "What"), Column("start", "Since", "date"), Column("until", "Until", "date"), Column("used", "Used so far"),
+    Column("net_minor", "Costs so far", "money"), Column("currency", ""), Column("made", "How", "sentence"),
+]  # fmt: skip
 
 
 @page("contracts.view")
@@ -85,9 +91,29 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
     context = {
         "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
         "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
+        "in_use": _running(runs.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
         "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
     }  # fmt: skip
     return render(request, "contracts/contract.html", context)
+
+
+@page("contracts.view")
+def in_use(request: Asked) -> HttpResponse:
+    """What was used in the periods that are open, of all contracts, the dearest first."""
+    entity = company(request)
+    today = clock.today(entity.time_zone)
+    found = runs.running(Contract.objects.filter(entity=entity), entity=entity, on=today)
+    rows = _running(found.sort("net_minor", "item_id", descending=[True, False]).head(200))
+    return render(request, "contracts/use.html", {"rows": rows, "columns": RUNNING, "count": found.height, "today": today})
+
+
+def _running(found: pl.DataFrame) -> list[dict[str, Any]]:
+    names = market.names(found["user_id"].unique().to_list())
+    return [
+        {**r, "customer": names.get(r["user_id"], ""), "url": reverse("contracts:contract", args=[r["contract_id"]]), "until": r["full_end"] - timedelta(days=1), "used": f"{r['used_micro'] / 10**6:,g} {r['meter_unit'] or ''}".strip(),
+         "made": "; ".join(_step(step, r["currency"]) for step in json.loads(r["explained"]))}
+        for r in found.to_dicts()
+    ]  # fmt: skip
 
 
 @page("contracts.add_contract", methods=("GET", "POST"))

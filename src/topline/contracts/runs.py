@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -177,6 +177,23 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
     lines, heads = _documents(lines)
     return Bill(lines, heads, pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True))
+
+
+def running(contracts: Any, *, entity: Entity, on: date) -> pl.DataFrame:
+    """What was used in the periods that run on a day, up to its end, and what that costs so far: a bill for the whole period may be another.
+
+    returns  one row per metered item: contract_id, contract, user_id, description, currency, start, full_end, used_micro, meter_unit, net_minor, explained
+    Work: three statements, and one for each meter.
+    """
+    known, _ = _priced(_items(contracts).filter(pl.col("meter_id").is_not_null() & (pl.col("start") <= on)))
+    after = on + timedelta(days=1)
+    cut = known.with_columns(end=pl.min_horizontal("end", pl.lit(after)).fill_null(after))
+    told, _ = _soundly(cut, lambda items: usage.used(items, entity=entity, as_of=after))
+    here = told.filter((pl.col("end") == after) & (pl.col("full_end") >= after)).select(
+        "item_id", "start", "full_end", "used_micro", "net_minor", "explained"
+    )
+    columns = ["item_id", "contract_id", "contract", "user_id", "description", "currency", "meter_unit"]
+    return here.join(known.select(columns), on="item_id", how="left", maintain_order="left").sort("contract_id", "item_id")
 
 
 COMING = {"customer_id": pl.Int64, "currency": pl.String, "bill_on": pl.Date, "due_on": pl.Date, "amount_minor": pl.Int64}

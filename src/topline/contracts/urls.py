@@ -7,6 +7,7 @@ urlpatterns = [
     path("", pages.contract_list, name="contracts"),
     path("new/", pages.new, name="new"),
     path("from-quote/<int:quote_id>/", pages.from_quote, name="from_quote"),
+    path("use/", pages.in_use, name="in_use"),
     path("renewals/", pages.renewals, name="renewals"),
     path("runs/", run_pages.run_list, name="runs"),
     path("runs/preview/", run_pages.preview, name="preview"),
