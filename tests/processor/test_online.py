@@ -350,6 +350,22 @@ def test_a_charge_without_an_answer_waits_in_the_queue_and_is_made_once(owner, e
     assert invoice_of(later).state == "paid" and len(down.keys) == 2 and len(set(down.keys)) == 1
 
 
+def test_a_charge_that_nobody_ever_answered_is_made_again_the_next_day(owner, entity, customer, link, issue, monkeypatch):
+    pay(link[0], "4242", save=True)
+    (later,) = issue(customer, 500_00, due_on=DAY)
+    down = Down(fails=1)
+    monkeypatch.setattr(service, "current", lambda: down)
+    actions.plan_charges(actor=owner, entity_id=entity.pk, as_of=DAY, processor="simulator")
+    outbox.drain(HANDLERS)
+    OutboxMessage.objects.filter(topic=actions.CHARGE).update(state="failed")  # as after the last of its tries
+    with pytest.raises(actions.AlreadyOnItsWay):
+        actions.begin_payment(actor=owner, invoice_id=later, processor="simulator")
+    with clock.at(NOON + timedelta(days=1)):
+        actions.plan_charges(actor=owner, entity_id=entity.pk, as_of=DAY + timedelta(days=1), processor="simulator")
+        outbox.drain(HANDLERS)
+    assert invoice_of(later).state == "paid" and len(down.keys) == 2 and len(set(down.keys)) == 1
+
+
 def test_without_a_processor_the_link_offers_nothing_and_refuses(settings, link):
     settings.ENVIRONMENT = replace(settings.ENVIRONMENT, processor="")
     assert "cannot be paid online" in Client().get(link[0]).content.decode()

@@ -62,9 +62,8 @@ def begin_payment(*, actor: Actor, invoice_id: int, processor: str, saves_method
     amount = invoice.total_minor - invoice.allocated_minor
     live = Intent.objects.select_for_update().filter(invoice=invoice, state__in=Intent.LIVE).first()
     if live is not None:
-        ensure(
-            live.state != S.PROCESSING, AlreadyOnItsWay("A payment of this invoice is on its way.", remedy="It takes some days.")
-        )
+        is_going = live.state == S.PROCESSING or live.method_id is not None
+        ensure(not is_going, AlreadyOnItsWay("A payment of this invoice is on its way.", remedy="It takes some days."))
         if (live.amount_minor, live.processor, live.saves_method, live.method_id) == (amount, processor, saves_method, None):
             return live.pk
         live.state = S.CANCELED
@@ -103,6 +102,10 @@ def plan_charges(*, actor: Actor, entity_id: int, as_of: date, processor: str) -
         last = before.get(invoice.pk)
         method_id = methods[invoice.customer_id]
         tried = last is not None and last.method_id == method_id and last.state in (S.FAILED, S.DISPUTED)
+        if (
+            last is not None and last.state == S.NEW and last.method_id is not None
+        ):  # nobody ever answered: the same call once more
+            outbox.enqueue(CHARGE, {"intent_id": last.pk}, key=f"{CHARGE}:{last.pk}:{as_of}")
         if last is not None and (last.state in Intent.LIVE or (tried and (last.next_try_on is None or last.next_try_on > as_of))):
             continue
         tries = last.tries + 1 if last is not None and tried else 1
