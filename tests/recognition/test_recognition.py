@@ -338,3 +338,18 @@ def test_statements_do_not_grow_with_contracts(owner, sign, bill, close, entity,
         close(FEB28)
     assert ContractBalance.objects.filter(close__through=FEB28).count() == 23
     assert Contract.objects.count() == 23 and Product.objects.count() == 0 and isinstance(actions.DraftsWait("x"), Conflict)
+
+
+def test_a_product_is_said_to_be_earned_otherwise_on_its_page_by_those_who_may(owner, client, entity):
+    from topline.catalog import actions as catalog
+
+    catalog.add_products(actor=owner, products=pl.DataFrame({"code": ["FEE"], "name": ["Joining fee"]}))
+    for role, status in (("Sales", 403), ("Owner", 302)):
+        member = team.add_member(
+            actor=owner, email=f"{role.lower()}@acme.localhost", name=role, roles=[role], password="a long enough phrase"
+        )
+        client.force_login(Member.objects.get(pk=member))
+        assert client.post("/revenue/rules/set/", {"product": "fee", "method": "term"}).status_code == status
+    assert "Joining fee" in client.get("/revenue/rules/").content.decode()
+    refused = client.post("/revenue/rules/set/", {"product": "none", "method": "term"})
+    assert refused.status_code == 400 and "Give a code of the catalog" in refused.content.decode()

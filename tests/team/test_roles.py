@@ -94,6 +94,7 @@ PAGES: dict[str, str | None] = {
     "recognition:waterfall": "recognition.view",
     "recognition:remaining": "recognition.view",
     "recognition:rules": "recognition.view",
+    "recognition:product_rule": "recognition.set_rule",
     "recognition:contract": "recognition.view",
     "recognition:cost": "recognition.keep_cost",
     "recognition:item_rule": "recognition.set_rule",

@@ -252,13 +252,31 @@ def accept(request: Asked, item_id: int) -> HttpResponse:
     return _form(request, form, f"What was accepted of {found.description}", found.contract)
 
 
-@page("recognition.view", methods=("GET", "POST"))
+@page("recognition.view")
 def rules(request: Asked) -> HttpResponse:
     """How products are earned."""
     entity = company(request)
-    may = request.actor.may("recognition.set_rule")
+    newest: dict[int, Rule] = {}
+    for rule in Rule.objects.filter(product__isnull=False).select_related("product").order_by("-id")[:1_000]:
+        newest.setdefault(rule.product_id or 0, rule)
+    rows = [
+        {
+            "product": r.product.name if r.product else "",
+            "way": WAYS[r.method],
+            "range": _range(r, entity.currency),
+            "recorded_at": r.recorded_at,
+        }
+        for r in newest.values()
+    ]
+    return render(request, "recognition/rules.html", {"rows": rows, "columns": RULES})
+
+
+@page("recognition.set_rule", methods=("GET", "POST"))
+def product_rule(request: Asked) -> HttpResponse:
+    """Say how a product is earned."""
+    entity = company(request)
     form = RuleForm(request.POST or None)
-    if request.method == "POST" and may and form.is_valid():
+    if form.is_valid():
         try:
             product = Product.objects.filter(code__iexact=form.cleaned_data["product"]).first()
             if product is None:
@@ -273,24 +291,8 @@ def rules(request: Asked) -> HttpResponse:
         else:
             messages.success(request, "Said; the next close catches up what follows from it.")
             return redirect("recognition:rules")
-    newest: dict[int, Rule] = {}
-    for rule in Rule.objects.filter(product__isnull=False).select_related("product").order_by("-id")[:1_000]:
-        newest.setdefault(rule.product_id or 0, rule)
-    rows = [
-        {
-            "product": r.product.name if r.product else "",
-            "way": WAYS[r.method],
-            "range": _range(r, entity.currency),
-            "recorded_at": r.recorded_at,
-        }
-        for r in newest.values()
-    ]
-    return render(
-        request,
-        "recognition/rules.html",
-        {"rows": rows, "columns": RULES, "form": form, "may": may},
-        status=400 if form.errors else 200,
-    )
+    context = {"form": form, "title": "How a product is earned", "back": ("Rules", reverse("recognition:rules"))}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 # --- parts ---
