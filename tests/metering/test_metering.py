@@ -16,13 +16,14 @@ from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
 from topline.contracts import pages, runs
-from topline.contracts.models import Charge, Contract, Item, Parked
+from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions, queries
 from topline.metering.models import Meter, StrayEvent, UsageEvent
 from topline.team import actions as members
-from topline.team.models import Member
+from topline.team.models import Member, Task
+from topline.timeline.models import Milestone
 
 JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 
@@ -337,3 +338,35 @@ def test_the_open_period_says_what_was_used_and_what_it_costs_so_far(owner, enti
         for address in ("/contracts/use/", f"/contracts/{contract}/"):
             page = browser.get(address).content.decode()
             assert "100 calls" in page and "10.00" in page, address
+
+
+def test_an_amount_that_is_reached_is_told_once_a_period(owner, entity, sign, send, meter, customer):
+    contract = sign(meter(), alerts_minor=[50_00, 10_00])
+    billing = members.add_member(
+        actor=owner, email="b@acme.localhost", name="Bo", roles=["Billing"], password="a long enough phrase"
+    )
+    members.set_area(actor=owner, key="billing", owner_id=billing, deputy_id=None)
+    with clock.at(date(2026, 3, 6)):
+        send({"value_micro": 200_000_000, "at": datetime(2026, 3, 5, 10)})
+
+    def told(day):
+        with clock.at(day):
+            return runs.tell_alerts(actor=owner, entity_id=entity.pk, as_of=day)
+
+    assert told(date(2026, 3, 4)) == 0
+    assert [told(date(2026, 3, 10)), told(date(2026, 3, 10)), told(date(2026, 3, 11))] == [1, 0, 0]
+    with clock.at(date(2026, 3, 12)):
+        send({"value_micro": 400_000_000, "at": datetime(2026, 3, 12, 10), "key": "more"})
+    assert told(date(2026, 3, 12)) == 1
+    assert list(UsageAlert.objects.values_list("threshold_minor", "net_minor")) == [(10_00, 20_00), (50_00, 60_00)]
+    assert (
+        Milestone.objects.filter(kind="usage_reached", customer_id=customer).count()
+        == Task.objects.filter(title__contains="reached").count()
+        == 2
+    )
+    with clock.at(date(2026, 4, 5)):
+        send({"value_micro": 150_000_000, "at": datetime(2026, 4, 2, 10), "key": "april"})
+    assert told(date(2026, 4, 5)) == 1  # a new period tells anew
+    with pytest.raises(Invalid):
+        sign(None, alerts_minor=[10_00])
+    assert Item.objects.get(contract_id=contract).alerts_minor == [10_00, 50_00]

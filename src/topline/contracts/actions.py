@@ -28,6 +28,7 @@ K = Amendment.Kind
 UNITS = ("day", "week", "month", "quarter", "year")
 PPM = 1_000_000
 MAX_ITEMS = 500
+MAX_ALERTS = 10
 
 
 class QuoteNotAccepted(Conflict):
@@ -238,6 +239,15 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
     ensure(meter_id is not None or (least is None and most is None), Invalid("A least and a most amount are for what is metered.", field="minimum_minor", remedy="Name the meter."))  # fmt: skip
     ensure(min(least or 0, most or 0) >= 0, Invalid("A least and a most amount are zero or more.", field="minimum_minor"))
     ensure(least is None or most is None or most >= least, Invalid("The most is less than the least.", field="maximum_minor"))
+    alerts = sorted(set(row.get("alerts_minor") or []))
+    ensure(
+        not alerts or meter_id is not None,
+        Invalid("Amounts to be told at are for what is metered.", field="alerts_minor", remedy="Name the meter."),
+    )
+    ensure(
+        len(alerts) <= MAX_ALERTS and all(a > 0 for a in alerts),
+        Invalid(f"At most {MAX_ALERTS} amounts above zero.", field="alerts_minor"),
+    )
     ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
     ensure(
         row["ends_on"] is None or row["ends_on"] >= row["starts_on"], Invalid(f"{text} ends before it begins.", field="ends_on")
@@ -245,7 +255,7 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
     ensure(int(row.get("every", 1)) >= 1, Invalid("A period is one or more units.", field="every"))
     return Item.objects.create(
         contract=contract, product=product, description=text[:300], quantity_micro=row["quantity_micro"], unit_price_nano=price, starts_on=row["starts_on"], ends_on=row["ends_on"],
-        in_advance=meter_id is None and row.get("in_advance", True), meter_id=meter_id, price_model=model, tiers=tiers, minimum_minor=least, maximum_minor=most, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
+        in_advance=meter_id is None and row.get("in_advance", True), meter_id=meter_id, price_model=model, tiers=tiers, minimum_minor=least, maximum_minor=most, alerts_minor=alerts, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
     )  # fmt: skip
 
 
@@ -279,7 +289,7 @@ def _check_tiers(model: str, tiers: list[dict[str, Any]], *, is_metered: bool) -
 
 def _again(item: Item, on: date, until: date | None, **changes: Any) -> Item:
     """The item once more from a day on, on the same grid, with what changed."""
-    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "price_model", "tiers", "minimum_minor", "maximum_minor")}  # fmt: skip
+    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "price_model", "tiers", "minimum_minor", "maximum_minor", "alerts_minor")}  # fmt: skip
     return _item(item.contract, row | changes | {"starts_on": on, "ends_on": until}, replaces=item)
 
 

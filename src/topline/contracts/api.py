@@ -26,6 +26,7 @@ from topline.ui.wire import (  # fmt: skip
     Name,
     OfCompany,
     Page,
+    Positive,
     Ref,
     Room,
     Rows,
@@ -73,6 +74,9 @@ class ContractItem(Body):
     tiers: Annotated[list[PriceTier], Field(max_length=50)] = []
     minimum_minor: Whole | None = None
     maximum_minor: Whole | None = None
+    alerts_minor: Annotated[
+        list[Positive], Field(max_length=10, description="net amounts of an open period at which customer and team are told")
+    ] = []
 
 
 class NewContract(Body):

@@ -10,7 +10,7 @@ from django import forms
 
 from topline.catalog import queries as catalog
 from topline.kernel.errors import Invalid
-from topline.kernel.money import currencies, exponent
+from topline.kernel.money import currencies, exponent, parse_amount
 from topline.market import queries as market
 from topline.metering.models import Meter
 
@@ -65,6 +65,13 @@ class ItemForm(forms.Form):
         help_text="what a period of use costs whatever was used",
     )
 
+    alerts = forms.CharField(
+        max_length=200,
+        required=False,
+        label="Tell at",
+        help_text="amounts of the open period, with blanks between them, such as 100 500",
+    )
+
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         cast(forms.ChoiceField, self.fields["meter"]).choices = [
@@ -88,6 +95,7 @@ class ItemForm(forms.Form):
                 "tiers": tiers(said["tiers"], currency),
                 "minimum_minor": minor(said["minimum"], currency),
                 "maximum_minor": minor(said["maximum"], currency),
+                "alerts_minor": [parse_amount(word, currency, field="alerts") for word in said["alerts"].split()],
             }
             if said["meter"]
             else {}

@@ -78,6 +78,9 @@ class Item(models.Model):
     tiers = models.JSONField(
         default=list, blank=True, help_text="[{up_to (null: no end), unit_price_nano, flat_fee_minor}], for graduated and volume"
     )
+    alerts_minor = models.JSONField(
+        default=list, blank=True, help_text="net amounts of an open period at which customer and team are told"
+    )
     minimum_minor = models.BigIntegerField(null=True, help_text="a whole period of use costs at least so much")
     maximum_minor = models.BigIntegerField(null=True, help_text="and at most so much; of a part of a period by its days")
     replaces = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
@@ -96,6 +99,23 @@ class Item(models.Model):
             models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="item_ends_after_it_starts"),
             models.CheckConstraint(condition=Q(unit__in=["day", "week", "month", "quarter", "year"], every__gte=1), name="item_grid_known"),
         ]  # fmt: skip
+
+
+class UsageAlert(models.Model):
+    """That an open period of use reached an amount at which somebody wants to know: told once a period. Append-only."""
+
+    append_only = True
+
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="+")
+    full_start = models.DateField()
+    threshold_minor = models.BigIntegerField()
+    net_minor = models.BigIntegerField(help_text="what the period cost when it was told")
+    told_on = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["item", "full_start", "threshold_minor"], name="usage_alert_once_a_period")
+        ]
 
 
 class Amendment(models.Model):

@@ -237,6 +237,9 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
     )
     for word, amount in (("at least", row["minimum_minor"]), ("at most", row["maximum_minor"])):
         price += f", {word} {format_amount(amount, found.currency)}" if amount is not None else ""
+    price += (
+        f", told at {', '.join(format_amount(a, found.currency) for a in row['alerts_minor'])}" if row["alerts_minor"] else ""
+    )
     cadence = CADENCE[row["unit"]] if row["every"] == 1 else f"every {row['every']} {row['unit']}s"
     state = "" if not over and row["starts_on"] <= today else "over" if over else "to come"
     return {

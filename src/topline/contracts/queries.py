@@ -58,7 +58,7 @@ def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
 def detail(contract_id: int) -> dict[str, Any]:
     """Items, amendments and the newest charges of a contract, as rows. Three statements."""
     items = Item.objects.filter(contract_id=contract_id).order_by("starts_on", "id").values(
-        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id", "meter_id", "meter__name", "price_model", "tiers", "minimum_minor", "maximum_minor"
+        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id", "meter_id", "meter__name", "price_model", "tiers", "minimum_minor", "maximum_minor", "alerts_minor"
     )  # fmt: skip
     amended = Amendment.objects.filter(contract_id=contract_id).order_by("-id").values("id", "kind", "effective_on", "told", "because", "recorded_at", "actor_key")  # fmt: skip
     charged = Charge.objects.filter(item__contract_id=contract_id).order_by("-full_start", "-id").values(

@@ -76,6 +76,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
         )
 
     _earn(actor, entity_id, first)
+    runs.tell_alerts(actor=actor, entity_id=entity_id, as_of=end)
 
 
 def _earn(actor: Actor, entity_id: int, first: date) -> None:
@@ -121,6 +122,7 @@ def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, f
         "meter_id": meter,
         "price_model": "graduated",
         "tiers": tiers,
+        "alerts_minor": [20_00, 500_00],
     }
     names = dict(Customer.objects.filter(pk__in=buyers).values_list("id", "number"))
     rows = []

@@ -208,6 +208,7 @@ def handle(payload: dict[str, Any]) -> None:
         "write_deals_down",
         "score_leads",
         "renew_contracts",
+        "tell_alerts",
         "learn_timing",
         "weigh_calls",
         "freeze_forecast",

@@ -214,6 +214,7 @@ JOBS = frozenset(
         "processor.note_answer",
         "processor.handle_event",
         "processor.match_payouts",
+        "contracts.tell_alerts",
     }
 )  # done by jobs, and by whoever holds the link of a quote: no role has them
 SYSTEM = JOBS.union(*ROLES.values())

@@ -25,6 +25,7 @@ KINDS: dict[str, MilestoneKind] = {
     "experience_told": MilestoneKind("Told us how we do", "customer"),
     "contract_signed": MilestoneKind("Contract signed", "billing", visible_to_customer=True, tone="good"),
     "contract_amended": MilestoneKind("Contract amended", "billing", visible_to_customer=True),
+    "usage_reached": MilestoneKind("Usage reached an amount", "billing", visible_to_customer=True),
     "part_accepted": MilestoneKind("Part accepted", "billing", visible_to_customer=True, tone="good"),
     "contract_renewed": MilestoneKind("Contract renewed", "billing", visible_to_customer=True, tone="good"),
     "contract_ended": MilestoneKind("Contract ended", "billing", visible_to_customer=True, tone="bad"),
