@@ -69,7 +69,11 @@ def document(detail: InvoiceDetail) -> Document:
 
 def invoice_pdf(detail: InvoiceDetail) -> bytes:
     """A document as PDF/A-3; where it holds as an e-invoice, with its CII inside (Factur-X, profile EN 16931)."""
-    found = document(detail)
+    return as_pdf(document(detail))
+
+
+def as_pdf(found: Document) -> bytes:
+    """The same of a document that is made already."""
     pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": json.dumps(_printed(found))}, pdf_standards=["a-3b"])
     if found.problems:
         return pdf
@@ -88,11 +92,15 @@ def invoice_pdf(detail: InvoiceDetail) -> bytes:
 
 def invoice_xml(detail: InvoiceDetail, syntax: str) -> bytes:
     """A document as XML in `ubl` or `cii`. Raises: NotFound (another syntax), NoEInvoice, which says what is missing."""
+    return as_xml(document(detail), syntax)
+
+
+def as_xml(found: Document, syntax: str) -> bytes:
+    """The same of a document that is made already. Raises: as invoice_xml."""
     ensure(syntax in SYNTAXES, NotFound(f"There is no e-invoice in {syntax!r}.", remedy="Use ubl or cii."))
-    found = document(detail)
     if found.problems:
         raise NoEInvoice(
-            f"{detail.invoice.number or 'The draft'} is no e-invoice yet: {' '.join(problem.text for problem in found.problems)}",
+            f"{found.detail.invoice.number or 'The draft'} is no e-invoice yet: {' '.join(problem.text for problem in found.problems)}",
             remedy="Fill in what is missing, of the company under Books, of the customer on their page.",
         )
     return files.as_ubl(outgoing.for_peppol(found.said)) if syntax == "ubl" else files.as_cii(found.said)

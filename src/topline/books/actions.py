@@ -82,7 +82,7 @@ def open_entity(*, actor: Actor, key: str, name: str, currency: str, time_zone: 
 def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) -> int:
     """Say what documents print of a company: name, place, numbers, whom to ask, colour and logo; returns its id.
 
-    changes  of name, country, tax_id, register, line1, line2, postal_code, city, email, phone str, accent str (#rrggbb), logo bytes (PNG or
+    changes  of name, country, tax_id, registration, line1, line2, postal_code, city, email, phone str, accent str (#rrggbb), logo bytes (PNG or
              SVG, at most 200 kB; None takes it away)
     Raises: NotFound, Invalid (unknown field, no name, country, colour, picture).
     """

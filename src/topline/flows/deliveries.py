@@ -38,8 +38,9 @@ def send(payload: dict[str, Any]) -> None:
     mail = EmailMessage(
         f"{kind} {invoice.number} from {invoice.entity.name}", body, to=[found.recipient], headers={"Message-ID": message_id}
     )
-    mail.attach(f"{invoice.number}.pdf", documents.invoice_pdf(detail), "application/pdf")
-    if (syntax := invoice.customer.e_format) in documents.SYNTAXES and not documents.document(detail).problems:
-        mail.attach(f"{invoice.number}-{syntax}.xml", documents.invoice_xml(detail, syntax), "application/xml")
+    document = documents.document(detail)
+    mail.attach(f"{invoice.number}.pdf", documents.as_pdf(document), "application/pdf")
+    if (syntax := invoice.customer.e_format) in documents.SYNTAXES and not document.problems:
+        mail.attach(f"{invoice.number}-{syntax}.xml", documents.as_xml(document, syntax), "application/xml")
     mail.send()
     delivery.mark_delivery(actor=system_actor("worker"), delivery_id=found.pk, state=Delivery.State.SENT, message_id=message_id)

@@ -335,6 +335,9 @@ def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
 
 def _coming(entity: Entity, base: queries.Forecast, days: tuple[int, ...]) -> cash_paths.Book:
     """What contracts will be billed for: paid as much later or sooner than expected as invoices of the company were than their customers' usual delay."""
+    if base.coming.is_empty():
+        nothing = np.zeros(0, dtype=np.int64)
+        return cash_paths.Book(nothing, nothing, np.zeros((0, len(days)), dtype=np.float32), days)
     rows = base.coming.group_by("customer_id", "expected_on").agg(pl.col("amount_minor").sum()).sort("expected_on", "customer_id")
     history = figures.lateness(entity_id=entity.pk, as_of=base.as_of)
     usual = cash.average_delays(history)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 
 import polars as pl
 from django.db.models import Count, Max, Sum
@@ -27,6 +28,7 @@ from topline.treasury.calendar import closed_days, debit_day, occurrences
 from topline.treasury.models import OutflowDeferral, PayLine, PayPlan, PlannedOutflow
 
 WEEKS = 13
+History = Callable[[], pl.DataFrame]  # how late customers paid, counted once where it is asked for
 BY_ACCOUNT = {
     "name": pl.String, "opening_minor": pl.Int64, "in_minor": pl.Int64, "out_minor": pl.Int64, "closing_minor": pl.Int64,
     "lowest_minor": pl.Int64, "lowest_on": pl.Date,
@@ -82,11 +84,13 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
     closed = [day for day in closed_days(entity.country)[start:end]] if entity.country else []  # noqa: C416  (a slice of holidays is a list of days)
     if items is None:
         items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of))
-    receipts = _receipts(entity, as_of, closed, items)
-    coming = _coming(entity, as_of, end, closed)
+    history = cache(partial(figures.lateness, entity_id=entity.pk, as_of=as_of))
+    receipts = _receipts(entity, as_of, closed, items, history)
+    coming = _coming(entity, as_of, end, closed, history)
     outflows = planned(entity=entity, start=start, end=end)
-    expected = pl.concat([frame.select(cash.RECEIPTS.keys()) for frame in (receipts, coming)])
-    daily = cash.project(opening_minor=opening, receipts=expected, outflows=outflows, start=start, days=7 * weeks)
+    daily = cash.project(
+        opening_minor=opening, receipts=_together(receipts, coming), outflows=outflows, start=start, days=7 * weeks
+    )
     payroll = outflows["kind"] == "payroll"
     covered = partial(cash.coverage, daily, receipts=receipts, minimum_minor=minimum)
     return Forecast(
@@ -183,7 +187,7 @@ def deferrals(entity_id: int) -> list[OutflowDeferral]:
     return list(rows.select_related("outflow").order_by("-moved_to", "-id")[:500])
 
 
-def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFrame) -> pl.DataFrame:
+def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFrame, history: History) -> pl.DataFrame:
     """Open invoices (credit notes left out: they bring no cash) as expected receipts in the company's currency.
 
     Disputes count as in `collections.timing`: what is not disputed is expected as usual, the disputed part later by the time that
@@ -194,17 +198,21 @@ def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFra
         return pl.DataFrame(schema={**cash.RECEIPTS, "number": pl.String})
     worth = rates.convert(items.select("currency", amount_minor="open_minor", on=pl.lit(as_of)), to=entity.currency)
     items = items.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency))
-    history = figures.lateness(entity_id=entity.pk, as_of=as_of)
     expected = cash.expected_receipts(
         items.select("customer_id", "currency", "due_on", "amount_minor", "later_days", item_id="invoice_id"),
-        history,
+        history(),
         as_of=as_of,
         closed=closed,
     )
     return expected.with_columns(items["number"])
 
 
-def _coming(entity: Entity, as_of: date, end: date, closed: list[date]) -> pl.DataFrame:
+def _together(receipts: pl.DataFrame, coming: pl.DataFrame) -> pl.DataFrame:
+    """Everything that is expected in, as cash.RECEIPTS."""
+    return pl.concat([frame.select(cash.RECEIPTS.keys()) for frame in (receipts, coming)])
+
+
+def _coming(entity: Entity, as_of: date, end: date, closed: list[date], history: History) -> pl.DataFrame:
     """What contracts will be billed for and customers are expected to pay before a day, in the company's currency."""
     billed = bill_runs.coming(entity=entity, as_of=as_of, until=end)
     nothing = pl.DataFrame(schema={**cash.RECEIPTS, "bill_on": pl.Date, "due_on": pl.Date})
@@ -213,7 +221,7 @@ def _coming(entity: Entity, as_of: date, end: date, closed: list[date]) -> pl.Da
     worth = rates.convert(billed.select("currency", "amount_minor", on=pl.lit(as_of)), to=entity.currency)
     billed = market.resolve(billed.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency)))
     items = billed.select("customer_id", "currency", "due_on", "amount_minor", item_id=pl.lit(None, dtype=pl.Int64))
-    expected = cash.expected_receipts(items, figures.lateness(entity_id=entity.pk, as_of=as_of), as_of=as_of, closed=closed)
+    expected = cash.expected_receipts(items, history(), as_of=as_of, closed=closed)
     return expected.with_columns(billed["bill_on"], billed["due_on"]).filter(pl.col("expected_on") < end).select(nothing.columns)
 
 
@@ -254,9 +262,15 @@ def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:
     pays = next((a.pk for a in accounts if a.pays_payroll), accounts[0].pk)
     used = bulk.read(payments.filter(customer__isnull=False).values("customer_id", "bank_account_id").annotate(last=Max("id")))
     last = used.sort("last").unique("customer_id", keep="last").drop("last")
-    expected = pl.concat([frame.select(cash.RECEIPTS.keys()) for frame in (found.receipts, found.coming)])
-    coming = expected.join(last, on="customer_id", how="left").select(
-        account_id=pl.col("bank_account_id").fill_null(collects), day="expected_on", in_minor="amount_minor", out_minor=pl.lit(0)
+    coming = (
+        _together(found.receipts, found.coming)
+        .join(last, on="customer_id", how="left")
+        .select(
+            account_id=pl.col("bank_account_id").fill_null(collects),
+            day="expected_on",
+            in_minor="amount_minor",
+            out_minor=pl.lit(0),
+        )
     )
     account = pl.col("bank_account_id")
     going = found.outflows.select(

@@ -10,7 +10,6 @@ from topline.billing.einvoice.model import EInvoice
 from topline.engine import einvoice as arithmetic
 
 EXEMPT = frozenset({"E", "AE", "G", "K", "O"})  # categories that owe a reason
-_SELLER_TAXED = frozenset({"S", "Z", "E", "AE", "K", "G", "L", "M"})
 _WORDS = {
     "BR-CO-10": "the lines do not come to the sum of lines that it states",
     "BR-CO-11": "the allowances do not come to the sum of allowances that it states",
@@ -99,7 +98,7 @@ def _figures(document: EInvoice) -> list[Problem]:
         [{"category": tax.category, "rate": tax.rate, "base": tax.base, "vat": tax.tax} for tax in document.taxes],
         schema={"category": pl.String, "rate": arithmetic.EXACT, "base": arithmetic.EXACT, "vat": arithmetic.EXACT},
     ).with_columns(document_id=one)
-    stated = dict.fromkeys(_TOTALS) | {name: getattr(document, {"vat_total": "tax_total"}.get(name, name)) for name in _TOTALS}
+    stated = {name: getattr(document, {"vat_total": "tax_total"}.get(name, name)) for name in _TOTALS}
     sums = {
         "lines_sum": sum((line.net for line in document.lines), start=0),
         "allowances_sum": sum((each.amount for each in document.adjustments if not each.is_charge), start=0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -34,7 +33,6 @@ REASONS = {
 }  # codes of the CEF VATEX list
 # electronic addresses by VAT number: the scheme (EAS) of a country's VAT numbers
 VAT_SCHEMES = {"AT": "9914", "BE": "9925", "BG": "9926", "CY": "9928", "CZ": "9929", "DE": "9930", "EE": "9931", "ES": "9920", "FR": "9957", "GB": "9932", "GR": "9933", "HR": "9934", "HU": "9910", "IE": "9935", "IT": "0211", "LI": "9936", "LT": "9937", "LU": "9938", "LV": "9939", "MT": "9943", "NL": "9944", "PL": "9945", "PT": "9946", "RO": "9947", "SE": "9955", "SI": "9949", "SK": "9950", "CH": "9927"}  # fmt: skip
-_EAS = re.compile(r"(\d{4}|EM|A[A-Z]):(.+)")
 
 
 def of_invoice(
@@ -106,12 +104,12 @@ def _line(line: InvoiceLine, digits: int) -> Line:
         )  # fmt: skip
     return Line(
         identifier=str(line.position), name=line.description, quantity=_plain(quantity), price=_plain(price), net=net,
-        category=line.tax_category, rate=_rate(line), adjustments=adjustments,
+        category=line.tax_category, rate=_rate(line.tax_category, line.tax_rate_ppm), adjustments=adjustments,
     )  # fmt: skip
 
 
-def _rate(line: InvoiceLine) -> Decimal | None:
-    return None if line.tax_category == "O" else _plain(Decimal(line.tax_rate_ppm).scaleb(-4))
+def _rate(category: str, ppm: int) -> Decimal | None:
+    return None if category == "O" else _plain(Decimal(ppm).scaleb(-4))
 
 
 def _plain(value: Decimal) -> Decimal:
@@ -121,7 +119,7 @@ def _plain(value: Decimal) -> Decimal:
 
 
 def _taxes(lines: list[InvoiceLine], digits: int) -> tuple[TaxLine, ...]:
-    kinds = dict.fromkeys((line.tax_category, line.tax_rate_ppm) for line in lines)
+    kinds = dict.fromkeys(_kind(line) for line in lines)
     sums = {
         kind: (
             sum(line.net_minor for line in lines if _kind(line) == kind),
@@ -132,7 +130,7 @@ def _taxes(lines: list[InvoiceLine], digits: int) -> tuple[TaxLine, ...]:
     return tuple(
         TaxLine(
             category=category,
-            rate=None if category == "O" else _plain(Decimal(ppm).scaleb(-4)),
+            rate=_rate(category, ppm),
             base=Decimal(net).scaleb(-digits),
             tax=Decimal(tax).scaleb(-digits),
             reason_code=REASONS.get(category, ("", ""))[0],
@@ -187,8 +185,9 @@ def _is_vat_id(number: str) -> bool:
 
 def _endpoint(tax_id: str, stated: str, email: str) -> tuple[str, str]:
     """Scheme and electronic address: what was stated, else the VAT number where its country has a scheme, else the e-mail address."""
-    if (told := _EAS.fullmatch(stated.strip())) is not None:
-        return told.group(1), told.group(2)
+    if stated:  # checked where it was written: market.actions.E_ADDRESS
+        told, _, address = stated.partition(":")
+        return told, address
     scheme = VAT_SCHEMES.get(tax_id[:2].upper(), "") if _is_vat_id(tax_id) else ""
     if scheme:
         return scheme, tax_id
