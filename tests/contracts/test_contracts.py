@@ -18,7 +18,7 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.models import Entity
-from topline.contracts import actions, runs
+from topline.contracts import actions, bills, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
@@ -275,7 +275,7 @@ def test_statements_do_not_grow_with_what_is_billed(owner, entity, sign, make_cu
 
 def test_a_preview_says_what_a_run_writes(owner, entity, bill, sign):
     sign()
-    shown = runs.preview(entity=Entity.objects.get(pk=entity.pk), as_of=MAR)
+    shown = bills.preview(entity=Entity.objects.get(pk=entity.pk), as_of=MAR)
     assert Charge.objects.count() == 0
     bill()
     assert shown.lines["net_minor"].sum() == Invoice.objects.get().net_minor

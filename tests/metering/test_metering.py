@@ -15,7 +15,7 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
-from topline.contracts import pages, runs
+from topline.contracts import open_periods, pages, runs
 from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -321,7 +321,7 @@ def test_the_open_period_says_what_was_used_and_what_it_costs_so_far(owner, enti
         {"value_micro": 900_000_000, "at": datetime(2026, 3, 20, 10), "key": "later"},
     )
     with clock.at(date(2026, 3, 10)):
-        found = runs.running(Contract.objects.filter(pk=contract), entity=entity, on=date(2026, 3, 10)).row(0, named=True)
+        found = open_periods.running(Contract.objects.filter(pk=contract), entity=entity, on=date(2026, 3, 10)).row(0, named=True)
         assert (found["start"], found["used_micro"], found["net_minor"]) == (
             MAR,
             100_000_000,
@@ -351,7 +351,7 @@ def test_an_amount_that_is_reached_is_told_once_a_period(owner, entity, sign, se
 
     def told(day):
         with clock.at(day):
-            return runs.tell_alerts(actor=owner, entity_id=entity.pk, as_of=day)
+            return open_periods.tell_alerts(actor=owner, entity_id=entity.pk, as_of=day)
 
     assert told(date(2026, 3, 4)) == 0
     assert [told(date(2026, 3, 10)), told(date(2026, 3, 10)), told(date(2026, 3, 11))] == [1, 0, 0]

@@ -11,7 +11,7 @@ from topline.bank import actions as bank
 from topline.billing import taxes
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
-from topline.contracts import runs
+from topline.contracts import foresight, runs
 from topline.contracts.models import BillRun, Parked
 from topline.kernel import clock
 from topline.treasury import actions, outlook, queries, variance
@@ -50,7 +50,7 @@ def sign(owner, entity, customer):
 @pytest.fixture
 def coming(entity):
     def ask(as_of=TODAY, until=UNTIL):
-        return runs.coming(entity=entity, as_of=as_of, until=until).select("bill_on", "due_on", "amount_minor").rows()
+        return foresight.coming(entity=entity, as_of=as_of, until=until).select("bill_on", "due_on", "amount_minor").rows()
 
     return ask
 

@@ -33,6 +33,7 @@ from topline.collections import reminders, timing
 from topline.connect import actions as connect
 from topline.connect import readers
 from topline.connect.models import ImportBatch
+from topline.contracts import bills
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
 from topline.contracts.models import Parked
@@ -391,7 +392,7 @@ def bill_preview(company: Company = "", as_of: AsOf = "", as_json: AsJson = Fals
     """What a run up to a day would write, and what it would leave out; nothing is written."""
     entity = _entity(company)
     day = _day(as_of, entity)
-    found = bill_runs.preview(entity=entity, as_of=day)
+    found = bills.preview(entity=entity, as_of=day)
     if as_json:
         sums = found.lines.group_by("currency").agg(pl.col("net_minor").sum()).sort("currency")
         _print_json(

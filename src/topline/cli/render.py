@@ -16,7 +16,7 @@ from rich.table import Table
 from topline.billing.einvoice.check import Problem
 from topline.billing.einvoice.model import EInvoice
 from topline.connect.models import ImportBatch
-from topline.contracts.runs import Bill
+from topline.contracts.bills import Bill
 from topline.engine import aging as engine
 from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from topline.books.models import Entity
 from topline.catalog.models import Product
+from topline.contracts import bills
 from topline.contracts.models import Amendment, Contract, Item
 from topline.kernel import clock, money, series
 from topline.kernel.actions import action, changed
@@ -148,16 +149,14 @@ def preview_amendment(**asked: Any) -> pl.DataFrame:
     """What the next bill run would charge and give back after an amendment: the amendment is made, billed and taken back again.
 
     asked    as for `amend`, and as_of: the day up to which is billed
-    returns  the lines of the run (see `runs.Bill`)
+    returns  the lines of the run (see `bills.Bill`)
     """
-    from topline.contracts import runs
-
     as_of = asked.pop("as_of")
     with transaction.atomic():
         before = transaction.savepoint()
         amend(**asked)
         contract = Contract.objects.select_related("entity").get(pk=asked["contract_id"])
-        found = runs.compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of).lines
+        found = bills.compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of).lines
         transaction.savepoint_rollback(before)
     return found
 

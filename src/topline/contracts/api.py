@@ -10,7 +10,7 @@ from pydantic import Field
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, queries, runs
+from topline.contracts import actions, bills, queries, runs
 from topline.contracts.models import BillRun, Contract, Parked
 from topline.kernel.errors import NotFound
 from topline.ui.wire import (  # fmt: skip
@@ -162,7 +162,7 @@ def get_contract(request: Caller, contract_id: Id) -> Any:
 @room.reads("/bill-preview", "contracts.view")
 def preview_bill(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
     """What a run up to a day would write: totals by currency, what would be parked, and the first thousand lines."""
-    found = runs.preview(entity=books.entity(asked.company or None), as_of=asked.as_of)
+    found = bills.preview(entity=books.entity(asked.company or None), as_of=asked.as_of)
     columns = ["contract_id", "item_id", "full_start", "start", "end", "net_minor", "currency", "sequence", "days", "full_days", "tax_category", "tax_rate_ppm"]  # fmt: skip
     sums = found.lines.group_by("currency").agg(queries.NET).sort("currency")
     return {"documents": found.heads.height, "charges": found.lines.height, "totals": sums.to_dicts(), "parked": found.parked.head(MAX_ROWS).to_dicts(), "lines": found.lines.select(columns).head(MAX_ROWS).to_dicts()}  # fmt: skip

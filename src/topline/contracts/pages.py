@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company, day_asked
-from topline.contracts import actions, queries, runs
+from topline.contracts import actions, open_periods, queries
 from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, FactsForm
 from topline.contracts.models import Contract, Parked
 from topline.kernel import clock
@@ -91,7 +91,7 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
     context = {
         "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
         "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
-        "in_use": _running(runs.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
+        "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
         "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
     }  # fmt: skip
     return render(request, "contracts/contract.html", context)
@@ -102,7 +102,7 @@ def in_use(request: Asked) -> HttpResponse:
     """What was used in the periods that are open, of all contracts, the dearest first."""
     entity = company(request)
     today = clock.today(entity.time_zone)
-    found = runs.running(Contract.objects.filter(entity=entity), entity=entity, on=today)
+    found = open_periods.running(Contract.objects.filter(entity=entity), entity=entity, on=today)
     rows = _running(found.sort("net_minor", "item_id", descending=[True, False]).head(200))
     return render(request, "contracts/use.html", {"rows": rows, "columns": RUNNING, "count": found.height, "today": today})
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from topline.billing import delivery, taxes
 from topline.billing.models import Invoice, TaxRate
 from topline.books.company import company, day_asked
-from topline.contracts import queries, runs
+from topline.contracts import bills, queries, runs
 from topline.contracts.models import BillRun, Charge, Contract, Parked
 from topline.contracts.pages import CHARGES, _shown
 from topline.kernel import clock
@@ -70,7 +70,7 @@ def preview(request: Asked) -> HttpResponse:
     """What a run up to a day would write; nothing is written."""
     entity = company(request)
     as_of = day_asked(request, entity)
-    bill = runs.preview(entity=entity, as_of=as_of)
+    bill = bills.preview(entity=entity, as_of=as_of)
     sums = bill.lines.group_by("currency").agg(queries.NET).sort("currency").to_dicts()
     lines = [
         {**shown, "currency": r["currency"], "contract": r["contract"]} for shown, r in zip(_shown(bill.lines, ""), bill.lines.head(SHOWN).to_dicts(), strict=True)

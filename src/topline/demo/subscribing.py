@@ -9,7 +9,7 @@ import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
-from topline.contracts import actions, runs
+from topline.contracts import actions, open_periods, runs
 from topline.contracts.models import Charge, Contract, Item
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
@@ -76,7 +76,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
         )
 
     _earn(actor, entity_id, first)
-    runs.tell_alerts(actor=actor, entity_id=entity_id, as_of=end)
+    open_periods.tell_alerts(actor=actor, entity_id=entity_id, as_of=end)
 
 
 def _earn(actor: Actor, entity_id: int, first: date) -> None:

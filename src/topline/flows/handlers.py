@@ -8,7 +8,7 @@ from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
 from topline.contracts import actions as contracts
-from topline.contracts import runs as bill_runs
+from topline.contracts import open_periods
 from topline.flows import daily, deliveries, reminders
 from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
@@ -55,7 +55,7 @@ HANDLERS: dict[str, Handler] = {
     "charge_saved": daily.handled_by(daily.charge_saved),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
-    "tell_alerts": daily.handled_by(bill_runs.tell_alerts),
+    "tell_alerts": daily.handled_by(open_periods.tell_alerts),
     "renew_contracts": daily.handled_by(contracts.renew_due),
     "score_leads": daily.handled_in_parts(lead_queries.scores, leads.score_leads),
     "write_deals_down": daily.handled_by(daily.write_down),

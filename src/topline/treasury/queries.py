@@ -16,7 +16,7 @@ from topline.books import rates
 from topline.books.models import Entity
 from topline.collections import queries as collections
 from topline.collections import timing
-from topline.contracts import runs as bill_runs
+from topline.contracts import foresight
 from topline.engine import cash
 from topline.kernel import bulk, money
 from topline.kernel.errors import NotFound
@@ -214,7 +214,7 @@ def _together(receipts: pl.DataFrame, coming: pl.DataFrame) -> pl.DataFrame:
 
 def _coming(entity: Entity, as_of: date, end: date, closed: list[date], history: History) -> pl.DataFrame:
     """What contracts will be billed for and customers are expected to pay before a day, in the company's currency."""
-    billed = bill_runs.coming(entity=entity, as_of=as_of, until=end)
+    billed = foresight.coming(entity=entity, as_of=as_of, until=end)
     nothing = pl.DataFrame(schema={**cash.RECEIPTS, "bill_on": pl.Date, "due_on": pl.Date})
     if billed.is_empty():
         return nothing

@@ -1,0 +1,207 @@
+"""What contracts should be billed for by a day and were not: what stands against what is wanted, taxed, bounded, and put on documents.
+
+A run writes it, a preview shows it; both compute it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from topline.billing import taxes
+from topline.books.models import Entity
+from topline.contracts import usage
+from topline.contracts.models import Charge, Contract, Item, Parked
+from topline.engine import charges as engine
+from topline.engine.documents import EXACT, round_half_away
+from topline.kernel import bulk, clock
+from topline.kernel.errors import DomainError
+
+BOUND = 5  # a contract's bill of more than so many times its largest before waits for somebody to look at it
+MAX_A_DAY = 5  # documents of a contract a day, before the same
+PARKED = {"contract_id": pl.Int64, "code": pl.String, "message": pl.String, "remedy": pl.String}
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a run would write, or has to.
+
+    lines   one row per charge: contract_id, item_id, the period, net_minor, sequence, days, full_days, description, quantity_micro, unit_price_nano,
+            tax_category, tax_rate_ppm, ref (of its document)
+    heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order
+    parked  one row per contract left out: contract_id, code, message, remedy
+    """
+
+    lines: pl.DataFrame
+    heads: pl.DataFrame
+    parked: pl.DataFrame
+
+
+def preview(*, entity: Entity, as_of: date) -> Bill:
+    """What a run up to a day would write, computed by the same code and written nowhere."""
+    return compute(Contract.objects.filter(entity=entity), entity=entity, as_of=as_of, on=clock.today(entity.time_zone))
+
+
+def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
+    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: eight statements."""
+    items = items_of(contracts)
+    known, bad = priced(items)
+    parked = [bad]
+    fees, metered = known.filter(pl.col("meter_id").is_null()), known.filter(pl.col("meter_id").is_not_null())
+    wanted, odd = soundly(fees, lambda items: engine.desired(items, as_of=as_of))
+    used, odd_usage = soundly(metered, lambda items: usage.used(items, entity=entity, as_of=as_of))
+    wanted = pl.concat([wanted, used.select(wanted.columns)])
+    parked += [odd, odd_usage]
+    ids = known["item_id"]
+    standing = standing_of(contracts).filter(pl.col("item_id").is_in(ids.implode()))
+    lines = engine.missing(wanted, standing).join(known.drop("start", "end"), on="item_id", how="left", maintain_order="left")
+    lines = lines.join(used.select(*engine.KEY, "used_micro", "explained"), on=engine.KEY, how="left", maintain_order="left")
+    lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
+    lines, untaxed = _taxed(lines, entity, as_of)
+    lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
+    lines, heads = _documents(lines)
+    return Bill(lines, heads, pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True))
+
+
+def items_of(contracts: Any) -> pl.DataFrame:
+    facts = {
+        "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order",
+        "contract__customer_id": "user_id", "meter__unit": "meter_unit", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "starts_on": "start", "ends_on": "end", "id": "item_id",
+    }  # fmt: skip
+    columns = [
+        "contract_id",
+        "description",
+        "quantity_micro",
+        "unit_price_nano",
+        "in_advance",
+        "anchor",
+        "unit",
+        "every",
+        "day",
+        "tax_class",
+        "meter_id",
+        "price_model",
+        "minimum_minor",
+        "maximum_minor",
+    ]
+    rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
+    replaced = pl.col("unit_price_nano").is_null() & (pl.col("end") <= pl.col("start"))  # an item without a price that got one
+    return (
+        rows.rename(facts)
+        .filter(~replaced.fill_null(False))
+        .with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64))
+    )
+
+
+def priced(items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    bare = items.filter(pl.col("unit_price_nano").is_null() & (pl.col("price_model") == "per_unit"))
+    told = bare.select(
+        "contract_id", code=pl.lit("no_price"), message=pl.format("{} has no price.", "description"), remedy=pl.lit("Amend the contract with a price.")
+    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+    return items.filter(~pl.col("contract_id").is_in(told["contract_id"].implode())), told
+
+
+def soundly(items: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What work makes of all items; where it refuses, the contracts at fault are found one by one and told, and the others are billed."""
+    try:
+        return work(items), pl.DataFrame(schema=PARKED)
+    except DomainError:
+        good, odd = [work(items.clear())], []
+    for (contract_id,), part in items.group_by("contract_id", maintain_order=True):
+        try:
+            good.append(work(part))
+        except DomainError as error:
+            odd.append(
+                {"contract_id": contract_id, "code": error.code, "message": error.message[:300], "remedy": error.remedy[:300]}
+            )
+    return pl.concat(good), pl.DataFrame(odd, schema=PARKED)
+
+
+def standing_of(contracts: Any, *, since: date | None = None) -> pl.DataFrame:
+    """Per item and period what was charged and stands, and how often it was charged at all; since: as it was at the end of that day. One statement."""
+    charges = Charge.objects.filter(item__contract__in=contracts)
+    if since is not None:
+        charges = charges.filter(run__as_of__lte=since)
+    rows = bulk.read(
+        charges.order_by("item_id", "full_start", "sequence").values(
+            "item_id", "full_start", "full_end", "start", "end", "net_minor", "invoice__state"
+        )
+    )  # fmt: skip
+    stands = pl.when(pl.col("invoice__state") == "void").then(0).otherwise("net_minor")
+    return rows.group_by("item_id", "full_start", maintain_order=True).agg(
+        pl.col("full_end").last(), pl.col("start").last(), pl.col("end").last(), net_minor=stands.sum(), charges=pl.len()
+    )
+
+
+# --- parts ---
+def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    told = taxes.taxed(lines, seller=entity.country, on=as_of)
+    bad = told.filter(pl.col("problem").is_not_null()).select(
+        "contract_id", code=pl.lit("no_tax_rate"), message="problem", remedy=pl.lit("Add the rate under Invoices, Tax rates.")
+    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+    return told.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())).drop("problem"), bad
+
+
+def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, contracts: Any, on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Contracts whose bill is far beyond the largest before, or that were billed too often today, wait for somebody to look."""
+    released = Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True, is_released=True).values_list(
+        "contract_id", flat=True
+    )
+    before = standing.group_by("contract_id").agg(largest=pl.col("net_minor").max())
+    now = lines.group_by("contract_id").agg(
+        bill=pl.col("net_minor").sum(), contract=pl.col("contract").first(), currency=pl.col("currency").first(), periods=pl.len()
+    )
+    far = now.join(before, on="contract_id").filter((pl.col("largest") > 0) & (pl.col("bill") > pl.col("largest") * BOUND))
+    told = [far.select("contract_id", code=pl.lit("beyond_bounds"), message=pl.format(f"It would be billed more than {BOUND} times the most before ({{}} periods at once).", "periods"),
+                       remedy=pl.lit("Look at its items; release it if that is right."))]  # fmt: skip
+    today = bulk.read(
+        Charge.objects.filter(item__contract__in=contracts, run__started_at__date=on).order_by().values("item__contract_id", "invoice_id").distinct()
+    ).group_by(contract_id="item__contract_id").len().filter(pl.col("len") >= MAX_A_DAY)  # fmt: skip
+    often = now.join(today, on="contract_id")
+    told.append(often.select("contract_id", code=pl.lit("billed_too_often"), message=pl.lit(f"It was billed {MAX_A_DAY} times today."), remedy=pl.lit("Look at its amendments; release it if that is right.")))  # fmt: skip
+    bad = (
+        pl.concat(told)
+        .filter(~pl.col("contract_id").is_in(list(released)))
+        .unique("contract_id", keep="first", maintain_order=True)
+    )
+    return lines.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())), bad
+
+
+def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Lines with the document they stand on and how they read there; one document a payer, currency, terms and purchase order."""
+    key = ["customer_id", "currency", "terms", "purchase_order"]
+    heads = lines.group_by(key, maintain_order=True).agg(net_minor=pl.col("net_minor").sum())
+    heads = heads.filter(pl.col("net_minor") != 0).with_row_index("_n").with_columns(
+        ref=pl.col("_n").cast(pl.String), kind=pl.when(pl.col("net_minor") < 0).then(pl.lit("credit_note")).otherwise(pl.lit("invoice"))
+    )  # fmt: skip
+    sign = pl.when(pl.col("kind") == "credit_note").then(-1).otherwise(1)
+    rows = lines.join(heads.select(*key, "ref", "kind"), on=key, maintain_order="left")
+    rows = rows.with_columns(quantity_micro=pl.coalesce("used_micro", "quantity_micro"))
+    count = pl.format(
+        "{} {}",
+        (pl.col("used_micro") / engine.MICRO).round(3).cast(pl.String).str.strip_suffix(".0"),
+        pl.col("meter_unit").fill_null(""),
+    )
+    used = pl.when(pl.col("used_micro").is_not_null()).then(pl.format(": {}", count.str.strip_chars())).otherwise(pl.lit(""))
+    whole = round_half_away(
+        pl.col("quantity_micro").cast(EXACT) / engine.MICRO * pl.col("unit_price_nano").cast(EXACT) / engine.NANO
+    )
+    plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice")
+    until = pl.col("end").dt.offset_by("-1d")
+    span = pl.when(until > pl.col("start")).then(pl.format("{} to {}", "start", until)).otherwise(pl.col("start").cast(pl.String))
+    back = (
+        pl.when(pl.col("net_minor") < 0)
+        .then(pl.lit(", given back"))
+        .when(pl.col("sequence") > 0)
+        .then(pl.lit(", corrected"))
+        .otherwise(pl.lit(""))
+    )
+    shown = rows.with_columns(
+        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}, {}{}{}", pl.col("description").str.slice(0, 200), span, used, back),
+        line_quantity=pl.when(plain).then("quantity_micro").otherwise(engine.MICRO), line_price=pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO),
+    )  # fmt: skip
+    return shown, heads.drop("_n", "net_minor")
