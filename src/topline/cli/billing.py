@@ -1,0 +1,206 @@
+"""Commands of billing: e-invoices, usage, bill runs, earned revenue, contracts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from topline.billing import documents as billing_documents
+from topline.billing import queries as billing_reads
+from topline.billing.einvoice import check as einvoice_check_rules
+from topline.billing.einvoice import files as einvoice_files
+from topline.books.models import Entity
+from topline.cli import render
+from topline.cli.main import app
+from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, entity_of, print_json
+from topline.contracts import bills
+from topline.contracts import queries as contract_reads
+from topline.contracts import runs as bill_runs
+from topline.contracts.models import Parked
+from topline.kernel import clock
+from topline.metering import actions as metering
+from topline.metering import files as usage_files
+from topline.recognition import actions as recognition
+from topline.recognition import queries as recognition_reads
+from topline.team.queries import system_actor
+
+einvoice = typer.Typer(help="E-invoices of EN 16931: check one of somebody, write one of ours.", no_args_is_help=True)
+app.add_typer(einvoice, name="einvoice")
+
+
+@einvoice.command("check")
+def einvoice_check(
+    file: Annotated[Path, typer.Argument(help="XML in CII or UBL, or a PDF that carries one.", exists=True, dir_okay=False)],
+    as_json: AsJson = False,
+) -> None:
+    """What an e-invoice says and whether it holds; exits with 1 where it does not. Nothing is kept."""
+    found = einvoice_files.read(file.read_bytes())
+    broken = einvoice_check_rules.problems(found)
+    if as_json:
+        print_json({"document": asdict(found), "problems": [asdict(problem) for problem in broken]})
+    else:
+        render.einvoice(console, found, broken)
+    if broken:
+        raise typer.Exit(1)
+
+
+@einvoice.command("write")
+def einvoice_write(
+    number: Annotated[str, typer.Argument(help="Number of an invoice or credit note.")],
+    form: Annotated[str, typer.Option("--form", help="pdf (with the e-invoice inside), ubl or cii")] = "pdf",
+    to: Annotated[Path | None, typer.Option("--to", help="Where to write it; default NUMBER.pdf or NUMBER-ubl.xml here.")] = None,
+    company: Company = "",
+) -> None:
+    """Write a document of ours as a file."""
+    detail = billing_reads.by_number(number, entity_id=entity_of(company).pk)
+    content = billing_documents.invoice_pdf(detail) if form == "pdf" else billing_documents.invoice_xml(detail, form)
+    target = to or Path(f"{number}.pdf" if form == "pdf" else f"{number}-{form}.xml")
+    target.write_bytes(content)
+    console.print(f"{target}: {len(content):,} bytes")
+
+
+@app.command("usage")
+def take_usage(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Events as JSON lines (.jsonl) or CSV: key, meter, customer, at, value.", exists=True, dir_okay=False
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Take usage events in from a file, each once by its key; the same file again changes nothing. Exits with 1 where a line was refused."""
+    counts: dict[str, int] = {"recorded": 0, "known": 0, "kept_aside": 0, "refused": 0}
+    problems: list[tuple[int, str]] = []
+    for batch in usage_files.batches(file):
+        told = metering.record_events(actor=system_actor("cli"), events=batch.events)
+        for outcome, count in told.group_by("outcome").len().iter_rows():
+            counts[outcome] += count
+        counts["refused"] += len(batch.problems)
+        problems += batch.problems[: SHOWN - len(problems)]
+    if as_json:
+        print_json({**counts, "problems": [{"line": line, "why": why} for line, why in problems]})
+    else:
+        console.print(f"{counts['recorded']:,} recorded, {counts['known']:,} known already, {counts['kept_aside']:,} kept aside, {counts['refused']:,} lines refused.")  # fmt: skip
+        for line, why in problems:
+            console.print(f"  Line {line}: {why}", highlight=False)
+    if counts["refused"]:
+        raise typer.Exit(1)
+
+
+bill = typer.Typer(help="Bill what is due of contracts: preview says what, run does it.", no_args_is_help=True)
+app.add_typer(bill, name="bill")
+
+
+@bill.command("preview")
+def bill_preview(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """What a run up to a day would write, and what it would leave out; nothing is written."""
+    entity = entity_of(company)
+    day = day_of(as_of, entity)
+    found = bills.preview(entity=entity, as_of=day)
+    if as_json:
+        sums = found.lines.group_by("currency").agg(pl.col("net_minor").sum()).sort("currency")
+        print_json(
+            {
+                "as_of": day,
+                "documents": found.heads.height,
+                "charges": found.lines.height,
+                "totals": sums.to_dicts(),
+                "parked": found.parked.to_dicts(),
+            }
+        )
+        return
+    render.bill(console, found)
+
+
+@bill.command("run")
+def bill_run(
+    company: Company = "",
+    as_of: AsOf = "",
+    drafts: Annotated[bool, typer.Option("--drafts", help="Only write drafts; somebody signs them later.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bill every period that is due and was not billed, issue and post the documents. A second run of the day does nothing."""
+    entity = entity_of(company)
+    with console.status("Billing"):
+        made = bill_runs.run(
+            actor=system_actor("command line"), entity_id=entity.pk, as_of=day_of(as_of, entity), sign=not drafts
+        )
+    seen = contract_reads.progress([made.pk])[made.pk]
+    parked = (
+        Parked.objects.filter(contract__entity=entity, cleared_at__isnull=True).select_related("contract").order_by("id")[:SHOWN]
+    )
+    left_out = [{"contract": p.contract.number, "code": p.code, "message": p.message, "remedy": p.remedy} for p in parked]
+    if as_json:
+        print_json(
+            {
+                "run": made.pk,
+                "as_of": made.as_of,
+                "state": made.state,
+                "documents": seen["documents"],
+                "charges": seen["charges"],
+                "parked": left_out,
+            }
+        )
+        return
+    console.print(
+        f"Up to {made.as_of}: {seen['documents']:,} documents for {seen['charges']:,} periods; the run is {made.state}.",
+        highlight=False,
+    )
+    for row in left_out:
+        console.print(f"Left out {row['contract']}: {row['message']} {row['remedy']}", highlight=False)
+
+
+revenue = typer.Typer(help="What contracts earned: show says it of a month, close posts it.", no_args_is_help=True)
+app.add_typer(revenue, name="revenue")
+Through = Annotated[str, typer.Option(help="The last day of a month; default: the month before today's.")]
+
+
+@revenue.command("show")
+def revenue_show(company: Company = "", through: Through = "", as_json: AsJson = False) -> None:
+    """What contracts were billed and have earned by the end of a month; nothing is posted."""
+    entity = entity_of(company)
+    month = _month(through, entity)
+    told = recognition_reads.balances(entity, through=month)
+    sums = (
+        told.group_by("currency")
+        .agg(pl.col("billed_minor", "earned_minor", "liability_minor", "asset_minor").sum())
+        .sort("currency")
+    )
+    if as_json:
+        print_json({"through": month, "contracts": told.height, "totals": sums.to_dicts()})
+        return
+    render.revenue(console, month, told.height, sums)
+
+
+@revenue.command("close")
+def revenue_close(company: Company = "", through: Through = "") -> None:
+    """Close a month: post what makes revenue what was earned. Closing again posts only what came since."""
+    entity = entity_of(company)
+    month = _month(through, entity)
+    recognition.close_month(actor=system_actor("command line"), entity_id=entity.pk, through=month)
+    console.print(f"The month to {month} is closed.", highlight=False)
+
+
+def _month(through: str, entity: Entity) -> date:
+    """The last day of the month asked for, else of the one before today's."""
+    if through:
+        return recognition_reads.ensure_month_end(day_of(through, entity))
+    return recognition_reads.month_before(clock.today(entity.time_zone))
+
+
+@app.command("contracts")
+def contract_list(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Contracts that end within 120 days, the next first, with what they bring in a year."""
+    entity = entity_of(company)
+    day = day_of(as_of, entity)
+    found = contract_reads.renewals(entity_id=entity.pk, as_of=day)
+    if as_json:
+        print_json({"as_of": day, "items": found.to_dicts()})
+        return
+    render.renewals(console, found)
