@@ -14,7 +14,7 @@ from django.db import transaction
 
 from topline.books.models import Entity
 from topline.catalog.models import Product
-from topline.contracts import bills
+from topline.contracts import bills, pricing
 from topline.contracts.models import Amendment, Contract, Item
 from topline.kernel import clock, money, series
 from topline.kernel.actions import action, changed
@@ -84,7 +84,7 @@ def add_contract(
     """Write down a contract that was agreed elsewhere; returns its id.
 
     items  description or product_id, quantity_micro, unit_price_nano (of a period; null: not agreed yet), unit (of UNITS); optional every, in_advance, day,
-           starts_on, ends_on (those of the contract), tax_class
+           starts_on, ends_on (those of the contract), tax_class, meter_id, alerts_minor, and of `pricing.PRICE` what the price model reads
     Raises: NotFound, Invalid (nothing to bill, unknown unit, days, price or quantity below zero, currency).
     """
     money.ensure_currency(currency)
@@ -102,7 +102,8 @@ def add_contract(
 def amend(*, actor: Actor, contract_id: int, kind: str, on: date, because: str = "", **said: Any) -> int:
     """Change a contract from a day on; returns the amendment's id. A day in the past is billed anew from that day: what was charged for it is given back.
 
-    kind  add (item: as in add_contract), remove (item_id), quantity (item_id, quantity_micro), price (item_id, unit_price_nano), renew (months,
+    kind  add (item: as in add_contract), remove (item_id), quantity (item_id, quantity_micro), price (item_id, of `pricing.PRICE` what is another; with
+          price_model the whole price), renew (months,
           uplift_ppm), terminate, pause (until), transfer (customer_id)
     Raises: NotFound, ContractEnded, Invalid.
     """
@@ -229,11 +230,10 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
         row["unit"] in UNITS, Invalid(f"{row['unit']!r} is no period.", field="unit", remedy=f"Use one of {', '.join(UNITS)}.")
     )
     ensure(row["quantity_micro"] >= 0, Invalid("A quantity is zero or more.", field="quantity_micro"))
-    price = row.get("unit_price_nano")
-    model, tiers = row.get("price_model", "per_unit"), row.get("tiers") or []
     meter_id = row.get("meter_id")
-    ensure(meter_id is None or Meter.objects.filter(pk=meter_id).exists(), NotFound("There is no such meter.", field="meter_id"))
-    _check_tiers(model, tiers, is_metered=meter_id is not None)
+    meter = Meter.objects.filter(pk=meter_id).first() if meter_id else None
+    ensure(not meter_id or meter is not None, NotFound("There is no such meter.", field="meter_id"))
+    pricing.ensure_price(row, method=meter.method if meter else None)
     least, most = row.get("minimum_minor"), row.get("maximum_minor")
     ensure(meter_id is not None or (least is None and most is None), Invalid("A least and a most amount are for what is metered.", field="minimum_minor", remedy="Name the meter."))  # fmt: skip
     ensure(min(least or 0, most or 0) >= 0, Invalid("A least and a most amount are zero or more.", field="minimum_minor"))
@@ -247,48 +247,20 @@ def _item(contract: Contract, row: dict[str, Any], *, replaces: Item | None = No
         len(alerts) <= MAX_ALERTS and all(a > 0 for a in alerts),
         Invalid(f"At most {MAX_ALERTS} amounts above zero.", field="alerts_minor"),
     )
-    ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
     ensure(
         row["ends_on"] is None or row["ends_on"] >= row["starts_on"], Invalid(f"{text} ends before it begins.", field="ends_on")
     )
     ensure(int(row.get("every", 1)) >= 1, Invalid("A period is one or more units.", field="every"))
     return Item.objects.create(
-        contract=contract, product=product, description=text[:300], quantity_micro=row["quantity_micro"], unit_price_nano=price, starts_on=row["starts_on"], ends_on=row["ends_on"],
-        in_advance=meter_id is None and row.get("in_advance", True), meter_id=meter_id, price_model=model, tiers=tiers, minimum_minor=least, maximum_minor=most, alerts_minor=alerts, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
+        contract=contract, product=product, description=text[:300], quantity_micro=row["quantity_micro"], starts_on=row["starts_on"], ends_on=row["ends_on"],
+        in_advance=meter_id is None and row.get("in_advance", True), meter=meter, alerts_minor=alerts, anchor=row.get("anchor") or row["starts_on"], unit=row["unit"], every=row.get("every", 1), day=row.get("day"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
+        **pricing.price_of(row),
     )  # fmt: skip
-
-
-def _check_tiers(model: str, tiers: list[dict[str, Any]], *, is_metered: bool) -> None:
-    """Tiers begin where the one before ends, rise, and the last has no end; prices and fees are zero or more."""
-    ensure(
-        model in ("per_unit", "graduated", "volume"),
-        Invalid(f"{model!r} is no price model.", field="price_model", remedy="Use per_unit, graduated or volume."),
-    )
-    ensure(
-        model == "per_unit" or is_metered, Invalid("Tiers are for what is metered.", field="meter_id", remedy="Name the meter.")
-    )
-    ensure(
-        (model == "per_unit") == (not tiers), Invalid("Graduated and volume prices have tiers, others have none.", field="tiers")
-    )
-    if not tiers:
-        return
-    ends = [t["up_to"] for t in tiers]
-    rising = all(e is not None and e > (ends[n - 1] if n else 0) for n, e in enumerate(ends[:-1]))
-    ensure(
-        rising and ends[-1] is None,
-        Invalid(
-            "Each tier ends above the one before, and the last has no end.", field="tiers", remedy="Leave no gap and no overlap."
-        ),
-    )
-    ensure(
-        all(t["unit_price_nano"] >= 0 and t["flat_fee_minor"] >= 0 for t in tiers),
-        Invalid("Prices and fees of tiers are zero or more.", field="tiers"),
-    )
 
 
 def _again(item: Item, on: date, until: date | None, **changes: Any) -> Item:
     """The item once more from a day on, on the same grid, with what changed."""
-    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "unit_price_nano", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "price_model", "tiers", "minimum_minor", "maximum_minor", "alerts_minor")}  # fmt: skip
+    row = {name: getattr(item, name) for name in ("product_id", "description", "quantity_micro", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "alerts_minor", *pricing.PRICE)}  # fmt: skip
     return _item(item.contract, row | changes | {"starts_on": on, "ends_on": until}, replaces=item)
 
 
@@ -334,6 +306,18 @@ def _replace(name: str, words: str) -> Any:
     return verb
 
 
+def _price(contract: Contract, on: date, said: dict[str, Any]) -> str:
+    changes = {name: said[name] for name in pricing.PRICE if said.get(name) is not None}
+    ensure(bool(changes), Invalid("Say the new price.", field="unit_price_nano"))
+    if "price_model" in changes:  # another model: nothing of the old price stays
+        changes = dict.fromkeys(pricing.PRICE) | {"tiers": []} | changes
+    item = _one(contract, said, on)
+    until, start = item.ends_on, max(on, item.starts_on)
+    _end(item, on)
+    _again(item, start, until, **changes)
+    return f"{item.description}: another price"
+
+
 def _renew(contract: Contract, on: date, said: dict[str, Any]) -> str:
     months, uplift = int(said.get("months") or 0), int(said.get("uplift_ppm") or 0)
     ensure(1 <= months <= 1_200, Invalid("A contract renews by 1 to 1,200 months.", field="months"))
@@ -342,10 +326,8 @@ def _renew(contract: Contract, on: date, said: dict[str, Any]) -> str:
         raise Invalid(f"{contract.number} has no end.", field="contract_id", remedy="It goes on by itself.")
     old = contract.ends_on
     contract.ends_on = add_months(old, months)
-    for item in [
-        i for i in contract.items.order_by("id") if i.ends_on == old and i.unit_price_nano is not None and i.starts_on < old
-    ]:
-        _again(item, old, contract.ends_on, unit_price_nano=((item.unit_price_nano or 0) * (PPM + uplift) + PPM // 2) // PPM)
+    for item in [i for i in contract.items.order_by("id") if i.ends_on == old and pricing.is_priced(i) and i.starts_on < old]:
+        _again(item, old, contract.ends_on, **pricing.raised(vars(item), uplift))
     return f"renewed until {contract.ends_on}" + (f", prices by {uplift / 10_000:+.2f} %" if uplift else "")
 
 
@@ -390,7 +372,7 @@ def _transfer(contract: Contract, on: date, said: dict[str, Any]) -> str:
 
 
 _VERBS: dict[str, Any] = {
-    K.ADD: _add, K.REMOVE: _remove, K.QUANTITY: _replace("quantity_micro", "quantity"), K.PRICE: _replace("unit_price_nano", "price"), K.RENEW: _renew, K.TERMINATE: _terminate, K.PAUSE: _pause,
+    K.ADD: _add, K.REMOVE: _remove, K.QUANTITY: _replace("quantity_micro", "quantity"), K.PRICE: _price, K.RENEW: _renew, K.TERMINATE: _terminate, K.PAUSE: _pause,
     K.TRANSFER: _transfer,
 }  # fmt: skip
 

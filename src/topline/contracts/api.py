@@ -52,16 +52,39 @@ Days = Annotated[int, Field(strict=True, ge=0, le=3_660)]
 
 
 class PriceTier(Body):
+    """A row of a price: of tiers up_to (null: no end) with a unit price or a share, and a fee; of a matrix when (such as region=eu, all must hold) and a unit price."""
+
     up_to: Annotated[int, Field(strict=True, ge=1, le=10**15)] | None = None
-    unit_price_nano: Nano
+    unit_price_nano: Nano | None = None
+    share_ppm: Annotated[int, Field(strict=True, ge=0, le=10**12)] | None = None
     flat_fee_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)] = 0
+    when: Annotated[list[Annotated[str, Field(max_length=141)]], Field(max_length=10)] = []
 
 
-class ContractItem(Body):
+class ItemPrice(Body):
+    """What an item costs; the guide says which terms a model reads."""
+
+    unit_price_nano: Nano | None = None
+    price_model: (
+        Literal["per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix"] | None
+    ) = None
+    tiers: Annotated[list[PriceTier], Field(max_length=200)] | None = None
+    included_micro: Micro | None = None
+    package_micro: Micro | None = None
+    share_ppm: Annotated[int, Field(strict=True, ge=0, le=10**12)] | None = None
+    fee_nano: Nano | None = None
+    free_count: Annotated[int, Field(strict=True, ge=0, le=10**9)] | None = None
+    free_minor: Whole | None = None
+    each_least_minor: Whole | None = None
+    each_most_minor: Whole | None = None
+    minimum_minor: Whole | None = None
+    maximum_minor: Whole | None = None
+
+
+class ContractItem(ItemPrice):
     description: Name = ""
     product_id: Ref | None = None
     quantity_micro: Micro = 1_000_000
-    unit_price_nano: Nano | None = None
     unit: Unit
     every: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 1
     in_advance: Flag = True
@@ -70,10 +93,6 @@ class ContractItem(Body):
     ends_on: Day | None = None
     tax_class: Annotated[str, Field(max_length=20)] = "standard"
     meter_id: Ref | None = None
-    price_model: Literal["per_unit", "graduated", "volume"] = "per_unit"
-    tiers: Annotated[list[PriceTier], Field(max_length=50)] = []
-    minimum_minor: Whole | None = None
-    maximum_minor: Whole | None = None
     alerts_minor: Annotated[
         list[Positive], Field(max_length=10, description="net amounts of an open period at which customer and team are told")
     ] = []
@@ -107,14 +126,13 @@ class ContractChanges(Body):
     notice_days: Days = 0
 
 
-class NewAmendment(Body):
+class NewAmendment(ItemPrice):
     kind: Literal["add", "remove", "quantity", "price", "renew", "terminate", "pause", "transfer"]
     on: Day
     because: Name = ""
     item_id: Ref | None = None
     item: ContractItem | None = None
     quantity_micro: Micro | None = None
-    unit_price_nano: Nano | None = None
     months: Months | None = None
     uplift_ppm: Annotated[int, Field(strict=True, gt=-1_000_000, le=10_000_000)] | None = None
     until: Day | None = None

@@ -16,6 +16,7 @@ from topline.billing import taxes
 from topline.books.models import Entity
 from topline.contracts import usage
 from topline.contracts.models import Charge, Contract, Item, Parked
+from topline.contracts.pricing import BY_UNIT_PRICE
 from topline.engine import charges as engine
 from topline.engine.documents import EXACT, round_half_away
 from topline.kernel import bulk, clock
@@ -51,15 +52,14 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     items = items_of(contracts)
     known, bad = priced(items)
     parked = [bad]
-    fees, metered = known.filter(pl.col("meter_id").is_null()), known.filter(pl.col("meter_id").is_not_null())
-    wanted, odd = soundly(fees, lambda items: engine.desired(items, as_of=as_of))
-    used, odd_usage = soundly(metered, lambda items: usage.used(items, entity=entity, as_of=as_of))
-    wanted = pl.concat([wanted, used.select(wanted.columns)])
-    parked += [odd, odd_usage]
+    wanted, odd = wanted_of(known, entity=entity, as_of=as_of)
+    parked.append(odd)
     ids = known["item_id"]
     standing = standing_of(contracts).filter(pl.col("item_id").is_in(ids.implode()))
-    lines = engine.missing(wanted, standing).join(known.drop("start", "end"), on="item_id", how="left", maintain_order="left")
-    lines = lines.join(used.select(*engine.KEY, "used_micro", "explained"), on=engine.KEY, how="left", maintain_order="left")
+    lines = engine.missing(wanted, standing).join(
+        known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
+    )
+    lines = lines.join(wanted.select(*engine.KEY, "used_micro", "explained"), on=engine.KEY, how="left", maintain_order="left")
     lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
     lines, untaxed = _taxed(lines, entity, as_of)
     lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
@@ -75,8 +75,6 @@ def items_of(contracts: Any) -> pl.DataFrame:
     columns = [
         "contract_id",
         "description",
-        "quantity_micro",
-        "unit_price_nano",
         "in_advance",
         "anchor",
         "unit",
@@ -84,9 +82,7 @@ def items_of(contracts: Any) -> pl.DataFrame:
         "day",
         "tax_class",
         "meter_id",
-        "price_model",
-        "minimum_minor",
-        "maximum_minor",
+        *usage.COLUMNS,
     ]
     rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
     replaced = pl.col("unit_price_nano").is_null() & (pl.col("end") <= pl.col("start"))  # an item without a price that got one
@@ -97,8 +93,28 @@ def items_of(contracts: Any) -> pl.DataFrame:
     )
 
 
+def wanted_of(items: pl.DataFrame, *, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Every charge that should exist by a day: of `engine.desired`, with used_micro i64 (null for fees) and explained (JSON, null: quantity x price); and
+    the contracts of which no charge can follow (PARKED).
+
+    items  of `items_of`, priced
+    """
+    fees, metered = items.filter(pl.col("meter_id").is_null()), items.filter(pl.col("meter_id").is_not_null())
+    agreed, odd = soundly(fees, lambda rows: fees_of(rows, as_of=as_of))
+    used, odd_usage = soundly(metered, lambda rows: usage.used(rows, entity=entity, as_of=as_of))
+    return pl.concat([agreed, used.select(agreed.columns)]), pl.concat([odd, odd_usage])
+
+
+def fees_of(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """The charges of fee items that should exist by a day, as `wanted_of` has them."""
+    modelled = usage.fees(items)
+    explained = modelled.select("item_id", "explained")
+    wanted = engine.desired(modelled, as_of=as_of).with_columns(used_micro=pl.lit(None, dtype=pl.Int64))
+    return wanted.join(explained, on="item_id", how="left", maintain_order="left")
+
+
 def priced(items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    bare = items.filter(pl.col("unit_price_nano").is_null() & (pl.col("price_model") == "per_unit"))
+    bare = items.filter(pl.col("unit_price_nano").is_null() & pl.col("price_model").is_in(BY_UNIT_PRICE))
     told = bare.select(
         "contract_id", code=pl.lit("no_price"), message=pl.format("{} has no price.", "description"), remedy=pl.lit("Amend the contract with a price.")
     ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
@@ -190,7 +206,7 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     whole = round_half_away(
         pl.col("quantity_micro").cast(EXACT) / engine.MICRO * pl.col("unit_price_nano").cast(EXACT) / engine.NANO
     )
-    plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice")
+    plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice") & pl.col("unit_price_nano").is_not_null()
     until = pl.col("end").dt.offset_by("-1d")
     span = pl.when(until > pl.col("start")).then(pl.format("{} to {}", "start", until)).otherwise(pl.col("start").cast(pl.String))
     back = (

@@ -28,9 +28,11 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     known, _ = bills.priced(bills.items_of(contracts).filter(pl.col("meter_id").is_null()))
     if known.is_empty():
         return pl.DataFrame(schema=COMING)
-    wanted, _ = bills.soundly(known, lambda items: engine.desired(items, as_of=until))
+    wanted, _ = bills.soundly(known, lambda items: bills.fees_of(items, as_of=until))
     standing = bills.standing_of(contracts, since=as_of).filter(pl.col("item_id").is_in(known["item_id"].implode()))
-    lines = engine.missing(wanted, standing).join(known.drop("start", "end"), on="item_id", how="left", maintain_order="left")
+    lines = engine.missing(wanted, standing).join(
+        known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
+    )
     taxed = taxes.taxed(lines, seller=entity.country, on=as_of)
     net = pl.col("net_minor").cast(EXACT)
     due = pl.when(pl.col("in_advance")).then("start").otherwise("end")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, cast, overload
 
 import polars as pl
 from django import forms
 
 from topline.catalog import queries as catalog
+from topline.contracts.pricing import MODELS, NAMES
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, exponent, parse_amount
 from topline.market import queries as market
@@ -19,12 +20,9 @@ UNITS = [("month", "a month"), ("quarter", "a quarter"), ("year", "a year"), ("w
 PPM, NANO = 1_000_000, 10**9
 
 
-class ItemForm(forms.Form):
-    """What is billed, at what price, how often."""
+class PriceFields(forms.Form):
+    """What something costs, whatever its model."""
 
-    product = forms.CharField(max_length=200, required=False, help_text="code or name, where it is in the catalog")
-    description = forms.CharField(max_length=300, required=False)
-    quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, initial=1)
     price = forms.DecimalField(
         min_value=Decimal(0),
         max_digits=18,
@@ -32,21 +30,46 @@ class ItemForm(forms.Form):
         required=False,
         help_text="of a unit and period; empty: not agreed yet",
     )
+    price_model = forms.ChoiceField(
+        choices=[(m, NAMES[m]) for m in MODELS], required=False, label="Price model", help_text="shares and properties are for what is metered"
+    )  # fmt: skip
+    tiers = forms.CharField(
+        required=False,
+        label="Rows of the price",
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="one a line; tiers: up to, price of a unit (or share in %), fee; the last begins with * for no end. By properties: region=eu size=large 0.10; the last, for all else: * 0.20",
+    )  # fmt: skip
+    included = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, required=False, label="Included units", help_text="of a period, at no price")  # fmt: skip
+    package = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, required=False, label="Units of a package", help_text="one that is begun is charged whole")  # fmt: skip
+    share = forms.DecimalField(min_value=Decimal(0), max_digits=10, decimal_places=4, required=False, label="Share, %", help_text="of the value of each transaction")  # fmt: skip
+    fee = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=9, required=False, label="Fee of a transaction")
+    free_count = forms.IntegerField(min_value=0, required=False, label="Free transactions", help_text="of a period")
+    free_amount = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="Free value", help_text="of a period; the first limit that is reached ends what is free")  # fmt: skip
+    each_least = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="A transaction costs at least")  # fmt: skip
+    each_most = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="A transaction costs at most")  # fmt: skip
+
+    def terms_of_price(self, currency: str) -> dict[str, Any]:
+        """The price as the verbs take it. Raises: Invalid for rows that cannot be read."""
+        said = self.cleaned_data
+        model = said["price_model"] or "per_unit"
+        return {
+            "unit_price_nano": nano(said["price"], currency), "price_model": model, "tiers": rows(said["tiers"], currency, model), "included_micro": micro(said["included"]), "package_micro": micro(said["package"]),
+            "share_ppm": None if said["share"] is None else int(said["share"] * 10_000), "fee_nano": nano(said["fee"], currency), "free_count": said["free_count"], "free_minor": minor(said["free_amount"], currency),
+            "each_least_minor": minor(said["each_least"], currency), "each_most_minor": minor(said["each_most"], currency),
+        }  # fmt: skip
+
+
+class ItemForm(PriceFields):
+    """What is billed, at what price, how often."""
+
+    product = forms.CharField(max_length=200, required=False, help_text="code or name, where it is in the catalog")
+    description = forms.CharField(max_length=300, required=False)
+    quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, initial=1)
     unit = forms.ChoiceField(choices=UNITS, label="Billed")
     when = forms.ChoiceField(choices=[("advance", "in advance"), ("arrears", "in arrears")])
     tax_class = forms.CharField(max_length=20, initial="standard")
     meter = forms.ChoiceField(
         required=False, help_text="for what is billed by use, in arrears; then the quantity is that of the meter"
-    )
-    price_model = forms.ChoiceField(
-        choices=[("per_unit", "a price a unit"), ("graduated", "graduated tiers"), ("volume", "volume tiers")],
-        required=False,
-        label="Price of use",
-    )
-    tiers = forms.CharField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="one a line: up to, price of a unit, fee; the last begins with * for no end",
     )
     minimum = forms.DecimalField(
         min_value=Decimal(0),
@@ -91,8 +114,6 @@ class ItemForm(forms.Form):
         metered = (
             {
                 "meter_id": int(said["meter"]),
-                "price_model": said["price_model"] or "per_unit",
-                "tiers": tiers(said["tiers"], currency),
                 "minimum_minor": minor(said["minimum"], currency),
                 "maximum_minor": minor(said["maximum"], currency),
                 "alerts_minor": [parse_amount(word, currency, field="alerts") for word in said["alerts"].split()],
@@ -100,9 +121,10 @@ class ItemForm(forms.Form):
             if said["meter"]
             else {}
         )
+        metered |= self.terms_of_price(currency)
         once = {"ends_on": starts_on.fromordinal(starts_on.toordinal() + 1)} if said["unit"] == "day" else {}
         return {
-            "product_id": product, "description": said["description"], "quantity_micro": micro(said["quantity"]), "unit_price_nano": nano(said["price"], currency), "unit": said["unit"],
+            "product_id": product, "description": said["description"], "quantity_micro": micro(said["quantity"]), "unit": said["unit"],
             "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], **once, **metered,
         }  # fmt: skip
 
@@ -156,8 +178,6 @@ class AmendForm(forms.Form):
         told: dict[str, Any] = {name: known[name] for name in ("item_id", "months", "until") if name in known}
         if "quantity" in known:
             told["quantity_micro"] = micro(known["quantity"])
-        if "price" in known:
-            told["unit_price_nano"] = nano(known["price"], currency)
         if "uplift" in known:
             told["uplift_ppm"] = int((known["uplift"] or Decimal(0)) * 10_000)
         if "customer" in known:
@@ -177,10 +197,21 @@ class QuantityForm(OfItem):
     quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6)
 
 
-class PriceForm(OfItem):
-    """Another price."""
+class PriceForm(OfItem, PriceFields):
+    """Another price: of a unit, or with a model the whole of it."""
 
-    price = forms.DecimalField(min_value=Decimal(0), max_digits=18, decimal_places=9, help_text="of a unit and period")
+    field_order = ["on", "because", "item_id", "price"]
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        cast(forms.ChoiceField, self.fields["price_model"]).choices = [("", "as it is"), *((m, NAMES[m]) for m in MODELS)]
+
+    def said(self, currency: str) -> dict[str, Any]:
+        """What `actions.amend` needs: with a model the whole price, else the terms that are filled in."""
+        terms = self.terms_of_price(currency)
+        if not self.cleaned_data["price_model"]:
+            terms = {name: value for name, value in terms.items() if value not in (None, []) and name != "price_model"}
+        return {"item_id": self.cleaned_data["item_id"], **terms}
 
 
 class RenewForm(AmendForm):
@@ -205,7 +236,7 @@ class TransferForm(AmendForm):
 class AddForm(ItemForm, AmendForm):
     """One more item."""
 
-    field_order = ["on", "product", "description"]
+    field_order = ["on", "product", "description", "quantity", "price", "unit"]
 
 
 AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {
@@ -214,31 +245,41 @@ AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {
 }  # fmt: skip
 
 
-def tiers(text: str, currency: str) -> list[dict[str, Any]]:
-    """Tiers as people write them, one a line: up to, price of a unit, fee. Raises: Invalid, naming the line."""
-    found = []
+def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
+    """Rows of a price as people write them, one a line: up to, price of a unit (or share in %), fee; of a matrix its conditions and the price. Raises: Invalid, naming the line."""
+    found: list[dict[str, Any]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         parts = line.replace(",", " ").split()
         if not parts:
             continue
         try:
-            up_to = None if parts[0] == "*" else int(parts[0])
-            price, fee = Decimal(parts[1]), Decimal(parts[2] if len(parts) > 2 else 0)
-            found.append(
-                {"up_to": up_to, "unit_price_nano": nano(price, currency), "flat_fee_minor": int(fee * 10 ** exponent(currency))}
+            if model == "matrix":
+                found.append({"when": [p for p in parts[:-1] if p != "*"], "unit_price_nano": nano(Decimal(parts[-1]), currency)})
+                continue
+            price = Decimal(parts[1])
+            of = (
+                {"share_ppm": int(price * 10_000)}
+                if model == "graduated_percentage"
+                else {"unit_price_nano": nano(price, currency)}
             )
+            fee = Decimal(parts[2] if len(parts) > 2 else 0)
+            found.append({"up_to": None if parts[0] == "*" else int(parts[0]), **of, "flat_fee_minor": minor(fee, currency)})
         except (IndexError, ValueError, ArithmeticError) as error:
             raise Invalid(
-                f"Line {number} of the tiers cannot be read.",
+                f"Line {number} of the price cannot be read.",
                 field="tiers",
-                remedy="Write up to, price and fee, such as: 1000 0.10 5.00",
+                remedy="Write up to, price and fee, such as 1000 0.10 5.00; by properties, such as region=eu 0.10.",
             ) from error
     return found
 
 
-def micro(value: Decimal) -> int:
+@overload
+def micro(value: Decimal) -> int: ...
+@overload
+def micro(value: None) -> None: ...
+def micro(value: Decimal | None) -> int | None:
     """A quantity in millionths."""
-    return int(value * PPM)
+    return None if value is None else int(value * PPM)
 
 
 def minor(value: Decimal | None, currency: str) -> int | None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import and_
+
 from django.db import models
 from django.db.models import F, Q
 
 from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.catalog.models import Product
+from topline.contracts.pricing import BY_UNIT_PRICE, EACH, MODELS, OF_FEES
 from topline.market.models import Customer
 from topline.metering.models import Meter
 from topline.quotes.models import Quote
+
+
+def _unset_or_zero_and_more(names: Iterable[str]) -> Q:
+    return reduce(and_, (Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gte": 0}) for name in names))
 
 
 class Contract(models.Model):
@@ -74,10 +83,20 @@ class Item(models.Model):
         related_name="+",
         help_text="billed by what was used; then the quantity is that of the meter",
     )
-    price_model = models.CharField(max_length=10, default="per_unit", help_text="of what was used: per_unit, graduated, volume")
+    price_model = models.CharField(max_length=20, default="per_unit", help_text="one of contracts.pricing.MODELS")
     tiers = models.JSONField(
-        default=list, blank=True, help_text="[{up_to (null: no end), unit_price_nano, flat_fee_minor}], for graduated and volume"
+        default=list, blank=True, help_text="rows of a price: [{up_to (null: no end), unit_price_nano or share_ppm, flat_fee_minor}]; of a matrix [{when: [property=value], unit_price_nano}]"
+    )  # fmt: skip
+    included_micro = models.BigIntegerField(null=True, help_text="units of a period that cost nothing")
+    package_micro = models.BigIntegerField(null=True, help_text="units of a package; one that is begun is charged whole")
+    share_ppm = models.BigIntegerField(null=True, help_text="share of a transaction's value")
+    fee_nano = models.BigIntegerField(null=True, help_text="fee of a transaction")
+    free_count = models.IntegerField(null=True, help_text="transactions of a period that cost nothing")
+    free_minor = models.BigIntegerField(
+        null=True, help_text="value of a period that costs nothing; the first limit reached ends what is free"
     )
+    each_least_minor = models.BigIntegerField(null=True, help_text="a transaction costs at least so much")
+    each_most_minor = models.BigIntegerField(null=True, help_text="and at most so much")
     alerts_minor = models.JSONField(
         default=list, blank=True, help_text="net amounts of an open period at which customer and team are told"
     )
@@ -93,7 +112,13 @@ class Item(models.Model):
             ),
             models.CheckConstraint(condition=Q(maximum_minor__gte=F("minimum_minor")) | Q(minimum_minor__isnull=True) | Q(maximum_minor__isnull=True), name="bounds_in_order"),
             models.CheckConstraint(condition=Q(quantity_micro__gte=0), name="item_quantity_not_negative"),
-            models.CheckConstraint(condition=Q(price_model__in=["per_unit", "graduated", "volume"]), name="item_price_model_known"),
+            models.CheckConstraint(condition=Q(price_model__in=MODELS), name="item_price_model_known"),
+            models.CheckConstraint(condition=Q(meter__isnull=False) | Q(price_model__in=OF_FEES), name="item_price_fits_its_quantity"),
+            models.CheckConstraint(condition=Q(price_model="package", package_micro__isnull=False, package_micro__gt=0) | (~Q(price_model="package") & Q(package_micro__isnull=True)), name="package_has_a_size"),
+            models.CheckConstraint(condition=Q(price_model="percentage", share_ppm__isnull=False, share_ppm__gte=0) | (~Q(price_model="percentage") & Q(share_ppm__isnull=True)), name="percentage_has_a_share"),
+            models.CheckConstraint(condition=Q(included_micro__isnull=True) | Q(included_micro__gte=0, price_model__in=BY_UNIT_PRICE), name="included_units_sensible"),
+            models.CheckConstraint(condition=_unset_or_zero_and_more(EACH), name="transaction_terms_not_negative"),
+            models.CheckConstraint(condition=Q(price_model="percentage") | Q(**{f"{name}__isnull": True for name in EACH}), name="transaction_terms_of_percentages"),
             models.CheckConstraint(condition=Q(meter__isnull=True) | Q(in_advance=False), name="usage_is_billed_in_arrears"),
             models.CheckConstraint(condition=Q(unit_price_nano__gte=0) | Q(unit_price_nano__isnull=True), name="item_price_not_negative"),
             models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="item_ends_after_it_starts"),
@@ -200,7 +225,9 @@ class Charge(models.Model):
     position = models.IntegerField()
     quantity_micro = models.BigIntegerField(null=True, help_text="what was used in the period; null for fees")
     explained = models.JSONField(
-        default=list, blank=True, help_text="how what was used was priced: [{units, unit_price_minor, flat_fee_minor, minor}]"
+        default=list,
+        blank=True,
+        help_text="how it was priced, step by step: [{units, unit_price_minor, flat_fee_minor, minor, ...}]",
     )
     run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="+")
 

@@ -16,6 +16,7 @@ from topline.books.company import company, day_asked
 from topline.contracts import actions, open_periods, queries
 from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, FactsForm
 from topline.contracts.models import Contract, Parked
+from topline.contracts.pricing import BY_UNIT_PRICE, NAMES
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import exponent, format_amount
@@ -41,7 +42,11 @@ RENEWALS = [
     Column("number", "Contract", "code", link="url"), Column("customer", "Customer", link="customer_url"), Column("owner", "Owner"), Column("ends_on", "Ends", "date"), Column("notice_by", "Notice until", "date"), Column("renews", "Renews"),
     Column("yearly_minor", "A year", "money"), Column("currency", ""),
 ]  # fmt: skip
-FIELDS = {"customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift"}
+FIELDS = {
+    "customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift", "meter_id": "meter", "included_micro": "included", "package_micro": "package", "share_ppm": "share",
+    "fee_nano": "fee", "free_minor": "free_amount", "each_least_minor": "each_least", "each_most_minor": "each_most", "minimum_minor": "minimum", "maximum_minor": "maximum", "alerts_minor": "alerts",
+}  # fmt: skip
+SAID = "as the events say"  # the label of a step whose price came with the events
 CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
 
 RUNNING = [
@@ -228,13 +233,7 @@ def _asked(request: Asked, found: Contract, kind: str, form: AmendForm) -> dict[
 
 def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
     over = row["ends_on"] is not None and row["ends_on"] <= today
-    price = (
-        f"{unit_price(row['unit_price_nano'], found.currency)} {found.currency}"
-        if row["unit_price_nano"] is not None
-        else "by tiers"
-        if row["tiers"]
-        else "not agreed yet"
-    )
+    price = _price(row, found.currency)
     for word, amount in (("at least", row["minimum_minor"]), ("at most", row["maximum_minor"])):
         price += f", {word} {format_amount(amount, found.currency)}" if amount is not None else ""
     price += (
@@ -282,12 +281,44 @@ def _made(row: dict[str, Any], currency: str) -> str:
     return f"difference to what was billed before; now due: {part if row['full_days'] else 'nothing'}"
 
 
+def _price(row: dict[str, Any], currency: str) -> str:
+    """What an item costs, in words."""
+    model = row["price_model"]
+    if model not in BY_UNIT_PRICE:
+        parts = [NAMES[model] if model != "percentage" else f"{row['share_ppm'] / 10_000:g} % of each transaction"]
+    elif row["unit_price_nano"] is None:
+        parts = ["not agreed yet"]
+    else:
+        parts = [f"{unit_price(row['unit_price_nano'], currency)} {currency}"]
+    if model == "package":
+        parts[0] += f" for each begun {row['package_micro'] / 10**6:,g}"
+    if row["fee_nano"] is not None:
+        parts.append(f"and {unit_price(row['fee_nano'], currency)} each")
+    if row["included_micro"]:
+        parts.append(f"{row['included_micro'] / 10**6:,g} included")
+    if row["free_count"] is not None:
+        parts.append(f"the first {row['free_count']:,} free")
+    for word, name in (("free up to", "free_minor"), ("each at least", "each_least_minor"), ("each at most", "each_most_minor")):
+        if row[name] is not None:
+            parts.append(f"{word} {format_amount(row[name], currency)}")
+    return ", ".join(parts)
+
+
 def _step(step: dict[str, Any], currency: str) -> str:
-    """A tier that usage went through: units at a price, and its fee; or the least or most that was agreed."""
+    """A step of an amount: units at a price, a tier and its fee, a cell of a matrix, transactions; or the least or most that was agreed."""
     if step.get("bound"):
         return f"at {step['bound']} {format_amount(round(step['minor']), currency)}"
     scale = 10 ** exponent(currency)
-    parts = [f"{step['units']:,g} at {step['unit_price_minor'] / scale:g}"] if step.get("units") else []
+    if step.get("transactions"):
+        free = f", {step['free_minor'] / scale:,g} of it free" if step.get("free_minor") else ""
+        return f"{step['transactions']:,} transactions of {step['value_minor'] / scale:,g} in all{free}, at {step['share_ppm'] / 10_000:g} %"
+    parts = (
+        [f"{step['units']:,g} at {(step.get('unit_price_minor') or 0) / scale:g}"]
+        if step.get("units") and step.get("label") != SAID
+        else []
+    )
+    if step.get("label"):
+        parts = [f"{step['label']}: {parts[0] if parts else format_amount(round(step.get('minor') or 0), currency)}"]
     if step.get("flat_fee_minor"):
         parts.append(f"fee {format_amount(round(step['flat_fee_minor']), currency)}")
     return ", ".join(parts) or format_amount(round(step.get("minor") or 0), currency)

@@ -9,7 +9,9 @@ import polars as pl
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from topline.contracts import usage
 from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Item
+from topline.contracts.pricing import PRICE
 from topline.engine import charges as engine
 from topline.kernel import bulk
 from topline.kernel.errors import NotFound
@@ -42,14 +44,12 @@ def contracts(*, entity_id: int, text: str = "", state: str = "", on: date | Non
 
 def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
     """What the items of contracts that run on a day come to in a year, in minor units (annualised: ARR by contract). One statement."""
-    rows = bulk.read(
-        Item.objects.filter(contract_id__in=contract_ids, starts_on__lte=on, unit_price_nano__isnull=False).filter(Q(ends_on__gt=on) | Q(ends_on__isnull=True)).values(
-            "contract_id", "quantity_micro", "unit_price_nano", "unit", "every"
-        )
-    )  # fmt: skip
-    exact = (
+    running = Q(ends_on__gt=on) | Q(ends_on__isnull=True)
+    rows = _priced_fees(Item.objects.filter(running, contract_id__in=contract_ids, starts_on__lte=on, meter__isnull=True))
+    plain = (
         pl.col("quantity_micro").cast(engine.EXACT) / engine.MICRO * (pl.col("unit_price_nano").cast(engine.EXACT) / engine.NANO)
     )
+    exact = pl.coalesce("exact", plain)
     times = pl.col("unit").replace_strict(PER_YEAR, return_dtype=pl.Int64) / pl.col("every")
     sums = rows.group_by("contract_id").agg(yearly=(exact.cast(pl.Float64) * times).sum().round().cast(pl.Int64))
     return dict(sums.iter_rows())
@@ -58,7 +58,7 @@ def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
 def detail(contract_id: int) -> dict[str, Any]:
     """Items, amendments and the newest charges of a contract, as rows. Three statements."""
     items = Item.objects.filter(contract_id=contract_id).order_by("starts_on", "id").values(
-        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id", "meter_id", "meter__name", "price_model", "tiers", "minimum_minor", "maximum_minor", "alerts_minor"
+        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id", "meter_id", "meter__name", "alerts_minor", *[name for name in PRICE if name != "unit_price_nano"]
     )  # fmt: skip
     amended = Amendment.objects.filter(contract_id=contract_id).order_by("-id").values("id", "kind", "effective_on", "told", "because", "recorded_at", "actor_key")  # fmt: skip
     charged = Charge.objects.filter(item__contract_id=contract_id).order_by("-full_start", "-id").values(
@@ -85,21 +85,21 @@ def renewals(*, entity_id: int, as_of: date) -> pl.DataFrame:
 def value(contract_id: int) -> tuple[int | None, int]:
     """What a contract comes to in all by its items, and what was billed of it, in minor units; None where an item has no end, no price yet, or is
     billed by what is used: nobody knows the whole. Two statements."""
-    items = bulk.read(
-        Item.objects.filter(contract_id=contract_id).values(
-            "id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "in_advance", "anchor", "unit", "every", "day", "meter_id"
-        )
-    ).rename({"id": "item_id", "starts_on": "start", "ends_on": "end"})  # fmt: skip
+    items = _priced_fees(Item.objects.filter(contract_id=contract_id))
     stands = Charge.objects.filter(item__contract_id=contract_id).exclude(invoice__state="void")
     billed = int(stands.aggregate(sum=Coalesce(Sum("net_minor"), 0))["sum"])
     lasting = items.filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
     is_known = lasting.select(
-        (pl.col("end").is_not_null() & pl.col("unit_price_nano").is_not_null() & pl.col("meter_id").is_null()).all()
+        (
+            pl.col("end").is_not_null()
+            & (pl.col("unit_price_nano").is_not_null() | pl.col("exact").is_not_null())
+            & pl.col("meter_id").is_null()
+        ).all()
     ).item()
     last = lasting["end"].max()
     if not is_known or not isinstance(last, date):
         return None, billed
-    whole = engine.desired(lasting.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64)), as_of=last)
+    whole = engine.desired(lasting, as_of=last)
     return int(whole["net_minor"].sum()), billed
 
 
@@ -141,3 +141,13 @@ def progress(run_ids: list[int]) -> dict[int, dict[str, int]]:
     rows = BillRunPart.objects.filter(run_id__in=run_ids).order_by().values_list("run_id").annotate(**sums)
     found = {run_id: dict(zip(sums, told, strict=True)) for run_id, *told in rows}
     return {pk: found.get(pk, dict.fromkeys(sums, 0)) for pk in run_ids}
+
+
+# --- parts ---
+def _priced_fees(rows: QuerySet[Item]) -> pl.DataFrame:
+    """Items with what a whole period of them costs (exact, null: quantity x price, or by what is used). One statement."""
+    names = {"id": "item_id", "starts_on": "start", "ends_on": "end", "contract__currency": "currency"}
+    columns = ["contract_id", "in_advance", "anchor", "unit", "every", "day", "meter_id", *usage.COLUMNS]
+    found = bulk.read(rows.values(*columns, *names)).rename(names).with_columns(pl.col("every", "day").cast(pl.Int64))
+    exact = usage.fees(found.filter(pl.col("meter_id").is_null())).select("item_id", "exact")
+    return found.join(exact, on="item_id", how="left", maintain_order="left")

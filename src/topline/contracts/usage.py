@@ -1,37 +1,59 @@
-"""What metered items of contracts cost: the quantity of every period that is over, by the price or the tiers of the item."""
+"""What items of contracts cost by their price models: the quantity of every period of use that is over, and the price of a whole period of fees."""
 
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
-from typing import Any
 
 import polars as pl
 
 from topline.books.models import Entity
-from topline.contracts.models import Item
+from topline.contracts.pricing import BY_ROWS, ROWS, TERMS
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
 from topline.kernel.errors import Invalid, ensure
+from topline.kernel.money import currencies, exponent
 from topline.metering import queries as metering
+
+COLUMNS = [
+    "quantity_micro",
+    "unit_price_nano",
+    "price_model",
+    "tiers",
+    *TERMS,
+    "minimum_minor",
+    "maximum_minor",
+]  # of an item, besides its grid
+TERM = dict.fromkeys(("unit_price_nano", *TERMS), pl.Int64)
+STEP = ("units", "unit_price", "flat_fee", "exact", "label", "transactions", "value", "free", "share_ppm")
+TRANSACTIONS: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "value": EXACT}
+CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "charge_id": pl.Int64,
+    "label": pl.String,
+    "quantity": EXACT,
+    "unit_price": EXACT,
+}
 
 
 def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     """What was used in every period that is over, with its price: the columns of `engine.desired`, used_micro i64 and explained (JSON).
 
+    items  one row per metered item: the columns of `engine.desired`, COLUMNS, meter_id, user_id, currency, description
     Nothing used is zero, which a fee of the first tier is due for all the same. Raises: AmountTooLarge, Invalid (no price).
     """
     started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
     spans = periods.due_periods(started, as_of=as_of).with_row_index("span_id").with_columns(pl.col("span_id").cast(pl.Int64))
     asked = spans.select("span_id", "meter_id", "start", "end", customer_id="user_id")
-    measured = metering.usage(asked, time_zone=entity.time_zone)
-    used = spans.join(measured, on="span_id", how="left", maintain_order="left").with_columns(
-        pl.col("quantity").fill_null(0).clip(0)
+    events = metering.events(asked, time_zone=entity.time_zone)
+    used = spans.join(metering.measured(events), on="span_id", how="left", maintain_order="left").with_columns(
+        pl.col("quantity").fill_null(0).clip(0), minor=_minor()
     )
-    told, rows = engine.used(
-        used.select("item_id", "unit_price_nano", "quantity", charge_id="span_id", model="price_model"), _tiers(started)
+    said = _of(events, used, "dynamic").group_by("span_id").agg(event_minor=(_amount() * pl.col("minor")).sum())
+    used = used.join(said, on="span_id", how="left", maintain_order="left")
+    transactions = _of(events, used, "percentage").select(
+        charge_id="span_id", value=pl.col("value_micro").cast(EXACT) / engine.MICRO * pl.col("minor")
     )
+    told, rows = engine.priced(_spans(used), tiers=_tiers(used), transactions=transactions, cells=_cells(events, used))
     priced = used.join(told, left_on="span_id", right_on="charge_id", maintain_order="left")
     bare = priced.filter(pl.col("net_minor").is_null())["description"]
     ensure(
@@ -42,15 +64,66 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
             remedy="Amend the contract with a price.",
         ),
     )
-    how = rows.with_columns(
-        step=pl.struct(units=pl.col("units").cast(pl.Float64), unit_price_minor=pl.col("unit_price").cast(pl.Float64), flat_fee_minor=pl.col("flat_fee").cast(pl.Float64), minor=pl.col("exact").cast(pl.Float64)).struct.json_encode()
-    ).group_by(span_id="charge_id", maintain_order=True).agg(explained=pl.col("step").str.join(","))  # fmt: skip
-    priced = _bounded(priced.join(how, on="span_id", how="left", maintain_order="left"))
+    priced = _bounded(priced.join(_how(rows), on="span_id", how="left", maintain_order="left"))
     days = (pl.col("end") - pl.col("start")).dt.total_days()
     return priced.select(
         *engine.KEY, "full_end", "start", "end", "net_minor", days=days, full_days=days, used_micro=(pl.col("quantity") * engine.MICRO).round().cast(pl.Int64),
         explained=pl.format("[{}]", pl.col("explained").fill_null("")),
     )  # fmt: skip
+
+
+def fees(items: pl.DataFrame) -> pl.DataFrame:
+    """Fee items with exact (minor units of a whole period, where it is not quantity x price) and explained (JSON; null: quantity x price).
+
+    items  one row per item: item_id, currency and COLUMNS. Raises: AmountTooLarge.
+    """
+    modelled = items.filter((pl.col("price_model") != "per_unit") | pl.col("included_micro").is_not_null()).with_columns(
+        span_id="item_id", quantity=pl.col("quantity_micro").cast(EXACT) / engine.MICRO, event_minor=pl.lit(None, dtype=EXACT), minor=_minor()
+    )  # fmt: skip
+    no_transactions = pl.DataFrame(schema=TRANSACTIONS)
+    told, rows = engine.priced(_spans(modelled), tiers=_tiers(modelled), transactions=no_transactions, cells=pl.DataFrame(schema=CELLS))  # fmt: skip
+    how = _how(rows).select(item_id="span_id", explained=pl.format("[{}]", "explained"))
+    exact = told.select("exact", item_id="charge_id")
+    return items.join(exact, on="item_id", how="left", maintain_order="left").join(how, on="item_id", how="left", maintain_order="left")  # fmt: skip
+
+
+# --- parts ---
+def _minor() -> pl.Expr:
+    """Minor units of a major one of each row's currency."""
+    return pl.col("currency").replace_strict({code: 10 ** exponent(code) for code in currencies()}, return_dtype=pl.Int64)
+
+
+def _amount() -> pl.Expr:
+    """What an event says itself that it costs, in major units: its property `amount`."""
+    return pl.col("properties").str.json_path_match("$.amount").cast(EXACT, strict=False).fill_null(0)
+
+
+def _spans(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select("item_id", "minor", "quantity", *(pl.col(c).cast(t) for c, t in TERM.items()), charge_id="span_id", model="price_model", event_minor="event_minor")  # fmt: skip
+
+
+def _of(events: pl.DataFrame, spans: pl.DataFrame, model: str) -> pl.DataFrame:
+    """The events of spans that are priced by a model."""
+    return events.join(spans.filter(pl.col("price_model") == model).select("span_id", "item_id", "minor"), on="span_id", maintain_order="left")  # fmt: skip
+
+
+def _how(rows: pl.DataFrame) -> pl.DataFrame:
+    """How each amount was made, as the items of a JSON list: span_id, explained."""
+    names = {
+        "unit_price": "unit_price_minor",
+        "flat_fee": "flat_fee_minor",
+        "exact": "minor",
+        "value": "value_minor",
+        "free": "free_minor",
+    }
+    numbers = (pl.Decimal, pl.Null)
+    fields = [
+        pl.col(c).cast(pl.Float64 if isinstance(rows.schema[c], numbers) else rows.schema[c]).alias(names.get(c, c))
+        for c in STEP
+        if c in rows.columns
+    ]
+    told = rows.with_columns(step=pl.struct(fields).struct.json_encode().str.replace_all(r'"\w+":null,?', "").str.replace(r",\}$", "}"))  # fmt: skip
+    return told.group_by(span_id="charge_id", maintain_order=True).agg(explained=pl.col("step").str.join(","))
 
 
 def _bounded(priced: pl.DataFrame) -> pl.DataFrame:
@@ -72,14 +145,39 @@ def _bounded(priced: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(explained=steps)
 
 
+def _rows(items: pl.DataFrame, models: list[str]) -> pl.DataFrame:
+    """The rows of the prices of items of some models, in order: item_id, minor, price_model, _n and the fields of a row."""
+    ours = items.unique("item_id", maintain_order=True).filter(pl.col("price_model").is_in(models))
+    rows = ours.select("item_id", "minor", "price_model", row=pl.col("tiers").str.json_decode(ROWS)).explode("row").unnest("row")
+    return rows.with_columns(_n=pl.int_range(pl.len()).over("item_id"))
+
+
 def _tiers(items: pl.DataFrame) -> pl.DataFrame:
     """The tiers of items that have some: item_id, lower, upper, unit_price, flat_fee in minor units."""
-    ids = items.filter(pl.col("price_model") != "per_unit")["item_id"].to_list()
-    rows: list[dict[str, Any]] = []
-    for item in Item.objects.filter(pk__in=ids).only("id", "tiers"):
-        lower = Decimal(0)
-        for tier in item.tiers:
-            upper = None if tier["up_to"] is None else Decimal(tier["up_to"])
-            rows.append({"item_id": item.pk, "lower": lower, "upper": upper, "unit_price": Decimal(tier["unit_price_nano"]) / engine.NANO, "flat_fee": Decimal(tier["flat_fee_minor"])})  # fmt: skip
-            lower = upper if upper is not None else lower
-    return pl.DataFrame(rows, schema={"item_id": pl.Int64, **dict.fromkeys(("lower", "upper", "unit_price", "flat_fee"), EXACT)})
+    share = pl.col("share_ppm").cast(EXACT) / 10**6 * pl.col("minor")
+    price = pl.when(pl.col("price_model") == "graduated_percentage").then(share).otherwise(pl.col("unit_price_nano").cast(EXACT) / engine.NANO)  # fmt: skip
+    return _rows(items, [m for m in BY_ROWS if m != "matrix"]).select(
+        "item_id", lower=pl.col("up_to").shift(1, fill_value=0).over("item_id").cast(EXACT), upper=pl.col("up_to").cast(EXACT), unit_price=price,
+        flat_fee=pl.col("flat_fee_minor").fill_null(0).cast(EXACT),
+    )  # fmt: skip
+
+
+def _cells(events: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """What was used in each cell of matrices: the first row of the matrix whose conditions all hold for an event takes it (CELLS)."""
+    ours = _of(events, spans, "matrix").with_row_index("_event")
+    if ours.is_empty():
+        return pl.DataFrame(schema=CELLS)
+    rows = _rows(spans, ["matrix"]).with_columns(pl.col("when").fill_null([])).select("item_id", "_n", "when", "unit_price_nano")
+    said = rows.select("item_id", "_n", pl.col("when").alias("_when")).explode("_when").drop_nulls().with_columns(
+        _name=pl.col("_when").str.splitn("=", 2).struct.field("field_0"), _value=pl.col("_when").str.splitn("=", 2).struct.field("field_1")
+    )  # fmt: skip
+    fits = ours.select("_event", "item_id", "properties").join(rows.select("item_id", "_n"), on="item_id")
+    for name in said["_name"].unique().sort():
+        wanted = said.filter(pl.col("_name") == name).select("item_id", "_n", "_value")
+        value = pl.col("properties").str.json_path_match(f"$['{name}']")
+        fits = fits.join(wanted, on=["item_id", "_n"], how="left").filter(pl.col("_value").is_null() | (value == pl.col("_value"))).drop("_value")  # fmt: skip
+    first = fits.group_by("_event").agg(_n=pl.col("_n").min())
+    placed = ours.join(first, on="_event", how="left", maintain_order="left")
+    found = metering.measured(placed, by=["item_id", "_n"]).join(rows, on=["item_id", "_n"], how="left", maintain_order="left")
+    label = pl.when(pl.col("when").list.len() > 0).then(pl.col("when").list.join(", ")).otherwise(pl.lit("all else"))
+    return found.select(charge_id="span_id", label=label, quantity="quantity", unit_price=pl.col("unit_price_nano").cast(EXACT) / engine.NANO)  # fmt: skip

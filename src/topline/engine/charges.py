@@ -24,7 +24,8 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     """Every charge that should exist by a day.
 
     items    one row per item: item_id, start, end (null: none; the first day that is not billed), in_advance bool, the grid (anchor, unit, every,
-             day; see `periods.Grid`), quantity_micro, unit_price_nano i64 (of a whole period)
+             day; see `periods.Grid`), quantity_micro, unit_price_nano i64 (of a whole period); or exact decimal minor units of a whole period, where other
+             than quantity x price
     returns  one row per item and period: item_id, full_start, full_end, start, end (the billed part), net_minor, days, full_days i64
     A whole period's amount is the difference of two rounded sums from the start of the grid, so that a price with parts of a cent adds up to
     what was agreed; a part of a period is the part of the exact price, rounded once.
@@ -33,6 +34,7 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
     rows = periods.due_periods(started, as_of=as_of)
     exact = (pl.col("quantity_micro").cast(EXACT) / MICRO) * (pl.col("unit_price_nano").cast(EXACT) / NANO)
+    exact = pl.coalesce("exact", exact) if "exact" in items.columns else exact
     number = pl.col("_n").cast(EXACT)
     whole = round_half_away(pl.col("_exact") * (number + 1)) - round_half_away(pl.col("_exact") * number)
     days, full = days_between(pl.col("start"), pl.col("end")), days_between(pl.col("full_start"), pl.col("full_end"))
@@ -70,16 +72,56 @@ def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
 
 
 @bounded
-def used(periods_used: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What usage costs, period by period.
+def priced(
+    spans: pl.DataFrame, *, tiers: pl.DataFrame, transactions: pl.DataFrame, cells: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What quantities cost by the price models of their items.
 
-    periods_used  one row per item and period: charge_id, item_id, model str (per_unit, graduated, volume), unit_price_nano i64, quantity decimal
-    tiers         of graduated and volume items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units
-    returns       charge_id and net_minor i64 (null where no tier holds the quantity); and how, see `rating.Rated.rows`
-    """
-    prices = periods_used.unique("item_id", maintain_order=True).select(
-        price_id="item_id", model="model", unit_price=pl.col("unit_price_nano").cast(EXACT) / NANO
+    spans         one row per quantity: charge_id, item_id, model str, minor i64 (minor units of a major one), quantity decimal, event_minor decimal (what events
+                  said themselves), and of the price unit_price_nano, included_micro, package_micro, share_ppm, fee_nano, free_count, free_minor, each_least_minor,
+                  each_most_minor i64
+    tiers         of tiered items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units
+    transactions  of percentages, in order of time: charge_id, value decimal minor units
+    cells         of matrices: charge_id, label, quantity, unit_price decimal minor units (null: no row of the matrix fits)
+    returns       charge_id, exact decimal and net_minor i64, one row per span in order (null where no price answers); and how: charge_id, units, unit_price,
+                  flat_fee, exact, label, transactions, value, free, share_ppm
+    Raises: AmountTooLarge. Work: a few hash joins.
+    """  # fmt: skip
+    plain = spans.filter(~pl.col("model").is_in(["percentage", "matrix"]))
+    prices = plain.unique("item_id", maintain_order=True).select(
+        price_id="item_id", model="model", unit_price=pl.col("unit_price_nano").cast(EXACT) / NANO, included_units=pl.col("included_micro").cast(EXACT) / MICRO,
+        package_size=pl.col("package_micro").cast(EXACT) / MICRO,
+    )  # fmt: skip
+    charges = plain.select("charge_id", "quantity", event_amount="event_minor", price_id="item_id")
+    by_quantity = rating.rate(charges, prices=prices, tiers=tiers.rename({"item_id": "price_id"}) if tiers.height else None)
+    shares, steps = _percentages(spans.filter(pl.col("model") == "percentage"), transactions)
+    matrix = cells.with_columns(exact=pl.col("quantity") * pl.col("unit_price"))
+    sums = matrix.group_by("charge_id").agg(exact=pl.col("exact").sum(), _bare=pl.col("exact").is_null().any())
+    none_used = spans.filter(pl.col("model") == "matrix").select("charge_id").join(sums, on="charge_id", how="left")
+    of_cells = none_used.select(
+        "charge_id", exact=pl.when(~pl.col("_bare").fill_null(value=False)).then(pl.col("exact").fill_null(0))
     )
-    charges = periods_used.select("charge_id", "quantity", price_id="item_id")
-    found = rating.rate(charges, prices=prices, tiers=tiers.rename({"item_id": "price_id"}) if tiers.height else None)
-    return found.lines.select("charge_id", net_minor="amount_minor"), found.rows
+    exact = pl.concat([by_quantity.lines.select("charge_id", "exact"), shares, of_cells])
+    lines = spans.select("charge_id").join(exact, on="charge_id", how="left", maintain_order="left")
+    how = [
+        by_quantity.rows.select("charge_id", "units", "unit_price", "flat_fee", "exact", label=pl.when(pl.col("kind") == "dynamic").then(pl.lit("as the events say"))),
+        steps, matrix.select("charge_id", "label", "unit_price", "exact", units="quantity"),
+    ]  # fmt: skip
+    return lines.with_columns(net_minor=round_half_away(pl.col("exact"))), pl.concat(how, how="diagonal_relaxed")
+
+
+def _percentages(spans: pl.DataFrame, transactions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Exact amounts of spans that are priced by a share of their transactions, and one row that tells how."""
+    prices = spans.unique("item_id", maintain_order=True).select(
+        price_id="item_id", rate=pl.col("share_ppm").cast(EXACT) / 10**6, fixed_fee=pl.col("fee_nano").cast(EXACT) / NANO, free_count=pl.col("free_count").cast(EXACT),
+        free_amount=pl.col("free_minor").cast(EXACT), minimum=pl.col("each_least_minor").cast(EXACT), maximum=pl.col("each_most_minor").cast(EXACT),
+    )  # fmt: skip
+    ours = transactions.join(spans.select("charge_id", "share_ppm", price_id="item_id"), on="charge_id", maintain_order="left")
+    found = rating.rate_percentage(ours, prices=prices)
+    lines = spans.select("charge_id").join(
+        found.lines.select("charge_id", "exact"), on="charge_id", how="left", maintain_order="left"
+    )
+    steps = found.rows.group_by("charge_id", maintain_order=True).agg(
+        pl.col("exact").sum(), pl.col("value").sum(), pl.col("free").sum(), pl.col("share_ppm").first(), transactions=pl.len().cast(pl.Int64)
+    )  # fmt: skip
+    return lines.with_columns(pl.col("exact").fill_null(0)), steps

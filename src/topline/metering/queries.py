@@ -16,6 +16,12 @@ from topline.metering.models import Meter, UsageEvent
 MICRO = 1_000_000
 
 
+PLACED: dict[str, pl.DataType | type[pl.DataType]] = {
+    "span_id": pl.Int64, "meter_id": pl.Int64, "method": pl.String, "start": pl.Date, "end": pl.Date, "value_micro": pl.Int64, "at": pl.Datetime("us"), "event_id": pl.Int64, "key": pl.String,
+    "properties": pl.String,
+}  # fmt: skip
+
+
 def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
     """What was used in periods.
 
@@ -23,14 +29,17 @@ def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
     returns  one row per span with events that count: span_id, quantity decimal(38,15), events i64
     A level that is time-weighted begins a period with all changes before it. Work: two statements; reads the events up to the last end.
     """
-    nothing = pl.DataFrame(schema={"span_id": pl.Int64, "quantity": engine.EXACT, "events": pl.Int64})
+    return measured(events(spans, time_zone=time_zone))
+
+
+def events(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
+    """The events that count in periods, in order of time, and for a time-weighted level one row with what stood when the period began.
+
+    spans    as for `usage`; returns PLACED, a row per span and event, at local to the time zone. Work: two statements.
+    """
     if spans.is_empty():
-        return nothing
+        return pl.DataFrame(schema=PLACED)
     asked = list(Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()))
-    methods = pl.DataFrame(
-        {"meter_id": [m.pk for m in asked], "method": [m.method for m in asked]},
-        schema={"meter_id": pl.Int64, "method": pl.String},
-    )
     last = spans["end"].max()
     until = datetime.combine(last if isinstance(last, date) else date.max, datetime.min.time(), UTC) + timedelta(days=1)
     rows = UsageEvent.objects.filter(meter__in=asked, customer_id__in=spans["customer_id"].unique().to_list(), at__lt=until)
@@ -38,24 +47,31 @@ def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
         rows.order_by("at", "id").values("id", "meter_id", "customer_id", "at", "value_micro", "unique_key", "properties")
     )
     local = pl.col("at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None)
-    events = _passing(found, asked).with_columns(at=local).with_columns(on=pl.col("at").dt.date())
-    placed = events.join(spans, on=["meter_id", "customer_id"])
-    inside = placed.filter((pl.col("on") >= pl.col("start")) & (pl.col("on") < pl.col("end")))
-    level = placed.filter(pl.col("on") < pl.col("start")).group_by("span_id", "meter_id", "start", "end").agg(pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""))  # fmt: skip
-    weighted = methods.filter(pl.col("method") == "time_weighted")["meter_id"]
-    columns = ["span_id", "meter_id", "start", "end", "value_micro", "at", "event_id", "key"]
-    every = pl.concat(
-        [
-            level.filter(pl.col("meter_id").is_in(weighted.implode())).select(columns),
-            inside.rename({"id": "event_id", "unique_key": "key"}).select(columns),
-        ]
+    counted = _passing(found, asked).with_columns(at=local).with_columns(on=pl.col("at").dt.date())
+    methods = pl.DataFrame([(m.pk, m.method) for m in asked], schema={"meter_id": pl.Int64, "method": pl.String}, orient="row")
+    placed = counted.join(spans, on=["meter_id", "customer_id"], maintain_order="left").join(
+        methods, on="meter_id", maintain_order="left"
     )
-    measured = engine.measure(
-        every.with_columns(
-            value=pl.col("value_micro").cast(engine.EXACT) / MICRO, period_start=pl.col("start").cast(pl.Datetime("us")), period_end=pl.col("end").cast(pl.Datetime("us")),
-        ), meters=methods, by=["span_id"],
+    inside = placed.filter((pl.col("on") >= pl.col("start")) & (pl.col("on") < pl.col("end")))
+    level = placed.filter((pl.col("on") < pl.col("start")) & (pl.col("method") == "time_weighted")).group_by("span_id", "meter_id", "method", "start", "end").agg(
+        pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}")
     )  # fmt: skip
-    return measured.select("span_id", "quantity", "events")
+    return pl.concat([level.select(*PLACED), inside.rename({"id": "event_id", "unique_key": "key"}).select(*PLACED)])
+
+
+def measured(placed: pl.DataFrame, *, by: Sequence[str] = ()) -> pl.DataFrame:
+    """What events of periods come to by their meters.
+
+    placed   of `events`, with the columns of by
+    returns  one row per span and value of by: span_id, the columns of by, quantity decimal(38,15), events i64
+    """
+    methods = placed.select("meter_id", "method").unique()
+    found = engine.measure(
+        placed.with_columns(
+            value=pl.col("value_micro").cast(engine.EXACT) / MICRO, period_start=pl.col("start").cast(pl.Datetime("us")), period_end=pl.col("end").cast(pl.Datetime("us")),
+        ), meters=methods, by=["span_id", *by],
+    )  # fmt: skip
+    return found.select("span_id", *by, "quantity", "events")
 
 
 def meters() -> Sequence[Mapping[str, Any]]:
@@ -72,4 +88,4 @@ def _passing(events: pl.DataFrame, asked: list[Meter]) -> pl.DataFrame:
         for name, values in meter.filters.items():
             told = pl.col("properties").str.json_path_match(f"$['{name}']")
             kept = kept & ((pl.col("meter_id") != meter.pk) | told.is_in([str(v) for v in values]).fill_null(False))
-    return events.filter(kept).drop("properties")
+    return events.filter(kept)

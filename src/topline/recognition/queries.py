@@ -288,6 +288,7 @@ def _items(entity: Entity, contract_id: int | None) -> pl.DataFrame:
         "starts_on": "start",
         "ends_on": "end",
         "contract__customer_id": "user_id",
+        "contract__currency": "currency",
         "contract__starts_on": "term_start",
         "contract__ends_on": "term_end",
     }
@@ -295,17 +296,13 @@ def _items(entity: Entity, contract_id: int | None) -> pl.DataFrame:
         "contract_id",
         "product_id",
         "description",
-        "quantity_micro",
-        "unit_price_nano",
         "in_advance",
         "anchor",
         "unit",
         "every",
         "day",
         "meter_id",
-        "price_model",
-        "minimum_minor",
-        "maximum_minor",
+        *usage.COLUMNS,
     ]
     rows = bulk.read(
         Item.objects.filter(contract__in=_contracts(entity, contract_id)).order_by("id").values(*columns, *facts)

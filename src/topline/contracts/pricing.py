@@ -1,0 +1,120 @@
+"""Price models of items: what each needs, and what is wrong with a price, told at its field before anybody is billed by it.
+
+per_unit              a price a unit; the first `included_micro` cost nothing
+package               a price for each begun package of `package_micro`; the first `included_micro` cost nothing
+graduated             each unit at the price of its own tier, and the fee of each tier that is reached
+volume                all units at the price of the tier that is reached
+percentage            a share of each transaction's value, with a fee, an allowance, a least and a most a transaction
+graduated_percentage  each part of the value by the share of its own tier
+dynamic               what the events themselves say (property `amount`)
+matrix                a price a unit by properties of the events; the first row that fits holds
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from topline.kernel.errors import Invalid, ensure
+
+MODELS = ("per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix")
+OF_FEES = ("per_unit", "package", "graduated", "volume")  # a quantity that is agreed has no events
+BY_ROWS = ("graduated", "volume", "graduated_percentage", "matrix")
+BY_UNIT_PRICE = ("per_unit", "package")
+EACH = ("fee_nano", "free_count", "free_minor", "each_least_minor", "each_most_minor")  # of a transaction
+TERMS = {"included_micro": BY_UNIT_PRICE, "package_micro": ("package",), "share_ppm": ("percentage",)} | dict.fromkeys(EACH, ("percentage",))  # fmt: skip
+PRICE = ("unit_price_nano", "price_model", "tiers", *TERMS, "minimum_minor", "maximum_minor")  # what a changed item keeps
+PPM = 1_000_000
+MAX_ROWS = 200
+ROWS = pl.List(
+    pl.Struct(
+        {
+            "up_to": pl.Int64, "unit_price_nano": pl.Int64, "flat_fee_minor": pl.Int64, "share_ppm": pl.Int64, "when": pl.List(pl.String),
+        }
+    )
+)  # fmt: skip
+CONDITION = re.compile(r"[A-Za-z0-9_.-]{1,40}=.{1,100}")
+NAMES = {
+    "per_unit": "a price a unit", "package": "packages", "graduated": "graduated tiers", "volume": "volume tiers", "percentage": "a share of each transaction",
+    "graduated_percentage": "graduated shares", "dynamic": "what the events say", "matrix": "by properties",
+}  # fmt: skip
+FIELD_NAMES = {
+    "included_micro": "included units", "package_micro": "the size of a package", "share_ppm": "the share", "fee_nano": "the fee of a transaction", "free_count": "free transactions",
+    "free_minor": "the free amount", "each_least_minor": "the least of a transaction", "each_most_minor": "the most of a transaction",
+}  # fmt: skip
+
+
+def ensure_price(row: Mapping[str, Any], *, method: str | None) -> None:
+    """Refuse a price that cannot be billed by.
+
+    row     the item as the verbs take it; method: how its meter counts, None where the quantity is agreed
+    Raises: Invalid, at the field: a model that is unknown or needs a meter, a term that the model has not, tiers with overlaps, prices below zero.
+    """
+    model, rows = row.get("price_model") or "per_unit", row.get("tiers") or []
+    ensure(model in MODELS, Invalid(f"{model!r} is no price model.", field="price_model", remedy=f"Use one of {', '.join(MODELS)}."))  # fmt: skip
+    ensure(method is not None or model in OF_FEES, Invalid(f"{NAMES[model].capitalize()} is a price of what is metered.", field="meter_id", remedy="Name the meter."))  # fmt: skip
+    price = row.get("unit_price_nano")
+    ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
+    for name, models in TERMS.items():
+        value = row.get(name)
+        ensure(value is None or model in models, Invalid(f"A price of this model ({NAMES[model]}) does not have {FIELD_NAMES[name]}.", field=name, remedy=f"Leave it empty, or use {' or '.join(models)}."))  # fmt: skip
+        ensure(value is None or value >= 0, Invalid(f"{FIELD_NAMES[name].capitalize()}: zero or more.", field=name))
+    ensure(model != "package" or (row.get("package_micro") or 0) > 0, Invalid("A package holds more than nothing.", field="package_micro", remedy="Say how many units it holds."))  # fmt: skip
+    ensure(model != "percentage" or row.get("share_ppm") is not None, Invalid("A share of each transaction needs the share.", field="share_ppm"))  # fmt: skip
+    least, most = row.get("each_least_minor"), row.get("each_most_minor")
+    ensure(least is None or most is None or most >= least, Invalid("The most of a transaction is less than its least.", field="each_most_minor"))  # fmt: skip
+    _ensure_rows(model, rows)
+    ensure(model != "matrix" or method != "time_weighted", Invalid("A level over time has no properties to price it by.", field="price_model", remedy="Use a meter that sums or counts."))  # fmt: skip
+
+
+def is_priced(item: Any) -> bool:
+    """Whether an item (its row, or the model) says what it costs."""
+    return item.price_model not in BY_UNIT_PRICE or item.unit_price_nano is not None
+
+
+def price_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an item that make its price, as they are kept: what the model does not read is left out."""
+    model = row.get("price_model") or "per_unit"
+    told: dict[str, Any] = {name: row[name] for name in PRICE if row.get(name) is not None and name != "tiers"}
+    of = "share_ppm" if model == "graduated_percentage" else "unit_price_nano"
+    if model == "matrix":
+        told["tiers"] = [{"when": list(r.get("when") or []), of: r[of]} for r in row.get("tiers") or []]
+    else:
+        told["tiers"] = [{"up_to": r.get("up_to"), of: r[of], "flat_fee_minor": r.get("flat_fee_minor") or 0} for r in row.get("tiers") or []]  # fmt: skip
+    return told
+
+
+def raised(price: Mapping[str, Any], ppm: int) -> dict[str, Any]:
+    """The amounts of money of a price, higher (or lower) by a share, each rounded half up; shares, sizes and limits stay."""
+
+    def up(amount: int | None) -> int | None:
+        return None if amount is None else (amount * (PPM + ppm) + PPM // 2) // PPM
+
+    told: dict[str, Any] = {name: up(price[name]) for name in ("unit_price_nano", "fee_nano")}
+    money = ("unit_price_nano", "flat_fee_minor")
+    return told | {"tiers": [{name: up(value) if name in money else value for name, value in r.items()} for r in price["tiers"]]}
+
+
+def _ensure_rows(model: str, rows: list[Mapping[str, Any]]) -> None:
+    by_rows = model in BY_ROWS
+    ensure(by_rows == bool(rows), Invalid("Tiers and matrices have rows, other prices have none.", field="tiers"))
+    ensure(len(rows) <= MAX_ROWS, Invalid(f"A price has at most {MAX_ROWS} rows.", field="tiers"))
+    of = "share_ppm" if model == "graduated_percentage" else "unit_price_nano"
+    for number, row in enumerate(rows, start=1):
+        ensure(row.get(of) is not None, Invalid(f"Row {number} has no price.", field="tiers"))
+        ensure(row[of] >= 0 and (row.get("flat_fee_minor") or 0) >= 0, Invalid(f"Row {number}: prices and fees of tiers are zero or more.", field="tiers"))  # fmt: skip
+        conditions = row.get("when") or []
+        ensure(model == "matrix" or not conditions, Invalid(f"Row {number}: only a matrix has conditions.", field="tiers"))
+        for condition in conditions:
+            ensure(bool(CONDITION.fullmatch(condition)), Invalid(f"Row {number}: {condition!r} is no condition.", field="tiers", remedy="Write property=value, such as region=eu."))  # fmt: skip
+    if model == "matrix":
+        seen = [frozenset(row.get("when") or []) for row in rows]
+        ensure(len(set(seen)) == len(seen), Invalid("Two rows of the matrix have the same conditions.", field="tiers", remedy="Leave one of them out."))  # fmt: skip
+        ensure(frozenset() not in seen[:-1], Invalid("The row without conditions holds for all that is left: it comes last.", field="tiers"))  # fmt: skip
+    elif rows:
+        ends = [row.get("up_to") for row in rows]
+        rising = all(end is not None and end > (ends[n - 1] if n else 0) for n, end in enumerate(ends[:-1]))
+        ensure(rising and ends[-1] is None, Invalid("Each tier ends above the one before, and the last has no end.", field="tiers", remedy="Leave no gap and no overlap."))  # fmt: skip
