@@ -56,7 +56,7 @@ def run() -> list[tuple[str, str]]:
     billing.issue_invoices(actor=actor, invoice_ids=made, issue_on=date(2026, 1, 2))
     detail = queries.invoice_detail(made[0])
     found = documents.document(detail)
-    page = json.dumps(documents._printed(found))
+    page = json.dumps({**documents._printed(found), "inside": ""})
     count = max(10, sized(MADE))
 
     def rate(work: Callable[[], Any]) -> float:

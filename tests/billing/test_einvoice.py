@@ -283,7 +283,9 @@ def test_the_pdf_carries_the_same_file_speaks_the_customers_language_and_can_be_
     assert (name, inside) == ("factur-x.xml", files.as_cii(found.said))
     read = PdfReader(io.BytesIO(pdf))
     about = read.trailer["/Root"]["/Metadata"].get_data().decode()
-    assert "<pdfaid:part>3</pdfaid:part>" in about and "EN 16931" in about
+    assert "<pdfaid:part>3</pdfaid:part>" in about and "<fx:ConformanceLevel>EN 16931</fx:ConformanceLevel>" in about
+    (file,) = read.trailer["/Root"]["/AF"]
+    assert (file.get_object()["/AFRelationship"], file.get_object()["/UF"]) == ("/Alternative", "factur-x.xml")
     text = read.pages[0].extract_text()
     for words in ("Rechnung INV-000001", "146.913,57", "Zu zahlen", "DE02120300000000202051", "Ihre Bestellung"):
         assert words in text, words

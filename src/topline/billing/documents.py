@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import logging
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -18,7 +17,6 @@ import yaml
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import format_decimal
-from facturx import generate_from_binary
 
 from topline.bank import queries as bank
 from topline.billing import delivery
@@ -74,20 +72,10 @@ def invoice_pdf(detail: InvoiceDetail) -> bytes:
 
 def as_pdf(found: Document) -> bytes:
     """The same of a document that is made already."""
-    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": json.dumps(_printed(found))}, pdf_standards=["a-3b"])
-    if found.problems:
-        return pdf
-    logging.getLogger("factur-x").setLevel(logging.WARNING)
-    facts = {
-        "author": found.said.seller.name,
-        "title": f"{found.said.seller.name}: {found.said.number}",
-        "subject": f"{found.said.number}, {found.said.issued_on}",
-        "keywords": "Factur-X",
-    }
-    with_xml: bytes = generate_from_binary(
-        pdf, files.as_cii(found.said), flavor="factur-x", level="en16931", check_xsd=False, check_schematron=False, pdf_metadata=facts, afrelationship="alternative"
-    )  # fmt: skip
-    return with_xml
+    inside = "" if found.problems else files.as_cii(found.said).decode()
+    data = json.dumps({**_printed(found), "inside": inside})
+    pdf: bytes = typst.compile(str(TEMPLATE), sys_inputs={"data": data}, pdf_standards=["a-3b"])
+    return files.told_as_factur_x(pdf) if inside else pdf
 
 
 def invoice_xml(detail: InvoiceDetail, syntax: str) -> bytes:

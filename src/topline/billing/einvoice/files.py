@@ -7,7 +7,9 @@ import io
 import logging
 from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
+import pikepdf
 from facturx import get_xml_from_pdf
 from lxml import etree
 
@@ -15,12 +17,28 @@ from topline.billing.einvoice import cii, mapping, ubl
 from topline.billing.einvoice.mapping import EInvoiceRefused
 from topline.billing.einvoice.model import EInvoice, Line
 from topline.kernel import xml
+from topline.kernel.errors import Invalid, ensure
 
 MAX_BYTES = 20_000_000
 _SYNTAXES = {
     f"{{{syntax.namespaces[syntax.root.partition(':')[0] if ':' in syntax.root else '']}}}{syntax.root.rpartition(':')[2]}": syntax
     for syntax in (cii.SYNTAX, ubl.INVOICE, ubl.CREDIT_NOTE)
 }
+
+_FX = "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#"
+_FX_TERMS = {"DocumentFileName": "factur-x.xml", "DocumentType": "INVOICE", "Version": "1.0", "ConformanceLevel": "EN 16931"}
+_FX_SAID = f'<rdf:Description rdf:about="" xmlns:fx="{_FX}">{"".join(f"<fx:{term}>{said}</fx:{term}>" for term, said in _FX_TERMS.items())}</rdf:Description>'.encode()
+_FX_SCHEMA = (
+    '<rdf:li rdf:parseType="Resource"><pdfaSchema:schema>Factur-X PDFA Extension Schema</pdfaSchema:schema>'
+    f"<pdfaSchema:namespaceURI>{_FX}</pdfaSchema:namespaceURI><pdfaSchema:prefix>fx</pdfaSchema:prefix><pdfaSchema:property><rdf:Seq>"
+    + "".join(
+        f'<rdf:li rdf:parseType="Resource"><pdfaProperty:name>{term}</pdfaProperty:name><pdfaProperty:valueType>Text</pdfaProperty:valueType>'
+        f"<pdfaProperty:category>external</pdfaProperty:category><pdfaProperty:description>{term} of the file inside</pdfaProperty:description></rdf:li>"
+        for term in _FX_TERMS
+    )
+    + "</rdf:Seq></pdfaSchema:property></rdf:li>"
+).encode()
+_SCHEMAS_END, _ABOUT_END = b"</rdf:Bag></pdfaExtension:schemas>", b"</rdf:RDF>"
 
 
 def as_cii(document: EInvoice) -> bytes:
@@ -32,6 +50,21 @@ def as_ubl(document: EInvoice) -> bytes:
     """The document as UBL 2.1 Invoice or CreditNote. UBL wants a total of VAT even where there is none."""
     document = document if document.tax_total is not None else replace(document, tax_total=Decimal(0))
     return mapping.write(whole(document), ubl.CREDIT_NOTE if document.is_credit else ubl.INVOICE)
+
+
+def told_as_factur_x(pdf: bytes) -> bytes:
+    """A PDF/A-3 of ours that carries factur-x.xml, with the metadata that say so (Factur-X 1.07, 6.2.2)."""
+    with pikepdf.open(io.BytesIO(pdf)) as opened:
+        metadata = cast(pikepdf.Stream, opened.Root.Metadata)
+        about = metadata.read_bytes()
+        ensure(
+            about.count(_SCHEMAS_END) == 1 and about.count(_ABOUT_END) == 1,
+            Invalid("The PDF has no metadata of PDF/A.", remedy="Report this: it is a fault of Topline."),
+        )
+        metadata.write(about.replace(_SCHEMAS_END, _FX_SCHEMA + _SCHEMAS_END).replace(_ABOUT_END, _FX_SAID + _ABOUT_END))
+        out = io.BytesIO()
+        opened.save(out)
+    return out.getvalue()
 
 
 def read(content: bytes) -> EInvoice:
