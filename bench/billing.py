@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from bench.company import sized, timed
+from bench.company import bare_insert, rows_of, sized, timed
 
 AS_OF = date(2026, 1, 1)
 
@@ -49,47 +49,9 @@ def rows_of_the_run() -> list[tuple[Any, pl.DataFrame]]:
     from topline.billing.models import Invoice, InvoiceLine
     from topline.books.models import Entry, Transfer
     from topline.contracts.models import Charge
-    from topline.kernel import bulk
     from topline.timeline.models import Milestone
 
-    found = []
-    for model in (Invoice, InvoiceLine, Charge, Entry, Transfer, Milestone):
-        columns = [f.attname for f in model._meta.concrete_fields]
-        found.append((model, bulk.read(model._default_manager.order_by("id").values(*columns))))
-    return found
-
-
-def bare_insert(tables: list[tuple[Any, pl.DataFrame]]) -> float:
-    """Seconds to write the same rows in bulk into tables of the same shape, with the same indexes and checks; taken back afterwards."""
-    from django.db import connection, transaction
-
-    from topline.kernel import bulk
-
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            for model, _ in tables:
-                name = model._meta.db_table
-                if connection.vendor != "sqlite":
-                    cursor.execute(f"CREATE TABLE bench_{name} (LIKE {name} INCLUDING ALL)")
-                    continue
-                cursor.execute(
-                    "SELECT sql FROM sqlite_master WHERE tbl_name = %s AND type IN ('table', 'index') AND sql IS NOT NULL ORDER BY type DESC",
-                    [name],
-                )
-                for (sql,) in cursor.fetchall():
-                    kind, _, rest = sql.partition('"')
-                    cursor.execute(kind + '"bench_' + rest.replace(f'ON "{name}"', f'ON "bench_{name}"'))
-        start = time.perf_counter()
-        for model, frame in tables:
-            table = model._meta.db_table
-            model._meta.db_table = f"bench_{table}"
-            try:
-                bulk.insert(model, frame)
-            finally:
-                model._meta.db_table = table
-        took = time.perf_counter() - start
-        transaction.set_rollback(True)
-    return took
+    return [rows_of(model) for model in (Invoice, InvoiceLine, Charge, Entry, Transfer, Milestone)]
 
 
 def run() -> list[tuple[str, str]]:

@@ -66,6 +66,47 @@ def _empty(connection: Any) -> None:
         cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
 
+def rows_of(model: Any) -> tuple[Any, Any]:
+    """A table's rows with all their columns, to be written once more by `bare_insert`."""
+    from topline.kernel import bulk
+
+    columns = [f.attname for f in model._meta.concrete_fields]
+    return model, bulk.read(model._default_manager.order_by("id").values(*columns))
+
+
+def bare_insert(tables: list[tuple[Any, Any]]) -> float:
+    """Seconds to write the same rows in bulk into tables of the same shape, with the same indexes and checks; taken back afterwards."""
+    from django.db import connection, transaction
+
+    from topline.kernel import bulk
+
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            for model, _ in tables:
+                name = model._meta.db_table
+                if connection.vendor != "sqlite":
+                    cursor.execute(f"CREATE TABLE bench_{name} (LIKE {name} INCLUDING ALL)")
+                    continue
+                cursor.execute(
+                    "SELECT sql FROM sqlite_master WHERE tbl_name = %s AND type IN ('table', 'index') AND sql IS NOT NULL ORDER BY type DESC",
+                    [name],
+                )
+                for (sql,) in cursor.fetchall():
+                    kind, _, rest = sql.partition('"')
+                    cursor.execute(kind + '"bench_' + rest.replace(f'ON "{name}"', f'ON "bench_{name}"'))
+        start = time.perf_counter()
+        for model, frame in tables:
+            table = model._meta.db_table
+            model._meta.db_table = f"bench_{table}"
+            try:
+                bulk.insert(model, frame)
+            finally:
+                model._meta.db_table = table
+        took = time.perf_counter() - start
+        transaction.set_rollback(True)
+    return took
+
+
 def seed_invoices(count: int, *, customers: int, open_share: float = 1.0) -> None:
     """Issued invoices with lines and ledger rows, written in bulk through the real action in chunks."""
     from datetime import date

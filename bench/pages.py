@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from urllib.parse import urlencode
 
 from bench.company import seed_deals, seed_invoices, sized
+from bench.serving import served
 
 CONNECTIONS, REQUESTS = 16, 20  # each connection asks this often
 EMAIL, PASSWORD = "bench@example.com", "a-long-bench-password"
@@ -30,14 +27,7 @@ def run() -> list[tuple[str, str]]:
     seed_deals(deals)
     ids = list(Customer.objects.order_by("id").values_list("id", flat=True))
     team.add_member(actor=system_actor("bench"), email=EMAIL, name="Bench", roles=["Owner"], password=PASSWORD)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "topline.cli.main", "serve", "--port", str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=os.environ,
-    )  # fmt: skip
-    try:
+    with served() as port:
         cookie = sign_in(port)
         rows = []
         invoices, pipeline = f"{count:,} open invoices", f"{deals:,} deals"
@@ -62,9 +52,6 @@ def run() -> list[tuple[str, str]]:
                 )
             )
         return rows
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
 
 
 def get(port: int, path: str, cookie: str) -> float:
@@ -82,16 +69,9 @@ def get(port: int, path: str, cookie: str) -> float:
 
 def sign_in(port: int) -> str:
     """The session cookie of the bench's Owner."""
-    for _ in range(200):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request("GET", "/sign-in/login/")
-            response = connection.getresponse()
-            break
-        except OSError:
-            time.sleep(0.1)
-    else:
-        raise RuntimeError("The server did not start.")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/sign-in/login/")
+    response = connection.getresponse()
     page = response.read().decode()
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
     csrf = re.search(r"csrftoken=([^;]+)", response.getheader("Set-Cookie") or "")

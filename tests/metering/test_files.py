@@ -9,7 +9,7 @@ import pytest
 
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
-from topline.metering import actions, files
+from topline.metering import actions, files, lines
 from topline.metering.models import StrayEvent, UsageEvent
 
 
@@ -73,3 +73,22 @@ def test_another_file_is_refused(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(Invalid):
         list(files.batches(tmp_path / name))
+
+
+def test_a_quantity_is_kept_as_it_was_written():
+    said = {
+        "8999999999999.123457": 8_999_999_999_999_123_457,
+        "-1.5e-3": -1_500,
+        '"1e3"': 10**9,
+        "2.5000000000": 2_500_000,
+        "null": 10**6,
+    }
+    body = "\n".join(f'{{"key":"{n}","value":{value}}}' for n, value in enumerate(said))
+    assert dict(zip(said, checked(body)["value_micro"], strict=True)) == said
+    odd = ["1.0000000000001", "1e-300", "1e300", "9000000000001", "true", "[1]", '"NaN"', '"1,5"']
+    refused = checked("\n".join(f'{{"value":{value}}}' for value in odd))
+    assert refused["wrong"].null_count() == 0 and refused["wrong"][0] == "1.0000000000001 has more than six decimals."
+
+
+def checked(body):
+    return lines.checked(lines.frame(lines.read(body.encode()).events))

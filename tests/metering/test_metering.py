@@ -19,7 +19,10 @@ from topline.contracts import open_periods, pages, runs
 from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
+from topline.kernel.models import AuditRecord
 from topline.metering import actions, queries
+from topline.metering.intake import Desk, _Waiting
+from topline.metering.lines import Line
 from topline.metering.models import Meter, StrayEvent, UsageEvent
 from topline.team import actions as members
 from topline.team.models import Member, Task
@@ -279,6 +282,71 @@ def test_meters_and_events_come_over_http(api, customer):  # noqa: F811
     assert api.post("/usage-events", {"events": [event | {"value_micro": 3}]}).status_code == 409
     assert api.post("/usage-events", {"events": [event | {"key": "c", "at": "2026-01-10"}]}).status_code == 422
     assert UsageEvent.objects.get().at.hour == 11 and StrayEvent.objects.count() == 1
+
+
+def test_events_are_put_as_lines_and_told_one_by_one(api, customer, meter):  # noqa: F811
+    meter()
+    event = {
+        "key": "a",
+        "meter": "CALLS",
+        "customer": "Globex",
+        "at": "2026-01-10T12:00:00+01:00",
+        "value": 2.5,
+        "properties": {"region": "eu"},
+    }
+
+    def put(*events, raw=None):
+        body = raw if raw is not None else b"\n".join(json.dumps(e).encode() for e in events)
+        return api.client.put("/api/v1/usage-events", body, content_type="application/x-ndjson", headers=api.headers)
+
+    told = put(
+        event,
+        event | {"key": "b", "meter": "NONE"},
+        event,
+        event | {"value": 3},
+        event | {"key": "c", "value": 1e-7},
+        event | {"key": "d", "more": 1},
+    ).json()
+    assert {n: told[n] for n in ("recorded", "known", "kept_aside", "refused")} == {
+        "recorded": 1,
+        "known": 1,
+        "kept_aside": 1,
+        "refused": 3,
+    }
+    assert [(e["line"], e["why"]) for e in told["events"]] == [
+        (2, "unknown_meter"),
+        (3, None),
+        (4, "event_key_reused"),
+        (5, "invalid"),
+        (6, "invalid"),
+    ]
+    assert put(event).json()["known"] == 1
+    again = put(event | {"customer": "Globex", "at": "2026-01-10T12:00:01+01:00"})
+    assert (again.status_code, again.json()["code"], again.json()["details"]["events"][0]["key"]) == (
+        409,
+        "event_key_reused",
+        "a",
+    )
+    assert [put(raw=raw).status_code for raw in (b"", b"{", b"\xff", b"[]", b"{}\n" * 10_001, b"{" * 100_000)] == [422] * 6
+    assert put(event | {"key": "\ud800"}).status_code == put(event | {"properties": {"a": "\0"}}).status_code == 422
+    assert put(raw=b" " * (10 * 1024 * 1024 + 1)).status_code == 413
+    assert put(event | {"key": "u", "unique_key": "x" * 101}).json()["kept_aside"] == 1
+    assert UsageEvent.objects.get().value_micro == 2_500_000 and StrayEvent.objects.count() == 2
+
+
+def test_those_who_wait_at_the_same_time_share_a_transaction_and_each_is_told_its_own(owner, customer, meter):
+    meter()
+    usual = {"meter": "CALLS", "customer": "Globex", "at": "2026-01-10T00:00:00Z"}
+    desk, sent = Desk(), [[Line(key=f"{n}", **usual), Line(key="shared", **usual)] for n in range(3)]
+    waiting = [_Waiting(owner, events) for events in sent[1:]]
+    desk._queue += waiting
+    assert desk.take(actor=owner, events=sent[0])["outcome"].to_list() == ["recorded", "recorded"]
+    assert [w.told["outcome"].to_list() for w in waiting] == [["recorded", "known"]] * 2 and not desk._queue
+    assert AuditRecord.objects.filter(action="metering.record_events").count() == 1
+    bad = _Waiting(owner, [Line(key="x", **usual | {"at": "never"}), object()])
+    desk._queue.append(bad)
+    assert desk.take(actor=owner, events=sent[1])["outcome"].to_list() == ["known", "known"]
+    assert bad.error is not None and bad.told is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -23,6 +26,13 @@ def lock(name: str, *, shared: bool = False) -> None:
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {function}(%s)", [zlib.crc32(name.encode())])
+
+
+def one_of(column: str, values: Sequence[str] | Sequence[int]) -> tuple[str, list[Any]]:
+    """A condition of raw SQL that a column holds one of many values, as one parameter however many there are."""
+    if is_postgresql():
+        return f"{column} = ANY(%s)", [list(values)]
+    return f"{column} IN (SELECT value FROM json_each(%s))", [json.dumps(list(values))]
 
 
 def analyze(*tables: str) -> None:

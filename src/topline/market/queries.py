@@ -10,11 +10,13 @@ from django.db.models import Q
 from rapidfuzz import fuzz, process
 
 from topline.kernel import bulk
+from topline.kernel.database import one_of
 from topline.kernel.errors import NotFound
 from topline.market.models import Address, Contact, Customer, CustomerAlias
 from topline.market.names import folded
 
 SIMILAR = 88.0  # rapidfuzz ratio above which two folded names are offered as duplicates
+MANY = 20_000  # texts beyond which all aliases are read instead
 BLOCK = 3  # letters that two names must share at the start to be compared
 
 
@@ -179,16 +181,27 @@ def find(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> p
 
     values   texts from a file, one per row
     returns  value str, customer_id i64 or null: one row per distinct value
-    Work: one statement per kind.
+    Work: two statements.
     """
     wanted = pl.DataFrame({"value": values.unique()}).with_columns(folded=folded(pl.col("value")))
-    found = pl.DataFrame(schema={"value": pl.String, "customer_id": pl.Int64})
-    for kind in kinds:
-        rest = wanted.join(found, on="value", how="anti")
-        aliases = resolve(_aliases(kind, rest["folded"]))
-        single = aliases.unique(["folded", "customer_id"]).filter(pl.col("customer_id").n_unique().over("folded") == 1)
-        found = pl.concat([found, rest.join(single, on="folded").select("value", "customer_id")])
-    return wanted.select("value").join(found, on="value", how="left")
+    keys, known = wanted["folded"].unique(), list(kinds)
+    is_wanted, given = one_of("folded", keys.to_list()) if keys.len() <= MANY else ("1 = 1", [])
+    of_kind, more = one_of("kind", known)
+    aliases = bulk.query(
+        f"SELECT customer_id, kind, folded FROM {CustomerAlias._meta.db_table} WHERE {of_kind} AND {is_wanted}",
+        [*more, *given],
+        bulk.schema(CustomerAlias, ("customer_id", "kind", "folded")),
+    )
+    named = (
+        resolve(aliases)
+        .lazy()
+        .group_by("folded", kind=pl.col("kind").replace_strict(known, range(len(known)), return_dtype=pl.Int8))
+        .agg(pl.col("customer_id").first(), of=pl.col("customer_id").n_unique())
+        .filter(pl.col("of") == 1)
+        .sort("kind")
+        .unique("folded", keep="first")
+    )
+    return wanted.lazy().join(named, on="folded", how="left").select("value", "customer_id").collect()
 
 
 def duplicates(*, limit: int = 100) -> pl.DataFrame:
@@ -216,14 +229,6 @@ def duplicates(*, limit: int = 100) -> pl.DataFrame:
 
 
 _PAIR = {"keep_id": pl.Int64, "merge_id": pl.Int64, "score": pl.Float64, "reason": pl.String}
-
-
-def _aliases(kind: str, keys: pl.Series) -> pl.DataFrame:
-    """Aliases of a kind: only the wanted keys when they are few, else all of them at once."""
-    rows = CustomerAlias.objects.filter(kind=kind)
-    if keys.len() <= 900:
-        rows = rows.filter(folded__in=keys.to_list())
-    return bulk.read(rows.values("customer_id", "folded"))
 
 
 def _equal_pairs(frame: pl.DataFrame, column: str, reason: str) -> pl.DataFrame:

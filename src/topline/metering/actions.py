@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import polars as pl
+from django.db import IntegrityError, transaction
 
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
+from topline.kernel.database import one_of
 from topline.kernel.errors import Conflict, Invalid, ensure
 from topline.market import queries as market
 from topline.metering.models import METHODS, Meter, StrayEvent, UsageEvent
@@ -16,6 +18,7 @@ from topline.metering.models import METHODS, Meter, StrayEvent, UsageEvent
 AHEAD = timedelta(days=1)  # clocks of senders may be wrong by that much
 SAME = ["meter_id", "customer_id", "at", "value_micro", "unique_key"]
 TEXT = ("meter", "customer", "unique_key", "properties")
+TRIES = 5  # rivals that may bring the same keys at the same moment
 
 
 class MeterCodeTaken(Conflict):
@@ -60,97 +63,137 @@ def add_meter(
 
 
 @action("metering.record_events")
-def record_events(*, actor: Actor, events: pl.DataFrame) -> pl.DataFrame:
+def record_events(*, actor: Actor, events: pl.DataFrame, whole: bool = True) -> pl.DataFrame:
     """Take events in, each once: the same key again changes nothing.
 
     events   one row per event: key str, meter (code), customer (number or name), at datetime (UTC); optional value_micro i64 (default one), unique_key,
              properties (the text of a JSON object)
-    returns  one row per event in the same order: key, outcome str (recorded, known, or kept_aside) and why (null unless kept aside)
+    whole    a key that is known with other content refuses all of them; otherwise that event alone is refused
+    returns  one row per event in the same order: key, outcome str (recorded, known, kept_aside, refused) and why (null where it counts)
     An event of an unknown meter or customer, without a key, or of more than a day ahead is kept aside with the reason; the others are recorded.
-    Work: a fixed number of statements. Raises: EventKeyReused (the same key with other content; nothing of the batch is written).
+    Work: a fixed number of statements; keys that are known already cost one more a 900 events.
+    Raises: EventKeyReused (the same key with other content; nothing of the batch is written).
     """
     if events.is_empty():
         return pl.DataFrame(schema={"key": pl.String, "outcome": pl.String, "why": pl.String})
-    have = events.columns
-    rows = events.select(
-        pl.col("key").cast(pl.String).fill_null("").str.strip_chars(),
-        *((pl.col(c) if c in have else pl.lit("").alias(c)).cast(pl.String).fill_null("") for c in TEXT),
-        pl.col("at").cast(pl.Datetime("us")),
-        (pl.col("value_micro") if "value_micro" in have else pl.lit(1_000_000).alias("value_micro"))
-        .cast(pl.Int64)
-        .fill_null(1_000_000),
-    ).with_row_index("_n")
-    meters = bulk.read(Meter.objects.values("id", "code")).rename({"id": "meter_id", "code": "meter"})
-    named = rows["customer"].filter(rows["customer"] != "").unique()
-    buyers = (
-        market.find(named).rename({"value": "customer"})
-        if named.len()
-        else pl.DataFrame(schema={"customer": pl.String, "customer_id": pl.Int64})
-    )
-    placed = rows.join(meters, on="meter", how="left", maintain_order="left").join(
-        buyers, on="customer", how="left", maintain_order="left"
-    )
-    late = clock.now().replace(tzinfo=None) + AHEAD
-    why = (
-        pl.when(pl.col("key") == "").then(pl.lit("no_key")).when(pl.col("key").str.len_chars() > 100).then(pl.lit("long_key")).when(pl.col("meter_id").is_null()).then(pl.lit("unknown_meter"))
-        .when(pl.col("customer_id").is_null()).then(pl.lit("unknown_customer")).when(pl.col("at").is_null()).then(pl.lit("no_moment")).when(pl.col("at") > late).then(pl.lit("in_the_future"))
-    )  # fmt: skip
-    told = placed.with_columns(why=why)
-    good = told.filter(pl.col("why").is_null())
-    _ensure_same(good, good.unique("key", keep="first"))
-    known = _known(good["key"].to_list())
-    _ensure_same(good, known)
-    fresh = good.join(known.select("key"), on="key", how="anti", maintain_order="left").unique(
-        "key", keep="first", maintain_order=True
-    )
-    if fresh.height:
-        written = bulk.insert(UsageEvent, fresh.select("key", *SAME, properties=pl.when(pl.col("properties") == "").then(pl.lit("{}")).otherwise("properties"), recorded_at=pl.lit(clock.now())).with_columns(pl.col("at").dt.replace_time_zone("UTC")))  # fmt: skip
-        changed_many("usage_event", written["id"])
-    aside = told.filter(pl.col("why").is_not_null())
-    StrayEvent.objects.bulk_create(
-        [StrayEvent(key=r["key"][:100], said={**{c: r[c] for c in TEXT}, "at": str(r["at"] or ""), "value_micro": r["value_micro"]}, code=r["why"], message=WHY[r["why"]], received_at=clock.now()) for r in aside.to_dicts()],
-        batch_size=500,
-    )  # fmt: skip
-    first = pl.col("_n").is_in(fresh["_n"].implode())
+    told = _placed(events)
+    first = told.filter(pl.col("why").is_null()).unique("key", keep="first", maintain_order=True)
+    fresh, known = _write(first, whole=whole)
+    if fresh.len() == told.height:
+        return told.select("key", outcome=pl.lit("recorded"), why="why")
+    told = _compared(told, pl.concat([known, first.join(known, on="key", how="anti").select("key", *SAME)]), whole=whole)
+    _keep_aside(told.filter(pl.col("why").is_in(list(WHY))))
     outcome = (
-        pl.when(pl.col("why").is_not_null())
+        pl.when(pl.col("why") == REUSED)
+        .then(pl.lit("refused"))
+        .when(pl.col("why").is_not_null())
         .then(pl.lit("kept_aside"))
-        .when(first)
+        .when(pl.col("_n").is_in(fresh.implode()))
         .then(pl.lit("recorded"))
         .otherwise(pl.lit("known"))
     )
-    return told.with_columns(outcome=outcome).sort("_n").select("key", "outcome", "why")
+    return told.select("key", outcome=outcome, why="why")
 
 
+REUSED = "event_key_reused"
 WHY = {
     "no_key": "It has no key, so it could be counted twice.", "long_key": "Its key is longer than 100 characters.", "unknown_meter": "There is no such meter.",
     "unknown_customer": "There is no such customer, or more than one.", "no_moment": "It does not say when.", "in_the_future": "It lies more than a day ahead.",
+    "long_unique_key": "What tells it apart is longer than 100 characters.",
 }  # fmt: skip
 
 
 # --- parts ---
-def _known(keys: list[str]) -> pl.DataFrame:
-    parts = [UsageEvent.objects.filter(key__in=keys[at : at + 900]).values("key", *SAME) for at in range(0, len(keys), 900)]
-    frames = [bulk.read(p) for p in parts]
-    schema: dict[str, pl.DataType | type[pl.DataType]] = {
-        "key": pl.String,
-        "meter_id": pl.Int64,
-        "customer_id": pl.Int64,
-        "at": pl.Datetime("us"),
-        "value_micro": pl.Int64,
-        "unique_key": pl.String,
-    }
+def _placed(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with the ids of meter and customer, and why one cannot be placed; in their order, numbered by _n."""
+    have = events.columns
+    meters = dict(Meter.objects.values_list("code", "id"))
+    customer = (pl.col("customer") if "customer" in have else pl.lit("")).cast(pl.String).fill_null("")
+    buyers = market.find(events.select(customer)["customer"]).rename({"value": "customer"})
+    late = clock.now() + AHEAD
+    why = (
+        pl.when(pl.col("key") == "").then(pl.lit("no_key")).when(pl.col("key").str.len_chars() > 100).then(pl.lit("long_key")).when(pl.col("meter_id").is_null()).then(pl.lit("unknown_meter"))
+        .when(pl.col("customer_id").is_null()).then(pl.lit("unknown_customer")).when(pl.col("at").is_null()).then(pl.lit("no_moment")).when(pl.col("at") > late).then(pl.lit("in_the_future"))
+        .when(pl.col("unique_key").str.len_chars() > 100).then(pl.lit("long_unique_key"))
+    )  # fmt: skip
     return (
-        pl.concat([f.with_columns(pl.col("at").dt.replace_time_zone(None)) for f in frames])
-        if frames
-        else pl.DataFrame(schema=schema)
+        events.lazy()
+        .select(
+            pl.col("key").cast(pl.String).fill_null("").str.strip_chars(),
+            *((pl.col(c) if c in have else pl.lit("").alias(c)).cast(pl.String).fill_null("") for c in TEXT),
+            pl.col("at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+            (pl.col("value_micro") if "value_micro" in have else pl.lit(1_000_000).alias("value_micro"))
+            .cast(pl.Int64)
+            .fill_null(1_000_000),
+        )
+        .with_row_index("_n")
+        .join(buyers.lazy(), on="customer", how="left", maintain_order="left")
+        .with_columns(meter_id=pl.col("meter").replace_strict(meters, default=None, return_dtype=pl.Int64))
+        .with_columns(why=why)
+        .collect()
     )
 
 
-def _ensure_same(events: pl.DataFrame, others: pl.DataFrame) -> None:
-    both = events.join(others.select("key", *(pl.col(c).alias(f"_{c}") for c in SAME)), on="key")
-    odd = both.filter(~pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"_{c}")) for c in SAME))
-    if odd.height:
+def _keep_aside(events: pl.DataFrame) -> None:
+    """Write down what could not be placed, as it came."""
+    said = pl.struct(
+        "meter",
+        "customer",
+        "unique_key",
+        "properties",
+        "value_micro",
+        at=pl.col("at").dt.strftime("%Y-%m-%d %H:%M:%S").fill_null(""),
+    )
+    message = pl.col("why").replace_strict(WHY, return_dtype=pl.String)
+    rows = events.select(pl.col("key").str.slice(0, 100), said=said.struct.json_encode(), code="why", message=message)
+    bulk.insert(StrayEvent, rows.with_columns(received_at=pl.lit(clock.now())))
+
+
+def _write(events: pl.DataFrame, *, whole: bool) -> tuple[pl.Series, pl.DataFrame]:
+    """Write what is new; returns the numbers (_n) of the events written, and what is known under the keys of the others.
+
+    Most batches hold nothing that is known: they are written without asking. The unique key refuses the batch where that was wrong; then what
+    is known is read and the rest written. Rows are written in the order of their keys, so that two who bring the same ones do not wait for each other.
+    """
+    text = pl.when(pl.col("properties") == "").then(pl.lit("{}")).otherwise("properties")
+    rows = events.select("_n", "key", *SAME, properties=text, recorded_at=pl.lit(clock.now()))
+    fresh, known = rows, pl.DataFrame(schema=bulk.schema(UsageEvent, ["key", *SAME]))
+    for left in reversed(range(TRIES)):
+        try:
+            with transaction.atomic():
+                numbered = fresh.with_columns(bulk.reserve_ids(UsageEvent, fresh.height))
+                bulk.insert(UsageEvent, numbered.drop("_n").sort("key"))
+        except IntegrityError:
+            if not left:
+                raise
+            known = _known(rows["key"].to_list())
+            _compared(events, known, whole=whole)
+            fresh = rows.join(known, on="key", how="anti", maintain_order="left")
+        else:
+            break
+    changed_many("usage_event", numbered["id"])
+    return fresh["_n"], known
+
+
+def _known(keys: list[str]) -> pl.DataFrame:
+    """The events of keys that were taken in before."""
+    is_asked, given = one_of("key", keys)
+    names = ["key", *SAME]
+    return bulk.query(
+        f"SELECT {', '.join(names)} FROM {UsageEvent._meta.db_table} WHERE {is_asked}", given, bulk.schema(UsageEvent, names)
+    )
+
+
+def _compared(events: pl.DataFrame, known: pl.DataFrame, *, whole: bool) -> pl.DataFrame:
+    """Events whose key stands for other content are told so. Raises: EventKeyReused, where they are taken whole or not at all."""
+    others = known.select("key", *(pl.col(c).alias(f"_{c}") for c in SAME), _is_known=pl.lit(value=True))
+    both = events.join(others, on="key", how="left", maintain_order="left")
+    is_other = (
+        pl.col("why").is_null() & pl.col("_is_known") & ~pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"_{c}")) for c in SAME)
+    )
+    odd = both.filter(is_other)
+    if whole and odd.height:
         raise EventKeyReused(
             f"The event {odd['key'][0]} is known with other content.", field="key", remedy="Give every event a key of its own."
         )
+    return both.with_columns(why=pl.when(is_other).then(pl.lit(REUSED)).otherwise("why")).select(events.columns)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from ninja import Query
+from ninja import Query, Schema
 from pydantic import BeforeValidator, Field
 
-from topline.metering import actions
+from topline.kernel.errors import Invalid
+from topline.metering import actions, lines
+from topline.metering.intake import desk
 from topline.metering.models import Meter, StrayEvent, UsageEvent
-from topline.ui.wire import MAX_ROWS, Asked, Body, Caller, Code, Name, Page, Room, Rows, done, once, page, rows
+from topline.ui.wire import MAX_ROWS, Asked, Bearer, Body, Caller, Code, Name, Page, Room, Rows, done, once, page, rows
 
 room = Room(tags=["Metering"])
 METER = ["id", "code", "name", "method", "unit", "filters"]
@@ -98,3 +100,58 @@ def record_events(request: Caller, body: NewEvents) -> Any:
         },
     )
     return rows(actions.record_events(events=frame, **once(request)))
+
+
+MOST_LINES = 10_000
+TEXT = {"type": ["string", "integer"], "maxLength": 100}
+LINES = {  # each element stands on a line of its own
+    "type": "array", "minItems": 1, "maxItems": MOST_LINES,
+    "items": {
+        "type": "object", "additionalProperties": False, "required": ["key", "meter", "customer", "at"],
+        "properties": {
+            "key": TEXT, "meter": TEXT, "customer": TEXT, "at": {"type": "string", "format": "date-time"}, "value": {"type": ["number", "string"]}, "unique_key": TEXT,
+            "properties": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+        },
+    },
+}  # fmt: skip
+
+
+class Taken(Schema):
+    """How many events were recorded, known already, kept aside and refused, and what became of those that were not recorded."""
+
+    recorded: int
+    known: int
+    kept_aside: int
+    refused: int
+    events: list[dict[str, Any]]
+
+
+@room.put(
+    "/usage-events",
+    auth=Bearer("metering.record_events"),
+    response={200: Taken, **room.refusals},
+    openapi_extra={"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": LINES}}}},
+)
+def put_events(request: Caller) -> Any:
+    """Take in up to ten thousand events as JSON lines, the fast way; each is told by its line unless it was recorded.
+
+    An event has a `key`, `meter`, `customer` and `at`; optional `value` (a number or text of up to six decimals, default 1), `unique_key` and
+    `properties`. The same key again changes nothing, so the request may be repeated without an `Idempotency-Key`; a key that is known with other
+    content is refused. Where every line is refused, so is the request: 409 where a key was used, else 422. The answer comes after the commit.
+    """
+    content = request.body
+    count = content.count(b"\n") + (not content.endswith(b"\n"))
+    if not content.strip() or count > MOST_LINES:
+        raise Invalid(f"Events come as 1 to {MOST_LINES} lines of JSON.", field="body", remedy="Send one object a line, in several requests if need be.")  # fmt: skip
+    found = lines.read(content)
+    told = desk.take(actor=request.auth, events=found.events).with_columns(line=pl.Series(found.numbers, dtype=pl.Int64))
+    counts = {"recorded": 0, "known": 0, "kept_aside": 0, "refused": len(found.problems)}
+    for outcome, number in told["outcome"].value_counts().iter_rows():
+        counts[outcome] += number
+    other = told.filter(pl.col("outcome") != "recorded") if counts["recorded"] < told.height else told.clear()
+    bad = [{"key": None, "outcome": "refused", "why": "invalid", "message": why, "line": line} for line, why in found.problems]
+    events = sorted([*bad, *other.to_dicts()], key=lambda e: e["line"])
+    if counts["refused"] == len(bad) + told.height:
+        kind = actions.EventKeyReused if actions.REUSED in told["why"] else Invalid
+        raise kind(events[0]["message"], field="body", remedy="Mend the lines and send them again.", events=events[:100])
+    return {**counts, "events": events}
