@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -35,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first; the order is else that of the files. Goes with --no-loadscope-reorder."""
     here = Path(__file__).resolve().parent
     items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(LONG))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> None:
+    """Tables are made from the models, which is faster; what a migration writes into them is written by its own function.
+
+    That the migrations make the same tables is a test (tests/kernel/test_migrations.py), and every command and journey runs them.
+    """
+    first_stages = importlib.import_module("topline.pipeline.migrations.0002_first_stages")
+    from django.apps import apps
+
+    with django_db_blocker.unblock():
+        first_stages.add_stages(apps, None)
 
 
 @pytest.fixture(scope="session")
