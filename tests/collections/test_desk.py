@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from types import SimpleNamespace
 
 import polars as pl
@@ -10,7 +10,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from topline.collections import actions
+from topline.collections import actions, reminders, worklist
 from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
@@ -107,12 +107,70 @@ def test_a_promise_covers_the_oldest_invoices_first_and_no_more_than_is_open(des
     assert Contact.objects.get().outcome == "promised"
 
 
+def test_a_second_promise_leaves_the_first_alone_unless_it_is_said_to_take_its_place(desk):
+    said = {"currency": "EUR", "note": ""}
+    desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-04-27", "amount": "2000.00"})
+    first = Promise.objects.get()
+    page = desk.browser.get(at(desk.big)).content.decode()
+    assert "promised in part by 27 Apr" in page and "what is not promised yet" in page
+    assert 'value="3000.00"' in page  # the other invoice: what a promise covers without a word
+    refused = desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-05-04", "amount": "3000.01"})
+    assert refused.status_code == 400 and b"Say which promise it takes the place of" in refused.content
+    desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-05-04", "amount": "3000.00"})
+    second = Promise.objects.exclude(pk=first.pk).get()
+    assert list(second.items.values_list("invoice_id", flat=True)) == [desk.first[1]]
+    assert set(Promise.objects.values_list("state", flat=True)) == {"open"}
+    later = {**said, "due_on": "2026-05-11", "amount": "5000.00", "instead": first.pk}
+    assert desk.browser.post(at(desk.big) + "promise/", later).status_code == 302
+    states = dict(Promise.objects.values_list("amount_minor", "state"))
+    assert states == {2_000_00: "withdrawn", 3_000_00: "open", 5_000_00: "open"}
+    assert list(Promise.objects.get(amount_minor=5_000_00).items.values_list("invoice_id", flat=True)) == [desk.first[0]]
+
+
+def test_a_promise_of_a_part_leaves_the_rest_due(desk, entity):
+    desk.browser.post(at(desk.middle) + "promise/", {"due_on": "2026-04-27", "amount": "1.00", "currency": "EUR", "note": ""})
+    later = DAY + timedelta(days=3)
+    row = worklist.worklist(entity=entity, as_of=later).filter(pl.col("customer_id") == desk.middle).row(0, named=True)
+    assert (row["chase_minor"], row["waits"]) == (4_999_00, "")
+    still = reminders.chaseable(entity_id=entity.pk, as_of=later).filter(pl.col("invoice_id") == desk.second)
+    assert still["open_minor"].to_list() == [4_999_00]
+
+
+def test_a_promise_is_withdrawn_and_a_plan_ended_with_a_reason(desk, owner):
+    desk.browser.post(at(desk.big) + "promise/", {"due_on": "2026-04-27", "amount": "9000.00", "currency": "EUR", "note": ""})
+    promise = Promise.objects.get()
+    away = f"/collections/promises/{promise.pk}/withdraw/"
+    assert away in desk.browser.get(at(desk.big)).content.decode()
+    assert desk.browser.post(away, {"reason": " "}).status_code == 400
+    with clock.at(date(2026, 4, 30)):  # its day and grace are over: money judges it
+        late = desk.browser.post(away, {"reason": "They forgot"})
+        assert late.status_code == 400 and b"days of grace are over" in late.content
+    assert desk.browser.post(away, {"reason": "Meant another customer"}, follow=True).redirect_chain[-1][0] == at(desk.big)
+    assert desk.browser.post(away, {"reason": "Again"}).status_code == 400
+    assert Promise.objects.get().state == "withdrawn"
+    desk.browser.post(at(desk.big) + "promise/", {"due_on": "2026-04-27", "amount": "1.00", "currency": "EUR", "note": ""})
+    plan = {"currency": "EUR", "grace_days": "3", "parts": "2026-05-20 9,000.00", "note": ""}
+    desk.browser.post(at(desk.big) + "plan/", plan)
+    assert set(Promise.objects.values_list("state", flat=True)) == {"withdrawn"}  # the plan took its place
+    end = f"/collections/plans/{PaymentPlan.objects.get().pk}/cancel/"
+    assert end in desk.browser.get(at(desk.big)).content.decode()
+    assert desk.browser.post(end, {"reason": "Paid in goods"}).url == at(desk.big)
+    assert PaymentPlan.objects.get().state == "cancelled" and desk.browser.post(end, {"reason": "Again"}).status_code == 400
+    told = Milestone.objects.filter(kind__in=["promise_withdrawn", "plan_cancelled"]).order_by("id")
+    assert list(told.values_list("kind", "note")) == [
+        ("promise_withdrawn", "Meant another customer"), ("plan_cancelled", "Paid in goods"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("verb", "body", "sentence"),
     [
         ("promise", {"due_on": "2026-04-19", "amount": "1", "currency": "EUR"}, "is past already"),
         ("promise", {"due_on": "2026-04-27", "amount": "-1", "currency": "EUR"}, "more than zero"),
         ("promise", {"due_on": "soon", "amount": "1", "currency": "EUR"}, "Enter a valid date"),
+        ("promise", {"due_on": "2026-04-27", "amount": "1.000,00", "currency": "EUR"}, "Write it as 1234.56"),
+        ("snooze", {"snoozed_until": "2026-04-20"}, "not still to come"),
+        ("snooze", {"snoozed_until": "2036-04-20"}, "by a year at most"),
         ("call", {"outcome": "sent", "channel": "call"}, "not one of the available choices"),
         ("dispute", {"invoice_id": "999", "reason": "price", "deadline_on": "2026-05-04"}, "not one of the available choices"),
         ("remind", {"step": "call", "recipient": "a@b.example"}, "not one of the available choices"),
@@ -122,6 +180,7 @@ def test_a_wrong_answer_is_told_at_its_field_and_changes_nothing(desk, verb, bod
     answer = desk.browser.post(at(desk.big) + f"{verb}/", body)
     assert answer.status_code == 400 and sentence in answer.content.decode()
     assert not Promise.objects.exists() and not Contact.objects.exists() and not Dispute.objects.exists()
+    assert not Desk.objects.exists()
 
 
 def test_what_was_said_and_the_contact_are_written_down_together_or_not_at_all(desk, owner, entity):
@@ -220,6 +279,32 @@ def test_a_held_reminder_is_let_go_or_dropped(owner, entity, desk):
     desk.browser.post(f"/collections/reminders/{made[0]}/release/")
     desk.browser.post(f"/collections/reminders/{made[1]}/drop/")
     assert list(Reminder.objects.order_by("id").values_list("state", flat=True)) == ["queued", "dropped"]
+
+
+def test_a_step_that_a_person_takes_is_done_with_the_contact_and_can_be_dropped(entity, desk):
+    def held(step, channel):
+        return Reminder.objects.create(
+            entity=entity, customer_id=desk.big, step=step, channel=channel, language="en", state="held", planned_on=DAY, recorded_at=clock.now()
+        )  # fmt: skip
+
+    call, agency = held("call", "call"), held("agency", "handover")
+    page = desk.browser.get(at(desk.big)).content.decode()
+    assert f"/cases/new/?customer={desk.big}" in page and f"/collections/reminders/{agency.pk}/drop/" in page
+    assert f"/collections/reminders/{call.pk}/release/" not in page  # only e-mails are sent
+    desk.browser.post(at(desk.big) + "call/", {"outcome": "not_reached", "channel": "call"})
+    assert Reminder.objects.get(pk=call.pk).state == "held"
+    desk.browser.post(at(desk.big) + "call/", {"outcome": "reached", "channel": "call"})
+    assert dict(Reminder.objects.values_list("step", "state")) == {"call": "sent", "agency": "held"}
+
+
+def test_a_letter_by_hand_takes_the_place_of_one_that_is_on_its_way(desk):
+    said = {"recipient": "pay@big.example"}
+    assert desk.browser.post(at(desk.big) + "remind/", said | {"step": "second"}).status_code == 302
+    assert desk.browser.post(at(desk.big) + "remind/", said | {"step": "firm"}).status_code == 302
+    while outbox.drain(HANDLERS):
+        pass
+    assert len(mail.outbox) == 1
+    assert dict(Reminder.objects.values_list("step", "state")) == {"second": "dropped", "firm": "sent"}
 
 
 def test_a_hold_needs_a_reason_and_hold_and_release_stand_on_the_page_with_who_and_when(desk):

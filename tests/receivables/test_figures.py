@@ -86,6 +86,14 @@ def test_roll_rates_compare_each_bucket_with_the_next_one_thirty_days_later(enti
     ]  # fmt: skip
 
 
+def test_what_is_new_or_was_past_the_last_bucket_a_month_ago_has_not_rolled(entity, company):
+    """On Jun 30 the 1,500 are 110 days late and were 80 on May 31; a month later they roll no more."""
+    day = {"entity_id": entity.pk, "currency": "EUR"}
+    assert figures.roll_rates(as_of=date(2026, 6, 30), **day).row(3) == ("61-90", 150_000, 150_000, 1.0)
+    later = figures.roll_rates(as_of=date(2026, 7, 30), **day).rows()
+    assert later[3][2] == 300_000 and later[3][3] == 1.0  # March's 3,000 alone, not the 1,500 that were past it before
+
+
 @pytest.mark.parametrize(
     ("day", "expected"),
     [

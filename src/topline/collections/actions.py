@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -19,6 +19,7 @@ from topline.collections.models import (
     PlanInvoice,
     Promise,
     PromiseItem,
+    Reminder,
 )
 from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
@@ -35,6 +36,12 @@ class PromiseInThePast(Invalid):
     """A promise names a day that is still to come."""
 
     code = "promise_in_the_past"
+
+
+class PromiseOver(Conflict):
+    """The promise was judged or withdrawn, or its day and grace are over, so that money judges it."""
+
+    code = "promise_over"
 
 
 class NotOwed(Conflict):
@@ -82,6 +89,8 @@ def log_contact(
 ) -> int:
     """Write down a contact about money: a call, an answer, a bounced e-mail; returns its id.
 
+    A call or a letter that a ladder waits for is done with it, unless nobody was reached.
+
     Raises: Invalid (channel, outcome, a day to come).
     """
     _ensure_choice(channel, Contact.Channel.values, "channel")
@@ -95,6 +104,13 @@ def log_contact(
         entity_id=entity_id, customer_id=customer_id, channel=channel, outcome=outcome, occurred_on=occurred_on, person=person[:200], note=note,
         recorded_at=clock.now(), actor_key=actor.key, reminder_id=reminder_id,
     )  # fmt: skip
+    if outcome != Contact.Outcome.NOT_REACHED:  # a call or letter that the ladder waited for is done with it
+        steps = Reminder.objects.filter(
+            entity_id=entity_id, customer_id__in=market.record_ids(customer_id), planned_on__lte=occurred_on
+        )
+        steps.filter(channel=channel, state=Reminder.State.HELD).exclude(channel="email").update(
+            state=Reminder.State.SENT, sent_at=clock.now(), why="Done by a person."
+        )
     timeline.record_one(
         "customer_contacted", subject="customer", subject_id=customer_id, actor=actor, on=occurred_on, customer_id=customer_id,
         note=f"{channel}, {outcome.replace('_', ' ')}{': ' + note if note else ''}",
@@ -146,14 +162,10 @@ def record_promise(
         due_on=due_on, note=note[:300], actor_key=actor.key, recorded_at=clock.now(),
     )  # fmt: skip
     bulk.insert(PromiseItem, items.select("invoice_id", "amount_minor", promise_id=pl.lit(promise.pk)))
-    older = Promise.objects.filter(state=Promise.State.OPEN, items__invoice_id__in=items["invoice_id"].to_list()).exclude(
-        pk=promise.pk
-    )
-    replaced = list(older.values_list("id", flat=True).distinct())
-    Promise.objects.filter(pk__in=replaced).update(state=Promise.State.WITHDRAWN, judged_on=made_on)
+    replaced = _withdraw_older(items["invoice_id"].to_list(), than=promise.pk, on=made_on)
     timeline.record_one(
         "payment_promised", subject="promise", subject_id=promise.pk, actor=actor, on=made_on, customer_id=customer_id, amount_minor=promise.amount_minor,
-        currency=promise.currency, note=f"by {due_on}{': ' + note if note else ''}",
+        currency=promise.currency, note=f"by {due_on:%-d %b %Y}{': ' + note if note else ''}",
     )  # fmt: skip
     changed("promise", promise.pk, after={"amount_minor": promise.amount_minor, "due_on": due_on, "replaces": replaced})
     _log_spoken(actor, entity_id, customer_id, Contact.Outcome.PROMISED, on=made_on, channel=channel, person=person, note=note)
@@ -185,12 +197,47 @@ def judge_promises(*, actor: Actor, as_of: date) -> pl.DataFrame:
         told = judged.filter(pl.col("state").is_in([s.value for s in states]))
         timeline.record(
             kind,
-            told.select("promise_id", "customer_id", "currency", "amount_minor", note=pl.format("by {}", "due_on")),
+            told.select(
+                "promise_id", "customer_id", "currency", "amount_minor", note=pl.col("due_on").dt.strftime("by %-d %b %Y")
+            ),
             subject="promise",
             actor=actor,
             on=as_of,
         )
     return judged.select("promise_id", "state", "paid_minor")
+
+
+@action("collections.withdraw_promise")
+def withdraw_promise(*, actor: Actor, promise_id: int, on: date, reason: str) -> int:
+    """Take back an open promise that was written down wrongly or that the customer no longer stands by; returns its id.
+
+    It counts neither as kept nor as broken, and its invoices may be chased again. Once its day and grace are over money judges it.
+    Raises: NotFound, PromiseOver (judged, withdrawn, or its day and grace are over), Invalid (no reason).
+    """
+    ensure(bool(reason.strip()), Invalid("Say why it is taken back.", field="reason"))
+    promise = Promise.objects.select_for_update().filter(pk=promise_id).first()
+    if promise is None:
+        raise NotFound(f"There is no promise {promise_id}.", field="promise_id")
+    ensure(
+        promise.state == Promise.State.OPEN,
+        PromiseOver(f"The promise is {promise.state} already.", field="promise_id", remedy="Write down what is said now."),
+    )
+    ensure(
+        on <= promise.due_on + timedelta(days=GRACE_DAYS),
+        PromiseOver(
+            f"Its day, {promise.due_on}, and {GRACE_DAYS} days of grace are over.",
+            field="promise_id",
+            remedy="What came by then judges it; write down what is said now.",
+        ),
+    )
+    promise.state, promise.judged_on = Promise.State.WITHDRAWN, on
+    promise.save(update_fields=["state", "judged_on"])
+    timeline.record_one(
+        "promise_withdrawn", subject="promise", subject_id=promise_id, actor=actor, on=on, customer_id=promise.customer_id,
+        amount_minor=promise.amount_minor, currency=promise.currency, note=reason.strip()[:300],
+    )  # fmt: skip
+    changed("promise", promise_id, before={"state": "open"}, after={"state": "withdrawn", "reason": reason.strip()[:300]})
+    return promise_id
 
 
 @action("collections.raise_dispute")
@@ -305,6 +352,8 @@ def agree_plan(
 ) -> int:
     """Agree to take old invoices in dated parts; a part missed by more than the grace makes all the rest due at once.
 
+    It takes the place of open promises on its invoices, which are withdrawn.
+
     instalments  one row per part: due_on, amount_minor > 0; together what is open on the invoices
     channel      by which it was agreed, and with whom: the contact is then written down with the plan, both or neither
     returns      the plan's id
@@ -343,9 +392,10 @@ def agree_plan(
     bulk.insert(PlanInstalment, parts.select("position", "due_on", "amount_minor", plan_id=pl.lit(plan.pk)))
     timeline.record_one(
         "plan_agreed", subject="payment_plan", subject_id=plan.pk, actor=actor, on=agreed_on, customer_id=customer_id, amount_minor=total, currency=currency,
-        note=f"{parts.height} parts until {parts['due_on'].to_list()[-1]}",
+        note=f"{parts.height} parts until {parts['due_on'].to_list()[-1]:%-d %b %Y}",
     )  # fmt: skip
-    changed("payment_plan", plan.pk, after={"total_minor": total, "parts": parts.height})
+    replaced = _withdraw_older(list(invoice_ids), on=agreed_on)
+    changed("payment_plan", plan.pk, after={"total_minor": total, "parts": parts.height, "replaces_promises": replaced})
     _log_spoken(actor, entity_id, customer_id, Contact.Outcome.PROMISED, on=agreed_on, channel=channel, person=person, note=note)
     return plan.pk
 
@@ -380,13 +430,26 @@ def judge_plans(*, actor: Actor, as_of: date) -> pl.DataFrame:
 def cancel_plan(*, actor: Actor, plan_id: int, on: date, reason: str) -> int:
     """End a payment plan by agreement; its invoices are due as they were. Returns its id. Raises: NotFound, Invalid (no reason)."""
     ensure(bool(reason.strip()), Invalid("Say why the plan ends.", field="reason"))
-    ended = PaymentPlan.objects.filter(pk=plan_id, state=PaymentPlan.State.ACTIVE).update(
-        state=PaymentPlan.State.CANCELLED, ended_on=on
-    )
-    ensure(ended == 1, NotFound(f"There is no active plan {plan_id}.", field="plan_id"))
+    plan = PaymentPlan.objects.select_for_update().filter(pk=plan_id, state=PaymentPlan.State.ACTIVE).first()
+    if plan is None:
+        raise NotFound(f"There is no active plan {plan_id}.", field="plan_id", remedy="Look at the customer again.")
+    plan.state, plan.ended_on = PaymentPlan.State.CANCELLED, on
+    plan.save(update_fields=["state", "ended_on"])
     PlanInvoice.objects.filter(plan_id=plan_id).update(is_active=False)
+    timeline.record_one(
+        "plan_cancelled", subject="payment_plan", subject_id=plan_id, actor=actor, on=on, customer_id=plan.customer_id,
+        amount_minor=plan.total_minor, currency=plan.currency, note=reason.strip()[:300],
+    )  # fmt: skip
     changed("payment_plan", plan_id, before={"state": "active"}, after={"state": "cancelled", "reason": reason})
     return plan_id
+
+
+def _withdraw_older(invoice_ids: Sequence[int], *, on: date, than: int = 0) -> list[int]:
+    """Withdraw open promises on invoices about which something newer was said; returns their ids."""
+    older = Promise.objects.filter(state=Promise.State.OPEN, items__invoice_id__in=list(invoice_ids)).exclude(pk=than)
+    replaced = list(older.values_list("id", flat=True).distinct())
+    Promise.objects.filter(pk__in=replaced).update(state=Promise.State.WITHDRAWN, judged_on=on)
+    return replaced
 
 
 def _log_spoken(

@@ -178,7 +178,7 @@ class NewPlan(Body):
     person: Name = ""
 
 
-class PlanEnd(Body):
+class Ended(Body):
     on: Day
     reason: Annotated[str, Field(min_length=1, max_length=300)]
 
@@ -326,6 +326,12 @@ def judge_promises(request: Caller, body: AsOf) -> Any:
     return rows(actions.judge_promises(as_of=body.as_of, **once(request)))
 
 
+@room.does("/promises/{int:promise_id}/withdraw", "collections.withdraw_promise")
+def withdraw_promise(request: Caller, promise_id: Id, body: Ended) -> Any:
+    """Take an open promise back."""
+    return done(actions.withdraw_promise(promise_id=promise_id, **body.model_dump(), **once(request)))
+
+
 @room.does("/disputes", "collections.raise_dispute")
 def raise_dispute(request: Caller, body: NewDispute) -> Any:
     """Contest an invoice or a part of it; answers with the dispute's id."""
@@ -356,7 +362,7 @@ def judge_plans(request: Caller, body: AsOf) -> Any:
 
 
 @room.does("/payment-plans/{int:plan_id}/cancel", "collections.cancel_plan")
-def cancel_plan(request: Caller, plan_id: Id, body: PlanEnd) -> Any:
+def cancel_plan(request: Caller, plan_id: Id, body: Ended) -> Any:
     """End a plan by agreement."""
     return done(actions.cancel_plan(plan_id=plan_id, **body.model_dump(), **once(request)))
 

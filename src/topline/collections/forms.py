@@ -13,12 +13,12 @@ from topline.collections.workspace import Debt
 from topline.engine.dunning import CHANNELS, LONGEST_WAIT, Step
 from topline.engine.terms import reschedule_by_count
 from topline.kernel.errors import Invalid
-from topline.kernel.money import format_amount, parse_amount
+from topline.kernel.money import Money, format_amount, parse_amount
 
 C, O = Contact.Channel, Contact.Outcome  # noqa: E741  (channels and outcomes)
 DAY = forms.DateInput(attrs={"type": "date"})
 PLAN_PARTS = 3
-WEEK, FORTNIGHT = timedelta(days=7), timedelta(days=14)
+WEEK, FORTNIGHT, YEAR = timedelta(days=7), timedelta(days=14), timedelta(days=366)
 
 
 class DeskForm(forms.Form):
@@ -37,7 +37,7 @@ class CallForm(DeskForm):
 
     outcome = forms.ChoiceField(choices=[(O.REACHED, "reached"), (O.NOT_REACHED, "not reached"), (O.OTHER, "other")])
     note = forms.CharField(max_length=4000, required=False, label="What was said")
-    channel = forms.ChoiceField(choices=C.choices, initial=C.CALL)
+    channel = forms.ChoiceField(label="By", choices=[(c.value, c.label.lower()) for c in C], initial=C.CALL)
     person = forms.CharField(max_length=200, required=False, label="With whom")
 
     def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
@@ -61,26 +61,41 @@ class SpokenForm(DeskForm):
 
 
 class PromiseForm(SpokenForm):
-    """What the customer says they will pay, and by when; the oldest invoices first."""
+    """What the customer says they will pay, and by when; the oldest invoices that nobody promised first, or those of an older promise."""
 
     due_on = forms.DateField(label="Will pay by", widget=DAY)
-    amount = forms.CharField(max_length=30, help_text="it covers the oldest invoices first")
+    amount = forms.CharField(
+        max_length=30, help_text="it covers the oldest invoices first; several dated parts are a payment plan"
+    )
     currency = forms.ChoiceField()
+    instead = forms.TypedChoiceField(label="It covers", required=False, coerce=int, empty_value=None)
     note = forms.CharField(max_length=300, required=False)
 
     def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
-        asked = debt.chaseable or [{**i, "ask_minor": i["open_minor"] - i["disputed_minor"]} for i in debt.items]
         sums: dict[str, int] = {}
-        for item in asked:
+        for item in debt.chaseable or debt.promisable:
             sums[item["currency"]] = sums.get(item["currency"], 0) + item["ask_minor"]
+        standing, instead = debt.standing_promises, None
+        if not sums and standing:  # all that could be promised is: it can be promised anew
+            instead = standing[0]
+            sums[instead.currency] = instead.amount_minor
         first = max(sums, key=lambda c: sums[c], default="")
         told = {
             "due_on": next_workday(debt.as_of + WEEK),
             "currency": first,
             "amount": format_amount(sums.get(first, 0), first, group="") if first else "",
+            "instead": instead.pk if instead else None,
         }
         super().__init__(data, debt=debt, initial=told, auto_id=auto_id)
-        self.offer("currency", [(c, c) for c in sums])
+        self.offer("currency", [(c, c) for c in dict.fromkeys([*sums, *(i["currency"] for i in debt.items)])])
+        if standing:
+            said = [
+                (p.pk, f"what {Money(p.amount_minor, p.currency)} by {p.due_on:%-d %b %Y} covered, in its place")
+                for p in standing
+            ]
+            self.offer("instead", [("", "what is not promised yet"), *said])
+        else:
+            del self.fields["instead"]
 
     def clean(self) -> dict[str, Any]:
         return _with_amount(self, super().clean() or {}, self.data.get("currency", ""))
@@ -166,8 +181,14 @@ class HoldForm(DeskForm):
         self.fields["reason"].required = not debt.customer.customer.is_on_hold
 
 
+class ReasonForm(forms.Form):
+    """Why something that was agreed ends."""
+
+    reason = forms.CharField(max_length=300, label="Why")
+
+
 class SnoozeForm(DeskForm):
-    """Off the list until a day."""
+    """Off the list until a day, a year at most: a debt that is put off for good is forgotten."""
 
     snoozed_until = forms.DateField(label="Back on", required=False, widget=DAY, help_text="empty: back on the list now")
     note = forms.CharField(max_length=300, required=False, label="Why")
@@ -175,9 +196,18 @@ class SnoozeForm(DeskForm):
 
     def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
         silent = debt.desk.no_reminders if debt.desk else False
+        self.as_of = debt.as_of
         super().__init__(
             data, debt=debt, initial={"snoozed_until": next_workday(debt.as_of + WEEK), "no_reminders": silent}, auto_id=auto_id
         )
+
+    def clean_snoozed_until(self) -> date | None:
+        until: date | None = self.cleaned_data["snoozed_until"]
+        if until and until <= self.as_of:
+            raise forms.ValidationError("That day is not still to come. Leave it empty to put the customer back on the list.")
+        if until and until > self.as_of + YEAR:
+            raise forms.ValidationError("A customer is put off by a year at most.")
+        return until
 
 
 class WaysForm(forms.Form):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,19 +28,21 @@ from topline.collections.forms import (
     HoldForm,
     PlanForm,
     PromiseForm,
+    ReasonForm,
     RemindForm,
     ResolveForm,
     SnoozeForm,
     WaysForm,
 )
 from topline.collections.letters import letters
-from topline.collections.models import Dispute, Reminder
+from topline.collections.models import Dispute, PaymentPlan, Promise, Reminder
 from topline.collections.trials import PAID_WITHIN_DAYS
 from topline.collections.workspace import Debt, debt
 from topline.engine import dunning
-from topline.kernel import clock
+from topline.kernel import clock, money
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.market import actions as market_actions
+from topline.market.models import Customer
 from topline.receivables.trend import Point
 from topline.team import queries as team
 from topline.ui.access import Asked, page
@@ -49,8 +52,9 @@ from topline.ui.tables import Column, listing
 
 SHOW = {"": "Today", "waiting": "Waiting", "all": "All"}
 LIST = [
-    Column("customer", "Customer", sort="customer", link="url"), Column("gain_minor", "Gain", "money", sort="gain_minor"), Column("overdue_minor", "Overdue", "money", sort="overdue_minor"),
-    Column("open_minor", "Open", "money", sort="open_minor"), Column("oldest_days", "Oldest", "integer", sort="oldest_days"), Column("step", "Next step"), Column("why", "Why", "sentence"),
+    Column("customer", "Customer", sort="customer", link="url"), Column("step", "Next step"), Column("gain_minor", "Gain", "money", sort="gain_minor"),
+    Column("overdue_minor", "Overdue", "money", sort="overdue_minor"), Column("open_minor", "Open", "money", sort="open_minor"),
+    Column("oldest_days", "Oldest", "integer", sort="oldest_days"), Column("why", "Why", "sentence"),
     Column("expected_on", "Expected", "date", sort="expected_on"), Column("promised_on", "Promised", "date", sort="promised_on"),
     Column("disputed_minor", "Disputed", "money", sort="disputed_minor"), Column("contacted_on", "Last contact", "date", sort="contacted_on"),
 ]  # fmt: skip
@@ -99,6 +103,10 @@ def day_list(request: Asked) -> HttpResponse:
     ]  # fmt: skip
     if state.export:
         return export(shown, LIST, name=f"collections-{as_of}", form=state.export)
+    unsaid = [
+        name for name in ("promised_on", "disputed_minor") if state.sort.lstrip("-") != name and not any(r[name] for r in shown)
+    ]
+    state = replace(state, columns=[c for c in LIST if c.key not in unsaid])
     owners = sorted(
         {(i, n) for i, n in everybody.select("owner_id", "owner").unique().iter_rows() if i is not None}, key=lambda o: o[1]
     )
@@ -126,13 +134,16 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
         {**i, "url": reverse("billing:invoice", args=[i["invoice_id"]]), "said": _said(i), "expected": _expected(i), "late_days": max(i["late_days"], 0) or None}
         for i in found.items
     ]  # fmt: skip
+    at_home = all(i["currency"] == entity.currency for i in items)
     columns = [c for c in ITEMS if c.key not in ("said", "interest_minor") or any(i[c.key] for i in items)]
+    columns = [c for c in columns if c.key != "currency" or not at_home]
     context = {
         "debt": found, "customer": customer, "as_of": as_of, "home": entity.currency, "items": items, "columns": columns, "query": query, "place": place, "count": len(order),
         "why": worklist.why(found.row, entity.currency) if found.row else "Nothing is open.",
         "next": reverse("collections:workspace", args=[after]) + query if after is not None else "",
         "hold": found.hold and {**found.hold, "who": team.actor_names([found.hold["actor_key"]])[found.hold["actor_key"]]},
         "verbs": list(_verbs(request, entity, found)), "spine": _linked(found.spine), "tasks": team.tasks(about=("customer", customer.pk), limit=10),
+        "to_decide": bool(found.row and found.row["step"].startswith("Decide on:")),
         "is_snoozed": bool(found.desk and found.desk.snoozed_until and found.desk.snoozed_until > as_of),
     }  # fmt: skip
     return render(request, "collections/workspace.html", context)
@@ -210,6 +221,29 @@ def resolve(request: Asked, dispute_id: int) -> HttpResponse:
         "back": (found.invoice.customer.name, back),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("collections.withdraw_promise", methods=("GET", "POST"))
+def withdraw_promise(request: Asked, promise_id: int) -> HttpResponse:
+    """Take an open promise back, and say why."""
+    found = Promise.objects.select_related("customer").filter(pk=promise_id).first()
+    if found is None:
+        raise NotFound(f"There is no promise {promise_id}.", field="promise_id")
+    title = f"Withdraw the promise of {money.Money(found.amount_minor, found.currency)} by {_day(found.due_on)}"
+    return _ended(
+        request, found.customer, title, "The promise is withdrawn.", partial(actions.withdraw_promise, promise_id=promise_id)
+    )
+
+
+@page("collections.cancel_plan", methods=("GET", "POST"))
+def cancel_plan(request: Asked, plan_id: int) -> HttpResponse:
+    """End a payment plan by agreement, and say why; its invoices are due as they were."""
+    found = PaymentPlan.objects.select_related("customer").filter(pk=plan_id).first()
+    if found is None:
+        raise NotFound(f"There is no plan {plan_id}.", field="plan_id")
+    title = f"End the plan over {money.Money(found.total_minor, found.currency)}"
+    said = "The plan has ended; its invoices are due as they were."
+    return _ended(request, found.customer, title, said, partial(actions.cancel_plan, plan_id=plan_id))
 
 
 @page("collections.release_reminder", methods=("POST",))
@@ -313,19 +347,33 @@ def _log_call(request: Asked, entity: Entity, found: Debt, said: dict[str, Any])
 
 
 def _promise(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
-    """A promise covers what is overdue first, the oldest document first, and then what is not yet due."""
-    left, links = said["amount_minor"], []
-    asked = sorted(found.items, key=lambda i: (i["late_days"] <= 0, i["due_on"], i["invoice_id"]))
+    """A promise covers what no other one names: what is overdue first, the oldest document first, and then what is not yet due.
+
+    In the place of an older promise it covers the invoices of that one first.
+    """
+    older = queries.promise_items(said["instead"]) if said.get("instead") else {}
+    again = [{**i, "ask_minor": i["open_minor"] - i["disputed_minor"]} for i in found.items if i["invoice_id"] in older]
     open_of: dict[int, int] = {}
-    for item in asked:
-        if item["currency"] == said["currency"] and item["kind"] == "invoice":
-            open_of[item["invoice_id"]] = open_of.get(item["invoice_id"], 0) + item["open_minor"] - item["disputed_minor"]
+    for item in [*again, *found.promisable]:
+        if item["currency"] == said["currency"]:
+            open_of[item["invoice_id"]] = open_of.get(item["invoice_id"], 0) + item["ask_minor"]
+    left, links = said["amount_minor"], []
     for invoice_id, amount in open_of.items():
         if (part := min(left, amount)) > 0:
             links.append((invoice_id, part))
             left -= part
     if left > 0:
-        raise actions.NotOwed("More is promised than is open and undisputed.", field="amount", remedy="Write down what is open.")
+        free = money.Money(sum(open_of.values()), said["currency"])
+        remedy = (
+            "Say which promise it takes the place of, or write down less."
+            if found.standing_promises and not older
+            else "Write down less."
+        )
+        raise actions.NotOwed(
+            f"More is promised than is open: {free} is neither disputed nor promised nor in a plan.",
+            field="amount",
+            remedy=remedy,
+        )
     items = pl.DataFrame(links, schema={"invoice_id": pl.Int64, "amount_minor": pl.Int64}, orient="row")
     actions.record_promise(
         actor=request.actor, **_whom(entity, found), due_on=said["due_on"], items=items, made_on=found.as_of, note=said["note"],
@@ -361,12 +409,12 @@ def _hold(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> 
     market_actions.change_customer(
         actor=request.actor, customer_id=customer.pk, changes={"is_on_hold": not customer.is_on_hold}, reason=said["reason"]
     )
-    return "The credit hold is released." if customer.is_on_hold else f"{customer.name} is on credit hold."
+    return "The credit hold is released." if customer.is_on_hold else "On credit hold."
 
 
 def _snooze(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
     actions.set_desk(actor=request.actor, **_whom(entity, found), **said)
-    return f"Put off until {said['snoozed_until']:%d %b}." if said["snoozed_until"] else "Back on the list."
+    return f"Put off until {_day(said['snoozed_until'])}." if said["snoozed_until"] else "Back on the list."
 
 
 VERBS = {
@@ -403,7 +451,7 @@ def _act(request: Asked, customer_id: int, name: str) -> HttpResponse:
             there = reverse("collections:workspace", args=[after]) if after else reverse("collections:worklist")
             return redirect(there + _carried(request))
     back = (customer.name, reverse("collections:workspace", args=[customer.pk]) + _carried(request))
-    context = {"form": form, "title": f"{_label(verb, found)}: {customer.name}", "back": back}
+    context = {"form": form, "title": f"{_label(verb, found)}: {customer.name}", "back": back, "button": _button(verb, found)}
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
@@ -412,13 +460,12 @@ def _verbs(request: Asked, entity: Entity, found: Debt) -> Iterator[dict[str, An
     wanted = "remind" if found.row and found.row["step"].startswith("Send the") else "call"
     for verb in VERBS.values():
         if request.actor.may(verb.permission):
-            button = "Release" if verb.name == "hold" and found.customer.customer.is_on_hold else verb.button
             form = _form(verb, entity, found, None)
             yield {
                 "name": verb.name,
                 "key": verb.key,
                 "label": _label(verb, found),
-                "button": button,
+                "button": _button(verb, found),
                 "form": form,
                 "is_wanted": verb.name == wanted,
             }
@@ -431,6 +478,10 @@ def _form(verb: Verb, entity: Entity, found: Debt, data: Any) -> forms.Form:
 
 def _label(verb: Verb, found: Debt) -> str:
     return "Release the hold" if verb.name == "hold" and found.customer.customer.is_on_hold else verb.label
+
+
+def _button(verb: Verb, found: Debt) -> str:
+    return "Release" if verb.name == "hold" and found.customer.customer.is_on_hold else verb.button
 
 
 def _following(order: list[int], customer_id: int) -> list[int]:
@@ -459,19 +510,40 @@ def _carried(request: Asked) -> str:
     return f"?{urlencode(kept)}" if kept else ""
 
 
+def _ended(request: Asked, customer: Customer, title: str, said: str, ends: Callable[..., int]) -> HttpResponse:
+    """Ask why something that was agreed with a customer ends, end it, and say so on their page."""
+    form = ReasonForm(request.POST or None)
+    back = reverse("collections:workspace", args=[customer.pk]) + _carried(request)
+    if form.is_valid():
+        try:
+            ends(actor=request.actor, on=clock.today(company(request).time_zone), reason=form.cleaned_data["reason"])
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(request, said)
+            return redirect(back)
+    context = {"form": form, "title": title, "back": (customer.name, back), "button": title.split(maxsplit=1)[0]}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
 def _addressee(reminder_id: int) -> int:
     return Reminder.objects.values_list("customer_id", flat=True).get(pk=reminder_id)
 
 
 def _expected(item: dict[str, Any]) -> str:
     day: date | None = item["expected_on"]
-    return f"{day.day}\u00a0{day:%b}\u00a0{day.year}" if day else "later" if item["is_foreseen"] else "–"
+    return _day(day) if day else "later" if item["is_foreseen"] else "–"
+
+
+def _day(day: date) -> str:
+    return f"{day.day}\u00a0{day:%b}\u00a0{day.year}"
 
 
 def _said(item: dict[str, Any]) -> str:
     """What stands about a document in words."""
     promised: date | None = item["promised_on"]
-    told = [f"promised by {promised.day} {promised:%b}"] if promised else []
+    part = " in part" if item["promised_minor"] < item["open_minor"] - item["disputed_minor"] else ""
+    told = [f"promised{part} by {promised.day} {promised:%b}"] if promised and item["promised_minor"] else []
     told += (
         ["in litigation"]
         if item["in_court"]

@@ -193,6 +193,12 @@ def disputes(
     return list(rows.order_by("deadline_on", "id")[:limit])
 
 
+def promise_items(promise_id: int) -> dict[int, int]:
+    """What an open promise names: amount in minor units by invoice; empty when it is no longer open."""
+    rows = PromiseItem.objects.filter(promise_id=promise_id, promise__state=Promise.State.OPEN)
+    return dict(rows.order_by("id").values_list("invoice_id", "amount_minor")[:500])
+
+
 def plans(*, customer_ids: Sequence[int], limit: int = 20) -> list[PaymentPlan]:
     """Payment plans of a customer with their instalments, newest first."""
     return list(

@@ -135,6 +135,8 @@ def remind_customer(
 ) -> pl.DataFrame:
     """Write to one customer now, by a person's decision, whatever the ladder says of today; it leaves at the next allowed hour.
 
+    A letter of the ladder about the same invoices that has not left yet is dropped: nobody gets two at once.
+
     Left alone is what the ladder leaves alone too (disputed, promised, planned, covered by unapplied cash), what is not yet due, and
     what this step has named before.
     step       key of a step of the customer's ladder that is an e-mail
@@ -151,6 +153,7 @@ def remind_customer(
     )
     had = bulk.read(ReminderItem.objects.filter(step=step, invoice_id__in=items["invoice_id"].to_list()).values("invoice_id"))
     items = items.join(had, on="invoice_id", how="anti")
+    _take_place(customer.pk, items["invoice_id"].to_list())
     ensure(
         items.height > 0,
         NothingToRemind(
@@ -336,9 +339,9 @@ def _policy(entity_id: int, segment: str) -> DunningPolicy | None:
 
 
 def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:
-    """Open invoices that may be chased on a day, with the part that is not disputed.
+    """Open invoices that may be chased on a day, with the part that is neither disputed nor promised.
 
-    returns  invoice_id, customer_id, number, currency, due_on (the earliest part's), open_minor (undisputed)
+    returns  invoice_id, customer_id, number, currency, due_on (the earliest part's), open_minor (that part)
     """
     items = market.resolve(receivables.open_items(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids)).filter(
         pl.col("open_minor") > 0
@@ -349,7 +352,7 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     contested = queries.disputed(entity_id=entity_id, as_of=as_of).select(
         "invoice_id", "in_court", contested_minor="amount_minor"
     )
-    waiting = queries.promised(entity_id=entity_id, as_of=as_of).filter(
+    said = queries.promised(entity_id=entity_id, as_of=as_of).filter(
         pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
     )
     cash = market.resolve(
@@ -359,12 +362,14 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     return (
         whole.join(contested, on="invoice_id", how="left")
         .join(cash, on=["customer_id", "currency"], how="left")
-        .join(waiting, on="invoice_id", how="anti")
+        .join(said.select("invoice_id", said_minor="amount_minor"), on="invoice_id", how="left")
         .filter(~pl.col("invoice_id").is_in(list(queries.planned_invoices(entity_id=entity_id))))
         .filter(pl.col("open_minor") > pl.col("cash_minor").fill_null(0))
-        .with_columns(open_minor=pl.col("open_minor") - pl.col("contested_minor").fill_null(0))
+        .with_columns(
+            open_minor=pl.col("open_minor") - pl.col("contested_minor").fill_null(0) - pl.col("said_minor").fill_null(0)
+        )
         .filter((pl.col("open_minor") > 0) & ~pl.col("in_court").fill_null(value=False))
-        .drop("contested_minor", "cash_minor", "in_court")
+        .drop("contested_minor", "said_minor", "cash_minor", "in_court")
         .sort("due_on", "invoice_id")
     )
 
@@ -448,6 +453,16 @@ def _first_state(row: dict[str, Any]) -> tuple[str, str]:
     if row["came_back"]:
         return S.HELD, f"The invoice came back from {row['came_back']}: find an address, and send the invoice first."
     return (S.QUEUED, "") if row["email"] else (S.HELD, "No e-mail address is known.")
+
+
+def _take_place(customer_id: int, invoice_ids: list[int]) -> None:
+    """Drop letters that are on their way about the same invoices: the one that a person sends takes their place."""
+    waiting = Reminder.objects.filter(
+        customer_id__in=market.record_ids(customer_id), channel="email", state=S.QUEUED, items__invoice_id__in=invoice_ids
+    )
+    replaced = list(waiting.values_list("id", flat=True).distinct())
+    Reminder.objects.filter(pk__in=replaced).update(state=S.DROPPED, why="A letter sent by hand took its place.")
+    changed_many("reminder", replaced, after={"state": "dropped"})
 
 
 def _reminder(reminder_id: int) -> Reminder:

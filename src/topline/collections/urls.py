@@ -18,6 +18,8 @@ urlpatterns = [
     path("<int:customer_id>/hold/", pages.hold, name="hold"),
     path("<int:customer_id>/snooze/", pages.snooze, name="snooze"),
     path("disputes/<int:dispute_id>/resolve/", pages.resolve, name="resolve"),
+    path("promises/<int:promise_id>/withdraw/", pages.withdraw_promise, name="withdraw_promise"),
+    path("plans/<int:plan_id>/cancel/", pages.cancel_plan, name="cancel_plan"),
     path("reminders/<int:reminder_id>/release/", pages.release, name="release"),
     path("reminders/<int:reminder_id>/drop/", pages.drop, name="drop"),
 ]

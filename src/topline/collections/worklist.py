@@ -232,24 +232,25 @@ def _invoices(entity: Entity, as_of: date, stake: PayrollStake | None) -> pl.Dat
     contested = queries.disputed(entity_id=entity.pk, as_of=as_of).group_by("invoice_id").agg(
         contested_minor=pl.col("amount_minor").sum(), deadline_on=pl.col("deadline_on").min(), in_court=pl.col("in_court").any()
     )  # fmt: skip
-    said = queries.promised(entity_id=entity.pk, as_of=as_of).filter(
-        pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
-    )
+    said = queries.promised(entity_id=entity.pk, as_of=as_of).rename({"amount_minor": "said_minor"})
+    said = said.filter(pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of))
     planned = pl.Series(sorted(queries.planned_invoices(entity_id=entity.pk)), dtype=pl.Int64)
     share = pl.when("in_court").then(1.0).otherwise((pl.col("contested_minor").fill_null(0) / pl.col("own_minor")).clip(0, 1))
+    said_share = (pl.col("said_minor").fill_null(0) / pl.col("own_minor")).clip(0, 1)
     return (
         whole.join(contested, on="invoice_id", how="left", maintain_order="left")
-        .join(said.select("invoice_id", promised_on="due_on"), on="invoice_id", how="left", maintain_order="left")
+        .join(said.select("invoice_id", "said_minor", promised_on="due_on"), on="invoice_id", how="left", maintain_order="left")
         .join(morning(entity_id=entity.pk, as_of=as_of).told, on="invoice_id", how="left", maintain_order="left")
         .with_columns(
             disputed_minor=(pl.col("open_minor") * share).round().cast(pl.Int64),
+            said_minor=(pl.col("open_minor") * said_share).round().cast(pl.Int64),
             is_planned=pl.col("invoice_id").is_in(planned.implode()),
             payroll_change=pl.col("invoice_id").replace_strict(changes, default=0.0, return_dtype=pl.Float64),
         )
         .with_columns(
-            free_minor=pl.when(pl.col("is_planned") | pl.col("promised_on").is_not_null())
+            free_minor=pl.when("is_planned")
             .then(0)
-            .otherwise((pl.col("overdue_minor") - pl.col("disputed_minor")).clip(0))
+            .otherwise((pl.col("overdue_minor") - pl.col("disputed_minor") - pl.col("said_minor")).clip(0))
         )
     )
 
@@ -311,11 +312,12 @@ def _spoken(as_of: date) -> pl.Expr:
 def _waits(as_of: date) -> pl.Expr:
     """Why a customer is not on today's list; empty for those who are."""
     spoken = _spoken(as_of) & ~pl.col("is_broken")
-    word = pl.col("contacted_on").dt.strftime("%-d %b")
+    word, until = pl.col("contacted_on").dt.strftime("%-d %b"), pl.col("snoozed_until")
+    back = pl.when(until.dt.year() == as_of.year).then(until.dt.strftime("%-d %b")).otherwise(until.dt.strftime("%-d %b %Y"))
     nothing = pl.col("chase_minor") <= 0
     return (
         pl.when(pl.col("snoozed_until") > as_of)
-        .then(pl.format("snoozed until {}{}", pl.col("snoozed_until").dt.strftime("%-d %b"), pl.when(pl.col("desk_note") != "").then(pl.format(": {}", "desk_note")).otherwise(pl.lit(""))))
+        .then(pl.format("snoozed until {}{}", back, pl.when(pl.col("desk_note") != "").then(pl.format(": {}", "desk_note")).otherwise(pl.lit(""))))
         .when(pl.col("overdue_minor") <= 0)
         .then(pl.lit("nothing is overdue"))
         .when(nothing & (pl.col("deadline_on") < as_of))

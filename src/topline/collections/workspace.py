@@ -29,7 +29,7 @@ class Debt:
 
     row      the customer's row of the day's list, None when nothing is open
     items    open documents, oldest first, at most SHOWN: those of open_items with late_days, expected_on, reason, disputed_minor,
-             promised_on, is_planned, interest_minor and compensation_minor (None where no table or contract says)
+             promised_on, promised_minor (what of it the promise names), is_planned, interest_minor and compensation_minor (None where no table or contract says)
     owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
     hold     the milestone by which the customer was put on credit hold, None when they are on none
     plannable  what a payment plan may take, one row per currency, most first: currency, invoice_ids, open_minor; whole invoices that
@@ -56,11 +56,25 @@ class Debt:
     @property
     def chaseable(self) -> list[dict[str, Any]]:
         """Overdue documents that nobody contests or has promised, oldest first; with what of each may be asked for as ask_minor."""
-        return [
+        return [i for i in self.promisable if i["late_days"] > 0]
+
+    @property
+    def promisable(self) -> list[dict[str, Any]]:
+        """Invoices that no promise and no plan names, overdue ones first, then by due day; ask_minor: what of each nobody contests."""
+        free = [
             {**i, "ask_minor": i["open_minor"] - i["disputed_minor"]}
             for i in self.items
-            if i["late_days"] > 0 and i["promised_on"] is None and not i["is_planned"] and i["open_minor"] > i["disputed_minor"]
+            if i["kind"] == "invoice"
+            and i["promised_on"] is None
+            and not i["is_planned"]
+            and i["open_minor"] > i["disputed_minor"]
         ]
+        return sorted(free, key=lambda i: (i["late_days"] <= 0, i["due_on"], i["invoice_id"]))
+
+    @property
+    def standing_promises(self) -> list[Promise]:
+        """Promises that are still open, the earliest day first."""
+        return sorted((p for p in self.promises if p.state == Promise.State.OPEN), key=lambda p: (p.due_on, p.pk))
 
 
 def debt(*, entity: Entity, customer_id: int, as_of: date, listed: pl.DataFrame | None = None) -> Debt:
@@ -122,16 +136,29 @@ def _said(frame: pl.DataFrame, contested: pl.DataFrame, planned: set[int], entit
     """Open documents with what was said about each, and when and why it is expected."""
     morning = worklist.morning(entity_id=entity.pk, as_of=as_of)
     ids = frame["invoice_id"].unique(maintain_order=True).to_list()
-    said = queries.promised(entity_id=entity.pk, as_of=as_of, invoice_ids=ids).select("invoice_id", promised_on="due_on")
+    said = queries.promised(entity_id=entity.pk, as_of=as_of, invoice_ids=ids).select(
+        "invoice_id", promised_on="due_on", promised_minor="amount_minor"
+    )
     told = morning.told.select("invoice_id", "expected_on", is_foreseen=pl.lit(value=True))
     for part in (contested, said, told):
         frame = frame.join(part, on="invoice_id", how="left", maintain_order="left")
     reasons = morning.reasons(ids)
-    return [
-        {**r, "disputed_minor": r["open_minor"] if r["in_court"] else min(r["disputed_minor"] or 0, r["open_minor"]), "is_planned": r["invoice_id"] in planned, "reason": reasons.get(r["invoice_id"], ""),
-         "is_foreseen": bool(r["is_foreseen"])}
-        for r in frame.to_dicts()
-    ]  # fmt: skip
+    left: dict[tuple[str, int], int] = {}  # of what is disputed or promised of an invoice, for its later instalments
+
+    def taken(row: dict[str, Any], what: str, most: int) -> int:
+        rest = left.setdefault((what, row["invoice_id"]), row[what] or 0)
+        left[what, row["invoice_id"]] = rest - min(rest, most)
+        return min(rest, most)
+
+    items = []
+    for r in frame.to_dicts():
+        disputed = r["open_minor"] if r["in_court"] else taken(r, "disputed_minor", r["open_minor"])
+        promised = taken(r, "promised_minor", r["open_minor"] - disputed)
+        items.append(
+            {**r, "disputed_minor": disputed, "promised_minor": promised, "is_planned": r["invoice_id"] in planned,
+             "reason": reasons.get(r["invoice_id"], ""), "is_foreseen": bool(r["is_foreseen"])}
+        )  # fmt: skip
+    return items
 
 
 def _charges(items: list[dict[str, Any]], entity: Entity, as_of: date) -> list[LateCharge | None]:

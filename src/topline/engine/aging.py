@@ -94,16 +94,25 @@ def table(aged: pl.DataFrame, unapplied: pl.DataFrame, *, by: str = "customer_id
 def roll_rates(before: pl.DataFrame, after: pl.DataFrame, *, edges: Sequence[int] = EDGES) -> pl.DataFrame:
     """How much of each bucket's balance was in the next bucket a month later.
 
-    before, after  bucket and open_minor of the same book, one month apart
+    before, after  invoice_id, due_on, bucket and open_minor of the same book, one month apart
     returns        one row per bucket but the last: bucket, balance_minor, rolled_minor, rate f64 (null where there was nothing)
-    Two balances are compared, so the rate can pass 1 only where old items were reopened.
+    Items are followed (see `rolled`), so the rate passes 1 only where more is open on them than a month before.
     """
     names = labels(edges)
+    after = rolled(before, after, edges=edges)
     held = {str(b): v for b, v in before.group_by("bucket").agg(pl.col("open_minor").sum()).iter_rows()}
     later = {str(b): v for b, v in after.group_by("bucket").agg(pl.col("open_minor").sum()).iter_rows()}
     rows = [(name, held.get(name, 0), later.get(following, 0)) for name, following in pairwise(names)]
     frame = pl.DataFrame(rows, schema={"bucket": pl.String, "balance_minor": pl.Int64, "rolled_minor": pl.Int64}, orient="row")
     return frame.with_columns(rate=pl.when(pl.col("balance_minor") > 0).then(pl.col("rolled_minor") / pl.col("balance_minor")))
+
+
+def rolled(before: pl.DataFrame, after: pl.DataFrame, *, edges: Sequence[int] = EDGES) -> pl.DataFrame:
+    """Rows of `after` that were open a month before and could still move on: what is new since, and what was past the last edge then,
+    has not rolled.
+    """
+    moving = before.filter(pl.col("bucket") != labels(edges)[-1]).select("invoice_id", "due_on").unique()
+    return after.join(moving, on=["invoice_id", "due_on"], how="semi", maintain_order="left")
 
 
 def at_risk(aged: pl.DataFrame, *, days: int = 90) -> tuple[float | None, float | None]:

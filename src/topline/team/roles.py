@@ -119,6 +119,7 @@ COLLECTING = frozenset(
         "collections.set_desk",
         "collections.record_promise",
         "collections.judge_promises",
+        "collections.withdraw_promise",
         "collections.raise_dispute",
         "collections.resolve_dispute",
         "collections.agree_plan",

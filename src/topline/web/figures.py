@@ -345,7 +345,9 @@ def roll_rate(asked: Asked) -> Explained:
         raise Invalid(f"{bucket!r} is no bucket that rolls.", field="bucket", remedy=f"Use one of {', '.join(names[:-1])}.")
     before = Asked(asked.entity, asked.as_of - timedelta(days=30), asked.params)
     following = names[names.index(bucket) + 1]
-    now = _of_items(f"Today {following}", asked, (pl.col("bucket") == following) & (pl.col("open_minor") > 0)).parts[0]
+    moved = aging.rolled(_aged(before).items.filter(pl.col("open_minor") > 0), _aged(asked).items)
+    moved = moved.filter((pl.col("bucket") == following) & (pl.col("open_minor") > 0) & (pl.col("currency") == asked.currency))
+    now = _summed(f"Of it today {following}", _items(moved), asked.currency).parts[0]
     then = _of_items(f"A month ago {bucket}", before, (pl.col("bucket") == bucket) & (pl.col("open_minor") > 0)).parts[0]
     return _ratio(Fraction(100 * int(now.total), int(then.total)) if then.total else None, [now, then], asked.currency, 100)
 
@@ -439,7 +441,7 @@ FIGURES = {
         Definition("overdue", "Overdue", "money", "What should have been paid already.", "sum of what is open on documents whose due day has passed", "Due day from the terms of the document (EN 16931 BT-9).", "receivables.view", overdue),
         Definition("not_due", "Not due yet", "money", "What is open and need not be paid yet.", "sum of what is open on documents whose due day has not passed", "Due day from the terms of the document (EN 16931 BT-9).", "receivables.view", not_due),
         Definition("bucket", "Open by age", "money", "What is open and so many days past its day.", "sum of what is open on documents of that age", "Ageing of receivables; bounds of the buckets as asked for.", "receivables.view", bucket),
-        Definition("roll_rate", "Roll rate", "percent", "Share of a bucket a month ago that is in the next one today.", "100 x open in the next bucket / open in this bucket 30 days before", "Flow rate between ageing buckets.", "receivables.view", roll_rate),
+        Definition("roll_rate", "Roll rate", "percent", "Share of a bucket a month ago that is in the next one today.", "100 x open today in the next bucket, of what was open 30 days before / open in this bucket then", "Flow rate between ageing buckets.", "receivables.view", roll_rate),
         Definition("unapplied", "Unapplied cash", "money", "Money that came in and settles nothing yet.", "sum of payments - what was applied of them", "Payments and their allocations.", "receivables.view", unapplied),
         Definition("in_bank", "In the bank", "money", "What the bank says stands on our accounts.", "last closing balance + booked lines after it, per account, at the last known rate", "Bank statements (ISO 20022 camt.053 or alike).", "bank.view", in_bank),
         Definition("lowest", "Lowest in 13 weeks", "money", "The day on which least stands in the bank, if all goes as expected.", "in the bank + expected receipts - planned outflows, until that day", "Thirteen-week direct cash forecast.", "treasury.view", lowest),
