@@ -12,8 +12,8 @@ from datetime import date
 
 import numpy as np
 import polars as pl
+import scipy  # its parts load where they are first used
 from numpy.typing import NDArray
-from scipy import special
 
 from topline.kernel.errors import Invalid, ensure
 
@@ -58,9 +58,9 @@ class Buying:
     def log_likelihood(self, x: Floats, t_x: Floats, age: Floats) -> Floats:
         """Of each customer's history."""
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
-        common = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
-        stayed = special.betaln(a, b + x) - special.betaln(a, b) - (r + x) * np.log(alpha + age)
-        left = special.betaln(a + 1, b + np.maximum(x, 1) - 1) - special.betaln(a, b) - (r + x) * np.log(alpha + t_x)
+        common = scipy.special.gammaln(r + x) - scipy.special.gammaln(r) + r * np.log(alpha)
+        stayed = scipy.special.betaln(a, b + x) - scipy.special.betaln(a, b) - (r + x) * np.log(alpha + age)
+        left = scipy.special.betaln(a + 1, b + np.maximum(x, 1) - 1) - scipy.special.betaln(a, b) - (r + x) * np.log(alpha + t_x)
         return np.asarray(common + np.where(x > 0, np.logaddexp(stayed, left), stayed))
 
     def alive(self, x: Floats, t_x: Floats, age: Floats) -> Floats:
@@ -72,24 +72,26 @@ class Buying:
         """Repeat purchases of a new customer up to t."""
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
         t = np.asarray(t, dtype=float)
-        curve = special.hyp2f1(r, b, a + b - 1, t / (alpha + t))
+        curve = scipy.special.hyp2f1(r, b, a + b - 1, t / (alpha + t))
         return np.asarray((a + b - 1) / (a - 1) * (1 - (alpha / (alpha + t)) ** r * curve))
 
     def to_come(self, x: Floats, t_x: Floats, age: Floats, *, t: float) -> Floats:
         """Purchases of each customer in the next t."""
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
-        curve = special.hyp2f1(r + x, b + x, a + b + x - 1, t / (alpha + age + t))
+        curve = scipy.special.hyp2f1(r + x, b + x, a + b + x - 1, t / (alpha + age + t))
         whole = (a + b + x - 1) / (a - 1) * (1 - ((alpha + age) / (alpha + age + t)) ** (r + x) * curve)
         return np.asarray(whole * self.alive(x, t_x, age))
 
     def chance_of(self, n: int, t: float) -> float:
         """Chance that a new customer comes back exactly n times up to t."""
         r, alpha, a, b = self.r, self.alpha, self.a, self.b
-        often = np.exp(special.gammaln(r + np.arange(n + 1)) - special.gammaln(r) - special.gammaln(np.arange(n + 1) + 1.0))
+        often = np.exp(
+            scipy.special.gammaln(r + np.arange(n + 1)) - scipy.special.gammaln(r) - scipy.special.gammaln(np.arange(n + 1) + 1.0)
+        )
         terms = often * (alpha / (alpha + t)) ** r * (t / (alpha + t)) ** np.arange(n + 1)
-        found = np.exp(special.betaln(a, b + n) - special.betaln(a, b)) * terms[n]
+        found = np.exp(scipy.special.betaln(a, b + n) - scipy.special.betaln(a, b)) * terms[n]
         if n:
-            found += np.exp(special.betaln(a + 1, b + n - 1) - special.betaln(a, b)) * (1 - terms[:n].sum())
+            found += np.exp(scipy.special.betaln(a + 1, b + n - 1) - scipy.special.betaln(a, b)) * (1 - terms[:n].sum())
         return float(found)
 
 
@@ -107,9 +109,7 @@ def fit_buying(customers: pl.DataFrame) -> Buying:
         r, alpha, a, b = np.exp(np.clip(logs, -10, 10))
         return -float(n @ Buying(r, alpha, a, b).log_likelihood(x, t_x / scale, age / scale)) / float(n.sum())
 
-    from scipy import optimize  # slow to load: only where something is fitted
-
-    found = optimize.minimize(loss, np.zeros(4), method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1_000})
+    found = scipy.optimize.minimize(loss, np.zeros(4), method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1_000})
     r, alpha, a, b = (float(v) for v in np.exp(np.clip(found.x, -10, 10)))
     return Buying(r, alpha * scale, a if abs(a - 1) > 1e-6 else 1 + 1e-6, b)  # what is expected has a removable gap at a = 1
 
@@ -140,13 +140,11 @@ def fit_spending(x: Floats, mean: Floats) -> Spending:
 
     def loss(logs: Floats) -> float:
         p, q, v = np.exp(np.clip(logs, -10, 10))
-        likely = special.gammaln(p * x + q) - special.gammaln(p * x) - special.gammaln(q) + q * np.log(v)
+        likely = scipy.special.gammaln(p * x + q) - scipy.special.gammaln(p * x) - scipy.special.gammaln(q) + q * np.log(v)
         likely = likely + (p * x - 1) * np.log(m) + p * x * np.log(x) - (p * x + q) * np.log(x * m + v)
         return -float(likely.mean())
 
-    from scipy import optimize
-
-    found = optimize.minimize(loss, np.zeros(3), method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1_000})
+    found = scipy.optimize.minimize(loss, np.zeros(3), method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1_000})
     p, q, v = (float(value) for value in np.exp(np.clip(found.x, -10, 10)))
     return Spending(p, q, v * scale)
 

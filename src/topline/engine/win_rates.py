@@ -11,8 +11,8 @@ from math import sqrt
 
 import numpy as np
 import polars as pl
+import scipy  # its parts load where they are first used
 from numpy.typing import NDArray
-from scipy import special
 
 from topline.engine.proportions import NORMAL_95
 from topline.kernel.errors import Invalid, ensure
@@ -51,13 +51,11 @@ def by_group(deals: pl.DataFrame) -> WinRates:
     weight = _group_weight(n, won, usual)
     a, b = won + weight * usual, n - won + weight * (1 - usual)
     rest_a, rest_b = won_all - won + 1, (total - n) - (won_all - won) + 1
-    points = special.betaincinv(a[:, None], b[:, None], QUANTILES[None, :])
-    below = 1.0 - special.betainc(rest_a[:, None], rest_b[:, None], points)
+    points = scipy.special.betaincinv(a[:, None], b[:, None], QUANTILES[None, :])
+    below = 1.0 - scipy.special.betainc(rest_a[:, None], rest_b[:, None], points)
     p_below = below.mean(axis=1) if len(n) else np.zeros(0)
-    from scipy.stats import fisher_exact  # slow to load: only where groups are compared
-
     p_value = np.array(
-        [fisher_exact([[w, m - w], [won_all - w, total - m - won_all + w]]).pvalue for m, w in zip(n.astype(int), won.astype(int), strict=True)],
+        [scipy.stats.fisher_exact([[w, m - w], [won_all - w, total - m - won_all + w]]).pvalue for m, w in zip(n.astype(int), won.astype(int), strict=True)],
         dtype=float,
     )  # fmt: skip
     enough = n >= FEWEST
@@ -66,8 +64,8 @@ def by_group(deals: pl.DataFrame) -> WinRates:
     shown = claimed & ((p_below > SURE) | (p_below < 1 - SURE))
     claim = pl.when("shown").then(pl.when(pl.col("p_below") > 0.5).then(pl.lit("loses more")).otherwise(pl.lit("wins more")))
     rows = counted.with_columns(
-        rate=pl.col("won") / pl.col("deals"), shrunk=pl.Series(a / (a + b)), low=pl.Series(special.betaincinv(a, b, 0.1)),
-        high=pl.Series(special.betaincinv(a, b, 0.9)), p_below=pl.Series(p_below), p_value=pl.Series(p_value), shown=pl.Series(shown, dtype=pl.Boolean),
+        rate=pl.col("won") / pl.col("deals"), shrunk=pl.Series(a / (a + b)), low=pl.Series(scipy.special.betaincinv(a, b, 0.1)),
+        high=pl.Series(scipy.special.betaincinv(a, b, 0.9)), p_below=pl.Series(p_below), p_value=pl.Series(p_value), shown=pl.Series(shown, dtype=pl.Boolean),
     ).with_columns(claim=claim)  # fmt: skip
     return WinRates(rows, _named_when_lost(deals))
 
@@ -176,7 +174,7 @@ def logit(inputs: Floats, won: Floats, *, ridge: float = 1e-6) -> Floats:
     """Coefficients of a logistic regression by Newton's method; the first column is the constant."""
     found = np.zeros(inputs.shape[1])
     for _ in range(50):
-        p = special.expit(np.clip(inputs @ found, -30, 30))
+        p = scipy.special.expit(np.clip(inputs @ found, -30, 30))
         slope = inputs.T @ (won - p) - ridge * found
         step = np.linalg.solve((inputs * (p * (1 - p))[:, None]).T @ inputs + ridge * np.eye(len(found)), slope)
         found = found + np.clip(step, -5, 5)
@@ -257,7 +255,7 @@ def promotion_margin(weeks: pl.DataFrame) -> dict[str, Measured]:
         value = float((then - before.mean()).sum())
         variance = float(before.var(ddof=1)) * (len(then) + len(then) ** 2 / len(before))
         value_of[name] = value, variance
-        found[name] = _between(value, sqrt(variance), "of the margin", reach=float(special.stdtrit(len(before) - 1, 0.975)))
+        found[name] = _between(value, sqrt(variance), "of the margin", reach=float(scipy.special.stdtrit(len(before) - 1, 0.975)))
         free = len(before) - 1
     # the two figures of the promoted products lean on the same mean of the weeks before: their errors move together
     mine = weeks.filter(pl.col("promoted"))
@@ -265,7 +263,7 @@ def promotion_margin(weeks: pl.DataFrame) -> dict[str, Measured]:
     during, after = (mine.filter(pl.col("phase") == p).height for p in ("during", "after"))
     together = 2 * float(before.var(ddof=1)) * during * after / len(before)
     total, variance = sum(v for v, _ in value_of.values()), sum(s for _, s in value_of.values()) + together
-    found["net"] = _between(total, sqrt(variance), "of the margin", reach=float(special.stdtrit(free, 0.975)))
+    found["net"] = _between(total, sqrt(variance), "of the margin", reach=float(scipy.special.stdtrit(free, 0.975)))
     return found
 
 

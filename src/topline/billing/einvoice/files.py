@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
 import pikepdf
-from facturx import get_xml_from_pdf
 from lxml import etree
 
 from topline.billing.einvoice import cii, mapping, ubl
@@ -38,6 +36,7 @@ _FX_SCHEMA = (
     )
     + "</rdf:Seq></pdfaSchema:property></rdf:li>"
 ).encode()
+_NAMES = ("factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml")  # by which Factur-X and ZUGFeRD attach it
 _SCHEMAS_END, _ABOUT_END = b"</rdf:Bag></pdfaExtension:schemas>", b"</rdf:RDF>"
 
 
@@ -112,11 +111,11 @@ def _priced(line: Line) -> Line:
 
 def _attached(pdf: bytes) -> bytes:
     """The XML inside a PDF."""
-    logging.getLogger("factur-x").setLevel(logging.CRITICAL)
-    with contextlib.suppress(Exception):  # whatever breaks inside a PDF, it carries nothing that can be read
-        _, content = get_xml_from_pdf(io.BytesIO(pdf), check_xsd=False)
-        if content:
-            return bytes(content)
+    broken = (pikepdf.PdfError, LookupError, TypeError, ValueError)  # a PDF, or its tree of attachments, that is damaged
+    with contextlib.suppress(*broken), pikepdf.open(io.BytesIO(pdf)) as opened:
+        for name, attached in opened.attachments.items():
+            if name.lower() in _NAMES:
+                return bytes(attached.get_file().read_bytes())
     raise EInvoiceRefused(
         "The PDF carries no e-invoice.", field="file", remedy="Ask the sender for the XML, or a PDF with it inside (Factur-X)."
     )
