@@ -324,7 +324,7 @@ def test_accuracy_is_told_by_method_person_and_week(browser, owner, entity, deal
     actions.win_opportunity(actor=owner, opportunity_id=deal(amount_minor=40_000), on=date(2026, 5, 4))
     for by in ("method", "person", "week"):
         told = browser.get("/pipeline/accuracy/", {"by": by, "as_of": "2026-07-02"}).content.decode()
-        assert "call: commit" in told
+        assert "Call: commit" in told
     assert browser.get("/pipeline/accuracy/", {"by": "luck"}).status_code == 422
 
 

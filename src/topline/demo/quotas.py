@@ -36,7 +36,7 @@ def play(*, actor: Actor, entity_id: int, end: date, seed: int) -> None:
             monday += 2 * WEEK
     monday = end - timedelta(days=end.weekday())
     said = machine.frozen_methods(entity_id=entity_id, as_of=monday)
-    calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=monday, machine=said)
+    calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=monday, told=said)
 
 
 def _brought(entity_id: int, start: date) -> int:

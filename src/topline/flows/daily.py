@@ -176,7 +176,7 @@ def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFra
     ahead  the machines' figures, where they were computed already
     """
     said = sales_to_freeze(entity_id=entity_id, as_of=as_of) if ahead is None else ahead
-    return None if said is None else calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=as_of, machine=said)
+    return None if said is None else calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=as_of, told=said)
 
 
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
@@ -213,6 +213,7 @@ def handle(payload: dict[str, Any]) -> None:
         "weigh_calls",
         "freeze_forecast",
         "freeze_sales",
+        "rehearse_sales_once",
     ):
         outbox.enqueue(topic, payload, key=_key(topic, payload["entity_id"], day))
 

@@ -13,6 +13,7 @@ from topline.flows import daily, deliveries, reminders
 from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
 from topline.leads import queries as lead_queries
+from topline.pipeline import calls, machine
 from topline.processor import actions as online
 from topline.processor import service as processor
 from topline.processor.port import Answer, Told
@@ -63,4 +64,6 @@ HANDLERS: dict[str, Handler] = {
     "weigh_calls": daily.handled_in_parts(levers.stake, levers.weigh_calls),
     "freeze_forecast": daily.handled_in_parts(daily.to_freeze, outlook.freeze_forecast),
     "freeze_sales": daily.handled_in_parts(daily.sales_to_freeze, daily.freeze_sales),
+    "rehearse_sales": daily.handled_in_parts(machine.rehearsals, calls.keep_rehearsals),
+    "rehearse_sales_once": daily.handled_in_parts(machine.to_rehearse, calls.keep_rehearsals),
 }

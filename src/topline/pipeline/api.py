@@ -13,7 +13,7 @@ from topline.books.models import Entity
 from topline.engine.sales.waterfall import summary
 from topline.kernel import clock
 from topline.kernel.errors import NotFound
-from topline.pipeline import actions, around, calls, figures, forecast, people, queries, quotas, stages, territories
+from topline.pipeline import actions, around, calls, figures, forecast, machine, people, queries, quotas, stages, territories
 from topline.pipeline.models import Opportunity, Territory
 from topline.ui.wire import (
     MAX_ROWS,
@@ -441,7 +441,7 @@ def get_sales_forecast(request: Caller, asked: Query[QuarterAsked]) -> Any:
     start, end = forecast.quarter(asked.quarter or day)
     found = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=day)
     return {"as_of": day, "start": start, "end": end, "currency": found.currency, "rows": found.rows.to_dicts(), "segments": found.segments.to_dicts(), "street": found.street,
-            "fairness": found.fairness.sentence}  # fmt: skip
+            "fairness": found.fairness.sentence, "machine": machine.said(entity_id=entity.pk, start=start, end=end, as_of=day)}  # fmt: skip
 
 
 @room.reads("/forecast-accuracy", "pipeline.view", Rows)
@@ -501,6 +501,12 @@ def freeze_sales_forecast(request: Caller, target: Query[OfCompany], body: Forec
     """Write the running quarter's forecast down as it stands; answers with how many figures."""
     entity_id = books.entity(target.company or None).pk
     return done(calls.freeze_sales_forecast(entity_id=entity_id, as_of=body.as_of, **once(request)))
+
+
+@room.does("/sales-forecast/rehearse", "pipeline.ask_rehearsal")
+def ask_rehearsal(request: Caller, target: Query[OfCompany], body: ForecastOf) -> Any:
+    """Have the methods rehearse on past Mondays in the background; what they would have said then counts on /forecast-accuracy. Answers with 1."""
+    return done(calls.ask_rehearsal(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
 
 
 def _of(asked: DealsDayAsked) -> tuple[Entity, date]:

@@ -6,11 +6,11 @@ from datetime import date
 
 import polars as pl
 
-from topline.kernel import bulk, clock, money
+from topline.kernel import bulk, clock, money, outbox
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Forbidden, Invalid, NotFound, ensure
-from topline.pipeline import forecast
+from topline.pipeline import forecast, machine
 from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Rep
 
 ANY_CALL = "pipeline.call_for_any"  # the right to call, and to override, for people who are not led by the caller
@@ -79,14 +79,14 @@ def override_call(
 
 
 @action("pipeline.freeze_sales_forecast")
-def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, machine: pl.DataFrame | None = None) -> int:
+def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, told: pl.DataFrame | None = None) -> int:
     """Write the forecast of the running quarter down as it stands, so that it can be judged later; returns how many figures.
 
     A day that is written down already stays as it is.
-    machine  figures of methods: name, amount_minor, p10_minor, p90_minor (null without a range), in the currency of most deals
+    told  figures of methods and people (`machine.frozen_methods`), in the currency of most deals
     """  # fmt: skip
     start, end = forecast.quarter(as_of)
-    if FrozenSalesForecast.objects.filter(entity_id=entity_id, as_of=as_of).exists():
+    if FrozenSalesForecast.objects.filter(entity_id=entity_id, as_of=as_of).exclude(kind=machine.REHEARSED).exists():
         return 0
     board = forecast.board(entity_id=entity_id, start=start, end=end, as_of=as_of)
     rows = board.rows
@@ -94,21 +94,63 @@ def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, machine:
     parts += [rows.select("rep_id", kind=pl.lit("quota"), name=pl.lit(""), amount_minor="quota_minor")]
     parts += [rows.select("rep_id", kind=pl.lit("category"), name=pl.lit(c), amount_minor=c) for c in NUMBERS]
     parts += [rows.select("rep_id", kind=pl.lit("call"), name=pl.lit(c), amount_minor=f"{c}_call") for c in forecast.CALLS]
-    told = pl.concat(parts).drop_nulls("amount_minor")
-    told = told.with_columns(pl.lit(None, dtype=pl.Int64).alias(c) for c in ("p10_minor", "p90_minor"))
-    if machine is not None and machine.height:
-        by_method = machine.select(
-            pl.lit(None, dtype=pl.Int64).alias("rep_id"), pl.lit("machine").alias("kind"), "name", "amount_minor", "p10_minor", "p90_minor"
-        )  # fmt: skip
-        told = pl.concat([told, by_method])
+    figures = pl.concat(parts).drop_nulls("amount_minor")
+    figures = figures.with_columns(pl.lit(None, dtype=pl.Int64).alias(c) for c in ("p10_minor", "p90_minor"))
+    if told is not None and told.height:
+        by_method = told.select("rep_id", pl.lit("machine").alias("kind"), "name", "amount_minor", "p10_minor", "p90_minor")
+        figures = pl.concat([figures, by_method])
     written = bulk.insert(
         FrozenSalesForecast,
-        told.with_columns(
+        figures.with_columns(
             entity_id=pl.lit(entity_id), as_of=pl.lit(as_of), starts_on=pl.lit(start), ends_on=pl.lit(end), currency=pl.lit(board.currency)
         ),
     )  # fmt: skip
     changed_many("frozen_sales_forecast", written["id"])
     return written.height
+
+
+@action("pipeline.ask_rehearsal")
+def ask_rehearsal(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Have the methods rehearse on the past in the background, as known on a day; returns 1. The answer stands on the Accuracy page.
+
+    Raises: Invalid where fewer deals are closed than a forecast needs.
+    """
+    machine.book(entity_id=entity_id, as_of=as_of, currency=machine.currency_of(entity_id=entity_id, as_of=as_of))
+    outbox.enqueue("rehearse_sales", {"entity_id": entity_id, "day": as_of.isoformat()}, key=f"rehearse_sales:{entity_id}:{clock.now().isoformat()}")  # fmt: skip
+    changed("sales_rehearsal", entity_id, after={"as_of": as_of.isoformat()})
+    return 1
+
+
+@action("pipeline.keep_rehearsals")
+def keep_rehearsals(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFrame) -> int:
+    """Put on record what the methods would have said on past Mondays; returns how many figures. A Monday that is there stays as it is.
+
+    ahead  `machine.rehearsals` of that day
+    """
+    known = bulk.read(FrozenSalesForecast.objects.filter(entity_id=entity_id, kind=machine.REHEARSED).values("as_of", "starts_on").distinct())  # fmt: skip
+    fresh = ahead.join(known, on=["as_of", "starts_on"], how="anti")
+    if fresh.is_empty():
+        return 0
+    written = bulk.insert(FrozenSalesForecast, fresh.with_columns(entity_id=pl.lit(entity_id), kind=pl.lit(machine.REHEARSED)))
+    changed_many("frozen_sales_forecast", written["id"])
+    return written.height
+
+
+def callable_by(*, actor: Actor, start: date) -> set[int]:
+    """The people for whom somebody may call or override in a period that begins on a day: themselves, and whom they lead. One statement."""
+    rows = list(Rep.objects.values_list("id", "manager_id", "member_id", "left_on"))
+    here = {pk for pk, _, _, left in rows if left is None or left > start}
+    if actor.may(ANY_CALL):
+        return here
+    mine = {pk for pk, _, member, _ in rows if member is not None and member == actor.member_id}
+    above = {pk: lead for pk, lead, _, _ in rows}
+    led = set()
+    for pk in above if actor.may("pipeline.override_call") else ():
+        node = above[pk]
+        while node is not None and node not in mine:  # the tree has no cycle: people.py refuses one
+            node = above[node]
+        led |= {pk} if node is not None else set()
+    return here & (mine | led)
 
 
 def _rep(rep_id: int, start: date) -> Rep:

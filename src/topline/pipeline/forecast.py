@@ -165,29 +165,27 @@ def accuracy(*, entity_id: int, as_of: date, by: str = "method") -> pl.DataFrame
     """How right frozen figures were about periods that are over: calls and machines, by method, person or week of the period.
 
     by       method, person or week
-    returns  one row per group and method: what the group is, method (call: commit, ..; category: .. with all surer; machine: ..), wape,
-             bias (signed), value_added (over what the period before brought, on the same days), n. Empty where nothing is over yet
+    returns  one row per group and method: what the group is, method (call: commit, ..; category: .. with all surer; machine: ..; rehearsed:
+             ..), wape, bias (signed), held_80 (share of its ranges that held what came), value_added (over what the period before brought, on
+             the same days), n. What came is told as it is known on the day. Empty where nothing is over yet
     """
     ensure(
         by in {"method", "person", "week"}, Invalid(f"{by!r} groups nothing.", field="by", remedy="Use method, person or week.")
     )
     found = FrozenSalesForecast.objects.filter(entity_id=entity_id, ends_on__lte=as_of).order_by("id")
     frozen = bulk.read(found.values("as_of", "starts_on", "ends_on", "kind", "name", "rep_id", "amount_minor", "p10_minor", "p90_minor", "currency"))  # fmt: skip
-    frozen = frozen.filter(pl.col("kind").is_in(["call", "machine", "category"]) & ((pl.col("kind") != "category") | pl.col("name").str.ends_with("_forecast")))  # fmt: skip
+    frozen = frozen.filter(pl.col("kind").is_in(["call", "machine", "rehearsed", "category"]) & ((pl.col("kind") != "category") | pl.col("name").str.ends_with("_forecast")))  # fmt: skip
     if frozen.is_empty():
         return pl.DataFrame()
+    book, people = figures.book(entity_id=entity_id, as_of=as_of), queries.reps()
     parts = []
     for start, end, currency in (
         frozen.select("starts_on", "ends_on", "currency").unique().sort("starts_on", "ends_on").iter_rows()
     ):
-        wanted = frozen.filter((pl.col("starts_on") == start) & (pl.col("ends_on") == end) & (pl.col("currency") == currency))
-        truth = _won(entity_id, start, end, min(as_of, end - timedelta(days=1)), currency).rename({"minor": "actual_minor"})
-        before = _won(entity_id, start - (end - start), start, start - timedelta(days=1), currency).rename(
-            {"minor": "before_minor"}
-        )
-        joined = wanted.join(truth, on="rep_id", how="left", nulls_equal=True).join(
-            before, on="rep_id", how="left", nulls_equal=True
-        )
+        joined = frozen.filter((pl.col("starts_on") == start) & (pl.col("ends_on") == end) & (pl.col("currency") == currency))
+        for name, since, until in (("actual_minor", start, end), ("before_minor", start - (end - start), start)):
+            won = _won(book, people, since, until, currency).rename({"minor": name})
+            joined = joined.join(won, on="rep_id", how="left", nulls_equal=True)
         parts.append(joined.with_columns(pl.col("actual_minor", "before_minor").fill_null(0)))
     record = pl.concat(parts).with_columns(method=pl.format("{}: {}", "kind", pl.col("name").str.replace_all("_", " ")), week=(pl.col("as_of") - pl.col("starts_on")).dt.total_days() // 7 + 1)  # fmt: skip
     naive = record.with_columns(method=pl.lit(NAIVE), amount_minor="before_minor", p10_minor=None, p90_minor=None).unique(["as_of", "starts_on", "rep_id"])  # fmt: skip
@@ -324,7 +322,16 @@ def _segments(deals: pl.DataFrame, remaining: int, *, as_of: date, end: date) ->
     return engine.coverage(told).drop("won_year", "closed_year")
 
 
-def _won(entity_id: int, start: date, end: date, as_of: date, currency: str) -> pl.DataFrame:
-    """What everybody with all whom they lead won in a period: rep_id (none for the company), minor."""
-    found = board(entity_id=entity_id, start=start, end=end, as_of=as_of, currency=currency).rows
-    return found.select("rep_id", minor="won_minor")
+def _won(book: pl.DataFrame, people: pl.DataFrame, start: date, end: date, currency: str) -> pl.DataFrame:
+    """What everybody with all whom they lead won in a period, at the rates of its last day: rep_id (none for the company), minor."""
+    inside = book.filter((pl.col("state") == "won") & (pl.col("closed_on") >= start) & (pl.col("closed_on") < end))
+    own = _converted(inside, currency, end - timedelta(days=1)).group_by("rep_id").agg(pl.col("minor").sum())
+    above = dict(people.select("rep_id", "manager_id").iter_rows())
+    sums: dict[int | None, int] = {None: 0}
+    for rep_id, minor in own.iter_rows():
+        sums[None] += minor
+        node = rep_id
+        while node is not None:
+            sums[node] = sums.get(node, 0) + minor
+            node = above.get(node)
+    return pl.DataFrame({"rep_id": list(sums), "minor": list(sums.values())}, schema={"rep_id": pl.Int64, "minor": pl.Int64})

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 
 from topline.engine import quotas as engine
 from topline.engine.deals import backtest
 from topline.engine.deals.book import Book
+from topline.engine.deals.model import Forecast
+from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.pipeline import figures, forecast, queries
+from topline.pipeline.models import FrozenSalesForecast
 
 FEWEST = 100  # closed deals before anything is learned from them
 METHODS = {
@@ -19,7 +23,9 @@ METHODS = {
     backtest.STAGES: "open deals by the share won of their stage", backtest.RATE: "the bookings of the last 91 days go on",
     backtest.THIRTY: "the bookings of the last 30 days go on", backtest.LAST: "as many days before, again",
 }  # fmt: skip
-RECORD_MONDAYS = 13
+RECORD_MONDAYS, REHEARSED_MONDAYS = 13, 26
+REHEARSED = "rehearsed"
+KINDS = ["machine", REHEARSED]
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Machine:
 
     methods  one row per method that had enough past: name, amount_minor, p10_minor, p90_minor (of the pool alone: the range is drawn for it), weight (in the pool)
     p10, p50, p90, won: of the pool, minor units. owners: one row per person: owner, p10_minor, p50_minor, p90_minor, p_attain (null without
-    quota). snapshots: past Mondays that the pool learned from
+    quota). people: one row per person with all whom they lead: rep_id, amount_minor (P50), p10_minor, p90_minor. snapshots: past Mondays that
+    the pool learned from
     """
 
     as_of: date
@@ -41,7 +48,31 @@ class Machine:
     p90_minor: int
     won_minor: int
     owners: pl.DataFrame
+    people: pl.DataFrame
     snapshots: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the machines said about a period on the last Monday that is on record.
+
+    methods       name, amount_minor, p10_minor, p90_minor, currency; people: the pool's figure (minor units: P50, P10, P90) of each person
+                  with all whom they lead, by rep_id
+    is_rehearsed  reckoned later, from what was known before that Monday
+    held, judged  how many of the pool's ranges of quarters that are over held what came, of how many
+    """
+
+    as_of: date
+    is_rehearsed: bool
+    methods: list[dict[str, Any]]
+    people: dict[int, dict[str, Any]]
+    held: int
+    judged: int
+
+    @property
+    def pool(self) -> dict[str, Any] | None:
+        """The pooled figure, where it has a range."""
+        return next((m for m in self.methods if m["name"] == backtest.POOL and m["p10_minor"] is not None), None)
 
 
 def book(*, entity_id: int, as_of: date, currency: str) -> Book:
@@ -121,17 +152,76 @@ def machine(*, entity_id: int, as_of: date, start: date, end: date, currency: st
     told = names.select("owner", p_attain=pl.when(pl.col("amount_minor").is_not_null()).then(chance))
     return Machine(
         as_of, start, end, currency, pl.DataFrame(rows, schema=schema), whole["p10_minor"], whole["p50_minor"], whole["p90_minor"],
-        whole["won_minor"], by_owner.join(told, on="owner", how="left", maintain_order="left"), shot.pool.snapshots if shot.pool else 0,
+        whole["won_minor"], by_owner.join(told, on="owner", how="left", maintain_order="left"), _people(future, widen=shot.widen), shot.pool.snapshots if shot.pool else 0,
     )  # fmt: skip
 
 
 def frozen_methods(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
-    """The machines' figures of the running quarter for a Monday's record; None where there is too little to learn from."""
+    """The machines' figures of the running quarter for a Monday's record; None where there is too little to learn from.
+
+    returns  one row per method, and one of the pool for everybody with all whom they lead: rep_id (null: the company), name, amount_minor,
+             p10_minor, p90_minor
+    """
     start, end = forecast.quarter(as_of)
     try:
-        return machine(entity_id=entity_id, as_of=as_of, start=start, end=end).methods.drop("weight")
+        found = machine(entity_id=entity_id, as_of=as_of, start=start, end=end)
     except Invalid:
         return None
+    columns = ["rep_id", "name", "amount_minor", "p10_minor", "p90_minor"]
+    whole = found.methods.with_columns(rep_id=pl.lit(None, dtype=pl.Int64)).select(columns)
+    return pl.concat([whole, found.people.with_columns(name=pl.lit(backtest.POOL)).select(columns)])
+
+
+def said(*, entity_id: int, start: date, end: date, as_of: date) -> Said | None:
+    """What the machines said last about [start, end) by a day, and how often such ranges held; None where nothing is on record.
+
+    Work: three statements beside the book of the day.
+    """
+    of_machines = FrozenSalesForecast.objects.filter(entity_id=entity_id, kind__in=KINDS, as_of__lte=as_of)
+    mine = of_machines.filter(starts_on=start, ends_on=end).order_by("-as_of", "kind")  # frozen before rehearsed
+    last = mine.values("as_of", "kind").first()
+    if last is None:
+        return None
+    fields = ["name", "rep_id", "amount_minor", "p10_minor", "p90_minor", "currency"]
+    rows = list(mine.filter(**last).order_by("id").values(*fields)[:10_000])
+    over = bulk.read(
+        of_machines.filter(name=backtest.POOL, rep__isnull=True, p10_minor__isnull=False, ends_on__lte=as_of).values(
+            "starts_on", "ends_on", "p10_minor", "p90_minor", "currency"
+        )
+    )
+    won = figures.book(entity_id=entity_id, as_of=as_of).filter(pl.col("state") == "won")
+    spans = over.select("starts_on", "ends_on", "currency").unique()
+    came = spans.join(won.select("closed_on", "currency", "value_minor"), on="currency", how="left").filter(
+        (pl.col("closed_on") >= pl.col("starts_on")) & (pl.col("closed_on") < pl.col("ends_on"))
+    )
+    truth = came.group_by("starts_on", "ends_on", "currency").agg(pl.col("value_minor").sum())
+    told = over.join(truth, on=["starts_on", "ends_on", "currency"], how="left").with_columns(pl.col("value_minor").fill_null(0))
+    held = told.filter(pl.col("value_minor").is_between("p10_minor", "p90_minor")).height
+    people = {r["rep_id"]: r for r in rows if r["rep_id"] is not None}
+    return Said(last["as_of"], last["kind"] == REHEARSED, [r for r in rows if r["rep_id"] is None], people, held, told.height)
+
+
+def rehearsals(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
+    """What every method would have said about its quarter on each of the last Mondays whose quarter is over, for the record; None where too
+    little is known.
+
+    returns  one row per Monday and method: as_of, starts_on, ends_on date, name, amount_minor, p10_minor, p90_minor i64, currency
+    Work: a training a Monday.
+    """  # fmt: skip
+    try:
+        weeks = record(entity_id=entity_id, as_of=as_of, mondays=REHEARSED_MONDAYS).weeks
+    except Invalid:
+        return None
+    whole = [pl.col(c).round().cast(pl.Int64) for c in ("p10_minor", "p90_minor")]
+    return weeks.select(
+        as_of="on", starts_on="start", ends_on="end", name="method", amount_minor=pl.col("forecast_minor").round().cast(pl.Int64), currency=pl.lit(currency_of(entity_id=entity_id, as_of=as_of)),
+    ).hstack(weeks.select(*whole))  # fmt: skip
+
+
+def to_rehearse(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
+    """As `rehearsals`, where none is on record yet: for a company whose deals came in with their past."""
+    known = FrozenSalesForecast.objects.filter(entity_id=entity_id, kind=REHEARSED)
+    return None if known.exists() else rehearsals(entity_id=entity_id, as_of=as_of)
 
 
 def record(*, entity_id: int, as_of: date, mondays: int) -> backtest.Backtest:
@@ -157,3 +247,18 @@ def record(*, entity_id: int, as_of: date, mondays: int) -> backtest.Backtest:
     return backtest.backtest(
         known, first=seen[0], mondays=len(seen), rehearsals=min(12, (seen[0] - first).days // 7 - 5), period=period
     )
+
+
+def _people(future: Forecast, *, widen: float) -> pl.DataFrame:
+    """The pool's figure of everybody with all whom they lead: rep_id, amount_minor (P50), p10_minor, p90_minor; two of one name are left out."""
+    reps = queries.reps()
+    above = dict(reps.select("rep_id", "manager_id").iter_rows())
+    at = {name: number for number, name in enumerate(future.owners["owner"])}
+    columns: dict[int, list[int]] = {}
+    for rep_id, name in reps.filter(pl.col("name").is_unique()).select("rep_id", "name").iter_rows():
+        node = rep_id if name in at else None
+        while node is not None:
+            columns.setdefault(node, []).append(at[name])
+            node = above[node]
+    rows = [(rep_id, *(round(v) for v in future.range_of(mine, widen=widen))) for rep_id, mine in columns.items()]
+    return pl.DataFrame(rows, schema=["rep_id", "p10_minor", "amount_minor", "p90_minor"], orient="row", schema_overrides={"rep_id": pl.Int64, "p10_minor": pl.Int64, "amount_minor": pl.Int64, "p90_minor": pl.Int64})  # fmt: skip

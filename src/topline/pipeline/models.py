@@ -320,7 +320,8 @@ class ForecastCall(models.Model):
 class FrozenSalesForecast(models.Model):
     """One figure of the sales forecast as it stood on a Monday. Append-only, so that it can be judged when the period is over.
 
-    kind  call, category (the open deals of one, alone), won, quota, or machine (a method's total, with its range where it has one)
+    kind  call, category (the open deals of one, alone), won, quota, machine (a method's total, with its range where it has one; of the pool
+          also that of each person), or rehearsed (what a method would have said, reckoned later from what was known before that Monday)
     """
 
     append_only = True
@@ -329,7 +330,7 @@ class FrozenSalesForecast(models.Model):
     as_of = models.DateField()
     starts_on = models.DateField()
     ends_on = models.DateField()
-    kind = models.CharField(max_length=8)
+    kind = models.CharField(max_length=12)
     name = models.CharField(max_length=40, blank=True)
     rep = models.ForeignKey(Rep, on_delete=models.PROTECT, null=True, related_name="+", help_text="empty for the company")
     amount_minor = models.BigIntegerField()
@@ -342,5 +343,5 @@ class FrozenSalesForecast(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["entity", "as_of", "starts_on", "kind", "name", "rep"], condition=Q(rep__isnull=False), name="frozen_sales_once"),
             models.UniqueConstraint(fields=["entity", "as_of", "starts_on", "kind", "name"], condition=Q(rep__isnull=True), name="frozen_company_sales_once"),
-            models.CheckConstraint(condition=Q(kind__in=["call", "category", "won", "quota", "machine"]), name="frozen_sales_kind_known"),
+            models.CheckConstraint(condition=Q(kind__in=["call", "category", "won", "quota", "machine", "rehearsed"]), name="frozen_sales_kind_known"),
         ]  # fmt: skip

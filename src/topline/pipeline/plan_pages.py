@@ -16,13 +16,17 @@ from topline.books.company import company, day_asked
 from topline.books.models import Entity
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
+from topline.kernel.models import OutboxMessage
 from topline.pipeline import calls, figures, forecast, quotas
+from topline.pipeline import machine as machines
 from topline.pipeline.forms import CallForm, SplitForm
-from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Rep
+from topline.pipeline.models import ForecastCall, Rep
 from topline.pipeline.pages import carried, day_of
 from topline.team import queries as team
 from topline.ui.access import Asked, page
 from topline.ui.charts import bar_chart
+from topline.ui.format import day as format_day
+from topline.ui.format import money
 from topline.ui.tables import Column
 
 WEEK = timedelta(days=7)
@@ -32,6 +36,8 @@ DEALS = [Column("number", "Number", "code", link="url"), Column("name", "Deal", 
 WHAT = {"deals": "Deals", "changes": "Changes of the week", "log": "Calls"}
 CATEGORIES = {"commit": "Commit", "most_likely": "Most likely", "best_case": "Best case"}
 BY = {"method": "Method", "person": "Person", "week": "Week of the quarter"}
+BY_WORDS = {"override": "by override", "own call": "own call", "sum": "sum of the calls below", "": "nobody has called yet"}
+KIND_WORDS = {"call": "Call", "category": "Deals", "machine": "Machine", "rehearsed": "Rehearsed"}
 
 
 @page("pipeline.view")
@@ -83,6 +89,13 @@ def sales_forecast(request: Asked) -> HttpResponse:
     entity, as_of, start, end = _asked(request)
     board = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=as_of)
     before = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=as_of - WEEK, currency=board.currency)
+    machine = machines.said(entity_id=entity.pk, start=start, end=end, as_of=as_of)
+    is_over = end <= clock.today(entity.time_zone)
+    may_call = (
+        calls.callable_by(actor=request.actor, start=start)
+        if request.actor.may("pipeline.submit_call") and not is_over
+        else set()
+    )
     moved = ["commit_call", "best_case_call", "won_minor", "commit_forecast", "best_case_forecast"]
     then = {r["rep_id"]: r for r in before.rows.to_dicts()}
     shared = _shared(request, board)
@@ -91,20 +104,21 @@ def sales_forecast(request: Asked) -> HttpResponse:
         old = then.get(r["rep_id"], {})
         deltas = {c: r[c] - old[c] if r[c] is not None and old.get(c) is not None else None for c in moved}
         url = "?" + urlencode({**shared["query"], "rep": r["rep_id"] or 0})
-        call_url = f"{reverse('pipeline:call', args=[r['rep_id']])}?{urlencode({'quarter': start})}" if r["rep_id"] else ""
-        rows.append(
-            {**r, "delta": deltas, "url": url, "call_url": call_url, "is_stale": (r["stale_days"] or 0) > forecast.STALE_DAYS}
+        call_url = (
+            f"{reverse('pipeline:call', args=[r['rep_id']])}?{urlencode({'quarter': start})}" if r["rep_id"] in may_call else ""
         )
+        rows.append(
+            {**r, "delta": deltas, "url": url, "call_url": call_url, "is_stale": (r["stale_days"] or 0) > forecast.STALE_DAYS,
+             "machine": (machine.people.get(r["rep_id"]) if r["rep_id"] else machine.pool) if machine else None,
+             "is_below": r["commit_call"] is not None and r["commit_call"] < r["won_minor"]}
+        )  # fmt: skip
     picked = next((r for r in rows if str(r["rep_id"] or 0) == request.GET.get("rep")), None)
     what = request.GET.get("what", "deals")
     if what not in WHAT or ("rep" in request.GET and picked is None):
         raise NotFound("There is no such part of the board.", field="rep", remedy="Choose a name on the board.")
-    machine = FrozenSalesForecast.objects.filter(entity_id=entity.pk, kind="machine", starts_on=start, as_of__lte=as_of).order_by(
-        "-as_of", "id"
-    )[:10]
     context = {
         **shared, "rows": rows, "picked": picked, "what": what, "whats": WHAT, "columns": DEALS, "stale_days": forecast.STALE_DAYS, "segments": board.segments.to_dicts(),
-        "machine": [m for m in machine if m.as_of == machine[0].as_of], "may": request.actor.may("pipeline.submit_call"),
+        "machine": machine, "methods": machines.METHODS, "has_likely": board.rows["most_likely_call"].null_count() < board.rows.height, "by_words": BY_WORDS,
         **(_panel(entity, board, picked, what) if picked else {}),
     }  # fmt: skip
     return render(request, "pipeline/forecast.html", context)
@@ -139,8 +153,9 @@ def call(request: Asked, rep_id: int) -> HttpResponse:
         messages.success(request, f"The call of {rep.name} is on the board.")
         return redirect(f"{reverse('pipeline:forecast')}?{urlencode({'quarter': start, 'rep': rep.pk, 'what': 'log'})}")
     back = ("Forecast", f"{reverse('pipeline:forecast')}?{urlencode({'quarter': start})}")
-    title = f"{rep.name}: {start:%d %b %Y} to {end - timedelta(days=1):%d %b %Y}"
-    return render(request, "ui/form.html", {"form": form, "title": title, "back": back}, status=400 if form.errors else 200)
+    title = f"{rep.name}: {format_day(start)} to {format_day(end - timedelta(days=1))}"
+    context = {"form": form, "title": title, "back": back, "what": _told(entity, rep.pk, start, end, today, currency)}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 @page("pipeline.view")
@@ -149,14 +164,49 @@ def accuracy(request: Asked) -> HttpResponse:
     entity = company(request)
     as_of = day_asked(request, entity)
     by = request.GET.get("by", "method")
-    rows = forecast.accuracy(entity_id=entity.pk, as_of=as_of, by=by).to_dicts()
+    rows = [
+        {**r, "method": _method_words(r["method"])} for r in forecast.accuracy(entity_id=entity.pk, as_of=as_of, by=by).to_dicts()
+    ]
     bars = [{"method": r["method"], "percent": round(100 * r["wape"], 1), "shown": f"{100 * r['wape']:.1f} %"} for r in rows if r["wape"] is not None] if by == "method" else []  # fmt: skip
     chart = (
         bar_chart(bars, x="method", y="percent", title="Error (WAPE) by method, per cent", y_title="%", shown="shown")
         if bars
         else None
     )
-    return render(request, "pipeline/accuracy.html", {"rows": rows, "by": by, "bys": BY, "as_of": as_of, "chart": chart})
+    waits = OutboxMessage.objects.filter(topic="rehearse_sales", key__startswith=f"rehearse_sales:{entity.pk}:", state=OutboxMessage.State.WAITING).exists()  # fmt: skip
+    context = {"rows": rows, "by": by, "bys": BY, "as_of": as_of, "chart": chart, "waits": waits, "may_rehearse": request.actor.may("pipeline.ask_rehearsal")}  # fmt: skip
+    return render(request, "pipeline/accuracy.html", context)
+
+
+@page("pipeline.ask_rehearsal", methods=("POST",))
+def rehearse(request: Asked) -> HttpResponse:
+    """Have the methods rehearse on the past."""
+    entity = company(request)
+    calls.ask_rehearsal(actor=request.actor, entity_id=entity.pk, as_of=clock.today(entity.time_zone))
+    messages.success(request, "The methods rehearse on past Mondays; this page shows how wrong they were in some minutes.")
+    return redirect("pipeline:accuracy")
+
+
+def _method_words(text: str) -> str:
+    """`Deals: best case and surer` of what the record calls `category: best case forecast`."""
+    kind, _, name = text.partition(": ")
+    if not name:
+        return text.capitalize()
+    return f"{KIND_WORDS.get(kind, kind)}: {name.removesuffix(' forecast') + ' and surer' if kind == 'category' else name}"
+
+
+def _told(entity: Entity, rep_id: int, start: date, end: date, today: date, currency: str) -> str:
+    """What stands on the board of a person, for who is about to call."""
+    rows = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=today, currency=currency).rows
+    row = next((r for r in rows.to_dicts() if r["rep_id"] == rep_id), None)
+    if row is None:
+        return ""
+    said = f"; called {money(row['commit_call'], currency)} ({BY_WORDS[row['commit_by']]})" if row["commit_by"] else ""
+    deals = (
+        f"with commit deals {money(row['commit_forecast'], currency)}",
+        f"with best case {money(row['best_case_forecast'], currency)}",
+    )
+    return f"Won {money(row['won_minor'], currency)} {currency}, {', '.join(deals)}{said}"
 
 
 def _asked(request: Asked) -> tuple[Entity, date, date, date]:
@@ -189,7 +239,7 @@ def _panel(entity: Entity, board: forecast.Board, picked: dict[str, Any], what: 
         legs = figures.waterfall(entity_id=entity.pk, start=board.as_of - WEEK, end=board.as_of)
         mine = legs.join(book.select("opportunity_id", "number", "name"), on="opportunity_id")
         mine = mine.filter(~pl.col("step").is_in(["start", "end"]))
-        rows = mine.sort("opportunity_id").head(SHOWN).to_dicts()
+        rows = mine.sort(pl.col("amount_minor").abs(), "opportunity_id", descending=[True, False]).head(SHOWN).to_dicts()
         return {
             "changes": [
                 {**r, "url": reverse("pipeline:deal", args=[r["opportunity_id"]]), "step": r["step"].replace("_", " ")}

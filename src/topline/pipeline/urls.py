@@ -20,6 +20,7 @@ urlpatterns = [
     path("forecast/", plan_pages.sales_forecast, name="forecast"),
     path("forecast/<int:rep_id>/call/", plan_pages.call, name="call"),
     path("accuracy/", plan_pages.accuracy, name="accuracy"),
+    path("accuracy/rehearse/", plan_pages.rehearse, name="rehearse"),
     path("<int:opportunity_id>/", pages.deal, name="deal"),
     path("<int:opportunity_id>/change/", pages.change, name="change"),
     path("<int:opportunity_id>/win/", pages.win, name="win"),

@@ -169,6 +169,14 @@ class Forecast:
         """Futures x owners: minor units won in the whole period."""
         return np.asarray(self.existing + self.new + self.won)
 
+    def range_of(self, columns: list[int], *, widen: float = 1.0) -> tuple[float, float, float]:
+        """P10, P50 and P90 of what some owners (their columns) bring in all, never below what is won; see `roll_up`."""
+        total = self.futures[:, columns].sum(axis=1)
+        middle = np.median(total)
+        low, mid, high = middle + (np.quantile(total, (0.1, 0.5, 0.9)) - middle) * widen
+        won = self.won[columns].sum()
+        return float(max(low, won)), float(mid), float(max(high, won))
+
     def roll_up(self, *by: str, widen: float = 1.0) -> pl.DataFrame:
         """P10, P50, P90 and mean of what the period brings, for the company or by owner or team.
 
@@ -179,12 +187,9 @@ class Forecast:
         groups = self.owners.with_row_index("column").group_by(by or pl.lit("all").alias("of"), maintain_order=True).agg("column")
         rows = []
         for *name, columns in groups.iter_rows():
-            total = self.futures[:, columns].sum(axis=1)
-            middle = np.median(total)
-            low, mid, high = middle + (np.quantile(total, (0.1, 0.5, 0.9)) - middle) * widen
-            won = self.won[columns].sum()
+            won, total = self.won[columns].sum(), self.futures[:, columns].sum(axis=1)
             parts = (won, self.existing[:, columns].sum(axis=1).mean(), self.new[:, columns].sum(axis=1).mean())
-            figures = (*parts, max(low, won), mid, max(high, won), total.mean())
+            figures = (*parts, *self.range_of(columns, widen=widen), total.mean())
             rows.append((*name, *(round(float(v)) for v in figures)))
         figures_of = ("won", "existing", "new", "p10", "p50", "p90", "mean")
         schema = {**dict.fromkeys(by or ("of",), pl.String), **{f"{n}_minor": pl.Int64 for n in figures_of}}
