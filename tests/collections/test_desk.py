@@ -385,6 +385,12 @@ def test_a_part_that_was_paid_late_bore_interest_until_it_came(owner, entity, de
     assert "interest 8.34, compensation 40.00" in page
 
 
+def test_the_contracts_rate_takes_the_place_of_the_laws_and_holds_where_no_law_says(owner, desk):
+    market.change_customer(actor=owner, customer_id=desk.small, changes={"late_interest_bps": 1825})
+    page = desk.browser.get(at(desk.small)).content.decode()
+    assert "interest 20.00 at 18.25 % by contract" in page and "compensation" not in page  # 2,000.00 for 20 days
+
+
 def test_a_customer_without_debt_has_a_page_and_one_that_is_not_there_has_none(desk, make_customers):
     (nobody,) = make_customers("Nobody")
     page = desk.browser.get(at(nobody)).content.decode()

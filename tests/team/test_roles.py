@@ -232,6 +232,8 @@ PAGES: dict[str, str | None] = {
     "treasury:payroll": "treasury.view_pay",
     "treasury:offers": "treasury.view",
     "treasury:make_offers": "receivables.make_offers",
+    "treasury:offer": "receivables.make_offers",
+    "collections:write_offer": "collections.send_offer",
     "treasury:withdraw_offer": "receivables.withdraw_offer",
     "treasury:write_offer": "collections.send_offer",
     "cases:cases": "cases.view",

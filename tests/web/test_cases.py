@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
 from topline.cases import queries
 from topline.collections.models import Reminder
+from topline.market.models import Customer
 from topline.receivables.models import DiscountOffer
+from topline.treasury import offers
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +44,8 @@ def test_an_assumption_counts_at_once_and_an_impossible_one_is_said_without_losi
     assert "Settlement at 20 % off" in text(browser.get(f"/cases/{acme.case}/"))
     answer = browser.post(address, fields(acme.case, **{"settlement-share_percent": "180"}))
     assert answer.status_code == 422 and "it must lie between 0 and 100" in text(answer) and 'value="180"' in text(answer)
-    assert "is no number" in text(browser.post(address, fields(acme.case, **{"resend-days": "soon"})))
+    for typed in ("soon", "1,5"):  # a decimal comma is not read as a mark between thousands
+        assert "is no number" in text(browser.post(address, fields(acme.case, **{"resend-days": typed})))
     part = browser.post(address, fields(acme.case, **{"resend-days": "-4"}), headers={"HX-Request": "true"})
     assert (part.status_code, text(part).count("<html")) == (200, 0) and "must lie between" in text(part)
     browser.post(address, {"reset": "1"})
@@ -55,6 +59,8 @@ def test_who_chose_cannot_approve_and_another_can(browser, sign_in, acme):
     assert refused.status_code == 403 and "cannot approve it" in text(refused)
     approver = sign_in("Approver")
     assert "waits for a second person" in text(approver.get(page))
+    told = "Discount or settlement for Globex"
+    assert told in text(approver.get("/")) and told not in text(browser.get("/"))
     assert "Approved" in text(approver.post(page + "approve/", follow=True))
     assert "Send the offer with its last day" in text(browser.get(page))
     assert "Closed" in text(browser.post(page + "close/", {"note": "Paid at the trade fair"}, follow=True))
@@ -82,7 +88,7 @@ def test_offers_are_made_written_and_withdrawn_on_their_page(browser, acme):
     day = date.today() + timedelta(days=5)
     offer = {"offer": f"{acme.late}:500:{day + timedelta(days=20)}", "valid_until": str(day)}
     made = browser.post("/cash/offers/make/", {**offer, "write": "1"}, follow=True)
-    assert "1 offers stand" in text(made) and "running" in text(made)
+    assert "The offer stands." in text(made) and "running" in text(made)
     assert Reminder.objects.get().state == "held" and "5.00 EUR" in Reminder.objects.get().body
     number = made.context["made"][0]["id"] if made.context else DiscountOffer.objects.get().pk
     assert "written to the customer before" in text(browser.post(f"/cash/offers/{number}/write/", follow=True))
@@ -94,6 +100,56 @@ def test_offers_are_made_written_and_withdrawn_on_their_page(browser, acme):
         assert sentence in text(browser.post("/cash/offers/make/", wrong))
     for query in ("yearly=x", "yearly=0", "yearly=nan", "taken=0", "taken=101"):
         assert browser.get(f"/cash/offers/?{query}").status_code == 422
+
+
+def test_one_invoice_is_offered_a_day_of_a_sliding_scale_or_a_sum_of_ones_own(browser, sign_in, acme, issue):
+    (invoice,) = issue(acme.globex, 10_000_00, on=date.today(), terms="net 60")
+    page = f"/cash/offers/on/{invoice}/"
+    assert page in text(browser.get(f"/invoices/{invoice}/"))
+    shown = browser.get(page)
+    assert "The sooner, the more" in text(shown) and "36.0 %" in text(shown)
+    steps = offers.sliding_scale(
+        amount_minor=10_000_00, expected=date.today() + timedelta(days=60), as_of=date.today(), yearly_percent=Decimal(36)
+    )
+    assert [s.days_early for s in steps] == [57, 53, 50, 46, 39, 30, 15]
+    assert steps[0].discount_minor == 10_000_00 * 36 * 57 // (36_500 + 36 * 57) and steps[0].yearly_percent == pytest.approx(
+        36, abs=0.01
+    )
+    day = str(date.today() + timedelta(days=7))
+    for wrong, sentence in (
+        ({"valid_until": "2020-01-01", "less": "10"}, "is past already"), ({"valid_until": day, "less": "10000"}, "between nothing and all"),
+        ({"valid_until": day, "less": "1.000,00"}, "Write it as 1234.56"), ({"valid_until": day, "less": "-5"}, "between nothing and all"),
+    ):  # fmt: skip
+        refused = browser.post(page, wrong)
+        assert refused.status_code == 400 and sentence in text(refused)
+    assert not DiscountOffer.objects.exists()
+    browser.post(page, {"valid_until": day, "less": "150.00"})
+    made = DiscountOffer.objects.get()
+    assert (made.invoice_id, made.discount_minor, str(made.valid_until)) == (invoice, 150_00, day)
+    assert "An offer runs until" in text(browser.get(page))
+    assert "has an offer until" in text(browser.post(page, {"valid_until": day, "less": "20"}))
+    collector, desk = sign_in("Collections"), f"/collections/{acme.globex}/"
+    assert "9,850.00 EUR" in text(collector.get(desk))
+    assert "It is written" in text(collector.post(f"{desk}offers/{made.pk}/write/", follow=True))
+    assert "written to the customer before" in text(collector.post(f"{desk}offers/{made.pk}/write/", follow=True))
+    assert browser.get(f"/cash/offers/on/{acme.paid}/").status_code in {409, 422}
+    assert browser.get(page + "?yearly=0").status_code == 422
+
+
+def test_a_contract_rate_and_a_credit_limit_are_set_on_the_customers_form(browser, acme):
+    edit = f"/customers/{acme.globex}/edit/"
+    said = {"name": "Globex", "currency": "EUR", "terms": "net 30"}
+    for wrong, sentence in (
+        ({"late_interest": "101"}, "less than or equal to 100"),
+        ({"credit_limit": "-1"}, "cannot be negative"),
+    ):
+        assert sentence in text(browser.post(edit, said | wrong))
+    browser.post(edit, said | {"late_interest": "9.5", "credit_limit": "25,000.00"})
+    kept = Customer.objects.get(pk=acme.globex)
+    assert (kept.late_interest_bps, kept.credit_limit_minor) == (950, 25_000_00)
+    page = text(browser.get(edit))
+    assert 'value="9.50"' in page and 'value="25,000.00"' in page
+    assert "% by contract" in text(browser.get(f"/collections/{acme.globex}/"))
 
 
 def test_terms_with_a_discount_tell_its_yearly_cost(browser, acme, issue):

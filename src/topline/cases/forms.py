@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from topline.cases import assumptions
 from topline.cases.assumptions import EDITABLE, FACTS, SETTINGS
 from topline.kernel.errors import Invalid
+
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # commas between thousands
 
 
 def told_by(fields: Mapping[str, Any], computed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -27,6 +30,8 @@ def told_by(fields: Mapping[str, Any], computed: Mapping[str, Mapping[str, Any]]
 
 
 def _number(text: str, field: str) -> float:
+    if "," in text and not GROUPED.fullmatch(text):  # 1,5 is one and a half to some, fifteen to nobody
+        raise Invalid(f"{text!r} is no number.", field=field, remedy="Write digits, with a point for decimals.")
     try:
         value = float(text.replace(",", ""))
     except ValueError as error:

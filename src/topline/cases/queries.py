@@ -16,6 +16,7 @@ from topline.books.models import Entity
 from topline.cases import assumptions, rules
 from topline.cases.assumptions import WAITING, OptionSpec
 from topline.cases.models import Case, CaseInvoice, CaseStep
+from topline.collections import interest
 from topline.collections import queries as collections
 from topline.engine import large_debt, late_payment, options
 from topline.engine.cash import Coverage
@@ -248,13 +249,11 @@ def _debt(found: Case, mine: pl.DataFrame, as_of: date) -> rules.Debt:
     contested = collections.disputed(entity_id=entity.pk, as_of=as_of).filter(pl.col("invoice_id").is_in(ids))
     left, disputed = int(mine["left_minor"].sum()), int(contested["amount_minor"].sum())
     due = mine["due_on"].min()
-    place = late_payment.jurisdiction(entity.country)
-    charge = sum(
-        c.interest_minor + c.compensation_minor
-        for principal, due_on in mine.select("left_minor", "due_on").iter_rows()
-        if place and due_on < as_of and principal
-        for c in [late_payment.late_charge(jurisdiction=place, principal_minor=principal, due_on=due_on, until=as_of)]
-    )
+    contract = found.customer.late_interest_bps
+    place = "contract" if contract is not None else late_payment.jurisdiction(entity.country)
+    items = mine.select("invoice_id", "due_on", currency=pl.lit(found.currency), open_minor="left_minor").to_dicts()
+    charges = interest.charges(items, entity=entity, as_of=as_of, contract_bps=contract)
+    charge = sum(c.total_minor for c in charges if c is not None)
     taxed = Invoice.objects.filter(pk__in=ids).aggregate(tax=Sum("tax_minor"), total=Sum("total_minor"))
     amounts = pl.DataFrame({"amount_minor": [left, disputed, charge]}, schema={"amount_minor": pl.Int64})
     home = rates.convert(amounts.with_columns(currency=pl.lit(found.currency), on=pl.lit(as_of)), to=entity.currency)

@@ -12,7 +12,8 @@ FACTOR_DAYS, AGENCY_DAYS, WRITE_OFF_DAYS = 90, 60, 180
 class Debt:
     """What the documents tell of a debt, in the currency of the company: overdue_days of its oldest invoice, below zero: not due.
 
-    tax_share  of the debt that is value added tax; late_charge_minor: statutory interest and compensation up to today
+    tax_share  of the debt that is value added tax; late_charge_minor: interest and compensation up to today
+    jurisdiction   by whose rule: the law of a country, or "contract"; empty where no rate is known
     """
 
     amount_minor: int
@@ -34,7 +35,7 @@ def why_not(key: str, debt: Debt, facts: Mapping[str, bool]) -> str:
         "plan": (debt.is_planned, "An invoice stands under a payment plan already."),
         "hold": (debt.is_on_hold or not facts["has_hold_clause"],
                  "The customer is on hold already." if debt.is_on_hold else "The contract has no clause that lets us suspend (say so under facts if it has)."),
-        "interest": (late <= 0 or not debt.jurisdiction, "Nothing is past due." if late <= 0 else "No statutory rate is known for the company's country."),
+        "interest": (late <= 0 or not debt.jurisdiction, "Nothing is past due." if late <= 0 else "No statutory rate is known for the company's country, and the customer's contract states none."),
         "assurance": (not facts["is_goods"], "It is for goods sold under United States law."),
         "factoring": (disputed or late > FACTOR_DAYS or facts["is_insolvent"],
                       "Factors do not buy what is disputed." if disputed else "Factors do not buy from a debtor who cannot pay." if facts["is_insolvent"]

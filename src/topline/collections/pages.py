@@ -262,6 +262,18 @@ def drop(request: Asked, reminder_id: int) -> HttpResponse:
     return redirect("collections:workspace", _addressee(reminder_id))
 
 
+@page("collections.send_offer", methods=("POST",))
+def write_offer(request: Asked, customer_id: int, offer_id: int) -> HttpResponse:
+    """Write a running offer to its customer."""
+    try:
+        reminders.send_offer(actor=request.actor, offer_id=offer_id, on=clock.today(company(request).time_zone))
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "It is written, and leaves at the next allowed hour.")
+    return redirect("collections:workspace", customer_id)
+
+
 @page("collections.view")
 def board(request: Asked) -> HttpResponse:
     """How collecting goes: figures of the day, and what each week brought."""

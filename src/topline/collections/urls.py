@@ -17,6 +17,7 @@ urlpatterns = [
     path("<int:customer_id>/remind/", pages.remind, name="remind"),
     path("<int:customer_id>/hold/", pages.hold, name="hold"),
     path("<int:customer_id>/snooze/", pages.snooze, name="snooze"),
+    path("<int:customer_id>/offers/<int:offer_id>/write/", pages.write_offer, name="write_offer"),
     path("disputes/<int:dispute_id>/resolve/", pages.resolve, name="resolve"),
     path("promises/<int:promise_id>/withdraw/", pages.withdraw_promise, name="withdraw_promise"),
     path("plans/<int:plan_id>/cancel/", pages.cancel_plan, name="cancel_plan"),

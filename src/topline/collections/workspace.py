@@ -9,18 +9,14 @@ from typing import Any
 import polars as pl
 
 from topline.books.models import Entity
-from topline.collections import queries, worklist
+from topline.collections import interest, queries, worklist
 from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
-from topline.engine.late_payment import EU_STATES, LateCharge, late_charge
-from topline.kernel.errors import NotFound
 from topline.market import queries as market
-from topline.receivables import figures
-from topline.receivables import queries as receivables
+from topline.receivables import figures, offers
 from topline.timeline import queries as timeline
 
 SHOWN = 100  # open documents on the page; the statement of account holds all
 MOST = 30_000  # open documents of a customer whose disputes are looked up
-COMPENSATED = {"EU": "EUR", "UK": "GBP"}  # the fixed sum is stated in this currency
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,7 @@ class Debt:
     disputes: list[Dispute]
     plans: list[PaymentPlan]
     reminders: list[Reminder]
+    offers: list[dict[str, Any]]
     contacts: list[Contact]
     desk: Desk | None
     hold: dict[str, Any] | None
@@ -94,7 +91,7 @@ def debt(*, entity: Entity, customer_id: int, as_of: date, listed: pl.DataFrame 
     )
     planned = queries.planned_invoices(entity_id=entity.pk)
     items = _said(frame.head(SHOWN), contested, planned, entity, as_of)
-    charges = _charges(items, entity, as_of)
+    charges = interest.charges(items, entity=entity, as_of=as_of, contract_bps=detail.customer.late_interest_bps)
     for item, charge in zip(items, charges, strict=True):
         item["interest_minor"] = charge.interest_minor if charge else None
         item["compensation_minor"] = charge.compensation_minor if charge else None
@@ -109,6 +106,7 @@ def debt(*, entity: Entity, customer_id: int, as_of: date, listed: pl.DataFrame 
         plannable=_plannable(frame, {*contested["invoice_id"], *planned}),
         unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
         plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
+        offers=[o for o in offers.offers(entity.pk, as_of=as_of, **asked, limit=20) if o["state"] == "running"],
         hold=_hold(detail), desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
     )  # fmt: skip
 
@@ -118,11 +116,6 @@ def _hold(detail: market.CustomerDetail) -> dict[str, Any] | None:
         return None
     found = timeline.milestones(customer_ids=detail.ids, kinds=["credit_hold_set"], limit=1)
     return found.row(0, named=True) if found.height else None
-
-
-def jurisdiction(entity: Entity) -> str:
-    """The table of late-payment law that the company's country comes under; "" where none is known."""
-    return "UK" if entity.country == "GB" else entity.country if entity.country in EU_STATES else ""
 
 
 def _plannable(frame: pl.DataFrame, taken: set[int]) -> list[dict[str, Any]]:
@@ -159,38 +152,6 @@ def _said(frame: pl.DataFrame, contested: pl.DataFrame, planned: set[int], entit
              "reason": reasons.get(r["invoice_id"], ""), "is_foreseen": bool(r["is_foreseen"])}
         )  # fmt: skip
     return items
-
-
-def _charges(items: list[dict[str, Any]], entity: Entity, as_of: date) -> list[LateCharge | None]:
-    """Interest until the day on what is late, parts that were paid late counted until they came; None where no table says."""
-    law = jurisdiction(entity)
-    settled = receivables.standing_allocations(invoice_ids=[i["invoice_id"] for i in items]) if law else pl.DataFrame()
-    parts: dict[int, list[tuple[date, int]]] = {}
-    for a in settled.to_dicts():
-        if a["effective_on"] <= as_of:
-            parts.setdefault(a["invoice_id"], []).append((a["effective_on"], a["amount_minor"]))
-    rows = [i["invoice_id"] for i in items]
-    found: list[LateCharge | None] = []
-    for i in items:
-        alone = rows.count(i["invoice_id"]) == 1  # of an invoice in instalments only what is still open bears interest here
-        paid = [(on, amount) for on, amount in parts.get(i["invoice_id"], []) if on > i["due_on"]] if alone else []
-        found.append(_charge(law, i, as_of, paid) if law and i["late_days"] > 0 else None)
-    return found
-
-
-def _charge(law: str, item: dict[str, Any], as_of: date, paid: list[tuple[date, int]]) -> LateCharge | None:
-    try:
-        charge = late_charge(
-            jurisdiction=law,
-            principal_minor=item["open_minor"] + sum(a for _, a in paid),
-            due_on=item["due_on"],
-            until=as_of,
-            paid=paid,
-        )
-    except NotFound:  # older than the tables
-        return None
-    in_its_currency = item["currency"] == COMPENSATED["UK" if law == "UK" else "EU"]
-    return charge if in_its_currency else LateCharge(charge.days, charge.interest_minor, 0, charge.spans)
 
 
 def _sum(values: Any) -> int | None:

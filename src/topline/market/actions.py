@@ -33,7 +33,7 @@ OPTIONAL = [
 E_ADDRESS = re.compile(r"([0-9]{4}|EM|A[A-Z]):\S+")  # scheme of CEF's EAS list and the address
 CHANGEABLE = {
     "name", "legal_name", "tax_id", "country", "language", "currency", "terms", "segment", "owner_id", "parent_id", "credit_limit_minor", "is_on_hold",
-    "e_address", "e_format",
+    "late_interest_bps", "e_address", "e_format",
 }  # fmt: skip
 
 
@@ -115,6 +115,18 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
     if "tax_id" in changes or "country" in changes:
         check_tax_id(changes.get("tax_id", customer.tax_id), changes.get("country", customer.country))
     _check_e_invoicing(changes)
+    ensure(
+        0 <= (changes.get("late_interest_bps") or 0) <= 10_000,
+        Invalid(
+            "Interest lies between 0 and 100 % a year.",
+            field="late_interest_bps",
+            remedy="Use basis points such as 950 for 9.5 %.",
+        ),
+    )
+    ensure(
+        (changes.get("credit_limit_minor") or 0) >= 0,
+        Invalid("A credit limit cannot be negative.", field="credit_limit_minor", remedy="Leave it empty for none."),
+    )
     if changes.get("parent_id"):
         _check_parent(customer_id, int(changes["parent_id"]))
     if changes.get("owner_id"):

@@ -34,7 +34,7 @@ from topline.ui.wire import (
 
 room = Room(tags=["Customers"])
 COLUMNS = ["id", "number", "name", "legal_name", "tax_id", "country", "language", "currency", "terms", "segment", "owner_id", "parent_id",
-           "credit_limit_minor", "is_on_hold", "e_address", "e_format", "created_at"]  # fmt: skip
+           "credit_limit_minor", "late_interest_bps", "is_on_hold", "e_address", "e_format", "created_at"]  # fmt: skip
 Country = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
 Language = Annotated[str, Field(min_length=2, max_length=5)]
 Terms = Annotated[str, Field(min_length=1, max_length=60)]
@@ -74,6 +74,9 @@ class CustomerChanges(Body):
     owner_id: Ref | None = None
     parent_id: Ref | None = None
     credit_limit_minor: Whole | None = None
+    late_interest_bps: Annotated[
+        int | None, Field(strict=True, ge=0, le=10_000, description="yearly interest on late payment by contract; null: by law")
+    ] = None
     is_on_hold: Flag = False
     e_address: Annotated[
         str, Field(max_length=100, description="where e-invoices go: scheme:address, such as 9930:DE123456788")

@@ -6,7 +6,8 @@ from typing import Any
 
 from django import forms
 
-from topline.kernel.money import currencies
+from topline.kernel.errors import Invalid
+from topline.kernel.money import currencies, parse_amount
 from topline.market.models import Customer
 from topline.team.models import Member
 
@@ -38,6 +39,11 @@ class ChangeForm(CustomerForm):
     e_address = forms.CharField(
         label="Electronic address", max_length=100, required=False, help_text="9930:DE123456788; empty: by VAT number or e-mail"
     )
+    credit_limit = forms.CharField(max_length=30, required=False, help_text="in the customer's currency; empty: none")
+    late_interest = forms.DecimalField(
+        label="Interest on late payment by contract, % a year", min_value=0, max_value=100, decimal_places=2, required=False,
+        help_text="empty: what the law of your country says",
+    )  # fmt: skip
     is_on_hold = forms.BooleanField(label="On credit hold", required=False)
     reason = forms.CharField(label="Why the hold, or its release", max_length=300, required=False)
 
@@ -49,6 +55,17 @@ class ChangeForm(CustomerForm):
     def clean(self) -> dict[str, Any]:
         """What always has a value stays as it is where nothing is said."""
         data = super().clean() or {}
+        limit, percent = data.pop("credit_limit", ""), data.pop("late_interest", None)
+        data["late_interest_bps"] = None if percent is None else int(percent * 100)
+        data["credit_limit_minor"] = None
+        if limit and "currency" in data:
+            try:
+                data["credit_limit_minor"] = parse_amount(limit, data["currency"])
+            except Invalid as error:
+                self.add_error("credit_limit", str(error))
+            else:
+                if data["credit_limit_minor"] < 0:
+                    self.add_error("credit_limit", "It cannot be negative.")
         return {**data, **{name: data.get(name) or self.initial[name] for name in ("language", "e_format")}}
 
 

@@ -28,6 +28,9 @@ class Customer(models.Model):
     owner = models.ForeignKey(Member, on_delete=models.PROTECT, null=True, related_name="+")
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="children")
     credit_limit_minor = models.BigIntegerField(null=True)
+    late_interest_bps = models.PositiveIntegerField(
+        null=True, help_text="yearly interest on late payment that the contract states, instead of the law's"
+    )
     is_on_hold = models.BooleanField(default=False)
     merged_into = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
     e_address = models.CharField(
@@ -48,6 +51,9 @@ class Customer(models.Model):
             models.CheckConstraint(condition=~Q(merged_into=F("id")), name="customer_is_not_merged_into_itself"),
             models.CheckConstraint(
                 condition=Q(credit_limit_minor__gte=0) | Q(credit_limit_minor__isnull=True), name="credit_limit_is_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(late_interest_bps__lte=10_000) | Q(late_interest_bps__isnull=True), name="late_interest_within_all"
             ),
         ]
 

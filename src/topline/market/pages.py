@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import polars as pl
 from django import forms
@@ -12,8 +13,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.kernel.errors import DomainError, Invalid
+from topline.kernel.money import format_amount
 from topline.market import actions, queries
 from topline.market.forms import AddressForm, AliasForm, ChangeForm, ContactForm, CustomerForm
+from topline.market.models import Customer
 from topline.ui.access import Asked, page
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.tables import Column, listing
@@ -71,10 +74,12 @@ def new_customer(request: Asked) -> HttpResponse:
 def edit(request: Asked, customer_id: int) -> HttpResponse:
     """Change a customer's facts."""
     customer = queries.customer_detail(customer_id).customer
-    initial = {name: getattr(customer, name) for name in ChangeForm.base_fields if name != "reason"}
-    form = ChangeForm(request.POST or None, initial=initial)
+    written = {"reason", "credit_limit", "late_interest"}  # as text; what they stand for is kept under other names
+    kept = {name: getattr(customer, name) for name in ChangeForm.base_fields if name not in written}
+    kept |= {name: getattr(customer, name) for name in ("credit_limit_minor", "late_interest_bps")}
+    form = ChangeForm(request.POST or None, initial=kept | _as_text(customer))
     if form.is_valid():
-        changes = {name: form.cleaned_data[name] for name in initial if form.cleaned_data[name] != initial[name]}
+        changes = {name: form.cleaned_data[name] for name, value in kept.items() if form.cleaned_data[name] != value}
         try:
             if changes:
                 actions.change_customer(
@@ -91,6 +96,14 @@ def edit(request: Asked, customer_id: int) -> HttpResponse:
         "back": (customer.name, reverse("web:customer", args=[customer.pk])),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+def _as_text(customer: Customer) -> dict[str, str]:
+    limit, bps = customer.credit_limit_minor, customer.late_interest_bps
+    return {
+        "credit_limit": "" if limit is None else format_amount(limit, customer.currency),
+        "late_interest": "" if bps is None else f"{Decimal(bps).scaleb(-2):f}",
+    }
 
 
 @page("market.add_contact", methods=("GET", "POST"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -170,11 +171,19 @@ def standing(entity_id: int) -> pl.DataFrame:
     return bulk.read(rows.order_by("id").values("invoice_id", "open_minor", "discount_minor", "valid_until"))
 
 
-def offers(entity_id: int, *, as_of: date, limit: int = 200) -> list[dict[str, Any]]:
-    """Offers with what became of them, newest first: taken, void (the invoice was paid otherwise), expired, withdrawn, or running."""
-    rows = list(
-        DiscountOffer.objects.filter(invoice__entity_id=entity_id).select_related("invoice", "invoice__customer").order_by("-id")[:limit]
-    )  # fmt: skip
+def offers(
+    entity_id: int, *, as_of: date, invoice_id: int | None = None, customer_ids: Sequence[int] | None = None, limit: int = 200
+) -> list[dict[str, Any]]:
+    """Offers with what became of them, newest first: taken, void (the invoice was paid otherwise), expired, withdrawn, or running.
+
+    invoice_id, customer_ids  of this invoice, of these customers only
+    """
+    found = DiscountOffer.objects.filter(invoice__entity_id=entity_id)
+    if invoice_id is not None:
+        found = found.filter(invoice_id=invoice_id)
+    if customer_ids is not None:
+        found = found.filter(invoice__customer_id__in=list(customer_ids))
+    rows = list(found.select_related("invoice", "invoice__customer").order_by("-id")[:limit])
     ids = [row.invoice_id for row in rows]
     allowed = Allocation.objects.filter(invoice_id__in=ids, kind=Allocation.Kind.DISCOUNT, reverses__isnull=True, reversed_by__isnull=True)  # fmt: skip
     taken = {(i, m): day for i, m, day in allowed.values_list("invoice_id", "amount_minor", "effective_on")}

@@ -133,6 +133,7 @@ COLLECTING = frozenset(
         "collections.record_answer",
         "collections.train_timing",
         "receivables.propose_write_off",
+        "collections.send_offer",
     }
 )
 CASES = frozenset(

@@ -90,3 +90,26 @@ class AssumptionsForm(forms.Form):
                 remedy="Use the name or number as it stands on the customer's page.",
             )
         return found
+
+
+class OfferForm(forms.Form):
+    """Less on one invoice, if it is paid by a day."""
+
+    valid_until = forms.DateField(label="Paid by", widget=forms.DateInput(attrs={"type": "date"}))
+    less = forms.CharField(max_length=30, label="Less")
+    write = forms.BooleanField(required=False, label="Write it to the customer")
+
+    def __init__(self, *given: Any, currency: str, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.currency = currency
+        self.fields["less"].help_text = f"what is taken off, in {currency}"
+
+    def clean(self) -> dict[str, Any]:
+        """Adds discount_minor."""
+        data = super().clean() or {}
+        if data.get("less"):
+            try:
+                data["discount_minor"] = parse_amount(data["less"], self.currency)
+            except Invalid as error:
+                self.add_error("less", str(error))
+        return data

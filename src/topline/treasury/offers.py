@@ -10,7 +10,7 @@ import polars as pl
 
 from topline.books import rates
 from topline.books.models import Entity
-from topline.collections import reminders, timing
+from topline.collections import reminders, timing, worklist
 from topline.engine import early_payment
 from topline.engine.cash import Coverage
 from topline.kernel.errors import Invalid, ensure
@@ -22,6 +22,7 @@ YEARLY_PERCENT = Decimal(36)  # assumed: what cash is worth when a payroll is at
 TAKEN_PERCENT = 30  # assumed: of those who would not have paid in time, how many take an offer
 LEAST_PERCENT = Decimal(1)  # assumed: for less than this off nobody pays sooner
 SAFE_PERCENT = 90  # a payroll is safe from these odds on
+DAYS_AHEAD = (3, 7, 10, 14, 21, 30, 45, 60)  # days of a sliding scale
 LOOKED_AT = 300  # largest invoices that are weighed
 
 
@@ -106,6 +107,44 @@ def suggest(
         rows.height,
         chosen,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One day of a dynamic discount: pay by then, save so much; what that costs a year."""
+
+    day: date
+    days_early: int
+    discount_minor: int
+    pays_minor: int
+    yearly_percent: float
+
+
+def expected_on(*, entity: Entity, invoice_id: int, as_of: date) -> date | None:
+    """The day on which an open invoice is expected to be paid by itself, as foreseen this morning; None where it is not foreseen."""
+    told = worklist.morning(entity_id=entity.pk, as_of=as_of).told.filter(pl.col("invoice_id") == invoice_id)
+    later = as_of + timedelta(days=worklist.HORIZON)
+    return (told["expected_on"][0] or later) if told.height else None
+
+
+def sliding_scale(*, amount_minor: int, expected: date, as_of: date, yearly_percent: Decimal) -> list[Step]:
+    """A dynamic discount: for each of some days before an invoice is expected, what being paid by then is worth at a cost of money.
+
+    returns  the sooner the day, the more is saved; days on which nothing of a cent is saved are left out
+    Raises: Invalid (a rate that cannot be).
+    """
+    ensure(
+        0 < yearly_percent <= 1000,
+        Invalid("Money costs more than 0 and at most 1,000 % a year.", field="yearly", remedy="Use a rate such as 36."),
+    )
+    steps = []
+    for ahead in DAYS_AHEAD:
+        early = (expected - as_of).days - ahead
+        less = early_payment.discount_worth(amount_minor=amount_minor, days_early=max(early, 0), yearly_percent=yearly_percent)
+        if 0 < less < amount_minor:
+            costs = early_payment.cost_of_discount(amount_minor=amount_minor, discount_minor=less, days_early=early)
+            steps.append(Step(as_of + timedelta(days=ahead), early, less, amount_minor - less, float(costs)))
+    return steps
 
 
 def _candidates(entity: Entity, as_of: date, pay_by: date, yearly: Decimal, least: Decimal, take: float) -> pl.DataFrame:

@@ -12,6 +12,7 @@ urlpatterns = [
     path("outflows/<int:outflow_id>/defer/", pages.defer_outflow, name="defer_outflow"),
     path("deferrals/<int:deferral_id>/undo/", pages.undo_deferral, name="undo_deferral"),
     path("offers/", offer_pages.offers_page, name="offers"),
+    path("offers/on/<int:invoice_id>/", offer_pages.offer, name="offer"),
     path("offers/make/", offer_pages.make, name="make_offers"),
     path("offers/<int:offer_id>/withdraw/", offer_pages.withdraw, name="withdraw_offer"),
     path("offers/<int:offer_id>/write/", offer_pages.write, name="write_offer"),

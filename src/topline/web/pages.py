@@ -38,6 +38,7 @@ from topline.web import today as today_query
 from topline.web.figures import FIGURES
 from topline.web.figures import Asked as AskedFigure
 from topline.web.search import search
+from topline.web.waiting import approvals
 
 SPINE = 30  # milestones on a customer's page before "Older"
 ITEMS = [
@@ -58,6 +59,7 @@ def today(request: Asked) -> HttpResponse:
         **_PICTURES.get((entity.pk, as_of), lambda: _picture(today_query.today(entity=entity, as_of=as_of))),
         "levers": levers.shown(request, entity),
         "tasks": team.tasks(assignee_id=request.actor.member_id, limit=6) if request.actor.member_id else [],
+        "approvals": approvals(request.actor, entity_id=entity.pk),
         "step_urls": {
             "receivables": reverse("connect:imports"),
             "bank": reverse("connect:imports"),
