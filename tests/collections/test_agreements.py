@@ -80,6 +80,21 @@ def test_a_payment_that_comes_back_unkeeps_what_is_still_open(owner, customer, i
     assert judge(owner, date(2026, 4, 20)) == {made: "broken"}
 
 
+def test_a_promise_kept_by_a_payment_that_the_bank_took_back_is_judged_again(owner, customer, issue, pay, apply, promise):
+    a, b = issue(customer, 10_000, 4_000)
+    whole, early = promise((a, 10_000)), promise((b, 4_000), due_on=date(2026, 4, 30))
+    full, part, other = (pay(customer, amount, on=date(2026, 4, 3)) for amount in (7_000, 3_000, 4_000))
+    for payment, invoice, amount in ((full, a, 7_000), (part, a, 3_000), (other, b, 4_000)):
+        apply(payment, invoice, amount, on=date(2026, 4, 3))
+    assert judge(owner, date(2026, 4, 3)) == {whole: "kept", early: "kept"}
+    receivables.return_payments(actor=owner, payment_ids=[full, other], on=date(2026, 4, 20), reason="No funds")
+    assert judge(owner, date(2026, 4, 20)) == {whole: "partly", early: "open"}  # the day of the second is still to come
+    assert judge(owner, date(2026, 4, 21)) == {}
+    assert Promise.objects.get(pk=early).judged_on is None
+    assert Milestone.objects.filter(kind="promise_broken", subject_id=whole).count() == 1
+    assert judge(owner, date(2026, 5, 3)) == {early: "broken"}
+
+
 def test_a_new_promise_takes_the_place_of_the_older_one(customer, issue, promise):
     (a,) = issue(customer, 10_000)
     first, second = promise((a, 5_000)), promise((a, 10_000), due_on=date(2026, 4, 20), made_on=date(2026, 4, 5))

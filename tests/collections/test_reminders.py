@@ -345,6 +345,16 @@ def test_a_customer_who_is_merged_in_the_middle_of_the_ladder_takes_no_step_twic
     assert len(steps) == len(set(steps)) == 4
 
 
+def test_a_clock_that_was_moved_back_reminds_nobody_of_what_is_paid(customer, issue, pay, apply, plan):
+    a, b = issue(customer, 10_000, 5_000)
+    apply(pay(customer, 10_000, on=date(2026, 4, 5)), a, 10_000, on=date(2026, 4, 5))
+    plan(date(2026, 4, 3))  # before it came, by a clock that is behind
+    assert list(ReminderItem.objects.values_list("invoice_id", flat=True)) == [b]
+    apply(pay(customer, 5_000, on=date(2026, 4, 5)), b, 5_000, on=date(2026, 4, 5))
+    work(morning(date(2026, 4, 3)))
+    assert mail.outbox == [] and Reminder.objects.get().state == "dropped"
+
+
 def test_a_clock_that_was_moved_back_sends_nothing_again(customer, issue, plan):
     issue(customer, 10_000)
     assert plan(date(2026, 4, 9)).height == 1

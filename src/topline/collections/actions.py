@@ -176,19 +176,26 @@ def record_promise(
 def judge_promises(*, actor: Actor, as_of: date) -> pl.DataFrame:
     """Say of promises whose day and grace have passed whether they were kept, by money that settled their invoices since.
 
-    A promise that is met in full before its day is kept at once. What arrives later than the grace does not mend it.
+    A promise that is met in full before its day is kept at once. What arrives later than the grace does not mend it. One that was
+    kept by a payment which the bank took back is judged again: it is broken, or open while its day is to come.
     returns  one row per promise judged: promise_id, state, paid_minor. Work: a fixed number of statements.
     """
     open_promises = queries.promises_to_judge(as_of=as_of, grace_days=GRACE_DAYS)
-    judged = open_promises.filter((pl.col("paid_minor") >= pl.col("amount_minor")) | pl.col("is_past"))
+    met, was_open = pl.col("paid_minor") >= pl.col("amount_minor"), pl.col("state") == Promise.State.OPEN
+    judged = open_promises.filter(
+        pl.when(was_open).then(met | pl.col("is_past")).otherwise(pl.col("paid_minor") < pl.col("known_minor"))
+    )
     judged = judged.with_columns(
-        state=pl.when(pl.col("paid_minor") >= pl.col("amount_minor"))
+        state=pl.when(met)
         .then(pl.lit(Promise.State.KEPT.value))
+        .when(~pl.col("is_past"))
+        .then(pl.lit(Promise.State.OPEN.value))
         .when(pl.col("paid_minor") > 0)
         .then(pl.lit(Promise.State.PARTLY.value))
         .otherwise(pl.lit(Promise.State.BROKEN.value))
     )
-    bulk.update(Promise, judged.select("state", "paid_minor", id="promise_id", judged_on=pl.lit(as_of)))
+    over = pl.when(pl.col("state") != Promise.State.OPEN).then(pl.lit(as_of))
+    bulk.update(Promise, judged.select("state", "paid_minor", id="promise_id", judged_on=over))
     changed_many("promise", judged["promise_id"], after={"judged_on": str(as_of)})
     for kind, states in (
         ("promise_kept", [Promise.State.KEPT]),
@@ -467,7 +474,7 @@ def _owed(items: pl.DataFrame, *, customer_id: int) -> pl.DataFrame:
     ensure(items.height > 0, Invalid("Name at least one invoice.", field="items"))
     invoices = billing.for_update(items["invoice_id"].to_list())
     wanted = dict(items.select("invoice_id", "amount_minor").iter_rows())
-    own = set(market.record_ids(customer_id))
+    own = set(market.customer_detail(customer_id).ids)  # also those of the record that took a merged one over
     for invoice in invoices.iter_rows(named=True):
         ensure(invoice["customer_id"] in own, NotOwed(f"{invoice['number']} is another customer's.", field="invoice_id"))
         _ensure_owed(invoice, wanted[invoice["id"]])

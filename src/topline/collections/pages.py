@@ -60,7 +60,7 @@ LIST = [
 ]  # fmt: skip
 ITEMS = [
     Column("number", "Document", "code", link="url"), Column("due_on", "Due", "date"), Column("late_days", "Days late", "integer"), Column("open_minor", "Open", "money"), Column("currency", ""),
-    Column("expected", "Expected"), Column("said", "Said"), Column("interest_minor", "Interest", "money"), Column("reason", "Why then", "sentence"),
+    Column("expected", "Expected, and why", "sentence"), Column("said", "Said"), Column("interest_minor", "Interest", "money"),
 ]  # fmt: skip
 
 
@@ -544,7 +544,8 @@ def _addressee(reminder_id: int) -> int:
 
 def _expected(item: dict[str, Any]) -> str:
     day: date | None = item["expected_on"]
-    return _day(day) if day else "later" if item["is_foreseen"] else "–"
+    told = _day(day) if day else "later" if item["is_foreseen"] else "–"
+    return f"{told}: {item['reason']}" if item["reason"] else told
 
 
 def _day(day: date) -> str:

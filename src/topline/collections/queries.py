@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
-from django.db.models import Q
+from django.db.models import F, Q
 
 from topline.collections.models import (
     Contact,
@@ -22,22 +22,30 @@ from topline.collections.models import (
 )
 from topline.kernel import bulk
 from topline.market import queries as market
-from topline.receivables.models import Allocation
+from topline.receivables.models import Allocation, Payment
+
+RETURNED_DAYS = 120  # banks take payments back for some weeks (SEPA: eight, thirteen months where none was allowed)
 
 
 def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
-    """Open promises with what settled their invoices from the day they were made until their day and grace.
+    """Open promises with what settled their invoices from the day they were made until their day and grace; and those judged kept, in
+    full or in part, within RETURNED_DAYS on whose invoices a payment came back since. What came back settled nothing.
 
-    returns  promise_id, customer_id, currency, amount_minor, due_on, paid_minor, is_past (day and grace are over)
+    returns  promise_id, customer_id, currency, amount_minor, due_on, state, known_minor (what was judged), paid_minor, is_past (day and
+             grace are over)
     """
-    rows = Promise.objects.filter(state=Promise.State.OPEN)
-    promises = bulk.read(rows.values("id", "customer_id", "currency", "amount_minor", "made_on", "due_on")).rename(
-        {"id": "promise_id"}
-    )
-    items = bulk.read(
-        PromiseItem.objects.filter(promise__state=Promise.State.OPEN).values("promise_id", "invoice_id", "amount_minor")
-    )
-    money = settled(items["invoice_id"].unique().to_list())
+    state = Promise.State
+    back = Allocation.objects.filter(payment__state=Payment.State.RETURNED).values("invoice_id")
+    since = as_of - timedelta(days=RETURNED_DAYS)
+    doubtful = PromiseItem.objects.filter(
+        promise__state__in=[state.KEPT, state.PARTLY], promise__judged_on__gt=since, invoice_id__in=back
+    ).values("promise_id")
+    rows = Promise.objects.filter(Q(state=state.OPEN) | Q(pk__in=doubtful)).order_by("id")
+    promises = bulk.read(
+        rows.values("id", "customer_id", "currency", "amount_minor", "made_on", "due_on", "state", known_minor=F("paid_minor"))
+    ).rename({"id": "promise_id"})
+    items = bulk.read(PromiseItem.objects.filter(promise__in=rows.order_by()).values("promise_id", "invoice_id", "amount_minor"))
+    money = settled(items["invoice_id"].unique().to_list(), returned=False)
     spans = promises.select("promise_id", "made_on", until=pl.col("due_on") + pl.duration(days=grace_days))
     paid = (
         items.rename({"amount_minor": "promised_minor"})
@@ -243,11 +251,16 @@ def promise_kept_rate(*, entity_id: int, since: date, until: date) -> tuple[int,
     return count.get("kept", 0), count.get("partly", 0), frame.height
 
 
-def settled(invoice_ids: Sequence[int]) -> pl.DataFrame:
-    """Money that settled invoices, by day, what was undone taken back: invoice_id, effective_on, amount_minor."""
+def settled(invoice_ids: Sequence[int], *, returned: bool = True) -> pl.DataFrame:
+    """Money that settled invoices, by day, what was undone taken back: invoice_id, effective_on, amount_minor.
+
+    returned  whether payments that the bank took back count, until the day on which it did
+    """
     rows = Allocation.objects.filter(
         invoice_id__in=list(invoice_ids), kind__in=[Allocation.Kind.PAYMENT, Allocation.Kind.DISCOUNT]
     )
+    if not returned:
+        rows = rows.exclude(payment__state=Payment.State.RETURNED)
     return bulk.read(rows.values("invoice_id", "effective_on", "amount_minor"))
 
 

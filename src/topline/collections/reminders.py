@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from topline.billing import delivery
+from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.collections import actions, queries
 from topline.collections.letters import letter, letters
@@ -374,9 +375,16 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     )
 
 
+def still_open(*, entity_id: int) -> pl.DataFrame:
+    """Invoices that are open whatever day a clock says, so that one that went back reminds nobody of what is paid: invoice_id."""
+    rows = Invoice.objects.filter(entity_id=entity_id, state=Invoice.State.OPEN, kind=Invoice.Kind.INVOICE)
+    return bulk.read(rows.values("id")).rename({"id": "invoice_id"})
+
+
 def _due(entity_id: int, policies: list[DunningPolicy], as_of: date) -> pl.DataFrame:
     """What is due for a step today: chaseable invoices with their customer's facts and the step of their policy."""
     items = chaseable(entity_id=entity_id, as_of=as_of)
+    items = items.join(still_open(entity_id=entity_id), on="invoice_id", how="semi", maintain_order="left")
     desk = queries.desks(entity_id=entity_id)
     silent = set(queries.snoozed(desk, as_of=as_of)) | set(desk.filter("no_reminders")["customer_id"].to_list())
     items = items.filter(~pl.col("customer_id").is_in(list(silent)))

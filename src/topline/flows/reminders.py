@@ -13,6 +13,7 @@ from django.core.mail import EmailMessage
 from topline.billing import delivery
 from topline.billing import documents as billing_documents
 from topline.billing import queries as billing
+from topline.billing.models import Invoice
 from topline.collections import reminders
 from topline.collections.models import Reminder
 from topline.kernel import clock, outbox
@@ -51,7 +52,7 @@ def send(payload: dict[str, Any]) -> None:
             "invoice_id"
         ]
     )
-    if set(named) - still:
+    if set(named) - still or Invoice.objects.filter(pk__in=named).exclude(state=Invoice.State.OPEN).exists():
         reminders.drop_reminder(
             actor=actor, reminder_id=reminder.pk, reason="Something it names was paid, disputed or promised meanwhile."
         )
