@@ -22,6 +22,7 @@ from topline.contracts import actions, bills, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
+from topline.market import actions as market
 from topline.team import actions as members
 from topline.team.models import Member
 from topline.timeline.models import Milestone
@@ -82,6 +83,22 @@ def test_every_due_period_is_billed_once_posted_and_a_second_run_does_nothing(bi
     assert Milestone.objects.filter(kind="invoice_issued").count() == 1
     bill()
     assert Invoice.objects.count() == 1 and BillRun.objects.count() == 2
+
+
+def test_a_credit_hold_stops_what_is_new_and_not_what_runs(owner, bill, sign, customer):
+    runs_on = sign()
+    market.set_credit_hold(actor=owner, customer_id=customer, is_on_hold=True, on=JAN, reason="Two broken promises")
+    more = {"description": "Support", "quantity_micro": 10**6, "unit_price_nano": 10**11, "unit": "month"}
+    with pytest.raises(actions.CustomerOnHold, match="on credit hold"):
+        sign()
+    with pytest.raises(actions.CustomerOnHold, match="on credit hold"):
+        actions.amend(actor=owner, contract_id=runs_on, kind="add", on=FEB, item=more)
+    assert Contract.objects.count() == 1 and Item.objects.count() == 1
+    bill(sign=True)
+    assert documents()  # what runs is billed as before
+    market.set_credit_hold(actor=owner, customer_id=customer, is_on_hold=False, on=FEB, reason="Paid")
+    actions.amend(actor=owner, contract_id=runs_on, kind="add", on=FEB, item=more)
+    assert sign()
 
 
 def test_the_database_itself_refuses_a_second_charge_of_a_period(bill, sign):

@@ -128,6 +128,7 @@ def new_invoice(request: Asked) -> HttpResponse:
     context = {
         "form": form,
         "title": f"New invoice for {customer.name}",
+        "what": "On credit hold: bill what was delivered, and deliver nothing more on credit." if customer.is_on_hold else "",
         "back": (customer.name, reverse("web:customer", args=[customer.pk])),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)

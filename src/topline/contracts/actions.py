@@ -44,11 +44,17 @@ class ContractEnded(Conflict):
     code = "contract_ended"
 
 
+class CustomerOnHold(Conflict):
+    """The customer gets no more credit for now."""
+
+    code = "customer_on_hold"
+
+
 @action("contracts.make_contract")
 def make_contract(*, actor: Actor, quote_id: int, renews_months: int = 0, notice_days: int = 0, purchase_order: str = "") -> int:
     """Make the contract of an accepted quote; returns its id. Asked again, it answers with the one that is there.
 
-    Each line becomes an item whose periods add up to the line's net to the cent. Raises: NotFound, QuoteNotAccepted, Invalid.
+    Each line becomes an item whose periods add up to the line's net to the cent. Raises: NotFound, QuoteNotAccepted, CustomerOnHold, Invalid.
     """
     quote = Quote.objects.select_for_update().filter(pk=quote_id).first()
     if quote is None:
@@ -85,7 +91,7 @@ def add_contract(
 
     items  description or product_id, quantity_micro, unit_price_nano (of a period; null: not agreed yet), unit (of UNITS); optional every, in_advance, day,
            starts_on, ends_on (those of the contract), tax_class, meter_id, alerts_minor, and of `pricing.PRICE` what the price model reads
-    Raises: NotFound, Invalid (nothing to bill, unknown unit, days, price or quantity below zero, currency).
+    Raises: NotFound, CustomerOnHold, Invalid (nothing to bill, unknown unit, days, price or quantity below zero, currency).
     """
     money.ensure_currency(currency)
     ensure(Entity.objects.filter(pk=entity_id).exists(), NotFound(f"There is no company {entity_id}.", field="entity_id"))
@@ -105,7 +111,7 @@ def amend(*, actor: Actor, contract_id: int, kind: str, on: date, because: str =
     kind  add (item: as in add_contract), remove (item_id), quantity (item_id, quantity_micro), price (item_id, of `pricing.PRICE` what is another; with
           price_model the whole price), renew (months,
           uplift_ppm), terminate, pause (until), transfer (customer_id)
-    Raises: NotFound, ContractEnded, Invalid.
+    Raises: NotFound, ContractEnded, CustomerOnHold (something is added), Invalid.
     """
     contract = _locked(contract_id)
     ensure(
@@ -200,6 +206,7 @@ def _make(actor: Actor, entity_id: int, head: dict[str, Any], rows: list[dict[st
     buyer = Customer.objects.filter(pk=head["customer_id"], merged_into__isnull=True).first()
     if buyer is None:
         raise NotFound(f"There is no customer {head['customer_id']}.", field="customer_id")
+    _ensure_credit(buyer)
     contract = Contract(entity_id=entity_id, number=f"{number}", created_at=clock.now(), **{**head, "bill_to_id": head.get("bill_to_id") or buyer.pk})  # fmt: skip
     _check_head(contract)
     contract.save()
@@ -208,6 +215,16 @@ def _make(actor: Actor, entity_id: int, head: dict[str, Any], rows: list[dict[st
     _tell("contract_signed", contract, actor, contract.starts_on, f"{contract.number}")
     changed("contract", contract.pk, after={"number": contract.number, "customer_id": contract.customer_id, "items": len(rows)})
     return contract.pk
+
+
+def _ensure_credit(customer: Customer) -> None:
+    ensure(
+        not customer.is_on_hold,
+        CustomerOnHold(
+            f"{customer.name} is on credit hold: nothing new is agreed on credit.", field="customer_id",
+            remedy="Release the hold on the customer's page in Collections first; what runs is billed as before.",
+        ),
+    )  # fmt: skip
 
 
 def _check_head(contract: Contract) -> None:
@@ -282,6 +299,7 @@ def _one(contract: Contract, said: dict[str, Any], on: date) -> Item:
 
 
 def _add(contract: Contract, on: date, said: dict[str, Any]) -> str:
+    _ensure_credit(contract.customer)
     made = _item(contract, {"starts_on": on, "ends_on": contract.ends_on} | {k: v for k, v in dict(said.get("item") or {}).items() if v is not None})  # fmt: skip
     return f"added {made.description}"
 
