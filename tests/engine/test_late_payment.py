@@ -46,6 +46,15 @@ def test_a_rate_of_the_contract_takes_the_place_of_law_and_nothing_is_due_in_tim
     assert (in_time.days, in_time.total_minor) == (0, 0)
 
 
+def test_states_without_the_euro_do_not_take_the_rate_of_the_european_central_bank():
+    places = {
+        country: late.jurisdiction(country) for country in ("FR", "DE", "GB", "HR", "SE", "PL", "CZ", "DK", "HU", "RO", "US", "")
+    }
+    assert places == {"FR": "EU", "DE": "DE", "GB": "UK", "HR": "EU"} | dict.fromkeys(
+        ("SE", "PL", "CZ", "DK", "HU", "RO", "US", ""), ""
+    )
+
+
 def test_days_after_the_tables_end_take_the_last_rate_and_say_so():
     assert late.rate_on("EU", date(2030, 1, 1)).is_latest
     assert not late.rate_on("EU", date(2026, 7, 1)).is_latest

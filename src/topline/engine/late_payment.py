@@ -74,8 +74,15 @@ EU_STATES = frozenset(
 )
 
 
+# States of the Union without the euro refer to the rate of their own central bank (Directive 2011/7/EU, article 2(7)(b)); their
+# rates have no table here, and that of the European Central Bank would be the wrong one.
+OWN_REFERENCE = frozenset(["CZ", "DK", "HU", "PL", "RO", "SE"])
+
+
 def jurisdiction(country: str) -> str:
     """Under which table of late-payment rules a company's claims fall; empty where none is known."""
+    if country in OWN_REFERENCE:
+        return ""
     if country in {"GB", "UK"}:
         return "UK"
     return "DE" if country == "DE" else "EU" if country in EU_STATES else ""
