@@ -8,7 +8,7 @@ import sys
 from bench.company import a_company
 
 ENGINE = ("matching", "cash_paths", "payment_timing", "rating", "deals", "sales")
-ON_A_DATABASE = ("imports", "books", "pages", "billing", "documents", "intake")
+ON_A_DATABASE = ("imports", "books", "pages", "billing", "documents", "intake", "usage")
 
 
 def main(names: list[str]) -> int:

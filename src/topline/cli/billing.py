@@ -78,11 +78,16 @@ def take_usage(
     counts: dict[str, int] = {"recorded": 0, "known": 0, "kept_aside": 0, "refused": 0}
     problems: list[tuple[int, str]] = []
     for batch in usage_files.batches(file):
-        told = metering.record_events(actor=system_actor("cli"), events=batch.events)
+        told = metering.record_events(actor=system_actor("cli"), events=batch.events.drop("line"), whole=False)
         for outcome, count in told.group_by("outcome").len().iter_rows():
             counts[outcome] += count
         counts["refused"] += len(batch.problems)
-        problems += batch.problems[: SHOWN - len(problems)]
+        used = (
+            batch.events.filter(told["outcome"] == "refused")
+            .select("line", pl.format("The key {} is known with other content.", "key"))
+            .rows()
+        )
+        problems += sorted([*batch.problems, *used])[: SHOWN - len(problems)]
     if as_json:
         print_json({**counts, "problems": [{"line": line, "why": why} for line, why in problems]})
     else:

@@ -20,6 +20,10 @@ from django.db import DatabaseError, connection
 from topline.kernel.database import is_postgresql
 from topline.kernel.errors import Conflict, DomainError, Invalid
 
+KEPT = (
+    "imports",
+    "lake",
+)  # folders of the home whose files the database names; they only gain files, so after its copy they are whole
 SQLITE, DUMP = "topline.sqlite3", "topline.pgdump"
 
 
@@ -36,9 +40,10 @@ def backup(target: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder, tarfile.open(part, "w:gz") as archive:
             path = _dump(Path(folder))
             archive.add(path, arcname=path.name)
-            files = Path(settings.ENVIRONMENT.home) / "imports"
-            if files.is_dir():
-                archive.add(files, arcname="imports")
+            for kept in KEPT:
+                files = Path(settings.ENVIRONMENT.home) / kept
+                if files.is_dir():
+                    archive.add(files, arcname=kept)
         part.replace(target)
     except (OSError, DatabaseError) as error:
         raise DomainError(f"The backup could not be written: {error}.", remedy="Free some disk space.") from error
@@ -70,8 +75,9 @@ def restore(source: Path) -> None:
                 remedy="Restore it into the kind of database it came from.",
             )
         _load(dump)
-        if (Path(folder) / "imports").is_dir():
-            shutil.copytree(Path(folder) / "imports", Path(settings.ENVIRONMENT.home) / "imports", dirs_exist_ok=True)
+        for kept in KEPT:
+            if (Path(folder) / kept).is_dir():
+                shutil.copytree(Path(folder) / kept, Path(settings.ENVIRONMENT.home) / kept, dirs_exist_ok=True)
     call_command("migrate", verbosity=0)
 
 

@@ -1,4 +1,4 @@
-"""Commands that run and prove an installation: verify, seal, backup, restore, serve, worker, demo."""
+"""Commands that run and prove an installation: verify, seal, backup, restore, lake, serve, worker, demo."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.cli import copies, render
 from topline.cli.main import app
-from topline.cli.options import AsJson, console, print_json
+from topline.cli.options import AsJson, AsOf, console, day_of, entity_of, print_json
 from topline.flows import daily, proofs
+from topline.flows import lake as lakes
 from topline.flows.handlers import HANDLERS
 from topline.kernel import outbox
 from topline.kernel.errors import Conflict
+from topline.metering import lake as metering_lake
 from topline.team.queries import system_actor
 from topline.web import today as today_page
 
@@ -56,6 +58,33 @@ def restore(source: Annotated[Path, typer.Argument(help="An archive made by back
     """Bring an archive back into an empty home or database, and verify it."""
     copies.restore(source)
     verify()
+
+
+lake = typer.Typer(help="Usage events of months that are over, as Parquet files beside the database.", no_args_is_help=True)
+app.add_typer(lake, name="lake")
+
+
+@lake.command("sync")
+def lake_sync(
+    keep_months: Annotated[int, typer.Option(min=1, max=120, help="Whole months that stay in the database.")] = 3,
+    as_of: AsOf = "",
+    as_json: AsJson = False,
+) -> None:
+    """Move usage events of billed months to the lake; every answer stays the same. A second run does nothing."""
+    entity = entity_of("")
+    until = lakes.billed_until(keep_months=keep_months, today=day_of(as_of, entity))
+    moved = 0
+    if until is not None:
+        with console.status("Moving events"):
+            moved = sum(lakes.sync(actor=system_actor("command line"), until=until))
+    found = metering_lake.by_meter()
+    held = sum(count for count, _ in found.values())
+    if as_json:
+        print_json({"until": until, "moved": moved, "in_the_lake": held})
+    elif until is None:
+        console.print("Nothing moves before a bill run is signed: topline bill run.")
+    else:
+        console.print(f"{moved:,} events before {until} moved; the lake holds {held:,}.", highlight=False)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from topline.books import sealing
 from topline.books.models import PeriodBalance, Seal, Transfer
 from topline.contracts import queries as contracts
 from topline.kernel import bulk, guards
+from topline.metering import lake
 from topline.pipeline import queries as pipeline
 from topline.recognition import queries as recognition
 
@@ -201,6 +202,11 @@ def revenue_stands_where_it_was_earned() -> pl.DataFrame:
     return recognition.off_the_books()
 
 
+def events_of_the_lake_are_whole() -> pl.DataFrame:
+    """Every file of the lake holds what was written, and no key twice."""
+    return lake.broken()
+
+
 PROOFS: list[Callable[[], pl.DataFrame]] = [
     guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
     receivables_equal_documents, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
@@ -208,6 +214,7 @@ PROOFS: list[Callable[[], pl.DataFrame]] = [
     contracts_bill_what_was_agreed,
     charges_stand_on_their_lines,
     revenue_stands_where_it_was_earned,
+    events_of_the_lake_are_whole,
 ]  # fmt: skip
 
 

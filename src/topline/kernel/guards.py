@@ -6,6 +6,9 @@ end of every migrate, and `missing_guards` lets verify and /readyz prove that th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.apps import apps
 from django.db import connection, models
 
@@ -28,16 +31,26 @@ def install_guards() -> None:
         for model in append_only_models():
             table = model._meta.db_table
             for name, when in _triggers(table):
-                if is_postgresql():
-                    scope = "STATEMENT" if when == "TRUNCATE" else "ROW"
-                    cursor.execute(
-                        f'CREATE OR REPLACE TRIGGER "{name}" BEFORE {when} ON "{table}" FOR EACH {scope} EXECUTE FUNCTION topline_refuse()'
-                    )
-                else:
-                    cursor.execute(
-                        f'CREATE TRIGGER IF NOT EXISTS "{name}" BEFORE {when} ON "{table}"'
-                        f" BEGIN SELECT RAISE(ABORT, 'table {table} is append-only: correct by a new row'); END"
-                    )
+                _install(table, name, when)
+
+
+@contextmanager
+def lifted(model: type[models.Model]) -> Iterator[None]:
+    """Let rows of an append-only table be deleted inside the running transaction, by who has put them where they stay readable.
+
+    The guard stands again when the block ends, or when the transaction is rolled back; whoever else writes to the table waits until then.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("A guard is lifted inside a transaction; open one first.")
+    table = model._meta.db_table
+    name, when = _triggers(table)[1]
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER "{name}"' if is_postgresql() else f'DROP TRIGGER "{name}"')
+        yield
+        if is_postgresql():
+            cursor.execute(f'ALTER TABLE "{table}" ENABLE TRIGGER "{name}"')
+        else:
+            _install(table, name, when)
 
 
 def missing_guards() -> list[str]:
@@ -51,6 +64,20 @@ def missing_guards() -> list[str]:
         cursor.execute(sql)
         present = {row[0] for row in cursor.fetchall()}
     return [name for model in append_only_models() for name, _ in _triggers(model._meta.db_table) if name not in present]
+
+
+def _install(table: str, name: str, when: str) -> None:
+    with connection.cursor() as cursor:
+        if is_postgresql():
+            scope = "STATEMENT" if when == "TRUNCATE" else "ROW"
+            cursor.execute(
+                f'CREATE OR REPLACE TRIGGER "{name}" BEFORE {when} ON "{table}" FOR EACH {scope} EXECUTE FUNCTION topline_refuse()'
+            )
+        else:
+            cursor.execute(
+                f'CREATE TRIGGER IF NOT EXISTS "{name}" BEFORE {when} ON "{table}"'
+                f" BEGIN SELECT RAISE(ABORT, 'table {table} is append-only: correct by a new row'); END"
+            )
 
 
 def _triggers(table: str) -> list[tuple[str, str]]:

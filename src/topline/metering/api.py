@@ -11,7 +11,7 @@ from ninja import Query, Schema
 from pydantic import BeforeValidator, Field
 
 from topline.kernel.errors import Invalid
-from topline.metering import actions, lines
+from topline.metering import actions, lake, lines
 from topline.metering.intake import desk
 from topline.metering.models import Meter, StrayEvent, UsageEvent
 from topline.ui.wire import MAX_ROWS, Asked, Bearer, Body, Caller, Code, Name, Page, Room, Rows, done, once, page, rows
@@ -67,8 +67,12 @@ def list_meters(request: Caller, asked: Query[Asked]) -> Any:
 
 @room.reads("/usage-events", "metering.view", Page)
 def list_events(request: Caller, asked: Query[Asked]) -> Any:
-    """What customers used, event by event."""
-    return page(UsageEvent.objects.all(), EVENT, asked)
+    """What customers used, event by event, from table and lake."""
+    return page(UsageEvent.objects.all(), EVENT, asked, beside=_of_the_lake)
+
+
+def _of_the_lake(after_id: int, limit: int) -> list[dict[str, Any]]:
+    return [row | {"properties": json.loads(row["properties"])} for row in lake.page(after_id, limit)]
 
 
 @room.reads("/stray-events", "metering.view", Page)

@@ -58,3 +58,28 @@ class StrayEvent(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["-id"], name="stray_newest")]
+
+
+class LakePart(models.Model):
+    """A file of the lake: events of one month that left the table for it, in the same transaction as this row came. Append-only.
+
+    path    below the lake's folder
+    counts  events and the newest moment by meter: {"7": [1200, "2026-01-31T23:59:00+00:00"]}
+    """
+
+    append_only = True
+
+    month = models.DateField(help_text="first day of the month, in UTC, in which the events lie")
+    path = models.CharField(max_length=200, unique=True)
+    rows = models.BigIntegerField()
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    counts = models.JSONField(default=dict)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(rows__gt=0) & Q(first_id__lte=models.F("last_id")), name="lake_part_holds_rows")
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -11,6 +11,7 @@ from django.db.models import Count, Max
 
 from topline.engine import metering as engine
 from topline.kernel import bulk
+from topline.metering import lake
 from topline.metering.models import Meter, UsageEvent
 
 MICRO = 1_000_000
@@ -27,61 +28,109 @@ def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
 
     spans    one row per period: span_id i64, meter_id, customer_id, start, end (dates, local to the time zone)
     returns  one row per span with events that count: span_id, quantity decimal(38,15), events i64
-    A level that is time-weighted begins a period with all changes before it. Work: two statements; reads the events up to the last end.
+    A level that is time-weighted begins a period with all changes before it. Work: three statements; reads the events up to the last end,
+    those in the lake as a stream of which only what is needed comes into memory.
     """
-    return measured(events(spans, time_zone=time_zone))
+    asked = Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()).values_list("id", "method")
+    methods = pl.DataFrame(list(asked), schema=METHOD, orient="row")
+    return _measured(_placed(spans, time_zone=time_zone), methods, ["span_id"])
 
 
 def events(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
     """The events that count in periods, in order of time, and for a time-weighted level one row with what stood when the period began.
 
-    spans    as for `usage`; returns PLACED, a row per span and event, at local to the time zone. Work: two statements.
+    spans    as for `usage`; returns PLACED, a row per span and event, at local to the time zone. Work: three statements.
     """
-    if spans.is_empty():
-        return pl.DataFrame(schema=PLACED)
-    asked = list(Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()))
-    last = spans["end"].max()
-    until = datetime.combine(last if isinstance(last, date) else date.max, datetime.min.time(), UTC) + timedelta(days=1)
-    rows = UsageEvent.objects.filter(meter__in=asked, customer_id__in=spans["customer_id"].unique().to_list(), at__lt=until)
-    found = bulk.read(
-        rows.order_by("at", "id").values("id", "meter_id", "customer_id", "at", "value_micro", "unique_key", "properties")
-    )
-    local = pl.col("at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None)
-    counted = _passing(found, asked).with_columns(at=local).with_columns(on=pl.col("at").dt.date())
-    methods = pl.DataFrame([(m.pk, m.method) for m in asked], schema={"meter_id": pl.Int64, "method": pl.String}, orient="row")
-    placed = counted.join(spans, on=["meter_id", "customer_id"], maintain_order="left").join(
-        methods, on="meter_id", maintain_order="left"
-    )
-    inside = placed.filter((pl.col("on") >= pl.col("start")) & (pl.col("on") < pl.col("end")))
-    level = placed.filter((pl.col("on") < pl.col("start")) & (pl.col("method") == "time_weighted")).group_by("span_id", "meter_id", "method", "start", "end").agg(
-        pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}")
-    )  # fmt: skip
-    return pl.concat([level.select(*PLACED), inside.rename({"id": "event_id", "unique_key": "key"}).select(*PLACED)])
+    return _placed(spans, time_zone=time_zone).sort("at", "event_id", "span_id").collect()
 
 
 def measured(placed: pl.DataFrame, *, by: Sequence[str] = ()) -> pl.DataFrame:
     """What events of periods come to by their meters.
 
     placed   of `events`, with the columns of by
-    returns  one row per span and value of by: span_id, the columns of by, quantity decimal(38,15), events i64
+    returns  one row per span and value of by, in their order: span_id, the columns of by, quantity decimal(38,15), events i64
     """
-    methods = placed.select("meter_id", "method").unique()
-    found = engine.measure(
-        placed.with_columns(
-            value=pl.col("value_micro").cast(engine.EXACT) / MICRO, period_start=pl.col("start").cast(pl.Datetime("us")), period_end=pl.col("end").cast(pl.Datetime("us")),
-        ), meters=methods, by=["span_id", *by],
-    )  # fmt: skip
-    return found.select("span_id", *by, "quantity", "events")
+    return _measured(placed.lazy(), placed.select("meter_id", "method").unique(), ["span_id", *by])
 
 
 def meters() -> Sequence[Mapping[str, Any]]:
-    """Every meter with its events and the newest; at most 200. One statement."""
+    """Every meter with its events, those in the lake among them, and the newest; at most 200. Two statements."""
     rows = Meter.objects.annotate(count=Count("events"), newest=Max("events__at")).order_by("code")
-    return list(rows.values("id", "code", "name", "method", "unit", "filters", "count", "newest")[:200])
+    found, away = list(rows.values("id", "code", "name", "method", "unit", "filters", "count", "newest")[:200]), lake.by_meter()
+    for row in found:
+        count, newest = away.get(row["id"], (0, None))
+        row["count"] += count
+        row["newest"] = max((at for at in (row["newest"], newest) if at is not None), default=None)
+    return found
 
 
 # --- parts ---
-def _passing(events: pl.DataFrame, asked: list[Meter]) -> pl.DataFrame:
+METHOD = {"meter_id": pl.Int64, "method": pl.String}
+
+
+def _measured(placed: pl.LazyFrame, methods: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    rows = placed.with_columns(
+        value=pl.col("value_micro").cast(engine.EXACT) / MICRO, period_start=pl.col("start").cast(pl.Datetime("us")), period_end=pl.col("end").cast(pl.Datetime("us"))
+    )  # fmt: skip
+    return engine.measure(rows, meters=methods, by=by).select(*by, "quantity", "events")
+
+
+def _placed(spans: pl.DataFrame, *, time_zone: str) -> pl.LazyFrame:
+    """Events beside the periods in which they count: see `events`.
+
+    A period is met by the months that it touches, so that an event is not held against all periods of its customer.
+    """
+    if spans.is_empty():
+        return pl.LazyFrame(schema=PLACED)
+    asked = list(Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()))
+    methods = pl.LazyFrame([(m.pk, m.method) for m in asked], schema=METHOD, orient="row")
+    begin, end = (_moment(name, time_zone) for name in ("start", "end"))
+    month = pl.col("_begin").dt.month_start().dt.date()
+    timed = spans.lazy().with_columns(_begin=begin, _end=end).join(methods, on="meter_id").with_columns(
+        _month=pl.date_ranges(month, (pl.col("_end") - pl.duration(microseconds=1)).dt.date(), "1mo")
+    )  # fmt: skip
+    until = timed.select(pl.col("_end").max()).collect().item()
+    found = _passing(_read(asked, spans["customer_id"].unique(), until), asked)
+    key = ["meter_id", "customer_id"]
+    inside = (
+        found.with_columns(_month=pl.col("at").dt.month_start().dt.date())
+        .join(timed.explode("_month"), on=[*key, "_month"])
+        .filter((pl.col("at") >= pl.col("_begin")) & (pl.col("at") < pl.col("_end")))
+        .with_columns(at=pl.col("at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
+        .rename({"id": "event_id", "unique_key": "key"})
+    )
+    parts = [inside.select(*PLACED)]
+    if any(m.method == "time_weighted" for m in asked):
+        before = found.join(timed.filter(pl.col("method") == "time_weighted"), on=key).filter(pl.col("at") < pl.col("_begin"))
+        level = before.group_by("span_id", "meter_id", "method", "start", "end").agg(
+            pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}")
+        )  # fmt: skip
+        parts = [level.select(*PLACED), *parts]
+    return pl.concat(parts)
+
+
+def _moment(day: str, time_zone: str) -> pl.Expr:
+    """The moment at which a local day begins; where clocks leap over midnight, an hour later."""
+    local = pl.col(day).cast(pl.Datetime("us"))
+    at = [
+        (local + pl.duration(hours=late)).dt.replace_time_zone(time_zone, ambiguous="earliest", non_existent="null")
+        for late in (0, 1)
+    ]
+    return pl.coalesce(at).dt.convert_time_zone("UTC")
+
+
+def _read(asked: list[Meter], customers: pl.Series, until: datetime) -> pl.LazyFrame:
+    """Events of meters and customers before a moment, from table and lake."""
+    columns = ["id", "meter_id", "customer_id", "at", "value_micro", "unique_key", "properties"]
+    ids = [m.pk for m in asked]
+    rows = UsageEvent.objects.filter(meter__in=asked, customer_id__in=customers.to_list(), at__lt=until)
+    away = lake.scan(until=until).filter(
+        pl.col("customer_id").is_in(customers.implode()) & pl.col("meter_id").is_in(ids) & (pl.col("at") < until)
+    )
+    return pl.concat([bulk.read(rows.values(*columns)).lazy(), away.select(columns)])
+
+
+def _passing(events: pl.LazyFrame, asked: list[Meter]) -> pl.LazyFrame:
     """Events that pass the filters of their meter."""
     kept = pl.lit(True)
     for meter in asked:

@@ -217,6 +217,7 @@ JOBS = frozenset(
         "processor.handle_event",
         "processor.match_payouts",
         "contracts.tell_alerts",
+        "metering.move_to_lake",
     }
 )  # done by jobs, and by whoever holds the link of a quote: no role has them
 SYSTEM = JOBS.union(*ROLES.values())

@@ -193,10 +193,21 @@ def once(request: HttpRequest) -> dict[str, Any]:
     return {"actor": cast(Caller, request).auth, "idempotency_key": request.headers[KEY_HEADER]}
 
 
-def page(rows: QuerySet[Any, Any], columns: Sequence[str], asked: Asked) -> dict[str, Any]:
-    """The rows after the cursor in the order of their ids, and the cursor after them. Work: one statement."""
-    after = rows.filter(pk__gt=_read_cursor(asked.cursor)) if asked.cursor else rows
-    found = list(after.order_by("pk").values(*columns)[: asked.limit + 1])
+def page(
+    rows: QuerySet[Any, Any],
+    columns: Sequence[str],
+    asked: Asked,
+    *,
+    beside: Callable[[int, int], list[dict[str, Any]]] | None = None,
+) -> dict[str, Any]:
+    """The rows after the cursor in the order of their ids, and the cursor after them. Work: one statement.
+
+    beside  more rows of the kind from another place: at most so many after an id
+    """
+    last = _read_cursor(asked.cursor) if asked.cursor else 0
+    found = list(rows.filter(pk__gt=last).order_by("pk").values(*columns)[: asked.limit + 1])
+    if beside is not None:
+        found = sorted([*found, *beside(last, asked.limit + 1)], key=lambda row: row["id"])
     more = len(found) > asked.limit
     shown = found[: asked.limit]
     return {"items": shown, "next_cursor": _cursor(shown[-1]["id"]) if more else None}
