@@ -13,6 +13,7 @@ from tests.pipeline.conftest import products, team  # noqa: F401  (who sells, an
 from tests.quotes.conftest import accept, deal, manager, send, write  # noqa: F401  (a deal that is quoted and won)
 from topline.books import actions as books
 from topline.catalog import actions as catalog
+from topline.contracts.models import Contract
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.lifecycle import actions, margin, queries, value
@@ -77,6 +78,26 @@ def test_purchases_in_another_currency_count_in_the_companys(owner, entity, make
     (one,) = make_customers("Globex", currency="USD")
     issue(one, 100_00, on=date(2026, 1, 5), currency="USD", tax_ppm=200_000)
     assert queries.purchases(entity_id=entity.pk, until=TODAY)["amount_minor"].to_list() == [50_00]
+
+
+def test_who_was_never_billed_bought_the_deals_won_of_them(owner, entity, team, make_customers, issue):  # noqa: F811
+    one, two = make_customers("Globex", "Initech")
+    row = {
+        "rep_id": team["Ann"],
+        "stage": "won",
+        "currency": "EUR",
+        "opened_on": date(2025, 1, 5),
+        "closed_on": date(2025, 11, 5),
+    }
+    deals = [row | {"name": name, "customer_id": who, "amount_minor": minor} for name, who, minor in (("Pumps", one, 100_00), ("Fans", one, 50_00), ("Belts", two, 70_00))]  # fmt: skip
+    pipeline.add_opportunities(actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame(deals), known_on=date(2025, 11, 5))
+    issue(two, 30_00, on=date(2025, 12, 5))
+    assert queries.purchases(entity_id=entity.pk, until=TODAY).rows() == [
+        (one, date(2025, 11, 5), 150_00),
+        (two, date(2025, 12, 5), 30_00),
+    ]
+    assert of(entity, one).stage == "active" and of(entity, one).because == "bought last on 5 Nov 2025"
+    assert [of(entity, one, day).stage for day in (date(2025, 11, 4), date(2025, 11, 6))] == ["prospect", "new"]
 
 
 def test_a_stage_follows_what_the_customer_does(owner, entity, make_customers, paid):
@@ -193,6 +214,13 @@ def test_value_of_many_is_ranked_by_how_often_and_how_lately_they_bought(owner, 
     assert min(told[c] for c in ids[3::4]) > max(told[c] for c in ids[0::4]), (
         "who bought five times comes back more often than who bought twice"
     )
+    assert found.contracted == 0
+    agree = {"entity": entity, "customer_id": ids[0], "bill_to_id": ids[0], "currency": "EUR", "terms": "net 30", "created_at": clock.now()}  # fmt: skip
+    Contract.objects.create(number="K-1", starts_on=date(2025, 6, 1), **agree)
+    Contract.objects.create(number="K-2", starts_on=date(2025, 6, 1), ends_on=date(2026, 1, 5), **agree | {"customer_id": ids[1]})
+    bound = value._value(entity, date(2026, 1, 5))
+    assert (bound.contracted, bound.rows.height) == (1, 59), "a contract that has ended binds nobody"
+    assert ids[0] not in bound.rows["customer_id"]
 
 
 def test_the_pages_show_and_say(browser, owner, entity, make_customers, paid):
@@ -213,4 +241,6 @@ def test_the_pages_show_and_say(browser, owner, entity, make_customers, paid):
     assert browser.get("/lifecycle/margins/?since=2026-03-02&until=2026-01-01").status_code == 422
     browser.post("/lifecycle/serve-costs/", {"contact": "5.00", "ticket": "12.50", "valid_from": "2026-01-01"})
     assert margin.serve_cost(entity.pk, TODAY).ticket_minor == 12_50
+    shown = browser.get("/lifecycle/serve-costs/").content.decode()
+    assert 'value="12.50"' in shown and "In force since 1 Jan 2026" in shown
     assert b"Globex" in browser.get("/lifecycle/?export=csv").content

@@ -24,6 +24,7 @@ from topline.ui.access import Asked, page
 from topline.ui.blame import blame
 from topline.ui.charts import bar_chart
 from topline.ui.export import MAX_ROWS, export
+from topline.ui.format import day as format_day
 from topline.ui.format import money, percent
 from topline.ui.tables import Column, listing
 
@@ -226,7 +227,12 @@ def margins(request: Asked) -> HttpResponse:
 def serve_costs(request: Asked) -> HttpResponse:
     """Say what serving costs."""
     entity = company(request)
-    form = ServeCostForm(request.POST or None, initial={"valid_from": clock.today(entity.time_zone).replace(month=1, day=1)})
+    today = clock.today(entity.time_zone)
+    now = margin.serve_cost(entity.pk, today)
+    known = (
+        {"contact": money(now.contact_minor, entity.currency), "ticket": money(now.ticket_minor, entity.currency)} if now else {}
+    )
+    form = ServeCostForm(request.POST or None, initial={"valid_from": today if now else today.replace(month=1, day=1), **known})
     if form.is_valid():
         said = form.cleaned_data
         try:
@@ -239,7 +245,10 @@ def serve_costs(request: Asked) -> HttpResponse:
         else:
             messages.success(request, "What serving costs is known from that day on.")
             return redirect("lifecycle:margins")
-    context = {"form": form, "title": f"What serving costs, {entity.currency}", "back": ("Margin", reverse("lifecycle:margins"))}
+    context = {
+        "form": form, "title": f"What serving costs, {entity.currency}", "back": ("Margin", reverse("lifecycle:margins")),
+        "what": f"In force since {format_day(now.valid_from)}; what is said here holds from its day on" if now else "Nobody said it yet",
+    }  # fmt: skip
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 

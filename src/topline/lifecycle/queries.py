@@ -13,6 +13,7 @@ from django.db.models import Count, Q, Sum
 from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Entity
+from topline.contracts.models import Contract
 from topline.engine import lifecycle as engine
 from topline.engine.lifecycle import Every
 from topline.kernel import bulk
@@ -48,10 +49,37 @@ class Standing:
 def purchases(*, entity_id: int, until: date) -> pl.DataFrame:
     """What each customer was billed on each day, net, in the company's currency; credit notes stand negative, void documents are left out.
 
+    Who was never billed by then bought the deals that were won of them: a company that bills elsewhere has customers all the same.
     returns  customer_id i64 (merged records under the one that took them over), on date, amount_minor i64
-    Work: two statements, one while nothing has changed. The net of a document in another currency is its share of the amount in the books.
+    Work: three statements, one while nothing has changed. The net of a document in another currency is its share of the amount in the
+    books; a deal counts at the rate of the day it was won. Raises: RateMissing for a deal in a currency without one.
     """
-    return _purchases.get((entity_id, until), lambda: _billed(entity_id, until))
+    return _purchases.get((entity_id, until), lambda: _bought(entity_id, until))
+
+
+def _bought(entity_id: int, until: date) -> pl.DataFrame:
+    billed = _billed(entity_id, until)
+    won = Opportunity.objects.filter(
+        entity_id=entity_id,
+        state="won",
+        is_withdrawn=False,
+        closed_on__lte=until,
+        customer__isnull=False,
+        amount_minor__isnull=False,
+    )
+    deals = market.resolve(bulk.read(won.values("customer_id", "currency", "amount_minor", "closed_on"))).rename(
+        {"closed_on": "on"}
+    )
+    deals = deals.join(billed, on="customer_id", how="anti")
+    home = rates.convert(deals, to=Entity.objects.get(pk=entity_id).currency)
+    sold = home.group_by("customer_id", "on").agg(amount_minor=pl.col("converted_minor").sum())
+    return pl.concat([billed, sold]).sort("customer_id", "on")
+
+
+def under_contract(*, entity_id: int, on: date) -> pl.Series:
+    """Customers with a contract in force on a day, for whom their contract says what they buy: ids. One statement."""
+    rows = Contract.objects.filter(Q(ends_on__gt=on) | Q(ends_on__isnull=True), entity_id=entity_id, starts_on__lte=on)
+    return market.resolve(bulk.read(rows.order_by().values("customer_id").distinct()))["customer_id"].unique()
 
 
 def _billed(entity_id: int, until: date) -> pl.DataFrame:

@@ -37,6 +37,7 @@ class Value:
 
     rows    customer_id, name, segment, p_alive, purchases (to come), value_minor, p10_minor, p90_minor; the worthiest first; none with too few customers
     margin  share of sales that is earned; None: no costs are known, and the value is of sales
+    contracted  customers who are left out, for they buy by a contract
     why     why there is no value; empty where there is
     check   None where there was too little to learn from half a year earlier
     """
@@ -45,6 +46,7 @@ class Value:
     rows: pl.DataFrame
     margin: float | None
     check: Check | None
+    contracted: int = 0
     why: str = ""
 
 
@@ -60,13 +62,15 @@ def _value(entity: Entity, as_of: date) -> Value:
     bought = (
         queries.purchases(entity_id=entity.pk, until=as_of).filter(pl.col("amount_minor") > 0).rename({"customer_id": "customer"})
     )
+    bound = queries.under_contract(entity_id=entity.pk, on=as_of)
+    bought = bought.filter(~pl.col("customer").is_in(bound.implode()))
     earned = margin.overall(entity=entity, since=as_of - YEAR, until=as_of)
     known = engine.summary(bought, until=as_of)
     back = known.filter(pl.col("x") > 0)
     nothing = pl.DataFrame(schema={"customer_id": pl.Int64, "name": pl.String, "segment": pl.String, "p_alive": pl.Float64, "purchases": pl.Float64, "value_minor": pl.Int64, "p10_minor": pl.Int64, "p90_minor": pl.Int64})  # fmt: skip
     if back.height < engine.FEWEST:
         why = f"Not enough data: {back.height} customers bought more than once, and it takes {engine.FEWEST}."
-        return Value(as_of, nothing, earned, None, why)
+        return Value(as_of, nothing, earned, None, len(bound), why)
     buying = engine.fit_buying(known)
     spending = engine.fit_spending(back["x"].to_numpy().astype(float), back["mean_minor"].to_numpy())
     weekly = (1 + YEARLY_PPM / 1_000_000) ** (1 / WEEKS) - 1
@@ -79,6 +83,7 @@ def _value(entity: Entity, as_of: date) -> Value:
         rows.select(nothing.columns).sort("value_minor", "customer_id", descending=[True, False]),
         earned,
         _check(bought, as_of),
+        len(bound),
     )
 
 
