@@ -15,7 +15,7 @@ from topline.leads import actions as leads
 from topline.leads.models import Lead
 from topline.market import actions as market
 from topline.market import competitors
-from topline.market.models import Contact
+from topline.market.models import Competitor, Contact
 from topline.pipeline import actions, around, people, queries, rivalry, territories
 from topline.pipeline.actions import NotYourDeal
 from topline.pipeline.models import Opportunity, Stage, Territory
@@ -148,13 +148,22 @@ def test_leads_and_deals_without_an_owner_go_to_their_territory(owner, entity, t
 
 
 def test_the_pages_show_and_change_them(client, owner, deal, rival, team):
-    made = deal()
+    made = deal(segment="Retail")
     ada = Contact.objects.get(name="Ada Buyer").pk
     client.post(f"/pipeline/{made}/contact/", {"contact": ada, "role": "decides"})
     client.post(f"/pipeline/{made}/competitors/", {"competitor": [rival]})
     text = client.get(f"/pipeline/{made}/").content.decode()
     assert "decides</span>" in text and f"/pipeline/against/{rival}/" in text
     assert "Pump for Globex" in client.get(f"/pipeline/against/{rival}/").content.decode()
+    lost = client.get(f"/pipeline/{made}/lose/").content.decode()
+    rival_name = Competitor.objects.get(pk=rival).name
+    assert f'value="{rival_name}" maxlength' in lost, "the only one who wants it too stands there already"
+    assert '<option value="nobody">' in lost and f'<option value="{rival_name}">' in lost
+    client.post(f"/pipeline/{made}/lose/", {"on": "2026-02-05", "loss_reason": "Price & terms", "competitor": rival_name})
+    assert '<option value="Price &amp; terms">' in client.get(f"/pipeline/{deal()}/lose/").content.decode()
+    with clock.at(date(2026, 3, 5)):
+        told = client.get(f"/pipeline/against/{rival}/").content.decode()
+    assert told.count("not enough data") == 2 and "0 %" not in told, "one deal is no rate: in the tile, and by segment"
     codes = dict(Opportunity.objects.values_list("rep__name", "rep__code"))
     form = {"form-TOTAL_FORMS": "2", "form-INITIAL_FORMS": "0", "form-0-name": "West", "form-0-countries": "DE, AT", "form-0-owners": codes["Ann"], "form-1-name": ""}  # fmt: skip
     assert client.post("/pipeline/territories/set/", form | {"form-0-owners": "nobody"}).status_code == 400

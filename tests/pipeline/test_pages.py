@@ -187,11 +187,17 @@ def test_every_figure_of_the_funnel_opens_its_deals(client, book):
 def test_every_figure_of_the_statistics_opens_its_deals(client, book):
     page = client.get("/pipeline/statistics/?since=2026-02-01&until=2026-03-01&by=rep").content.decode()
     links = {m.replace("&amp;", "&") for m in re.findall(r'href="(/pipeline/\?[^"]*state=[^"]*)"', page)}
-    opened = {re.search(r"state=(\w+)", link)[1]: named(client.get(link)) for link in links if "rep=Ann" in link}
+    ann = [link for link in links if "rep=Ann" in link]
+    opened = {re.search(r"state=(\w+)", link)[1]: named(client.get(link)) for link in ann if "since=2026-02-01" in link}
     assert opened == {"won": {"Won"}, "lost": {"Lost"}, "closed": {"Won", "Lost"}}
     for by in ("team", "product", "segment", "region", "source", "month", "quarter"):
         assert client.get(f"/pipeline/statistics/?since=2026-02-01&until=2026-03-01&by={by}").status_code == 200
     assert client.get("/pipeline/statistics/?since=2026-03-01&until=2026-02-01").status_code == 422
+    assert client.get("/pipeline/statistics/?sort=luck").status_code == 422
+    part = client.get("/pipeline/statistics/?since=2026-02-01&until=2026-03-01&sort=-win_rate", headers={"HX-Request": "true"}).content.decode()  # fmt: skip
+    assert 'aria-sort="descending"' in part and "<nav" not in part, "a sort brings the table alone"
+    sheet = client.get("/pipeline/statistics/?since=2026-02-01&until=2026-03-01&by=rep&export=csv").content.decode("utf-8-sig")
+    assert sheet.startswith("No.,Sales person,Won,Lost,Bookings") and "\n1,Ann,1,1," in sheet
 
 
 def test_every_bar_of_the_waterfall_opens_its_deals(client, book):

@@ -40,6 +40,21 @@ def test_a_span_stands_beside_the_one_before_it_or_the_same_days_a_year_earlier(
         figures.statistics(entity_id=entity.pk, **SPAN, beside="decade")
 
 
+def test_a_month_stands_beside_the_month_before_it_or_the_same_one_a_year_earlier(entity, ended):
+    for on, won in ((date(2025, 2, 3), 5), (date(2025, 12, 31), 4), (date(2026, 1, 31), 2), (date(2026, 2, 1), 3)):
+        ended(on, won, 0)
+    told = figures.statistics(entity_id=entity.pk, **SPAN, by="month")
+    assert told.select("key", "won", "before_key", "before_won").rows() == [
+        ("2026-01", 2, "2025-12", 4),
+        ("2026-02", 3, "2026-01", 2),
+    ]
+    told = figures.statistics(entity_id=entity.pk, **SPAN, by="month", beside="year")
+    assert told.select("key", "before_key", "before_won").rows() == [("2026-01", None, None), ("2026-02", "2025-02", 5)]
+    told = figures.statistics(entity_id=entity.pk, **SPAN, by="quarter")
+    assert told.select("key", "won", "before_key", "before_won").rows() == [("2026 Q1", 5, "2025 Q4", 4)]
+    assert figures.beside_of(**SPAN, by="quarter") == (date(2025, 10, 1), date(2026, 1, 1))
+
+
 def test_the_same_day_a_year_earlier_clamps_to_the_end_of_february():
     assert figures.year_before(date(2028, 2, 29)) == date(2027, 2, 28)
     assert figures.year_before(date(2026, 3, 31)) == date(2025, 3, 31)

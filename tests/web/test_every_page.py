@@ -21,7 +21,18 @@ from topline.market.models import Customer
 pytestmark = pytest.mark.django_db
 
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=\"|javascript:|<script(?![^>]*\ssrc=)(?![^>]*application/json)", re.IGNORECASE)
-LISTS = ["/customers/", "/invoices/", "/payments/", "/cases/", "/team/audit/", "/collections/", "/pipeline/", "/catalog/"]
+LISTS = [
+    "/customers/",
+    "/invoices/",
+    "/payments/",
+    "/cases/",
+    "/team/audit/",
+    "/collections/",
+    "/pipeline/",
+    "/catalog/",
+    "/lifecycle/",
+    "/contracts/",
+]
 
 
 def test_every_page_is_whole_and_holds_no_inline_script_or_style(browser, addresses):

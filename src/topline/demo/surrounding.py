@@ -13,12 +13,12 @@ MET = 0.4  # share of deals that a competitor wants too
 
 
 def play(*, actor: Actor, seed: int) -> None:
-    """Open deals and those of the last months. The same seed gives the same answers."""
+    """Open deals and those that were decided. The same seed gives the same answers."""
     dice = random.Random(seed)  # noqa: S311  (a play, not a secret)
     rivals = list(Competitor.objects.order_by("id").values_list("id", "name"))
     by_name = {name: pk for pk, name in rivals}
     people = dict(Contact.objects.order_by("-id").values_list("customer_id", "id"))
-    for deal in Opportunity.objects.filter(customer__isnull=False).order_by("-id")[:150]:
+    for deal in Opportunity.objects.filter(customer__isnull=False).order_by("-id")[:500]:
         met = [by_name[deal.competitor]] if deal.competitor in by_name else []
         if dice.random() < MET:
             met.append(dice.choice(rivals)[0])

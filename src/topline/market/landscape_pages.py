@@ -31,13 +31,14 @@ from topline.team.queries import actor_names
 from topline.ui.access import Asked, page
 from topline.ui.charts import bar_chart
 from topline.ui.export import MAX_ROWS, export
+from topline.ui.format import address_in
 from topline.ui.tables import Column, listing
 
 PRICES = [
-    Column("product", "Product"), Column("compares_with", "Against"), Column("price", "Price"), Column("currency", ""), Column("unit", "per"),
-    Column("change", "Change, %", "decimal"), Column("valid_from", "Since", "date"), Column("seen_on", "Seen", "date"), Column("source", "Source", "sentence"),
+    Column("product", "Product"), Column("compares_with", "Against"), Column("price", "Price", "amount"), Column("currency", ""), Column("unit", "per"),
+    Column("change", "Change, %", "decimal"), Column("valid_from", "Since", "date"), Column("seen_on", "Seen", "date"), Column("source", "Source", "sentence", link="source_url"),
 ]  # fmt: skip
-HISTORY = [Column("valid_from", "Since", "date"), *PRICES[:1], *PRICES[2:5], Column("seen_on", "Seen", "date"), Column("source", "Source", "sentence")]  # fmt: skip
+HISTORY = [Column("valid_from", "Since", "date"), *PRICES[:1], *PRICES[2:5], Column("seen_on", "Seen", "date"), Column("source", "Source", "sentence", link="source_url")]  # fmt: skip
 SAID = [
     Column("name", "Who", link="url"), Column("nps", "Would recommend (NPS)"), Column("csat", "Content (CSAT)"), Column("tickets", "Tickets", "integer"),
     Column("per_customer", "Tickets a customer", "decimal"), Column("wait", "Half answered within", "decimal"),
@@ -278,7 +279,12 @@ def _place(text: str, title: str) -> int:
 def _price(row: dict[str, Any]) -> dict[str, Any]:
     before = row.get("before_nano")
     change = 100 * (row["unit_price_nano"] / before - 1) if before else None
-    return {**row, "price": prices.unit_price(row["unit_price_nano"], row["currency"]), "change": change}
+    return {
+        **row,
+        "price": prices.unit_price(row["unit_price_nano"], row["currency"]),
+        "change": change,
+        "source_url": address_in(row["source"]),
+    }
 
 
 def _said(group: experience.Group) -> dict[str, Any]:

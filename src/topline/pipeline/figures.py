@@ -24,6 +24,17 @@ from topline.pipeline.models import Category
 GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter", "competitor": "Competitor", "loss_reason": "Reason of loss", "business": "New or expansion"}  # fmt: skip
 SUMMARIES = {"stage": "Stage", "category": "Category", "rep": "Sales person", "team": "Team", "close_month": "Close month"}
 BESIDE = {"before": "as many days before", "year": "the same days a year earlier"}
+
+
+def _month(day: pl.Expr) -> pl.Expr:
+    return day.dt.strftime("%Y-%m")
+
+
+def _quarter(day: pl.Expr) -> pl.Expr:
+    return pl.format("{} Q{}", day.dt.year(), day.dt.quarter())
+
+
+PERIODS = {"month": _month, "quarter": _quarter}  # groups that follow each other
 _books: Remembered[pl.DataFrame] = Remembered(size=8)
 CUMULATIVE = [Category.CLOSED, Category.COMMIT, Category.BEST_CASE, Category.PIPELINE]  # each includes those before it
 
@@ -47,8 +58,8 @@ def _book(*, entity_id: int, as_of: date) -> pl.DataFrame:
         pl.col("customer", "product").fill_null(""),
         segment=pl.when(pl.col("segment") != "").then("segment").otherwise(pl.col("_segment").fill_null("")),
         close_month=pl.col("close_on").dt.strftime("%Y-%m").fill_null(""),
-        month=pl.col("closed_on").dt.strftime("%Y-%m"),
-        quarter=pl.format("{} Q{}", pl.col("closed_on").dt.year(), pl.col("closed_on").dt.quarter()),
+        month=_month(pl.col("closed_on")),
+        quarter=_quarter(pl.col("closed_on")),
         cycle_days=(pl.col("closed_on") - begun).dt.total_days(),
     ).drop("_segment")
     named = named.with_columns(business=_business(named))
@@ -109,26 +120,44 @@ def closed_deals(*, entity_id: int, since: date, until: date) -> pl.DataFrame:
 def statistics(*, entity_id: int, since: date, until: date, by: str = "", beside: str = "before") -> pl.DataFrame:
     """Sales figures of the deals closed in [since, until), by a group of GROUPS or all in one, beside an earlier span.
 
-    beside   before (the span of equal length before it) or year (the same days a year earlier)
+    beside   before (the span of equal length before it) or year (the same days a year earlier); a month or a quarter stands beside the one
+             before it, or the same one a year earlier
 
     returns  one row per group and currency, the largest bookings first: key str, currency, the figures of engine.sales.statistics, and
-             before_bookings_minor, before_won, before_win_rate
+             before_key, before_bookings_minor, before_won, before_win_rate
     Raises: Invalid (group, span).
     """
     ensure(by in {"", *GROUPS}, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(GROUPS)}."))
     ensure(since < until, Invalid("The span ends before it begins.", field="until", remedy="Correct one of the two days."))
     ensure(beside in BESIDE, Invalid(f"{beside!r} is no span.", field="beside", remedy=f"Use one of {', '.join(BESIDE)}."))
-    earlier, end = (since - (until - since), since) if beside == "before" else (year_before(since), year_before(until))
+    earlier, end = beside_of(since=since, until=until, by=by, beside=beside)
     ended = closed_deals(entity_id=entity_id, since=earlier, until=until)
     key = pl.col(by).fill_null("") if by else pl.lit("all")
     keyed = ended.with_columns(key=pl.when(key == "").then(pl.lit("none")).otherwise(key))
     now = statistical.statistics(keyed.filter(pl.col("closed_on") >= since), ["key"])
-    then = statistical.statistics(keyed.filter(pl.col("closed_on") < end), ["key"]).select(
-        "key", "currency", before_bookings_minor="bookings_minor", before_won="won", before_win_rate="win_rate"
+    past = keyed.filter(pl.col("closed_on") < end).with_columns(before_key="key")
+    if by in PERIODS:  # a period stands beside the one that moves onto it
+        past = past.with_columns(key=PERIODS[by](pl.col("closed_on").dt.offset_by(f"{_months_back(by, beside)}mo")))
+    then = statistical.statistics(past, ["key", "before_key"]).select(
+        "key", "before_key", "currency", before_bookings_minor="bookings_minor", before_won="won", before_win_rate="win_rate"
     )
     order = ["key"] if by in {"month", "quarter"} else ["bookings_minor", "key"]
     joined = now.join(then, on=["key", "currency"], how="left", maintain_order="left")
     return joined.sort("currency", *order, descending=[False, *([False] if len(order) == 1 else [True, False])])
+
+
+def beside_of(*, since: date, until: date, by: str = "", beside: str = "before") -> tuple[date, date]:
+    """The earlier span that statistics of [since, until) stand beside: its first day, and the first day after it."""
+    if beside == "year":
+        return year_before(since), year_before(until)
+    if by in PERIODS:
+        back = pl.Series([since, until]).dt.offset_by(f"-{_months_back(by, beside)}mo")
+        return back[0], back[1]
+    return since - (until - since), since
+
+
+def _months_back(by: str, beside: str) -> int:
+    return 12 if beside == "year" else 1 if by == "month" else 3
 
 
 def year_before(day: date) -> date:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import polars as pl
 from django import forms
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, format_amount, parse_amount
@@ -105,12 +108,31 @@ class WinForm(AmountForm):
     )
 
 
+class Suggested(forms.TextInput):
+    """A text that offers words used before; others may be written."""
+
+    words: Sequence[str] = ()
+
+    def render(self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None) -> SafeString:
+        """The field with its list."""
+        listed = f"{(attrs or {}).get('id', name)}_words"
+        offered = format_html_join("", '<option value="{}"></option>', ((word,) for word in self.words))
+        field = super().render(name, value, {**(attrs or {}), "list": listed}, renderer)
+        return format_html('{}<datalist id="{}">{}</datalist>', field, listed, offered)
+
+
 class LoseForm(forms.Form):
-    """The customer said no."""
+    """The customer said no; the reasons and competitors that are known already are offered, so that they are written alike."""
 
     on = forms.DateField(label="Lost on", widget=DAY)
-    loss_reason = forms.CharField(max_length=100, label="Why")
-    competitor = forms.CharField(max_length=100, label="To whom", help_text="a competitor, or nobody")
+    loss_reason = forms.CharField(max_length=100, label="Why", widget=Suggested)
+    competitor = forms.CharField(max_length=100, label="To whom", help_text="a competitor, or nobody", widget=Suggested)
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        reasons, rivals = queries.loss_words()
+        cast(Suggested, self.fields["loss_reason"].widget).words = reasons
+        cast(Suggested, self.fields["competitor"].widget).words = [*rivals, "nobody"]
 
 
 class SplitForm(AmountForm):

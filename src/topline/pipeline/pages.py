@@ -282,7 +282,10 @@ def _form(name: str, deal: Opportunity, today: date, data: Any = None) -> forms.
         return ChangeForm(data, deal=deal, auto_id="change_%s")
     amount = "" if deal.amount_minor is None else format_amount(deal.amount_minor, deal.currency)
     kind = WinForm if name == "win" else LoseForm
-    return kind(data, initial={"on": today, "amount": amount}, auto_id=f"{name}_%s")
+    named = [r.competitor.name for r in around.rivals(deal.pk)] if name == "lose" else []
+    return kind(
+        data, initial={"on": today, "amount": amount, "competitor": named[0] if len(named) == 1 else ""}, auto_id=f"{name}_%s"
+    )
 
 
 def _verbs(request: Asked, deal: Opportunity, today: date) -> list[dict[str, Any]]:

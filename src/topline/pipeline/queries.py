@@ -6,11 +6,12 @@ from datetime import date
 from typing import Any
 
 import polars as pl
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from topline.catalog import queries as catalog
 from topline.engine.sales import history
 from topline.kernel import bulk
+from topline.market.models import Competitor
 from topline.market.names import folded
 from topline.pipeline.models import Opportunity, OpportunityChange, OpportunityLine, OpportunitySnapshot, Rep, Stage
 
@@ -158,3 +159,15 @@ def off_their_history() -> pl.DataFrame:
     ]
     odd = both.filter(~pl.all_horizontal(same) | (pl.col("state") != pl.col("stage__kind")))
     return odd.select("opportunity_id", "number").head(100)
+
+
+def loss_words() -> tuple[list[str], list[str]]:
+    """The reasons for which deals were lost, the most frequent first, and the competitors that are still about; at most fifty each. Two statements."""
+    reasons = (
+        Opportunity.objects.exclude(loss_reason="")
+        .values_list("loss_reason")
+        .annotate(n=Count("id"))
+        .order_by("-n", "loss_reason")[:50]
+    )
+    rivals = Competitor.objects.filter(is_active=True).order_by("name").values_list("name", flat=True)[:50]
+    return [reason for reason, _ in reasons], list(rivals)

@@ -21,7 +21,8 @@ from topline.pipeline import figures, queries
 from topline.pipeline.pages import carried, day_of, narrowed
 from topline.ui.access import Asked, page
 from topline.ui.charts import waterfall_chart
-from topline.ui.tables import Column
+from topline.ui.export import MAX_ROWS, export
+from topline.ui.tables import Column, listing
 
 YEAR = timedelta(days=365)
 PICKED = {
@@ -35,6 +36,14 @@ OUTCOMES = {"month", "quarter", "loss_reason"}  # groups that are no cause: when
 SHOWN = 200  # deals behind a bar or a step
 WORDS = {"start": "Start", "created": "Created", "pulled_in": "Pulled in", "value_up": "Value up", "reopened": "Reopened", "won": "Won", "lost": "Lost", "pushed_out": "Pushed out",
          "value_down": "Value down", "omitted": "Omitted", "end": "End"}  # fmt: skip
+STATISTICS = [
+    Column("rank", "No.", "integer"), Column("key", "Group", sort="key"), Column("won", "Won", "integer", sort="won", link="won_url"), Column("lost", "Lost", "integer", sort="lost", link="lost_url"),
+    Column("bookings_minor", "Bookings", "money", sort="bookings_minor", link="won_url"), Column("before_bookings_minor", "Before", "money", sort="before_bookings_minor", link="before_won_url"), Column("currency", ""),
+    Column("average_minor", "Average", "money", sort="average_minor", link="won_url"), Column("win_rate", "Win rate", "percent", sort="win_rate", link="closed_url"),
+    Column("win_rate_value", "By value", "percent", sort="win_rate_value", link="closed_url"), Column("before_win_rate", "Before", "percent", sort="before_win_rate", link="before_closed_url"),
+    Column("cycle_mean", "Mean days", "decimal", sort="cycle_mean", link="won_url"), Column("cycle_median", "Median", "decimal", sort="cycle_median", link="won_url"), Column("cycle_p90", "P90", "decimal", sort="cycle_p90", link="won_url"),
+    Column("velocity_minor", "A day", "money", sort="velocity_minor", link="closed_url"),
+]  # fmt: skip
 WHAT = {"entered": "Reached it", "passed": "Went on", "lost": "Lost there", "waiting": "Open there"}
 DEALS = [Column("number", "Number", "code", link="url"), Column("name", "Deal", link="url"), Column("customer", "Customer"), Column("rep", "Owner"), Column("amount_minor", "Amount", "money"), Column("currency", "")]  # fmt: skip
 
@@ -80,19 +89,36 @@ def statistics(request: Asked) -> HttpResponse:
     whole = figures.statistics(entity_id=entity.pk, since=since, until=until, beside=beside)
     rows = figures.statistics(entity_id=entity.pk, since=since, until=until, by=by, beside=beside) if by else whole
     told = figures.claims(entity_id=entity.pk, since=since, until=until, by=by) if by and by not in OUTCOMES else None
-    behind = {"as_of": (until - timedelta(days=1)).isoformat(), "since": since.isoformat(), "until": until.isoformat()}
 
-    def linked(row: dict[str, Any]) -> dict[str, Any]:
-        one = {**behind, "currency": row["currency"], **({by: row["key"]} if by and row["key"] != "all" else {})}
+    def behind(row: dict[str, Any], key: str, span: tuple[date, date], by: str) -> dict[str, str]:
+        """Addresses of the deals of a row in a span: won, lost and all of them."""
+        query = {"as_of": (span[1] - timedelta(days=1)).isoformat(), "since": span[0].isoformat(), "until": span[1].isoformat(), "currency": row["currency"]}  # fmt: skip
+        query |= {by: row[key]} if by and row[key] else {}
         return {
-            **row,
-            "urls": {
-                state: reverse("pipeline:deals") + "?" + urlencode({**one, "state": state}) for state in ("won", "lost", "closed")
-            },
+            state: reverse("pipeline:deals") + "?" + urlencode({**query, "state": state}) for state in ("won", "lost", "closed")
         }
 
+    def linked(row: dict[str, Any], by: str) -> dict[str, Any]:
+        now = behind(row, "key", (since, until), by)
+        before = behind(row, "before_key", figures.beside_of(since=since, until=until, by=by, beside=beside), by)
+        return {
+            **row,
+            "urls": now,
+            **{f"{s}_url": url for s, url in now.items()},
+            **{f"before_{s}_url": url for s, url in before.items()},
+        }
+
+    columns = [c for c in STATISTICS if c.key != "currency" or whole.height > 1]
+    columns[1] = Column("key", figures.GROUPS.get(by, "All"), sort="key")
+    state = listing(request.path, request.GET.dict(), columns=columns, default_sort="key" if by in figures.PERIODS else "-bookings_minor", filters=["since", "until", "by", "beside", "as_of"])  # fmt: skip
+    field = state.sort.lstrip("-")
+    ordered = rows.sort("currency", field, "key", descending=[False, state.sort.startswith("-"), False], nulls_last=True)
+    start, size = (0, MAX_ROWS) if state.export else (state.offset, state.size)
+    shown = [{**linked(r, by), "rank": start + n} for n, r in enumerate(ordered.slice(start, size).to_dicts(), 1)]
+    if state.export:
+        return export(shown, columns, name=f"sales-by-{by or 'all'}", form=state.export)
     context = {
-        "whole": [linked({**row, "key": "all"}) for row in whole.to_dicts()], "rows": [linked(row) for row in rows.to_dicts()], "by": by, "groups": figures.GROUPS, "since": since,
+        "whole": [linked(row, "") for row in whole.to_dicts()], "list": state, "rows": shown, "total": rows.height, "by": by, "groups": figures.GROUPS, "since": since,
         "until": until, "as_of": as_of, "last": until - timedelta(days=1), "beside": beside, "besides": figures.BESIDE, "fewest": FEWEST,
         "claims": told.rows.filter("shown").to_dicts() if told else [], "warning": told.warning if told else "", "may_claim": told is not None,
     }  # fmt: skip

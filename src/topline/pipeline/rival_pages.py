@@ -139,8 +139,9 @@ def _id(text: str, field: str) -> int:
 
 
 def _rates(found: WinRates, order: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    rows = [
-        {**r, "rate": percent(r["rate"], 0), "likely": f"{percent(r['low'], 0)} to {percent(r['high'], 0)}", "claim": f"{r['claim']} than the others" if r["shown"] else "no more than chance"}
-        for r in found.rows.to_dicts()
-    ]  # fmt: skip
+    """Rows of a table: a rate is told from FEWEST deals on, and a claim where chance cannot be the reason."""
+    rows = []
+    for r in found.rows.to_dicts():
+        told = {"rate": percent(r["rate"], 0), "likely": f"{percent(r['low'], 0)} to {percent(r['high'], 0)}", "claim": f"{r['claim']} than the others" if r["shown"] else "no more than chance"}  # fmt: skip
+        rows.append({**r, **(told if r["deals"] >= FEWEST else {"rate": "–", "likely": "–", "claim": "not enough data"})})
     return sorted(rows, key=lambda r: order.index(r["group"])) if order else rows

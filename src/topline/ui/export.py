@@ -55,7 +55,7 @@ def _cell(row: Mapping[str, Any], column: Column) -> Any:
             return None if value is None else value.isoformat()
         case "integer":
             return value
-        case "decimal":
+        case "decimal" | "percent":
             return None if value is None else float(value)  # a spreadsheet knows no fractions
         case _:
             return None if value is None else harmless(str(value))

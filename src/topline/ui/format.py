@@ -49,6 +49,11 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def address_in(text: str) -> str:
+    """The text where it is a web address that can be opened; empty where it is not."""
+    return text if text.startswith(("https://", "http://")) and " " not in text else ""
+
+
 def exact(value: int | float | Fraction | None) -> str:
     """A figure for programs: integers as they are, others with nine decimals, empty where it is undefined."""
     if value is None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from topline.kernel.errors import Invalid
 
-Kind = Literal["text", "money", "date", "integer", "decimal", "badge", "moment", "sentence", "code"]
+Kind = Literal["text", "money", "date", "integer", "decimal", "percent", "amount", "badge", "moment", "sentence", "code"]
 SIZES = (50, 25, 100, 200)
 
 
@@ -17,6 +17,7 @@ SIZES = (50, 25, 100, 200)
 class Column:
     """One column: the row's key, its label, how cells look; `sort` is the field to order by ("" : cannot be sorted).
 
+    kind  amount: a figure that is written out already, with its own number of decimals
     link  the row's key that holds the address of the cell; currency: the row's key that holds the amount's currency
     """
 

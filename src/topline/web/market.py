@@ -16,7 +16,7 @@ from topline.market import battlecards, briefs, competitors, documents, experien
 from topline.ui.access import Asked, page
 from topline.ui.charts import dots_chart
 from topline.ui.export import export
-from topline.ui.format import day, money, percent
+from topline.ui.format import address_in, day, money, percent
 from topline.ui.tables import Column
 
 SEGMENTS = [
@@ -28,12 +28,12 @@ RIVALS = [
     Column("segments", "Met in"), Column("products", "Products", "integer"), Column("changed_on", "Last price change", "date"),
 ]  # fmt: skip
 CHANGES = [
-    Column("valid_from", "Since", "date"), Column("competitor", "Competitor", link="url"), Column("product", "Product"), Column("price", "Price"), Column("currency", ""),
+    Column("valid_from", "Since", "date"), Column("competitor", "Competitor", link="url"), Column("product", "Product"), Column("price", "Price", "amount"), Column("currency", ""),
     Column("unit", "per"), Column("seen_on", "Seen", "date"),
 ]  # fmt: skip
 POSITIONS = [
-    Column("seller", "Seller", link="url"), Column("product", "Product"), Column("code", "Against"), Column("told", "Price"), Column("currency", ""), Column("unit", "per"),
-    Column("here", "Converted"), Column("rate_on", "Rate of", "date"), Column("valid_from", "Since", "date"), Column("seen_on", "Seen", "date"), Column("source", "Source", "sentence"),
+    Column("seller", "Seller", link="url"), Column("product", "Product"), Column("code", "Against"), Column("told", "Price", "amount"), Column("currency", ""), Column("unit", "per"),
+    Column("here", "Converted", "amount"), Column("rate_on", "Rate of", "date"), Column("valid_from", "Since", "date"), Column("seen_on", "Seen", "date"), Column("source", "Source", "sentence", link="source_url"),
 ]  # fmt: skip
 LATEST = 8  # price changes on the overview
 DRAWN = 14  # prices in one chart; the table below has them all
@@ -91,7 +91,7 @@ def price_position(request: Asked) -> HttpResponse:
     found = prices.position(as_of=as_of, currency=entity.currency, segment=wanted)
     rows = [
         {**r, "told": prices.unit_price(r["unit_price_nano"], r["currency"]), "here": None if r["price"] is None else f"{r['price']:,.2f} {entity.currency}",
-         "url": "" if r["is_ours"] else reverse("landscape:competitor", args=[r["competitor_id"]])}
+         "url": "" if r["is_ours"] else reverse("landscape:competitor", args=[r["competitor_id"]]), "source_url": address_in(r["source"])}
         for r in found.rows.to_dicts()
     ]  # fmt: skip
     if form := request.GET.get("export", ""):
@@ -103,7 +103,7 @@ def price_position(request: Asked) -> HttpResponse:
             [{"line": f"{r['seller']}: {r['product']}", "price": r["price"], "ours": r["is_ours"], "shown": f"{r['told']} {r['currency']}"} for r in rows if r["unit"] == unit][:DRAWN],
             y="line", x="price", title=f"Prices per {unit}", x_title=f"{entity.currency} per {unit}", marked="ours", shown="shown",
         )
-        for unit in dict.fromkeys(r["unit"] for r in rows)
+        for unit in dict.fromkeys(r["unit"] for r in rows if not r["is_ours"])  # ours alone have no position
     ]  # fmt: skip
     context = {
         "found": found, "rows": rows, "columns": POSITIONS, "charts": charts, "as_of": as_of, "segment": wanted, "names": segments.choices(), "index": briefs.index_words(found.index),
