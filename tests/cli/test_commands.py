@@ -86,6 +86,9 @@ def test_reads_answer_in_json_with_the_right_figures(cli):
     assert forecast["weekly"][-1]["closing_minor"] == forecast["opening_minor"] + sum(
         w["in_minor"] - w["out_minor"] for w in forecast["weekly"]
     )
+    assert forecast["trust"] == "not yet verified on your data" and len(forecast["ranges"]) >= 28
+    assert all(r["p10_minor"] <= r["p50_minor"] <= r["p90_minor"] for r in forecast["ranges"])
+    assert sum(a["closing_minor"] for a in forecast["accounts"]) == forecast["weekly"][-1]["closing_minor"]
     assert all(proof["holds"] for proof in cli.json("verify"))
 
 
@@ -130,7 +133,10 @@ def test_what_people_read_says_the_same(cli):
     assert "Acme GmbH on Tuesday, 10 February 2026" in shown
     assert "Can we make payroll?" in shown
     assert "100.00" in cli("aging", "--as-of", "2026-02-10", "--by", "issued")
-    assert "Cash in EUR" in cli("cash", "--as-of", "2026-02-01")
+    cash = cli("cash", "--as-of", "2026-02-01", "--every", "month")
+    assert "Cash in EUR" in cash
+    assert "8 times in 10. Ranges: not yet verified on your data." in " ".join(cash.split())
+    assert "By account" in cash
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,8 @@ def test_what_people_read_says_the_same(cli):
         (("import", "receivables", "pay.csv"), "has no column"),
         (("import", "customers", "items.csv", "--profile", "no-such"), "There is no profile"),
         (("cash", "--weeks", "0"), "--weeks"),
+        (("cash", "--every", "hour"), "'hour' is no period"),
+        (("backtest", "payments", "--split", "July"), "'July' is no day"),
         (("dance",), "No such command"),
     ],
 )

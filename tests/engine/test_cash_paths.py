@@ -93,6 +93,13 @@ def test_balances_ranges_and_shortfall_are_read_from_the_futures():
     assert cash_paths.shortfall_probability(futures, 1, need_minor=20) == 0.0
 
 
+def test_the_lowest_day_is_that_of_the_futures_that_fall_lowest():
+    futures = np.array(
+        [[10.0, 50.0, 90.0]] * 95 + [[60.0, 40.0, -80.0]] * 15
+    )  # most are lowest at once, the worst ones at the end
+    assert cash_paths.lowest(futures) == cash_paths.Range(2, -80, 10, 10)
+
+
 def test_without_a_record_there_is_no_hit_rate():
     assert cash_paths.hit_rate([], [], []) is None
     assert cash_paths.hit_rate([1, 5], [0, 0], [2, 2]) == 0.5

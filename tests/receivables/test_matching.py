@@ -13,6 +13,7 @@ from topline.bank.formats.model import Statement, StatementEntry
 from topline.bank.models import StatementLine
 from topline.billing.models import Invoice
 from topline.books import actions as books
+from topline.books.models import Entity
 from topline.kernel.errors import Invalid
 from topline.market.models import CustomerAlias
 from topline.receivables import actions, matching
@@ -163,6 +164,33 @@ def test_a_confirmed_match_teaches_the_payer(owner, entity, globex, issue, state
     assert paid(b) == [True]
 
 
+def test_money_applied_by_hand_teaches_its_payer_and_undoing_it_forgets(owner, entity, globex, issue, statement, receive, match):
+    a, b, c = issue(globex, 10_000, 7_700, 5_500)
+    statement((4_100, "Holding X Treasury", "thanks", "DE75512108001245126199"))
+    payment = matching.book_bank_lines(actor=owner, entity_id=entity.pk)["payment_id"][0]
+    learned = CustomerAlias.objects.filter(customer_id=globex).exclude(source="customer")
+    links = pl.DataFrame({"payment_id": [payment], "invoice_id": [a], "amount_minor": [4_100]})
+    done = actions.apply_cash(actor=owner, links=links, on=DAY, teaches="applied by hand")
+    assert set(learned.values_list("kind", "value")) == {("payer", "Holding X Treasury"), ("iban", "DE75512108001245126199")}
+    receive(7_700, payer="HOLDING X TREASURY")
+    match()
+    assert paid(b) == [True]
+    actions.unapply(actor=owner, allocation_ids=done["allocation_id"].to_list(), on=DAY)
+    assert not learned.exists() and CustomerAlias.objects.filter(customer_id=globex, source="customer").exists()
+    receive(5_500, payer="HOLDING X TREASURY")
+    match()
+    assert paid(c) == [False]
+
+
+def test_money_meant_for_a_sister_company_waits(owner, entity, globex, issue, receive, match):
+    Entity.objects.filter(pk=entity.pk).update(name="Northern Imports GmbH")
+    ours, theirs = issue(globex, 10_000, 7_000)
+    receive(10_000, reference=f"Northern Imports GmbH, {number(ours)}")
+    receive(7_000, reference=f"{number(theirs)} Northern Imports Overseas")
+    assert sorted(match()["state"]) == ["posted", "waiting"]
+    assert "sister company" in matching.queue(entity.pk)[0].reason
+
+
 def test_what_was_rejected_is_not_proposed_again(owner, entity, globex, issue, receive, match):
     (invoice,) = issue(globex, 10_000)
     payment = receive(6_000, reference=number(invoice))
@@ -298,6 +326,8 @@ def test_the_page_confirms_a_row_and_moves_to_the_next(owner, entity, globex, is
     shown = client.get("/payments/match/").content.decode()
     assert (shown.count(">Confirm</button>"), shown.count("autofocus>Confirm"), number(a) in shown) == (2, 1, True)
     assert shown.count(f'href="/payments/{odd}/" aria-label="Apply') == 1
+    assert "leaves 40.00 open" in shown and "100 %" not in shown
+    assert [shown.count(f'data-press="{key}"') for key in "oxnb"] == [1, 1, 1, 0]
     first, second, third = matching.queue(entity.pk)[:5]
     answer = client.post(f"/payments/match/{first.pk}/confirm/", {"row": "0"}, follow=True)
     assert answer.content.decode().count(">Confirm</button>") == 1
@@ -305,4 +335,10 @@ def test_the_page_confirms_a_row_and_moves_to_the_next(owner, entity, globex, is
     assert "autofocus>Apply by hand" in client.get("/payments/match/").content.decode()
     client.post(f"/payments/match/{third.pk}/reject/", {"row": "0"})
     assert "No payment waits" in client.get("/payments/match/").content.decode()
-    assert list(Allocation.objects.values_list("amount_minor", flat=True)) in ([6_000], [5_000])
+    (amount,) = Allocation.objects.values_list("amount_minor", flat=True)
+    assert amount in (6_000, 5_000)
+    assert "confirmed by a person" in client.get(f"/payments/{first.payment_id}/").content.decode()
+    client.post(f"/payments/match/{first.pk}/undo/")
+    assert sum(Allocation.objects.values_list("amount_minor", flat=True)) == 0
+    told = client.post(f"/payments/match/{first.pk}/undo/", follow=True).content.decode()
+    assert "Nothing of this match stands any more" in told and "Applied lately" not in told

@@ -32,6 +32,7 @@ PAGES: dict[str, str | None] = {
     "books:reverse_entry": "books.reverse_entry",
     "market:new_address": "market.add_address",
     "market:new_alias": "market.add_alias",
+    "market:drop_alias": "market.drop_aliases",
     "market:new_contact": "market.add_contact",
     "receivables:apply_credit_note": "receivables.apply_credit_note",
     "web:figures": "web.today",
@@ -185,6 +186,7 @@ PAGES: dict[str, str | None] = {
     "receivables:run_match": "receivables.match_payments",
     "receivables:confirm_match": "receivables.confirm_match",
     "receivables:reject_match": "receivables.reject_match",
+    "receivables:undo_match": "receivables.unapply",
     "receivables:new_payment": "receivables.record_payments",
     "receivables:payment": "receivables.view",
     "receivables:apply": "receivables.apply_cash",
@@ -299,7 +301,7 @@ READS = [  # noun of the API: permission
 ]  # fmt: skip
 VERBS = [  # verb of the API: its action is the permission
     ("customers", "market.add_customers"), ("customers/merge", "market.merge_customers"), ("customers/1/change", "market.change_customer"), ("customers/1/hold", "market.set_credit_hold"),
-    ("customers/1/contacts", "market.add_contact"), ("customers/1/addresses", "market.add_address"), ("customers/1/aliases", "market.add_alias"),
+    ("customers/1/contacts", "market.add_contact"), ("customers/1/addresses", "market.add_address"), ("customers/1/aliases", "market.add_alias"), ("customers/1/aliases/drop", "market.drop_aliases"),
     ("products", "catalog.add_products"), ("products/1/change", "catalog.change_product"), ("price-books", "catalog.add_price_book"), ("prices", "catalog.add_prices"),
     ("promotions", "catalog.add_promotion"), ("promotions/1/stop", "catalog.stop_promotion"), ("discount-bands", "catalog.set_bands"), ("products/1/volume-steps", "catalog.set_volume_steps"),
     ("lifecycle/1/stage", "lifecycle.set_stage"), ("lifecycle/serve-costs", "lifecycle.set_serve_costs"),

@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from topline.bank.formats.model import Statement, StatementEntry
+from topline.billing.models import Invoice
 from topline.collections import actions as collections
 from topline.collections import timing
-from topline.treasury import actions, queries
+from topline.treasury import actions, outlook, queries
 from topline.treasury.calendar import debit_day, occurrences
 
 
@@ -188,6 +189,56 @@ def test_both_forecasts_agree_on_a_part_that_is_disputed(owner, entity, company)
     plain = queries.forecast(entity=entity, as_of=day, weeks=8).receipts
     by_then = plain.filter((pl.col("item_id") == company["globex"]) & (pl.col("expected_on") <= usual))
     assert by_then["amount_minor"].to_list() == [2_500]
+
+
+def expected(entity, invoice, day=date(2026, 3, 1)):
+    receipts = queries.forecast(entity=entity, as_of=day, weeks=20).receipts
+    return receipts.filter(pl.col("item_id") == invoice).sort("expected_on").select("expected_on", "amount_minor").rows()
+
+
+def test_what_is_promised_is_expected_on_its_day_and_the_rest_as_usual(owner, entity, company, pay, apply):
+    (customer,) = Invoice.objects.filter(pk=company["globex"]).values_list("customer_id", flat=True)
+    collections.record_promise(
+        actor=owner, entity_id=entity.pk, customer_id=customer, due_on=date(2026, 3, 11), made_on=date(2026, 3, 1),
+        items=pl.DataFrame({"invoice_id": [company["globex"]], "amount_minor": [2_000]}),
+    )  # fmt: skip
+    assert expected(entity, company["globex"]) == [(date(2026, 3, 11), 2_000), (date(2026, 3, 16), 3_000)]
+    told = timing.forecast(entity_id=entity.pk, as_of=date(2026, 3, 1))
+    assert told.parts["amount_minor"].to_list() == [2_000, 3_000]
+    apply(pay(customer, 500, on=date(2026, 3, 2)), company["globex"], 500, on=date(2026, 3, 2))  # toward what was promised
+    assert expected(entity, company["globex"], date(2026, 3, 2)) == [(date(2026, 3, 11), 1_500), (date(2026, 3, 16), 3_000)]
+    collections.judge_promises(actor=owner, as_of=date(2026, 3, 15))  # broken: the whole rest is expected as usual again
+    assert [amount for _, amount in expected(entity, company["globex"], date(2026, 3, 15))] == [4_500]
+
+
+def test_the_parts_of_a_plan_are_expected_on_their_days(owner, entity, company):
+    day = date(2026, 3, 10)
+    (customer,) = Invoice.objects.filter(pk=company["globex"]).values_list("customer_id", flat=True)
+    plan = collections.agree_plan(
+        actor=owner, entity_id=entity.pk, customer_id=customer, invoice_ids=[company["globex"]], agreed_on=day,
+        instalments=pl.DataFrame({"due_on": [date(2026, 3, 31), date(2026, 4, 30)], "amount_minor": [2_000, 3_000]}),
+    )  # fmt: skip
+    assert expected(entity, company["globex"], day) == [(date(2026, 3, 31), 2_000), (date(2026, 4, 30), 3_000)]
+    assert expected(entity, company["globex"], date(2026, 3, 9)) == [(date(2026, 3, 16), 5_000)]  # nobody knew of it then
+    collections.cancel_plan(actor=owner, plan_id=plan, on=day, reason="paid at once instead")
+    assert expected(entity, company["globex"], day) == [(date(2026, 3, 16), 5_000)]
+
+
+def test_money_that_waits_to_be_applied_is_in_the_bank_and_not_expected_again(owner, entity, company, issue, pay):
+    day = date(2026, 3, 1)
+    (customer,) = Invoice.objects.filter(pk=company["globex"]).values_list("customer_id", flat=True)
+    (later,) = issue(customer, 1_000, on=day, due_on=date(2026, 4, 1))
+    pay(customer, 5_200, on=day)
+    found = queries.forecast(entity=entity, as_of=day)
+    assert sorted(found.covered.rows()) == [(company["globex"], 5_000), (later, 200)]
+    assert sorted(found.receipts.select("item_id", "amount_minor").rows()) == [(company["initech"], 2_000), (later, 800)]
+    on = outlook.basis(entity, day, outlook.record_of(entity, day))
+    assert dict(zip(on.invoices["invoice_id"], on.book.amounts, strict=True)) == {
+        company["globex"]: 0,
+        company["initech"]: 2_000,
+        later: 800,
+    }
+    assert on.drawn.amounts.sum() == 2_800
 
 
 def test_planning_is_refused_with_a_reason(owner, entity):

@@ -109,6 +109,12 @@ def test_a_forecast_is_frozen_once_a_day_and_never_changed(owner, entity, compan
         FrozenForecast.objects.update(opening_minor=1)
 
 
+def test_how_ranges_held_is_told_with_the_number_of_mondays():
+    record = [outlook.Score(7, 1.2, 0.875, 40), outlook.Score(14, 1.0, None, 9)]
+    assert outlook.trust(record) == "7 days ahead held on 14 of 16 Mondays"
+    assert outlook.trust(record[1:]) == "not yet verified on your data"
+
+
 def test_past_forecasts_are_scored_on_the_mondays_after_those_that_taught_the_spread(entity, company):
     record = outlook.past_record(entity=entity, as_of=TODAY)
     assert [s.horizon_days for s in record] == [7, 14, 28]

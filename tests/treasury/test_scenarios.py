@@ -87,7 +87,7 @@ def test_a_vendor_that_cannot_wait_has_odds_and_one_that_can_has_none(entity, co
 
 
 def test_accounts_split_the_forecast_and_add_up_to_it(owner, entity, company, pay):
-    savings = bank.add_account(actor=owner, entity_id=entity.pk, name="Savings", currency="EUR", number="DE77")
+    savings = bank.add_account(actor=owner, entity_id=entity.pk, name="Savings", currency="EUR", number="DE77", minimum_minor=500)
     plan = {"actor": owner, "entity_id": entity.pk, "currency": "EUR", "bank_account_id": savings}
     actions.plan_outflow(**plan, name="Loan", kind="loan", amount_minor=1_000, first_on=date(2026, 4, 9), frequency="once")
     found = queries.forecast(entity=entity, as_of=TODAY)
@@ -95,6 +95,7 @@ def test_accounts_split_the_forecast_and_add_up_to_it(owner, entity, company, pa
     assert split["name"].to_list() == ["Giro", "Savings"]
     assert split["closing_minor"].to_list()[1] == -1_000
     assert split["lowest_on"].to_list()[1] == date(2026, 4, 9)
+    assert split["minimum_minor"].to_list() == [0, found.minimum_minor] == [0, 500]
     whole = found.daily
     assert split["in_minor"].sum() == whole["in_minor"].sum()
     assert split["out_minor"].sum() == whole["out_minor"].sum()

@@ -132,6 +132,10 @@ def test_contacts_addresses_and_other_names_are_added(browser, acme):
     post(browser, f"{base}/aliases/new/", kind="name", value="Globex Holding")
     page = browser.get(f"{base}/").content.decode()
     assert all(text in page for text in ("Ann Payable", "Main Street 1", "Globex Holding"))
+    post(browser, f"{base}/aliases/drop/", kind="name", value="Globex Holding")
+    assert "Globex Holding" not in browser.get(f"{base}/").content.decode().partition("Also known as")[2]
+    own = post(browser, f"{base}/aliases/drop/", expect=422, kind="name", value="Globex").content.decode()
+    assert "own" in own
 
 
 def test_a_customer_is_added_changed_and_merged(browser, acme):

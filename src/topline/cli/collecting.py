@@ -21,7 +21,7 @@ from topline.kernel.errors import Invalid
 from topline.pipeline import machine as machines
 from topline.receivables import figures, matching
 from topline.team.queries import system_actor
-from topline.treasury import outlook
+from topline.treasury import frozen, outlook
 from topline.treasury import queries as treasury
 from topline.web import today as today_page
 
@@ -75,16 +75,24 @@ def match(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> N
 
 @app.command()
 def cash(
-    company: Company = "", as_of: AsOf = "", weeks: Annotated[int, typer.Option(min=1, max=52)] = 13, as_json: AsJson = False
-) -> None:
-    """The cash forecast by week."""
+    company: Company = "", as_of: AsOf = "", weeks: Annotated[int, typer.Option(min=1, max=52)] = 13,
+    every: Annotated[str, typer.Option(help="day, week or month")] = "week", as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """The cash forecast by day, week or month: as expected, as a range (thirteen weeks ahead), and by account."""
     entity = entity_of(company)
-    found = treasury.forecast(entity=entity, as_of=day_of(as_of, entity), weeks=weeks)
+    day = day_of(as_of, entity)
+    found = treasury.forecast(entity=entity, as_of=day, weeks=weeks)
+    periods = found.by(every)
+    with console.status("Drawing futures"):
+        told = frozen.told(entity=entity, as_of=day, plain=found)
+    accounts = treasury.by_account(entity=entity, found=found)
     if as_json:
-        print_json({"as_of": found.as_of, "currency": found.currency, "opening_minor": found.opening_minor, "weekly": found.weekly.to_dicts(),
-                     "payrolls": [asdict(p) for p in found.payrolls]})  # fmt: skip
+        print_json({"as_of": found.as_of, "currency": found.currency, "opening_minor": found.opening_minor, "minimum_minor": found.minimum_minor,
+                    {"day": "daily", "week": "weekly", "month": "monthly"}[every]: periods, "accounts": accounts,
+                    "ranges": [{"day": day + timedelta(days=r.day), "p10_minor": r.p10, "p50_minor": r.p50, "p90_minor": r.p90} for r in told.ranges] if told else None,
+                    "trust": told.trust if told else None, "payrolls": [asdict(p) for p in found.payrolls]})  # fmt: skip
         return
-    render.cash(console, found)
+    render.cash(console, found, told, accounts, every=every)
 
 
 @app.command()
@@ -136,7 +144,7 @@ def backtest(
     last = book.invoices["issued_on"].max()
     if not isinstance(last, date):
         raise Invalid("There are no invoices yet.", field="company", remedy="Import some: topline import receivables FILE.")
-    first = date.fromisoformat(split) if split else last - timedelta(days=91)
+    first = day_of(split, entity) if split else last - timedelta(days=91)
     with console.status("Forecasting the past"):
         found = backtesting.backtest(book, split=first)
     if as_json:

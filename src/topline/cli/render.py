@@ -30,7 +30,7 @@ from topline.market.prices import unit_price
 from topline.pipeline.forecast import STALE_DAYS, Board
 from topline.pipeline.machine import Machine
 from topline.receivables.figures import Aging
-from topline.treasury.outlook import Score
+from topline.treasury.outlook import Outlook, Score
 from topline.treasury.queries import Forecast
 from topline.ui.format import percent, whole
 from topline.web.today import PayrollAnswer, Today
@@ -53,9 +53,11 @@ def today(console: Console, found: Today) -> None:
     console.print(f"\n[bold]{found.entity.name}[/bold] on {found.as_of:%A, %d %B %Y}\n", highlight=False)
     for step in found.missing:
         console.print(f"[dim]To do: {step[1]}.[/dim]", highlight=False)
+    if found.missing:
+        console.print()
     aging(console, found.aging)
     _collection(console, found)
-    console.print("[bold]In the bank[/bold]")
+    console.print("\n[bold]In the bank[/bold]")
     table = _table("account", ">balance", "told by the bank until")
     for balance in found.forecast.balances:
         told = f"{balance.as_of:%d %b %Y}" if balance.as_of else "no statement yet"
@@ -64,8 +66,11 @@ def today(console: Console, found: Today) -> None:
             f"{format_amount(balance.balance_minor, balance.account.currency)} {balance.account.currency}",
             told,
         )
-    console.print(table)
-    console.print("[bold]Can we make payroll?[/bold]")
+    if found.forecast.balances:
+        console.print(table)
+    else:
+        console.print("  Nothing is known. Import a statement: topline import bank FILE.", highlight=False)
+    console.print("\n[bold]Can we make payroll?[/bold]")
     if not found.payrolls:
         console.print("  No payroll is planned. Import one: topline import payroll FILE.", highlight=False)
     for answer in (*found.payrolls, *(duty for duty in found.duties if duty.help)):
@@ -331,7 +336,7 @@ def match(console: Console, found: dict[str, Any]) -> None:
         highlight=False,
     )
     for row in found["queue"]:
-        sure = f"{row['confidence']:.1%} sure" if row["confidence"] else "a guess"
+        sure = f"{row['sure']} % sure" if row["confidence"] else "a guess"
         fits = f"{row['documents']}, {sure}" if row["links"] else "nothing fits"
         amount = f"{format_amount(row['amount_minor'], row['currency'])} {row['currency']}"
         console.print(f"  {row['payment']}  {row['payer'] or 'payer unknown'}  {amount}  {fits}", highlight=False, markup=False)
@@ -346,15 +351,33 @@ def match(console: Console, found: dict[str, Any]) -> None:
             )
 
 
-def cash(console: Console, found: Forecast) -> None:
-    """Weeks in rows."""
-    table = _table("week of", ">opening", ">in", ">out", ">closing", ">lowest")
-    for period, *amounts in found.weekly.select(
-        "period", "opening_minor", "in_minor", "out_minor", "closing_minor", "lowest_minor"
-    ).iter_rows():
-        table.add_row(f"{period:%d %b %Y}", *[format_amount(a, found.currency) for a in amounts])
+def cash(console: Console, found: Forecast, told: Outlook | None, accounts: pl.DataFrame, *, every: str) -> None:
+    """Days, weeks or months in rows; what may stand there at the end of each, with how such ranges held; then the accounts."""
+    money = functools.partial(format_amount, currency=found.currency)
     console.print(f"[bold]Cash in {found.currency}[/bold], from {found.as_of:%d %b %Y}", highlight=False)
+    periods, name = found.by(every), "week of" if every == "week" else every
+    written = "%b %Y" if every == "month" else "%d %b %Y"
+    table = _table(name, ">opening", ">in", ">out", ">closing", *([] if every == "day" else [">lowest"]))
+    for row in periods.to_dicts():
+        lowest = [] if every == "day" else [money(row["lowest_minor"])]
+        flows = (row["opening_minor"], row["in_minor"], row["out_minor"], row["closing_minor"])
+        table.add_row(f"{row['period']:{written}}", *[money(a) for a in flows], *lowest)
     console.print(table)
+    if told is not None:
+        at_end = {found.as_of + timedelta(days=r.day): r for r in told.ranges}
+        console.print(f"\n[bold]What may stand there[/bold] at its end, 8 times in 10. Ranges: {told.trust}.", highlight=False)
+        table = _table(name, ">low (P10)", ">middle (P50)", ">high (P90)")
+        for row in periods.to_dicts():
+            if r := at_end.get(row.get("last_on", row["period"])):
+                table.add_row(f"{row['period']:{written}}", money(r.p10), money(r.p50), money(r.p90))
+        console.print(table)
+    if accounts.height:
+        console.print("\n[bold]By account[/bold]")
+        table = _table("account", ">opening", ">closing", ">lowest", "on", ">to be kept")
+        for row in accounts.to_dicts():
+            told_of = [money(row[f"{n}_minor"]) for n in ("opening", "closing", "lowest")]
+            table.add_row(row["name"], *told_of, f"{row['lowest_on']:%d %b %Y}", money(row["minimum_minor"]))
+        console.print(table)
 
 
 def batch(console: Console, found: ImportBatch) -> None:
@@ -415,7 +438,7 @@ def cash_record(console: Console, scores: Sequence[Score]) -> None:
     for name in ("days ahead", "Mondays", "range widened by", "held"):
         table.add_column(name, justify="right")
     for score in scores:
-        held = "not yet verified" if score.hit_rate is None else f"{round(100 * score.hit_rate)} of 100"
+        held = score.held or "not yet verified"
         table.add_row(str(score.horizon_days), str(score.snapshots), f"{score.factor:.2f} times", held)
     console.print(table)
 

@@ -15,9 +15,20 @@ from pathlib import Path
 
 import polars as pl
 from django.conf import settings
+from django.db.models import Q
 
 from topline.billing.models import Invoice
-from topline.collections.models import Dispute, PromiseItem, ReminderItem, TimingModel
+from topline.collections.models import (
+    Dispute,
+    PaymentPlan,
+    PlanInstalment,
+    PlanInvoice,
+    Promise,
+    PromiseItem,
+    ReminderItem,
+    TimingModel,
+)
+from topline.engine.in_turn import in_turn
 from topline.engine.payment_timing import notes
 from topline.engine.payment_timing.book import Book
 from topline.engine.payment_timing.model import HORIZON, TIERS, Forecast, Model, counted_only, predict, train
@@ -130,6 +141,21 @@ def forecast(*, entity_id: int, as_of: date, horizon: int = HORIZON) -> Forecast
     return predict(model or counted_only(facts, on=on), facts, on=on, horizon=horizon)
 
 
+def promised(*, entity_id: int, as_of: date, opened: pl.DataFrame) -> pl.DataFrame:
+    """What of open invoices is promised for which later day, as `forecast` takes it: invoice_id, promised_on, amount_minor.
+
+    opened  one row per open invoice: invoice_id, open_minor
+    Work: promises and plans of the company, and what came in on the invoices that they name.
+    """
+    said = _promises(entity_id, as_of)
+    named = said["invoice_id"].unique()
+    if named.is_empty():
+        return notes.promised(None, said, opened, on=as_of)
+    few = Q(invoice_id__in=named.to_list()) if named.len() <= bulk.FEW else Q()
+    cash = _standing_allocations(entity_id, as_of, few).filter(pl.col("kind").is_in([k.value for k in _CASH]))
+    return notes.promised(said, cash, opened, on=as_of + timedelta(days=1))
+
+
 def resolution_days(*, entity_id: int, as_of: date) -> dict[str | None, float]:
     """How long disputes of each reason usually take, as `forecast` assumes it; under None for a reason without a record."""
     known = _disputes(entity_id, as_of)
@@ -149,9 +175,9 @@ def _path(entity_id: int, version: str) -> Path:
     return Path(settings.ENVIRONMENT.home) / "models" / f"timing-{entity_id}-{version}.joblib"
 
 
-def _standing_allocations(entity_id: int, as_of: date) -> pl.DataFrame:
+def _standing_allocations(entity_id: int, as_of: date, wanted: Q | None = None) -> pl.DataFrame:
     """Allocations that stand at the end of a day: kind, invoice_id, amount_minor, effective_on, learned_on."""
-    rows = Allocation.objects.filter(invoice__entity_id=entity_id, effective_on__lte=as_of)
+    rows = Allocation.objects.filter(wanted or Q(), invoice__entity_id=entity_id, effective_on__lte=as_of)
     frame = bulk.read(
         rows.order_by("id").values(
             "id", "kind", "invoice_id", "amount_minor", "effective_on", "recorded_at", "reverses_id", "payment__import_batch_id"
@@ -177,11 +203,34 @@ def _disputes(entity_id: int, as_of: date) -> pl.DataFrame:
 
 
 def _promises(entity_id: int, as_of: date) -> pl.DataFrame:
+    """What was promised, and the parts of payment plans: invoice_id, promised_on, learned_on, amount_minor, settled_on."""
     rows = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of).exclude(
-        promise__state="withdrawn"
+        promise__state=Promise.State.WITHDRAWN
     )
-    frame = bulk.read(rows.order_by("promise_id").values("invoice_id", "promise__due_on", "promise__made_on"))
-    return frame.rename({"promise__due_on": "promised_on", "promise__made_on": "learned_on"})
+    frame = bulk.read(
+        rows.order_by("promise_id").values(
+            "invoice_id", "amount_minor", "promise__due_on", "promise__made_on", "promise__judged_on"
+        )
+    )
+    names = {"promise__due_on": "promised_on", "promise__made_on": "learned_on", "promise__judged_on": "settled_on"}
+    said = pl.concat([frame.rename(names), _instalments(entity_id, as_of)], how="diagonal_relaxed")
+    return said.with_columns(settled_on=pl.when(pl.col("settled_on") <= as_of).then("settled_on"))
+
+
+def _instalments(entity_id: int, as_of: date) -> pl.DataFrame:
+    """The parts of payment plans as promises: the first part covers the earliest invoice first."""
+    plans = PaymentPlan.objects.filter(entity_id=entity_id, agreed_on__lte=as_of).exclude(
+        state=PaymentPlan.State.CANCELLED, ended_on__lte=as_of
+    )
+    invoices = bulk.read(
+        PlanInvoice.objects.filter(plan__in=plans)
+        .order_by("plan_id", "invoice__due_on", "invoice_id")
+        .values("plan_id", "invoice_id", "open_minor", "plan__agreed_on", "plan__ended_on")
+    ).rename({"open_minor": "amount_minor", "plan__agreed_on": "learned_on", "plan__ended_on": "settled_on"})
+    parts = bulk.read(
+        PlanInstalment.objects.filter(plan__in=plans).order_by("plan_id", "position").values("plan_id", "due_on", "amount_minor")
+    ).rename({"due_on": "promised_on"})
+    return in_turn(invoices, parts, by=["plan_id"]).drop("plan_id")
 
 
 def _reminders(entity_id: int, as_of: date) -> pl.DataFrame:

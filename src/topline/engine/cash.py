@@ -60,13 +60,13 @@ def average_delays(history: pl.DataFrame) -> pl.DataFrame:
 
 
 def expected_receipts(items: pl.DataFrame, history: pl.DataFrame, *, as_of: date, closed: Collection[date] = ()) -> pl.DataFrame:
-    """When each open item is expected: its due day shifted by the customer's own history, never in the past.
+    """When each open item is expected: on the day for which it is promised, else its due day shifted by the customer's own history.
 
     items    one row per open document: item_id, customer_id, currency, due_on, amount_minor > 0; optional later_days, by how much it
-             waits beyond that (a dispute that takes so long to resolve)
+             waits beyond that (a dispute that takes so long to resolve), and promised_on, for which day it is promised
     history  as in average_delays, all paid on or before as_of
     closed   bank holidays; weekends are closed anyway
-    returns  one row per item (RECEIPTS), in the order of items. What was expected already and did not come is moved to the
+    returns  one row per item (RECEIPTS), in the order of items; nothing is expected in the past. What was expected already and did not come is moved to the
              customer's usual delay from today, at least the next business day
     """
     delays = average_delays(history)
@@ -80,7 +80,9 @@ def expected_receipts(items: pl.DataFrame, history: pl.DataFrame, *, as_of: date
     # late beyond the usual: half of what was overdue already, at most four weeks on
     overdue = (pl.lit(as_of) - expected).dt.total_days()
     moved = pl.lit(as_of) + pl.duration(days=(overdue // 2).clip(1, 28))
-    return usual.with_columns(expected_on=pl.when(expected >= tomorrow).then(expected).otherwise(moved)).select(
+    promised = pl.col("promised_on") if "promised_on" in items.columns else pl.lit(None, dtype=pl.Date)
+    by_habit = pl.when(expected >= tomorrow).then(expected).otherwise(moved)
+    return usual.with_columns(expected_on=pl.when(promised >= tomorrow).then(promised).otherwise(by_habit)).select(
         "item_id",
         "customer_id",
         "currency",
@@ -157,7 +159,8 @@ def coverage(daily: pl.DataFrame, *, payrolls: pl.DataFrame, receipts: pl.DataFr
         opening, out = balance[debit_on]
         before = opening - (out - amount)
         spare = before - minimum_minor - amount
-        waiting = receipts.filter(pl.col("expected_on") < debit_on).sort("amount_minor", "item_id", descending=[True, False])
+        in_time = receipts.filter(pl.col("expected_on") < debit_on).group_by("item_id").agg(pl.col("amount_minor").sum())
+        waiting = in_time.sort("amount_minor", "item_id", descending=[True, False])
         found.append(Coverage(name, payday, debit_on, amount, before, max(0, -spare), _deciding(waiting, spare)))
     return found
 

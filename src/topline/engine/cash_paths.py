@@ -235,9 +235,11 @@ def ranges(futures: Floats, days: Sequence[int]) -> list[Range]:
 
 
 def lowest(futures: Floats) -> Range:
-    """The lowest balance on the way; `day` is the column in which it is most often reached."""
-    low = np.rint(np.quantile(futures.min(axis=1), (0.1, 0.5, 0.9)))
-    where = int(np.bincount(futures.argmin(axis=1), minlength=futures.shape[1]).argmax())
+    """The lowest balance on the way; `day` is the column in which the tenth of the futures that fall lowest most often reach it."""
+    bottom = futures.min(axis=1)
+    low = np.rint(np.quantile(bottom, (0.1, 0.5, 0.9)))
+    worst = futures[bottom <= np.quantile(bottom, 0.1)]
+    where = int(np.bincount(worst.argmin(axis=1), minlength=futures.shape[1]).argmax())
     return Range(where, *(int(v) for v in low))
 
 

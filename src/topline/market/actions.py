@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -14,6 +15,7 @@ from topline.kernel import bulk, clock, money, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market import queries
 from topline.market.models import Address, Contact, Customer, CustomerAlias
 from topline.market.names import folded
 from topline.team.models import Member
@@ -221,6 +223,31 @@ def add_alias(*, actor: Actor, customer_id: int, value: str, kind: str = "name",
     _add_aliases(pl.DataFrame({"customer_id": [customer_id], "kind": [kind], "value": [value.strip()]}), source=source)
     changed("customer", customer_id, after={"alias": value, "kind": kind})
     return customer_id
+
+
+@action("market.drop_aliases")
+def drop_aliases(*, actor: Actor, customer_id: int, marks: Sequence[tuple[str, str]], sources: Sequence[str] = ()) -> int:
+    """Names and accounts that a customer is no longer known by; its own name and number stay. Returns how many are gone.
+
+    marks    (kind, value) of each
+    sources  only those that were learned in one of these ways; empty: in any
+    Raises: NotFound (no such customer), Invalid (the customer's own name or number).
+    """
+    customer = _customer(customer_id)
+    rows = CustomerAlias.objects.none()
+    for kind, value in marks:
+        key = pl.select(folded(pl.lit(value))).item()
+        rows |= CustomerAlias.objects.filter(customer_id__in=queries.record_ids(customer_id), kind=kind, folded=key)
+    gone = [row for row in rows if not sources or row.source in sources]
+    own = next((row for row in gone if row.source == "customer"), None)
+    ensure(
+        own is None,
+        Invalid(f"{own.value if own else ''} is the customer's own.", field="alias", remedy="Change the customer instead."),
+    )
+    CustomerAlias.objects.filter(pk__in=[row.pk for row in gone]).delete()
+    if gone:
+        changed("customer", customer.pk, before={"aliases": [f"{row.kind} {row.value}" for row in gone]}, after={"aliases": []})
+    return len(gone)
 
 
 @action("market.merge_customers")

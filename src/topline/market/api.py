@@ -186,3 +186,9 @@ def add_address(request: Caller, customer_id: Id, body: NewAddress) -> Any:
 def add_alias(request: Caller, customer_id: Id, body: NewAlias) -> Any:
     """Another name, number, IBAN or tax id (`kind`); answers with the customer's id."""
     return done(actions.add_alias(customer_id=customer_id, source="api", **body.model_dump(), **once(request)))
+
+
+@room.does("/customers/{int:customer_id}/aliases/drop", "market.drop_aliases")
+def drop_alias(request: Caller, customer_id: Id, body: NewAlias) -> Any:
+    """A name or account by which the customer is no longer known; answers with how many are gone."""
+    return done(actions.drop_aliases(customer_id=customer_id, marks=[(body.kind, body.value)], **once(request)))

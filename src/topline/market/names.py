@@ -15,10 +15,17 @@ LEGAL_FORMS = (
 
 def folded(column: pl.Expr) -> pl.Expr:
     """Text folded for comparison: lower case, no accents (ä, ö, ü as in ae, oe, ue), letters and digits only, no legal form."""
+    bare = _bare(column).str.replace_all(" ", "")
+    return pl.when(bare == "").then(text.words(column).str.replace_all(" ", "")).otherwise(bare)
+
+
+def bare_words(name: str) -> str:
+    """A name in folded words without its legal form: `Müller & Söhne GmbH` is `mueller soehne`."""
+    return str(pl.select(_bare(pl.lit(name)).str.strip_chars()).item())
+
+
+def _bare(column: pl.Expr) -> pl.Expr:
     words = text.words(column)
-    bare = (
-        words.str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")
-        .str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")
-        .str.replace_all(" ", "")
-    )
-    return pl.when(bare == "").then(words.str.replace_all(" ", "")).otherwise(bare)
+    for _ in range(2):  # of two legal forms side by side one pass finds the first
+        words = words.str.replace_all(rf"(^| )({LEGAL_FORMS})( |$)", " ")
+    return words

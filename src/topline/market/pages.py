@@ -124,6 +124,16 @@ def new_alias(request: Asked, customer_id: int) -> HttpResponse:
     return _add(request, customer_id, AliasForm, actions.add_alias, "Also known as")
 
 
+@page("market.drop_aliases", methods=("POST",))
+def drop_alias(request: Asked, customer_id: int) -> HttpResponse:
+    """A name or account by which the customer is no longer known."""
+    mark = (request.POST.get("kind", ""), request.POST.get("value", ""))
+    gone = actions.drop_aliases(actor=request.actor, customer_id=customer_id, marks=[mark])
+    if gone:
+        messages.success(request, f"{mark[1]} no longer stands for this customer.")
+    return redirect("web:customer", customer_id)
+
+
 def _add(request: Asked, customer_id: int, kind: type[forms.Form], verb: Callable[..., int], title: str) -> HttpResponse:
     customer = queries.customer_detail(customer_id).customer
     form = kind(request.POST or None)

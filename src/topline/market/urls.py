@@ -12,4 +12,5 @@ urlpatterns = [
     path("<int:customer_id>/contacts/new/", pages.new_contact, name="new_contact"),
     path("<int:customer_id>/addresses/new/", pages.new_address, name="new_address"),
     path("<int:customer_id>/aliases/new/", pages.new_alias, name="new_alias"),
+    path("<int:customer_id>/aliases/drop/", pages.drop_alias, name="drop_alias"),
 ]

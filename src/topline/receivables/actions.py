@@ -25,7 +25,7 @@ from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import queries as market
 from topline.market.models import Customer
-from topline.receivables import posting, queries
+from topline.receivables import payers, posting, queries
 from topline.receivables.models import Allocation, Payment, WriteOffProposal
 from topline.timeline import actions as timeline
 
@@ -146,15 +146,16 @@ def record_payments(*, actor: Actor, entity_id: int, payments: pl.DataFrame, imp
 
 
 @action("receivables.apply_cash")
-def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None) -> pl.DataFrame:
+def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None, teaches: str = "") -> pl.DataFrame:
     """Apply payments to documents: partial, in full, many to many, across currencies.
 
     links    one row per link: payment_id, invoice_id, amount_minor in the document's currency; optional source_minor (what it
              takes of the payment, when that is in another currency; else converted at the day's rate), discount_minor and
              fee_minor (cash discount allowed and bank charges borne: they settle the document without money), effective_on
     on       the day from which it counts, where the links have none
+    teaches  how a person said so ("confirmed match"): each payer's name and account stand for the customer from now on
     returns  one row per allocation: allocation_id, kind, payment_id, invoice_id, amount_minor
-    Work: a fixed number of statements. A foreign settlement books its realised exchange difference.
+    Work: a fixed number of statements, and a few per payment that teaches. A foreign settlement books its realised exchange difference.
     Raises: OverApplied, DocumentNotOpen, PaymentNotUsable, NothingToApply, AppliedBeforeReceived, NotFound, books.PeriodLocked.
     """
     links = links if "effective_on" in links.columns else links.with_columns(effective_on=pl.lit(on))
@@ -199,7 +200,10 @@ def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None) -> 
             ),
         ]
     ).with_columns(credit_note_id=pl.lit(None, dtype=pl.Int64))
-    return _settle(actor=actor, rows=rows, invoices=invoices, payments=payments)
+    done = _settle(actor=actor, rows=rows, invoices=invoices, payments=payments)
+    if teaches:
+        payers.learn(actor=actor, links=_whose(links), source=teaches)
+    return done
 
 
 @action("receivables.apply_credit_note")
@@ -274,10 +278,14 @@ def refund(*, actor: Actor, payment_id: int, amount_minor: int, on: date, reason
 def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: str = "") -> pl.DataFrame:
     """Undo allocations: mirror rows and mirror entries in an open period; documents that are no longer settled open again.
 
+    What was learned of the payer from them is forgotten.
     returns  one row per mirror allocation, as apply_cash
     Raises: NotFound, AllocationUndone, books.PeriodLocked.
     """
-    return _unapply(actor=actor, rows=queries.allocations(allocation_ids), on=on, reason=reason)
+    rows = queries.allocations(allocation_ids)
+    done = _unapply(actor=actor, rows=rows, on=on, reason=reason)
+    payers.forget(actor=actor, links=_whose(rows.filter(pl.col("kind") == K.PAYMENT.value)))
+    return done
 
 
 @action("receivables.return_payment")
@@ -303,6 +311,15 @@ def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reaso
     told = payments.select("customer_id", "currency", "amount_minor", payment_id="id", note=pl.lit(reason))
     timeline.record("payment_returned", told, subject="payment", actor=actor, on=on)
     return payments.height
+
+
+def _whose(links: pl.DataFrame) -> pl.DataFrame:
+    """payment_id, customer_id (resolved) of the documents that money went to."""
+    rows = Invoice.objects.filter(pk__in=links["invoice_id"].unique().to_list())
+    customers = market.resolve(bulk.read(rows.values("id", "customer_id")))
+    return (
+        links.select("payment_id", "invoice_id").join(customers.rename({"id": "invoice_id"}), on="invoice_id").drop("invoice_id")
+    )
 
 
 def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:

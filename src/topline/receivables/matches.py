@@ -9,22 +9,24 @@ from django.urls import reverse
 
 from topline.books.company import company
 from topline.kernel import clock
-from topline.receivables import matching
+from topline.receivables import actions, matching
 from topline.ui.access import Asked, page
 
+LATELY = 15  # applied matches that are listed to be undone
 SHOWN = 50  # rows of the queue on one page; deciding them brings up the next
 
 
 @page("receivables.view")
 def queue(request: Asked) -> HttpResponse:
-    """What waits for a person, surest first; `row` is the row whose Confirm has the focus."""
+    """What waits for a person, surest first (`row` is the row that has the focus), and what was applied lately, to be undone."""
     entity = company(request)
     waiting = matching.queue(entity.pk)
     rows = matching.shown(waiting[:SHOWN], as_of=clock.today(entity.time_zone))
     asked = request.GET.get("row", "")
     focus = min(int(asked), len(rows) - 1) if asked.isdecimal() and len(asked) < 6 else 0
+    lately = matching.shown(matching.decided(entity.pk)[:LATELY], as_of=clock.today(entity.time_zone))
     weeks = [w for w in matching.quality(entity.pk).to_dicts() if w["precision"] is not None][-8:]
-    context = {"rows": rows, "total": waiting.count(), "focus": focus, "weeks": weeks}
+    context = {"rows": rows, "total": waiting.count(), "focus": focus, "weeks": weeks, "lately": lately}
     return render(request, "receivables/matches.html", context)
 
 
@@ -53,6 +55,22 @@ def reject(request: Asked, proposal_id: int) -> HttpResponse:
     matching.reject_match(actor=request.actor, proposal_id=proposal_id)
     messages.success(request, "Rejected; the payment stays unapplied.")
     return _next(request)
+
+
+@page("receivables.unapply", methods=("POST",))
+def undo(request: Asked, proposal_id: int) -> HttpResponse:
+    """Take an applied match off again: its documents open, its money waits, and what it taught is forgotten."""
+    payment_id, allocations = matching.standing(proposal_id)
+    if not allocations:
+        messages.warning(request, "Nothing of this match stands any more.")
+        return redirect("receivables:matches")
+    actions.unapply(
+        actor=request.actor, allocation_ids=allocations, on=clock.today(company(request).time_zone), reason="The match was wrong"
+    )
+    messages.success(
+        request, "Undone: the documents are open again, and the money waits. Apply it to what it is for; that teaches."
+    )
+    return redirect("receivables:payment", payment_id)
 
 
 def _next(request: Asked) -> HttpResponse:

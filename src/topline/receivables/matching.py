@@ -5,30 +5,33 @@ The engine proposes; this module gives it what the company knows, posts what is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import polars as pl
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from topline.bank import actions as bank_actions
 from topline.bank import queries as bank
 from topline.billing.models import Invoice
-from topline.engine.matching import propose
+from topline.books.models import Entity
+from topline.engine.matching import Policy, propose
 from topline.engine.terms import UnknownTerms, parse_terms
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
-from topline.market import actions as market_actions
 from topline.market import queries as market
-from topline.market.names import folded
-from topline.receivables import actions, offers, remarks
+from topline.market.names import bare_words, folded
+from topline.receivables import actions, offers, payers, remarks
 from topline.receivables.models import Allocation, MatchProposal, Payment
 
 P = MatchProposal.State
+_STANDING = Q(payment__isnull=False, invoice__isnull=False, reverses__isnull=True, reversed_by__isnull=True)
 NEAR_DAYS = 3  # a bank line and a payment booked elsewhere are the same money only within these days
+TEXT = 240  # characters of what a payer wrote that a row of the queue shows
 NAMED = 6  # documents that a row of the queue names before it counts the rest
 UNDONE = " It was applied before and undone."
 
@@ -76,7 +79,8 @@ def match_payments(*, actor: Actor, entity_id: int, as_of: date) -> pl.DataFrame
     Raises: books.PeriodLocked (the day is in a locked period).
     """
     payments, items = _payments(entity_id, as_of), _items(entity_id, as_of)
-    found = propose(payments, items, known=market.known_payers())
+    own = bare_words(Entity.objects.filter(pk=entity_id).values_list("name", flat=True)[0])
+    found = propose(payments, items, known=market.known_payers(), policy=Policy(own_name=own))
     proposals = _with_links(found.payments, found.links)
     earlier = MatchProposal.objects.filter(payment__entity_id=entity_id).exclude(state=P.SUPERSEDED).order_by("id")
     past = [
@@ -127,11 +131,8 @@ def confirm_match(*, actor: Actor, proposal_id: int, on: date) -> pl.DataFrame:
         ),
     )
     links = pl.DataFrame([{"payment_id": found.payment_id, **link} for link in found.links])
-    done = actions.apply_cash(actor=actor, links=links, on=on)
+    done = actions.apply_cash(actor=actor, links=links, on=on, teaches=payers.CONFIRMED)
     _decide(found, P.CONFIRMED, actor)
-    customers = set(Invoice.objects.filter(pk__in=links["invoice_id"].to_list()).values_list("customer_id", flat=True))
-    if len(customers) == 1:
-        _learn(actor, found.payment, customers.pop())
     return done
 
 
@@ -155,8 +156,9 @@ def queue(entity_id: int) -> QuerySet[MatchProposal]:
 
 
 def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, Any]]:
-    """A slice of the queue for people: payment, payer, amount, documents by number, confidence 0-1, the reason, and what is said about
-    the documents on a day (remarks). Work: a fixed number of statements.
+    """A slice of the queue for people: payment, payer, amount, documents by number, confidence 0-1, the same in percent (sure, never quite), the reason, what the
+    payer wrote, what would stay open on the documents (leaves_minor) and unapplied of the payment (keeps_minor), and what is said about the
+    documents on a day (remarks). Work: a fixed number of statements.
     """
     rows = list(proposals)
     said: dict[int, list[str]] = {}
@@ -164,7 +166,12 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
         told = remarks.remarks(entity_id=entity_id, as_of=as_of).group_by("invoice_id", maintain_order=True).agg("remark")
         said |= dict(told.iter_rows())
     wanted = {link["invoice_id"] for row in rows for link in row.links}
-    numbers = dict(Invoice.objects.filter(pk__in=wanted).values_list("pk", "number"))
+    documents = Invoice.objects.filter(pk__in=wanted).annotate(open_minor=F("total_minor") - F("allocated_minor"))
+    known = {
+        pk: (number or "", left, currency, name)
+        for pk, number, left, currency, name in documents.values_list("pk", "number", "open_minor", "currency", "customer__name")
+    }
+    wrote = texts([row.payment for row in rows])
     return [
         {
             "id": row.pk,
@@ -174,23 +181,67 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
             "payer": row.payment.payer_name or (row.payment.customer.name if row.payment.customer else ""),
             "amount_minor": row.payment.amount_minor - row.payment.allocated_minor,
             "currency": row.payment.currency,
-            "documents": _named([numbers[link["invoice_id"]] or "" for link in row.links]),
+            "text": wrote[row.payment.pk],
+            "documents": _named([known[link["invoice_id"]][0] for link in row.links]),
+            "customers": _named(sorted({known[link["invoice_id"]][3] for link in row.links})),
+            **_rests(row, known),
             "links": row.links,
+            "applied_minor": sum(link["amount_minor"] for link in row.links),
+            "state": str(row.state),
             "rule": row.rule,
             "confidence": row.confidence_ppm / 1_000_000,
+            "sure": min(99, round(row.confidence_ppm / 10_000)),
             "reason": row.reason,
             "remarks": [
-                f"{numbers[link['invoice_id']]}: {remark}" for link in row.links for remark in said.get(link["invoice_id"], [])
+                f"{known[link['invoice_id']][0]}: {remark}" for link in row.links for remark in said.get(link["invoice_id"], [])
             ],
         }
         for row in rows
     ]
 
 
+def texts(payments: Sequence[Payment]) -> dict[int, str]:
+    """What each payer wrote: the bank's text where a line stands behind the payment, else its reference."""
+    told = {payment.pk: payment.reference for payment in payments}
+    for entity_id in {payment.entity_id for payment in payments}:
+        lines = bank.lines(entity_id=entity_id, filters={"payment_id__in": list(told)})
+        for pk, text, reference in lines.values_list("payment_id", "remittance_information", "structured_reference"):
+            if pk and (said := " ".join((text or reference).split())):
+                told[pk] = said
+    return {pk: text if len(text) <= TEXT else text[: TEXT - 1] + "…" for pk, text in told.items()}
+
+
+def _rests(row: MatchProposal, known: dict[int, tuple[str, int, str, str]]) -> dict[str, int]:
+    """What would be left on both sides; nothing is said of a payment in another currency than its documents."""
+    if any(known[link["invoice_id"]][2] != row.payment.currency for link in row.links):
+        return {"leaves_minor": 0, "keeps_minor": 0}
+    cash = sum(link["amount_minor"] for link in row.links)
+    less = sum(link["discount_minor"] + link["fee_minor"] for link in row.links)
+    owed = sum(known[link["invoice_id"]][1] for link in row.links)
+    left = row.payment.amount_minor - row.payment.allocated_minor
+    return {"leaves_minor": max(0, owed - cash - less), "keeps_minor": max(0, left - cash) if row.links else 0}
+
+
 def _named(numbers: list[str]) -> str:
     """Document numbers for people: the first few, and how many more."""
     rest = len(numbers) - NAMED
     return ", ".join(numbers[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def decided(entity_id: int) -> QuerySet[MatchProposal]:
+    """Proposals that were applied, by themselves or by a person, and whose money still stands there, newest first; slice before use."""
+    standing = Allocation.objects.filter(_STANDING, payment_id=OuterRef("payment_id"))
+    rows = MatchProposal.objects.filter(Exists(standing), payment__entity_id=entity_id, state__in=[P.POSTED, P.CONFIRMED])
+    return rows.select_related("payment__customer").order_by("-id")
+
+
+def standing(proposal_id: int) -> tuple[int, list[int]]:
+    """The payment of an applied proposal, and its allocations to the documents of the proposal that stand. Raises: NotFound."""
+    found = MatchProposal.objects.filter(pk=proposal_id).first()
+    if found is None:
+        raise NotFound(f"There is no proposal {proposal_id}.", field="proposal_id")
+    rows = Allocation.objects.filter(_STANDING, payment_id=found.payment_id, invoice_id__in=_documents(found.links))
+    return found.payment_id, list(rows.order_by("id").values_list("id", flat=True))
 
 
 def quality(entity_id: int) -> pl.DataFrame:
@@ -422,12 +473,3 @@ def _decide(found: MatchProposal, state: MatchProposal.State, actor: Actor) -> N
     found.state, found.decided_at, found.decided_by_key = state, clock.now(), actor.key[:60]
     found.save(update_fields=["state", "decided_at", "decided_by_key"])
     changed("match_proposal", found.pk, before={"state": P.WAITING.value}, after={"state": state.value})
-
-
-def _learn(actor: Actor, payment: Payment, customer_id: int) -> None:
-    lines = bank.lines(entity_id=payment.entity_id, filters={"payment_id": payment.pk}).values_list(
-        "counterparty_account", flat=True
-    )[:1]
-    for kind, value in (("payer", payment.payer_name), *(("iban", account) for account in lines)):
-        if value.strip():
-            market_actions.add_alias(actor=actor, customer_id=customer_id, value=value, kind=kind, source="confirmed match")

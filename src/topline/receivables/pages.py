@@ -22,7 +22,7 @@ from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.kernel.money import format_amount, parse_amount, to_major
 from topline.market import queries as market
-from topline.receivables import actions, documents, figures, offers, queries
+from topline.receivables import actions, documents, figures, matching, offers, payers, queries
 from topline.receivables.forms import PaymentForm
 from topline.receivables.models import Payment
 from topline.timeline import queries as timeline
@@ -140,7 +140,7 @@ def payment(request: Asked, payment_id: int) -> HttpResponse:
         "receivables/payment.html",
         {
             "payment": found, "left": found.amount_minor - found.allocated_minor if found.state == "received" else 0, "today": as_of,
-            "candidates": candidates.unique("invoice_id", keep="first", maintain_order=True).head(100).to_dicts(), "settled": _settled(settled), "offers": offers.takers(found.entity_id, payment_id=payment_id) if found.customer_id else [],
+            "candidates": candidates.unique("invoice_id", keep="first", maintain_order=True).head(100).to_dicts(), "settled": _settled(settled), "text": matching.texts([found])[payment_id], "matched": matching.shown(matching.decided(found.entity_id).filter(payment_id=payment_id)[:5], as_of=as_of), "offers": offers.takers(found.entity_id, payment_id=payment_id) if found.customer_id else [],
             "spine": [{**m, "url": ""} for m in timeline.milestones(subject=("payment", payment_id)).to_dicts()],
         },
     )  # fmt: skip
@@ -163,7 +163,7 @@ def apply(request: Asked, payment_id: int) -> HttpResponse:
         raise Invalid(
             "Nothing is open to apply it to.", field="amount", remedy="Wait for the next invoice, or refund the payment."
         )
-    actions.apply_cash(actor=request.actor, links=links, on=today)
+    actions.apply_cash(actor=request.actor, links=links, on=today, teaches=payers.BY_HAND)
     messages.success(request, f"{format_amount(int(links['amount_minor'].sum()), found.currency)} {found.currency} was applied.")
     return redirect("receivables:payment", payment_id)
 

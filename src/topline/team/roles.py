@@ -33,7 +33,14 @@ READ = frozenset(
 SELF = frozenset({"team.account"})
 OWN_TASKS = frozenset({"team.add_task", "team.finish_task", "team.create_token", "team.revoke_token", "market.mark_read"})
 CUSTOMERS = frozenset(
-    {"market.add_customers", "market.change_customer", "market.add_contact", "market.add_address", "market.add_alias"}
+    {
+        "market.add_customers",
+        "market.change_customer",
+        "market.add_contact",
+        "market.add_address",
+        "market.add_alias",
+        "market.drop_aliases",
+    }
 )
 SELLING = frozenset(
     {
@@ -111,6 +118,7 @@ CASH_APPLICATION = frozenset(
         "receivables.take_offer",
         "bank.link_lines",
         "market.add_alias",
+        "market.drop_aliases",
     }
 )
 COLLECTING = frozenset(

@@ -11,9 +11,9 @@ from topline.ui.charts import Chart, balance_chart, range_chart
 
 
 def cash_chart(found: Forecast, told: Outlook | None) -> Chart | None:
-    """The balance by day as the range it may lie in, or as one path where no outlook is at hand; payroll debits are marked."""
+    """The balance by day as the range it may lie in, or as one path where no outlook is at hand; payroll debits and what is to be kept are marked."""
     home = found.currency
-    marks = [{"day": c.debit_on} for c in found.payrolls]
+    marks, floor = [{"day": c.debit_on} for c in found.payrolls], float(to_major(found.minimum_minor, home))
     if told is None:
         daily = [
             {
@@ -23,7 +23,9 @@ def cash_chart(found: Forecast, told: Outlook | None) -> Chart | None:
             }
             for r in found.daily.to_dicts()
         ]
-        return balance_chart(daily, x="day", y="major", title="Balance by day", y_title=home, marks=marks, shown="shown")
+        return balance_chart(
+            daily, x="day", y="major", title="Balance by day", y_title=home, marks=marks, shown="shown", floor=floor
+        )
     rows = [
         {
             "day": found.as_of + timedelta(days=r.day),
@@ -33,4 +35,4 @@ def cash_chart(found: Forecast, told: Outlook | None) -> Chart | None:
         for r in told.ranges
     ]
     shown = ("p10_shown", "p50_shown", "p90_shown")
-    return range_chart(rows, x="day", low="p10", middle="p50", high="p90", title="Balance by day, as a range", y_title=home, marks=marks, shown=shown)  # fmt: skip
+    return range_chart(rows, x="day", low="p10", middle="p50", high="p90", title="Balance by day, as a range", y_title=home, marks=marks, shown=shown, floor=floor)  # fmt: skip

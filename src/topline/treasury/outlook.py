@@ -20,7 +20,7 @@ from topline.books.models import Entity
 from topline.collections import timing
 from topline.engine import cash, cash_paths
 from topline.engine.cash import Coverage
-from topline.engine.payment_timing.model import counted_only, predict
+from topline.engine.payment_timing.model import Forecast, counted_only, predict
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -44,6 +44,18 @@ class Score:
     factor: float
     hit_rate: float | None
     snapshots: int
+
+    @property
+    def scored(self) -> int:
+        """On how many Mondays the range was held against what came: those after the ones that taught the spread."""
+        return self.snapshots - int(self.snapshots * LEARN_SHARE)
+
+    @property
+    def held(self) -> str | None:
+        """How often the range that was to hold 8 times in 10 held, with the number of Mondays; None where nobody knows yet."""
+        if self.hit_rate is None:
+            return None
+        return f"{round(self.hit_rate * self.scored)} of {self.scored} Mondays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +81,8 @@ class Odds:
 
 def trust(record: Sequence[Score]) -> str:
     """What is known of how often ranges hold, as a sentence."""
-    scored = [s for s in record if s.hit_rate is not None]
-    if not scored:
-        return "not yet verified on your data"
-    return ", ".join(f"{s.horizon_days} days ahead held {round(100 * (s.hit_rate or 0))} of 100" for s in scored)
+    told = ", ".join(f"{s.horizon_days} days ahead held on {s.held}" for s in record if s.held)
+    return told or "not yet verified on your data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,7 @@ def past_record(*, entity: Entity, as_of: date) -> tuple[Score, ...]:
         )
         if not len(book.amounts):
             continue
+        book, _ = _in_parts(told, book)
         paths = cash_paths.simulate(book, paths=2_000, seed=cash_paths.seed_of(entity.key, on))
         came = facts.payments.join(told.invoices.select("invoice_id"), on="invoice_id", how="semi").filter(
             pl.col("paid_on") >= on
@@ -283,7 +294,8 @@ def _without(entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Withou
     mine = on.invoices["invoice_id"].is_in(list(invoice_ids)).to_numpy()
     weights = on.invoices["open_minor"].to_numpy()[mine].astype(float)
     chances = weights @ on.pmf[mine] / weights.sum() if mine.any() else np.zeros(0)
-    rest = replace(on.book, amounts=on.book.amounts[~mine], customers=on.book.customers[~mine], paid_by=on.book.paid_by[~mine])
+    left, drawn = ~mine[on.drawn_row], on.drawn
+    rest = replace(drawn, amounts=drawn.amounts[left], customers=drawn.customers[left], paid_by=drawn.paid_by[left])
     found = futures(on, rest, on.base.outflows)
     payrolls = (standing(on, coverage, found) for coverage in on.base.payrolls)
     return Without(
@@ -297,6 +309,7 @@ class Basis:
     """What futures are made from: the plain forecast, the open items and their chances, and how past forecasts did.
 
     pmf     items x days from tomorrow: chance that the item is paid on the day
+    drawn   the items as futures draw them: what is promised or disputed in part comes in parts; drawn_row: the item of each
     coming  what contracts will be billed for, in no invoice yet
     """
 
@@ -305,6 +318,8 @@ class Basis:
     invoices: pl.DataFrame
     pmf: Any
     book: cash_paths.Book
+    drawn: cash_paths.Book
+    drawn_row: Any
     coming: cash_paths.Book
     record: tuple[Score, ...]
     version: str
@@ -322,7 +337,7 @@ class Futures:
 def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
     """The plain forecast and the open book of a day. Work: one prediction of every open invoice."""
     base = queries.forecast(entity=entity, as_of=as_of)
-    told = timing.forecast(entity_id=entity.pk, as_of=as_of)
+    told = _uncovered(timing.forecast(entity_id=entity.pk, as_of=as_of), base.covered)
     horizon = base.daily.height
     debits = [(c.debit_on - as_of).days - 1 for c in [*base.payrolls, *base.duties]]
     ends = [(day - as_of).days for table in (base.weekly, base.monthly) for day in table["last_on"]]
@@ -330,7 +345,40 @@ def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
     amounts = _at_home(told.invoices, entity.currency, as_of)
     book = cash_paths.Book(amounts, told.invoices["customer_id"].to_numpy(), _cumulative(told.pmf, days), days)
     model = timing.model_in_use(entity_id=entity.pk, as_of=as_of)
-    return Basis(entity, base, told.invoices, told.pmf, book, _coming(entity, base, days), record, model.version if model else "")
+    drawn, drawn_row = _in_parts(told, book)
+    version = model.version if model else ""
+    return Basis(entity, base, told.invoices, told.pmf, book, drawn, drawn_row, _coming(entity, base, days), record, version)
+
+
+def _uncovered(told: Forecast, covered: pl.DataFrame) -> Forecast:
+    """A forecast of what is still to come: less what money and credits that wait to be applied cover."""
+    if covered.is_empty():
+        return told
+    was = told.invoices.join(covered, on="invoice_id", how="left", maintain_order="left").with_row_index("row")
+    left = (pl.col("open_minor") - pl.col("covered_minor").fill_null(0)).clip(0)
+    invoices = was.with_columns(open_minor=left)
+    share = was.select(pl.col("row").cast(pl.Int64), share=left / pl.col("open_minor"))
+    parts = told.parts.join(share, on="row", how="left", maintain_order="left").select(
+        "row", amount_minor=(pl.col("amount_minor") * pl.col("share")).round().cast(pl.Int64)
+    )
+    return replace(told, invoices=invoices.select(told.invoices.columns), parts=parts)
+
+
+def _in_parts(told: Forecast, book: cash_paths.Book) -> tuple[cash_paths.Book, Any]:
+    """A book whose items come in parts where only a part is promised or disputed, and the item of each entry."""
+    rows = np.arange(len(book.amounts))
+    if told.parts.is_empty():
+        return book, rows
+    at, owed = told.parts["row"].to_numpy(), told.invoices["open_minor"].to_numpy()
+    # to the minor unit: each part is what its item comes to with it less what it came to before
+    upto = told.parts.select(pl.col("amount_minor").cum_sum().over("row"))["amount_minor"].to_numpy()
+    before, worth = upto - told.parts["amount_minor"].to_numpy(), book.amounts[at] / np.maximum(owed[at], 1)
+    amounts = np.rint(upto * worth) - np.rint(before * worth)
+    whole = ~np.isin(rows, at)
+    drawn_row = np.concatenate([rows[whole], at])
+    paid_by = np.concatenate([book.paid_by[whole], _cumulative(told.parts_pmf, book.days)])
+    parts = np.concatenate([book.amounts[whole], amounts.astype(np.int64)])
+    return cash_paths.Book(parts, book.customers[drawn_row], paid_by, book.days), drawn_row
 
 
 def _coming(entity: Entity, base: queries.Forecast, days: tuple[int, ...]) -> cash_paths.Book:
@@ -392,7 +440,7 @@ def _told(on: Basis) -> Outlook:
 
 
 def _read(on: Basis) -> tuple[Outlook, Behind]:
-    found, days = futures(on, on.book, on.base.outflows), on.book.days
+    found, days = futures(on, on.drawn, on.base.outflows), on.book.days
     lowest = cash_paths.lowest(found.balances)
     payrolls, duties = (tuple(standing(on, c, found) for c in coverages) for coverages in (on.base.payrolls, on.base.duties))
     told = Outlook(

@@ -29,10 +29,10 @@ from topline.ui.access import Asked, page
 from topline.ui.export import export
 from topline.ui.tables import Column
 
+DECIDING = 3  # invoices that a payroll's row names
 SHOWN = 15  # rows of a card that are listed; its figure lists the rest
 ACCOUNT = [Column("name", "Account"), Column("opening_minor", "Opening", "money"), Column("in_minor", "In", "money"), Column("out_minor", "Out", "money"),
-           Column("closing_minor", "Closing", "money"), Column("lowest_minor", "Lowest", "money"), Column("lowest_on", "On", "date")]  # fmt: skip
-PERIODS = {"day": "daily", "week": "weekly", "month": "monthly"}
+           Column("closing_minor", "Closing", "money"), Column("lowest_minor", "Lowest", "money"), Column("lowest_on", "On", "date"), Column("minimum_minor", "To be kept", "money")]  # fmt: skip
 
 
 @page("treasury.view")
@@ -41,17 +41,13 @@ def cash(request: Asked) -> HttpResponse:
     entity = company(request)
     as_of = day_asked(request, entity)
     every = request.GET.get("every", "week")
-    if every not in PERIODS:
-        raise Invalid(f"{every!r} is no period.", field="every", remedy="Use day, week or month.")
     found = queries.forecast(entity=entity, as_of=as_of)
+    periods = found.by(every).to_dicts()
     helps = levers.plan(entity=entity, as_of=as_of)
     told = helps.outlook or frozen.told(entity=entity, as_of=as_of, plain=found)
     home = entity.currency
     at_end = {as_of + timedelta(days=r.day): r for r in told.ranges} if told else {}
-    rows = [
-        {**r, "currency": home, **_range(at_end.get(r.get("last_on", r["period"])))}
-        for r in getattr(found, PERIODS[every]).rename({"day": "period"} if every == "day" else {}).to_dicts()
-    ]
+    rows = [{**r, "currency": home, **_range(at_end.get(r.get("last_on", r["period"])))} for r in periods]
     columns = [Column("period", every.capitalize(), "date"), Column("opening_minor", "Opening", "money"), Column("in_minor", "In", "money"), Column("out_minor", "Out", "money"),
                Column("closing_minor", "Closing", "money"), *([] if every == "day" else [Column("lowest_minor", "Lowest", "money")]),
                *([Column("p10", "Low (P10)", "money"), Column("p50", "Middle (P50)", "money"), Column("p90", "High (P90)", "money")] if told else [])]  # fmt: skip
@@ -59,11 +55,11 @@ def cash(request: Asked) -> HttpResponse:
         return export(rows, columns, name=f"cash-{as_of}", form=form)
     context = {
         "levers": shown(request, entity), "found": found, "told": told, "home": home, "every": every, "rows": rows, "columns": columns, "receipts": _largest(found, home),
-        "receipt_columns": [Column("expected_on", "Expected", "date"), Column("number", "Invoice", link="url"), Column("customer", "Customer"), Column("amount_minor", "Amount", "money")],
+        "receipt_columns": [Column("expected_on", "Expected", "date"), Column("number", "Invoice", link="url"), Column("customer", "Customer", link="customer_url"), Column("amount_minor", "Amount", "money")],
         "outflows": [{**r, "currency": home, "name": f"{r['name']} (planned on {r['payday']:%-d %b})" if r["outflow_id"] and r["payday"] != r["debit_on"] else r["name"]} for r in found.outflows.to_dicts()],
         "outflow_columns": [Column("debit_on", "Taken on", "date"), Column("name", "What"), Column("kind", "Kind"), Column("amount_minor", "Amount", "money")],
         "accounts": [{**r, "currency": home} for r in queries.by_account(entity=entity, found=found).to_dicts()], "account_columns": ACCOUNT,
-        "chart": cash_chart(found, told), "payrolls": _with_odds(found.payrolls, told.payrolls if told else (), helps), "duties": _with_odds(found.duties, told.duties if told else (), helps),
+        "lowest_on": as_of + timedelta(days=told.lowest.day) if told else None, "chart": cash_chart(found, told), "payrolls": _with_odds(found.payrolls, told.payrolls if told else (), helps, found), "duties": _with_odds(found.duties, told.duties if told else (), helps, found),
         "plans": queries.pay_plans(entity.pk), "planned": queries.planned_outflows(entity.pk), "deferrals": queries.deferrals(entity.pk), "form": OutflowForm(initial={"currency": home, "first_on": as_of}),
         "query": request.GET.urlencode(), "in_total": int(found.receipts["amount_minor"].sum()), "coming_total": int(found.coming["amount_minor"].sum()),
         "coming": _coming(found, home), "coming_columns": [Column("expected_on", "Expected", "date"), Column("bill_on", "Billed on", "date"), Column("customer", "Customer", link="url"), Column("amount_minor", "Amount", "money")],
@@ -189,9 +185,20 @@ def _range(found: Range | None) -> dict[str, int | None]:
     return {"p10": found.p10 if found else None, "p50": found.p50 if found else None, "p90": found.p90 if found else None}
 
 
-def _with_odds(coverages: list[Coverage], odds: Sequence[outlooks.Odds], helps: levers.Plan) -> list[dict[str, Any]]:
+def _with_odds(
+    coverages: list[Coverage], odds: Sequence[outlooks.Odds], helps: levers.Plan, found: queries.Forecast
+) -> list[dict[str, Any]]:
     known = {(o.coverage.name, o.coverage.debit_on): o for o in odds}
-    return [{"coverage": c, "odds": known.get((c.name, c.debit_on)), "help": helps.of(c)} for c in coverages]
+    numbers = dict(found.receipts.select("item_id", "number").unique().iter_rows()) if coverages else {}
+    return [
+        {
+            "coverage": c,
+            "odds": known.get((c.name, c.debit_on)),
+            "help": helps.of(c),
+            "deciding": [(numbers[i], reverse("billing:invoice", args=[i])) for i in c.deciding[:DECIDING]],
+        }
+        for c in coverages
+    ]
 
 
 def _coming(found: queries.Forecast, home: str) -> list[dict[str, Any]]:
@@ -219,6 +226,7 @@ def _largest(found: queries.Forecast, home: str) -> list[dict[str, Any]]:
             **r,
             "customer": names.get(r["customer_id"], ""),
             "url": reverse("billing:invoice", args=[r["item_id"]]),
+            "customer_url": reverse("web:customer", args=[r["customer_id"]]),
             "currency": home,
         }
         for r in top.sort("expected_on", "amount_minor", descending=[False, True]).to_dicts()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,8 +18,9 @@ from topline.collections import queries as collections
 from topline.collections import timing
 from topline.contracts import foresight
 from topline.engine import cash
+from topline.engine.in_turn import in_turn
 from topline.kernel import bulk, money
-from topline.kernel.errors import NotFound
+from topline.kernel.errors import Invalid, NotFound, ensure
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.receivables import queries as receivables
@@ -31,7 +32,7 @@ WEEKS = 13
 History = Callable[[], pl.DataFrame]  # how late customers paid, counted once where it is asked for
 BY_ACCOUNT = {
     "name": pl.String, "opening_minor": pl.Int64, "in_minor": pl.Int64, "out_minor": pl.Int64, "closing_minor": pl.Int64,
-    "lowest_minor": pl.Int64, "lowest_on": pl.Date,
+    "lowest_minor": pl.Int64, "lowest_on": pl.Date, "minimum_minor": pl.Int64,
 }  # fmt: skip
 
 
@@ -41,6 +42,7 @@ class Forecast:
 
     balances   what the bank says per account; opening_minor is their sum in the company's currency
     receipts   cash.RECEIPTS in the company's currency, with number and customer_id
+    covered    what of open invoices is paid by money and credits that wait to be applied: invoice_id, covered_minor (own currency)
     coming     the same of what contracts will be billed for within the forecast, with bill_on and due_on; it has no item yet
     outflows   name, kind, payday, debit_on, amount_minor in the company's currency, is_critical, bank_account_id
     daily      cash.project; weekly and monthly add up to it
@@ -53,6 +55,7 @@ class Forecast:
     opening_minor: int
     minimum_minor: int
     receipts: pl.DataFrame
+    covered: pl.DataFrame
     coming: pl.DataFrame
     outflows: pl.DataFrame
     daily: pl.DataFrame
@@ -60,6 +63,12 @@ class Forecast:
     monthly: pl.DataFrame
     payrolls: list[cash.Coverage]
     duties: list[cash.Coverage]
+
+    def by(self, every: str) -> pl.DataFrame:
+        """One row per day, week or month, the first column `period`. Raises: Invalid (another period)."""
+        periods = {"day": self.daily.rename({"day": "period"}), "week": self.weekly, "month": self.monthly}
+        ensure(every in periods, Invalid(f"{every!r} is no period.", field="every", remedy="Use day, week or month."))
+        return periods[every]
 
     @property
     def lowest(self) -> tuple[date, int]:
@@ -71,7 +80,8 @@ class Forecast:
 def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataFrame | None = None) -> Forecast:
     """Opening bank balance, expected receipts and planned outflows by day, week and month, and each payroll's cover.
 
-    Receipts are open invoices, and what contracts will be billed for, at their due day shifted by the customer's own history; nothing is expected in the past.
+    Receipts are open invoices, and what contracts will be billed for, on the day for which they are promised, else at their due day
+    shifted by the customer's own history. What unapplied money and open credit notes of a customer cover is not expected again.
     Everything is told in the company's currency at the last known rate.
 
     items  the open items of that day with customers resolved, where the caller has them already
@@ -79,24 +89,24 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
     start = as_of + timedelta(days=1)
     end = start + timedelta(days=7 * weeks)
     balances = bank.bank_balances(entity_id=entity.pk, as_of=as_of)
-    opening = sum(at_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, as_of))
-    minimum = sum(at_home([(b.account.currency, b.account.minimum_minor) for b in balances], entity.currency, as_of))
+    opening, minimum = sum(in_bank(balances, entity.currency, as_of)), sum(kept_there(balances, entity.currency, as_of))
     closed = [day for day in closed_days(entity.country)[start:end]] if entity.country else []  # noqa: C416  (a slice of holidays is a list of days)
     if items is None:
         items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of))
     history = cache(partial(figures.lateness, entity_id=entity.pk, as_of=as_of))
-    receipts = _receipts(entity, as_of, closed, items, history)
+    open_now, covered = _uncovered(entity, as_of, items)
+    receipts = _receipts(entity, as_of, closed, open_now, history)
     coming = _coming(entity, as_of, end, closed, history)
     outflows = planned(entity=entity, start=start, end=end)
     daily = cash.project(
         opening_minor=opening, receipts=_together(receipts, coming), outflows=outflows, start=start, days=7 * weeks
     )
     payroll = outflows["kind"] == "payroll"
-    covered = partial(cash.coverage, daily, receipts=receipts, minimum_minor=minimum)
+    cover = partial(cash.coverage, daily, receipts=receipts, minimum_minor=minimum)
     return Forecast(
-        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, coming=coming, outflows=outflows, daily=daily,
+        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, covered=covered, coming=coming, outflows=outflows, daily=daily,
         weekly=cash.rolled_up(daily, every="1w"), monthly=cash.rolled_up(daily, every="1mo"),
-        payrolls=covered(payrolls=outflows.filter(payroll)), duties=covered(payrolls=outflows.filter(~payroll & pl.col("is_critical"))),
+        payrolls=cover(payrolls=outflows.filter(payroll)), duties=cover(payrolls=outflows.filter(~payroll & pl.col("is_critical"))),
     )  # fmt: skip
 
 
@@ -188,18 +198,18 @@ def deferrals(entity_id: int) -> list[OutflowDeferral]:
 
 
 def _receipts(entity: Entity, as_of: date, closed: list[date], items: pl.DataFrame, history: History) -> pl.DataFrame:
-    """Open invoices (credit notes left out: they bring no cash) as expected receipts in the company's currency.
+    """Open invoices as expected receipts in the company's currency.
 
-    Disputes count as in `collections.timing`: what is not disputed is expected as usual, the disputed part later by the time that
+    What is promised, or a part of a plan, is expected on its day. Disputes count as in `collections.timing`: what is not disputed is expected as usual, the disputed part later by the time that
     disputes of its reason take, and an invoice in litigation not at all.
     """
-    items = _with_disputes(entity, as_of, items.filter(pl.col("open_minor") > 0))
+    items = _with_promises(entity, as_of, _with_disputes(entity, as_of, items))
     if items.is_empty():
         return pl.DataFrame(schema={**cash.RECEIPTS, "number": pl.String})
     worth = rates.convert(items.select("currency", amount_minor="open_minor", on=pl.lit(as_of)), to=entity.currency)
     items = items.with_columns(amount_minor=worth["converted_minor"], currency=pl.lit(entity.currency))
     expected = cash.expected_receipts(
-        items.select("customer_id", "currency", "due_on", "amount_minor", "later_days", item_id="invoice_id"),
+        items.select("customer_id", "currency", "due_on", "amount_minor", "later_days", "promised_on", item_id="invoice_id"),
         history(),
         as_of=as_of,
         closed=closed,
@@ -223,6 +233,44 @@ def _coming(entity: Entity, as_of: date, end: date, closed: list[date], history:
     items = billed.select("customer_id", "currency", "due_on", "amount_minor", item_id=pl.lit(None, dtype=pl.Int64))
     expected = cash.expected_receipts(items, history(), as_of=as_of, closed=closed)
     return expected.with_columns(billed["bill_on"], billed["due_on"]).filter(pl.col("expected_on") < end).select(nothing.columns)
+
+
+def _uncovered(entity: Entity, as_of: date, items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Open invoices less what their customer's unapplied money and open credit notes cover, the earliest due first; and what they cover."""
+    cash = market.resolve(receivables.unapplied(entity_id=entity.pk, as_of=as_of).drop_nulls("customer_id"))
+    notes = items.filter(pl.col("open_minor") < 0).select("customer_id", "currency", amount_minor=-pl.col("open_minor"))
+    means = pl.concat([notes, cash.select("customer_id", "currency", amount_minor="left_minor")])
+    debts = items.filter(pl.col("open_minor") > 0).with_row_index("row")
+    who = ["customer_id", "currency"]
+    met = in_turn(
+        debts.sort("due_on", "invoice_id").select(*who, "row", amount_minor="open_minor"),
+        means.group_by(who).agg(pl.col("amount_minor").sum()), by=who,
+    )  # fmt: skip
+    left = debts.join(met.select("row", covered_minor="amount_minor"), on="row", how="left", maintain_order="left").with_columns(
+        pl.col("covered_minor").fill_null(0)
+    )
+    covered = left.group_by("invoice_id").agg(pl.col("covered_minor").sum()).filter(pl.col("covered_minor") > 0)
+    left = left.with_columns(open_minor=pl.col("open_minor") - pl.col("covered_minor")).filter(pl.col("open_minor") > 0)
+    return left.select(items.columns), covered
+
+
+def _with_promises(entity: Entity, as_of: date, items: pl.DataFrame) -> pl.DataFrame:
+    """Open items with promised_on, what is promised apart from the rest; what is due earliest is promised first."""
+    opened = items.group_by("invoice_id").agg(pl.col("open_minor").sum())
+    said = timing.promised(entity_id=entity.pk, as_of=as_of, opened=opened)
+    plain = items.with_columns(promised_on=pl.lit(None, dtype=pl.Date))
+    if said.is_empty():
+        return plain
+    rows = plain.sort("due_on", "invoice_id", "later_days").with_row_index("row")
+    met = in_turn(rows.select("invoice_id", "row", amount_minor="open_minor"), said, by=["invoice_id"])
+    of_row = met.group_by("row").agg(met_minor=pl.col("amount_minor").sum())
+    rest = rows.join(of_row, on="row", how="left", maintain_order="left").with_columns(
+        open_minor=pl.col("open_minor") - pl.col("met_minor").fill_null(0)
+    )
+    promised = rows.drop("promised_on", "open_minor").join(
+        met.select("row", "promised_on", open_minor="amount_minor"), on="row", maintain_order="left"
+    )
+    return pl.concat([frame.select(plain.columns) for frame in (rest.filter(pl.col("open_minor") > 0), promised)])
 
 
 def _with_disputes(entity: Entity, as_of: date, items: pl.DataFrame) -> pl.DataFrame:
@@ -250,7 +298,7 @@ def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:
 
     What names no account goes where most payments came in (receipts), or to the account that pays salaries (outflows).
     returns  one row per open account, in the company's currency: name, opening_minor, in_minor, out_minor, closing_minor,
-             lowest_minor, lowest_on; the sums of its columns are the forecast's
+             lowest_minor, lowest_on, minimum_minor (what is to be kept there); the sums of its columns are the forecast's
     """
     accounts = [b.account for b in found.balances]
     if not accounts:
@@ -276,9 +324,13 @@ def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:
     going = found.outflows.select(
         account_id=pl.when(account.is_in(known)).then(account).otherwise(pays), day="debit_on", in_minor=pl.lit(0), out_minor="amount_minor"
     )  # fmt: skip
-    opening = at_home([(b.account.currency, b.balance_minor) for b in found.balances], entity.currency, found.as_of)
     start = pl.DataFrame(
-        {"account_id": [a.pk for a in accounts], "name": [a.name for a in accounts], "opening_minor": opening}
+        {
+            "account_id": [a.pk for a in accounts],
+            "name": [a.name for a in accounts],
+            "minimum_minor": kept_there(found.balances, entity.currency, found.as_of),
+            "opening_minor": in_bank(found.balances, entity.currency, found.as_of),
+        }
     ).with_columns(day=pl.lit(found.as_of))
     end = found.as_of + timedelta(days=found.daily.height)
     moves = pl.concat([coming, going], how="vertical_relaxed").filter(pl.col("day") <= end)
@@ -291,11 +343,21 @@ def by_account(*, entity: Entity, found: Forecast) -> pl.DataFrame:
         rows.with_columns(_stands=stands)
         .group_by("account_id", maintain_order=True)
         .agg(
-            pl.col("name").drop_nulls().first(), pl.col("opening_minor", "in_minor", "out_minor").sum(), closing_minor=pl.col("_stands").last(),
+            pl.col("name", "minimum_minor").drop_nulls().first(), pl.col("opening_minor", "in_minor", "out_minor").sum(), closing_minor=pl.col("_stands").last(),
             lowest_minor=pl.col("_stands").min(), lowest_on=pl.col("day").sort_by("_stands", "day").first(),
         )
         .select(*BY_ACCOUNT)
     )  # fmt: skip
+
+
+def in_bank(balances: Sequence[bank.BankBalance], home: str, on: date) -> list[int]:
+    """What stands on each account, in the company's currency at the rate of a day, in order."""
+    return at_home([(b.account.currency, b.balance_minor) for b in balances], home, on)
+
+
+def kept_there(balances: Sequence[bank.BankBalance], home: str, on: date) -> list[int]:
+    """What is to be kept on each account, in the company's currency at the rate of a day, in order."""
+    return at_home([(b.account.currency, b.account.minimum_minor) for b in balances], home, on)
 
 
 def at_home(amounts: list[tuple[str, int]], home: str, on: date) -> list[int]:

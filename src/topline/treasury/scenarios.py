@@ -78,7 +78,7 @@ def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
     """
     record = record_of(entity, as_of)
     on = basis(entity, as_of, record)
-    owed = pl.DataFrame({"customer_id": on.book.customers, "amount_minor": on.book.amounts})
+    owed = pl.DataFrame({"customer_id": on.drawn.customers, "amount_minor": on.drawn.amounts})
     ranked = owed.group_by("customer_id").agg(pl.col("amount_minor").sum()).sort("amount_minor", "customer_id", descending=True)
     largest = ranked["customer_id"].to_list()[:1]
     late = assumed.late_customer_id or (largest[0] if largest else None)
@@ -87,28 +87,28 @@ def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
     cost = assumed.hire_minor if assumed.hire_minor is not None else _cost_of_one(on.base.outflows, entity)
     out = on.base.outflows
     cases = [
-        _case("As it stands", on, on.book, out),
+        _case("As it stands", on, on.drawn, out),
         _case(
             f"Collections slip {assumed.slip_percent} %",
             on,
-            cash_paths.collections_slip(on.book, percent=assumed.slip_percent),
+            cash_paths.collections_slip(on.drawn, percent=assumed.slip_percent),
             out,
         ),
     ]
     if late is not None:
         said = f"{names.get(late, 'The largest payer')} pays {assumed.late_days} days later"
-        cases.append(_case(said, on, cash_paths.payer_late(on.book, customer=late, days=assumed.late_days), out))
+        cases.append(_case(said, on, cash_paths.payer_late(on.drawn, customer=late, days=assumed.late_days), out))
     if lost is not None:
-        book = cash_paths.customer_lost(on.book, customer=lost)
+        book = cash_paths.customer_lost(on.drawn, customer=lost)
         cases.append(_case(f"{names.get(lost, 'The largest payer')} pays nothing", on, book, out))
     people = "1 person is" if assumed.hires == 1 else f"{assumed.hires:,} people are"
-    cases.append(_case(f"{people} hired", on, on.book, _with_hires(out, as_of, on.base.daily.height, assumed.hires * cost)))
+    cases.append(_case(f"{people} hired", on, on.drawn, _with_hires(out, as_of, on.base.daily.height, assumed.hires * cost)))
     put_off = pl.when(pl.col("kind") == "vendor").then(pl.duration(days=assumed.vendor_days)).otherwise(pl.duration(days=0))
     cases.append(
         _case(
             f"Vendors are paid {assumed.vendor_days} days later",
             on,
-            on.book,
+            on.drawn,
             out.with_columns(pl.col("debit_on") + put_off),
         )
     )
@@ -118,8 +118,7 @@ def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
 
 
 def _case(name: str, on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Scenario:
-    case = replace(on, book=book)
-    found = futures(case, book, outflows)
+    found = futures(on, book, outflows)
     as_of, days = on.base.as_of, book.days
     ranges = cash_paths.ranges(found.balances, days)
     at = [int(np.searchsorted(days, min(ahead, days[-1]), side="right")) - 1 for ahead in AHEAD]
@@ -129,7 +128,7 @@ def _case(name: str, on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -
         balances=tuple(ranges[n] for n in at),
         lowest=lowest,
         lowest_on=as_of + timedelta(days=days[lowest.day]),
-        percents=tuple(standing(case, payroll, found).percent for payroll in on.base.payrolls),
+        percents=tuple(standing(on, payroll, found).percent for payroll in on.base.payrolls),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from topline.bank import queries as bank
+from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Entity
 from topline.kernel import bulk
@@ -78,8 +79,7 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     told = [row for row in kept.days if on.isoformat() < row["day"] <= as_of.isoformat()]
     told_in, told_out = sum(r["in_minor"] for r in told), sum(r["out_minor"] for r in told)
     then = queries.forecast(entity=entity, as_of=on)
-    receipts = then.receipts.select("item_id", "expected_on", "amount_minor")
-    due = receipts.filter(pl.col("expected_on") <= as_of)
+    due = then.receipts.filter(pl.col("expected_on") <= as_of)
     due = due.group_by("item_id", maintain_order=True).agg(
         pl.col("amount_minor").sum()
     )  # instalments and disputed parts are rows of one
@@ -89,6 +89,9 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     planned, unplanned = _unmatched(plan, lines.filter(pl.col("amount_minor") < 0).with_columns(-pl.col("amount_minor")))
     both = due.join(came, on="item_id", how="left", suffix="_came")
     early = came.join(due, on="item_id", how="anti")
+    fresh = bulk.read(Invoice.objects.filter(entity=entity, issued_on__gt=on, issued_on__lte=as_of).values("id")).rename(
+        {"id": "item_id"}
+    )
     now, known_since = _stands(entity, as_of), _stands(entity, on)
     foreseen = int(then.coming.filter(pl.col("expected_on") <= as_of)["amount_minor"].sum())
     told_closing = kept.opening_minor + told_in - told_out
@@ -102,8 +105,8 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     causes = [
         _cause("Expected, and has not come", missing),
         _cause("Came with another amount", differed),
-        _cause("Came sooner than expected", early.join(receipts, on="item_id", how="semi")),
-        _cause("Invoices issued since", early.join(receipts, on="item_id", how="anti")),
+        _cause("Came sooner than expected", early.join(fresh, on="item_id", how="anti")),
+        _cause("Invoices issued since", early.join(fresh, on="item_id", how="semi")),
         _lump("Foreseen of bills that were not written then", -foreseen),
         _lump("Other money in, less what came without the bank", other_in),
         _cause("Planned, and has not left", planned),
@@ -122,8 +125,7 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
 
 def _stands(entity: Entity, on: date) -> int:
     """What stood in the bank at the end of a day, as is known now."""
-    balances = bank.bank_balances(entity_id=entity.pk, as_of=on)
-    return sum(queries.at_home([(b.account.currency, b.balance_minor) for b in balances], entity.currency, on))
+    return sum(queries.in_bank(bank.bank_balances(entity_id=entity.pk, as_of=on), entity.currency, on))
 
 
 def _came(entity: Entity, after: date, until: date) -> pl.DataFrame:

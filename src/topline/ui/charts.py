@@ -106,9 +106,10 @@ def balance_chart(
     y_title: str,
     marks: Sequence[dict[str, Any]] = (),
     shown: str = "",
+    floor: float = 0,
     height: int = 220,
 ) -> Chart | None:
-    """A balance over time as a stepped line with its zero line; `marks` are days with a label (payrolls)."""
+    """A balance over time as a stepped line, with a line at the `floor` it is not to fall below; `marks` are days with a label (payrolls)."""
     if not rows:
         return None
     data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
@@ -117,7 +118,7 @@ def balance_chart(
         interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12
     ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)))
     return _draw(
-        alt.layer(line, _zero(), *_marks(marks, x)),
+        alt.layer(line, _floor(floor), *_marks(marks, x)),
         title=title,
         height=height,
         head=[x, y_title],
@@ -127,9 +128,12 @@ def balance_chart(
 
 def range_chart(
     rows: Sequence[dict[str, Any]], *, x: str, low: str, middle: str, high: str, title: str, y_title: str, marks: Sequence[dict[str, Any]] = (),
-    shown: Sequence[str] = (), height: int = 240,
+    shown: Sequence[str] = (), floor: float = 0, height: int = 240,
 ) -> Chart | None:  # fmt: skip
-    """A balance that may lie anywhere between `low` and `high`, its middle as a line; `shown` are the keys with the three as text."""
+    """A balance that may lie anywhere between `low` and `high`, its middle as a line, with a line at the `floor` it is not to fall below.
+
+    shown  the keys with the three as text
+    """
     if not rows:
         return None
     data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
@@ -140,7 +144,7 @@ def range_chart(
     )
     line = data.mark_line(color=SERIES[0], strokeWidth=2).encode(x=scale_x, y=alt.Y(f"{middle}:Q", title=y_title, axis=axis))
     return _draw(
-        alt.layer(band, line, _zero(), *_marks(marks, x)),
+        alt.layer(band, line, _floor(floor), *_marks(marks, x)),
         title=title,
         height=height,
         head=[x, "low (P10)", "middle (P50)", "high (P90)"],
@@ -148,8 +152,8 @@ def range_chart(
     )
 
 
-def _zero() -> Any:
-    return alt.Chart(alt.Data(values=[{"z": 0}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
+def _floor(at: float) -> Any:
+    return alt.Chart(alt.Data(values=[{"z": at}])).mark_rule(color=BAD, strokeWidth=1).encode(y="z:Q")
 
 
 def _marks(marks: Sequence[dict[str, Any]], x: str, color: str = SERIES[1]) -> list[Any]:

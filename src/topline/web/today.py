@@ -98,7 +98,11 @@ def _read(entity: Entity, as_of: date) -> Today:
 def answer(coverage: Coverage, forecast: treasury.Forecast) -> PayrollAnswer:
     """The verdict on one payroll as a sentence for a person."""
     money = Money(coverage.amount_minor, forecast.currency)
-    deciding = forecast.receipts.filter(pl.col("item_id").is_in(coverage.deciding)).sort("amount_minor", descending=True)
+    in_time = forecast.receipts.filter(pl.col("item_id").is_in(coverage.deciding) & (pl.col("expected_on") < coverage.debit_on))
+    whole = in_time.group_by("item_id", "number", "customer_id", "currency")
+    deciding = whole.agg(pl.col("amount_minor").sum(), pl.col("expected_on").max()).sort(
+        "amount_minor", "item_id", descending=[True, False]
+    )
     rows = _named(deciding.select("number", "customer_id", "currency", "expected_on", "amount_minor", invoice_id="item_id"))
     day = f"{coverage.debit_on:%a %d %b}"
     if coverage.short_minor:

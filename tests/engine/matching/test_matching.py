@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import matching as books
-from topline.engine.matching import confidence, propose
+from topline.engine.matching import Policy, confidence, propose
 from topline.engine.matching.references import structured_body
 from topline.engine.matching.subsets import LARGEST_SET, adding_up
 
@@ -103,6 +103,23 @@ def test_what_speaks_against_posting_is_told(change, words):
         items = items.with_columns(customer_key=pl.format("customer{}name", "customer_id"))
     decision, found = decided(paid((500, "customer1name", "INV-5001")), items)
     assert decision == ["review"] and words in found.payments["reason"][0]
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("INV-5001 less freight", "a deduction or a claim"), ("INV-5001 2 % Skonto", "a discount that the terms do not give"), ("INV-5001", "for no reason that we know"),
+])  # fmt: skip
+def test_what_the_text_says_of_a_short_payment_is_told(text, words):
+    decision, found = decided(paid((940, "customer1name", text)), owed((1, "INV-5001", 1_000)))
+    assert decision == ["review"] and words in found.payments["reason"][0]
+
+
+@pytest.mark.parametrize(("text", "decision"), [
+    ("Global Imports Invoice INV-5001", "apply"), ("Global Imports INV-5001", "apply"), ("GLOBAL IMPORTS CORP INV-5001", "apply"),
+    ("INV-5001 Global Imports North", "review"), ("INV-5001 to global-imports overseas", "review"), ("INV-5001 Imports North", "apply"),
+])  # fmt: skip
+def test_a_text_that_names_a_sister_company_waits(text, decision):
+    items = owed((1, "INV-5001", 500), (1, "INV-5009", 7_777))
+    assert decided(paid((500, "customer1name", text)), items, policy=Policy(own_name="global imports"))[0] == [decision]
 
 
 def test_the_same_payment_from_two_banks_is_not_posted_twice():

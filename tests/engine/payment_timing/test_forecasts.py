@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from tests.engine.payment_timing.conftest import START, made_up
+from topline.engine.payment_timing import notes
 from topline.engine.payment_timing.backtest import backtest
 from topline.engine.payment_timing.book import Book, LeakingColumn, as_of, day_number
 from topline.engine.payment_timing.explain import explain
@@ -207,6 +208,52 @@ def test_a_promise_moves_the_forecast_to_its_day_and_a_past_one_does_not(company
     assert abs((row["p50_on"] - TODAY).days - 12) <= 1
     past = predict(model, replace(company, promises=note(TODAY - timedelta(days=1))), on=TODAY)
     assert past.invoices.row(by_predicate=pl.col("invoice_id") == invoice, named=True)["method"] == model.tier
+
+
+def test_what_is_promised_in_part_moves_only_that_part_and_what_came_since_covers_the_earliest(company, model):
+    invoice = open_invoice(company, model)
+    whole = company.invoices.filter(pl.col("invoice_id") == invoice)["amount_minor"][0]
+    cash = company.payments.join(company.invoices.select("invoice_id", "amount_minor"), on="invoice_id")
+    said, days = TODAY - timedelta(days=9), [TODAY + timedelta(days=n) for n in (10, 40, 70)]
+    share = whole // 4
+    promises = pl.DataFrame(
+        {"invoice_id": [invoice] * 3, "learned_on": [said] * 3, "promised_on": days, "amount_minor": [share] * 3, "settled_on": [None] * 3},
+        schema_overrides={"settled_on": pl.Date},
+    )  # fmt: skip
+
+    def told(paid=0, **kept):
+        since = pl.DataFrame(
+            {"invoice_id": [invoice], "paid_on": [said], "learned_on": [said + timedelta(days=1)], "amount_minor": [paid]}
+        )
+        payments = pl.concat([cash, since.filter(pl.col("amount_minor") > 0)], how="diagonal_relaxed")
+        found = predict(model, replace(company, payments=payments, **kept), on=TODAY)
+        place = found.invoices["invoice_id"].to_list().index(invoice)
+        mine = found.parts["row"] == place
+        return found, place, found.parts.filter(mine)["amount_minor"].to_list(), found.parts_pmf[mine.to_numpy()]
+
+    plain, place, parts, _ = told()
+    assert parts == []
+    found, _, parts, pmf = told(promises=promises)
+    assert found.invoices["method"][place] == "part promised"
+    assert parts == [share, share, share, whole - 3 * share]
+    assert (np.array(parts)[:, None] * pmf).sum(axis=0) / whole == pytest.approx(found.pmf[place])
+    assert [pmf[n, day - 2 : day + 6].sum() > 0.7 for n, day in enumerate((10, 40, 70))] == [True] * 3
+    assert pmf[3] == pytest.approx(plain.pmf[place])  # the rest is expected as before
+    assert told(share + 1, promises=promises)[2] == [share - 1, share, whole - 3 * share]
+    over = promises.with_columns(settled_on=pl.lit(TODAY - timedelta(days=1)))
+    assert told(promises=over)[0].pmf[place] == pytest.approx(plain.pmf[place])
+
+
+def test_a_promise_of_a_part_is_kept_when_that_part_came(company):
+    invoice, learned = company.invoices["invoice_id"][0], company.invoices["issued_on"][0]
+    due = learned + timedelta(days=20)
+
+    def rate(came):
+        cash = pl.DataFrame({"invoice_id": [invoice], "paid_on": [due], "learned_on": [due], "amount_minor": [came]})
+        said = pl.DataFrame({"invoice_id": [invoice], "learned_on": [learned], "promised_on": [due], "amount_minor": [50]})
+        return notes.kept_rate(replace(company, payments=cash, promises=said), day=day_number(TODAY))
+
+    assert (rate(50), rate(49)) == (pytest.approx(8 / 11), pytest.approx(7 / 11))
 
 
 def test_a_dispute_adds_the_time_to_resolve_and_litigation_is_left_out(company, model):

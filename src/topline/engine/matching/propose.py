@@ -15,14 +15,23 @@ from topline.engine.matching import confidence, references
 from topline.engine.matching.guesses import AGAINST, guesses
 from topline.engine.matching.payers import payers
 from topline.engine.matching.subsets import MOST_ITEMS, adding_up
+from topline.engine.text import words as folded_words
 
 RETURNED = r"(?i)\b(nsf|return of|returned|reversal|storno|retoure|ruecklastschrift|rücklastschrift|chargeback)\b"
 INSTALMENT = r"(?i)\b(instal+ment|part(ial)? payment|on account|teilzahlung|rate \d|acompte)\b"
 DEDUCTION = r"(?i)\b(deduct\w*|less|claim|allowance|dispute\w*|short ship\w*|abz[uü]gl\w*)\b"
+EARLY = r"(?i)(discount|skonto|escompte|early pay)"
 GOES_BACK = "The text says that money goes back: undo the earlier payment instead."
 NAMED = 4  # items that a reason names before it counts the rest
 RECOGNISED = 95.0  # likeness from which a name is taken as the payer's identity
-LEGAL_WORDS = ["inc", "llc", "corp", "corporation", "gmbh", "ltd", "limited", "ag", "kg", "sa", "bv", "plc", "co"]
+# what may stand after our own name in a text that means us; any other word makes it the name of a sister company
+AFTER_OUR_NAME = [
+    "inc", "llc", "corp", "corporation", "gmbh", "ltd", "limited", "ag", "kg", "sa", "se", "bv", "nv", "plc", "co", "ug", "srl", "sarl", "ab", "as", "oy",
+    "invoice", "invoices", "inv", "rechnung", "rechnungen", "rg", "rnr", "re", "nr", "no", "number", "ref", "reference", "order", "po", "payment", "payments",
+    "zahlung", "facture", "fact", "factura", "fattura", "bill", "account", "acct", "iban", "for", "from", "of", "on", "dated", "per", "and", "und", "et", "vom",
+    "thanks", "thank", "customer", "kunde", "kdnr", "contract", "vertrag", "subscription", "services", "service", "less", "minus", "abz", "abzgl", "skonto", "discount",
+    "your", "our", "ihre", "unsere", "full", "part", "instalment", "installment", "q1", "q2", "q3", "q4", "remittance", "statement", "total", "net",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,8 @@ class Policy:
     fee_minor        largest difference taken as a bank's fee, and at most `fee_bps` of the amount due
     withheld_percents  taxes that payers keep back; such a payment always waits for a person
     most_chance      expected sets that add up by chance, above which a sum proves nothing
-    own_name         our name in folded words; a text that names a sister company of ours is not posted
+    own_name         our name in folded words without its legal form, where it is two words or more; a text that names a sister company
+                     of ours ("Global Imports North") is not posted
     """
 
     threshold: float = 0.99
@@ -306,9 +316,10 @@ def _against(policy: Policy) -> pl.Expr:
     """What speaks against posting, first reason first; null when nothing does."""
     text = pl.col("remittance").fill_null("")
     sister: pl.Expr = pl.lit(value=False)
-    if policy.own_name:
-        after = text.str.to_lowercase().str.extract(rf"\b{re.escape(policy.own_name)}\s+(\w+)")
-        sister = after.is_in(LEGAL_WORDS).not_().fill_null(value=False)
+    if " " in policy.own_name:
+        after = folded_words(text).str.extract(rf"\b{re.escape(policy.own_name)} ([a-z]+)( |$)")
+        sister = after.is_in(AFTER_OUR_NAME).not_().fill_null(value=False)
+    is_less = pl.col("difference").is_in(["withheld", "short"])
     reasons = [
         (
             text.str.contains(RETURNED) | (pl.col("amount_minor") <= 0),
@@ -324,6 +335,8 @@ def _against(policy: Policy) -> pl.Expr:
         *((pl.col("by") == by, sentence) for by, sentence in AGAINST.items()),
         (pl.col("contradicted"), "The payer is another customer of ours and is not known to pay for this one."),
         (pl.col("difference") == "over", "It is more than the items that it names."),
+        (is_less & text.str.contains(EARLY), "It takes a discount that the terms do not give on that day."),
+        (is_less & text.str.contains(DEDUCTION), "It is less than what is due: the text speaks of a deduction or a claim."),
         (pl.col("difference") == "withheld", "The difference looks like tax kept back: a certificate is needed."),
         (pl.col("difference") == "short", "It is less than what is due, for no reason that we know."),
     ]

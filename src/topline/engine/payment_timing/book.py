@@ -46,7 +46,8 @@ class Book:
                 reversed_on where the bank can take it back
     disputes    optional: invoice_id, kind str, learned_on, resolved_on date or null, in_litigation bool; amount_minor where a part of an
                 invoice can be disputed
-    promises    optional: invoice_id, promised_on, learned_on
+    promises    optional: invoice_id, promised_on, learned_on; amount_minor where a part of an invoice can be promised, settled_on (date
+                or null) where a promise can be over before its day
     reminders   optional: invoice_id, learned_on
     write_offs  optional: invoice_id, learned_on; what is given up is no longer at risk of being paid
     """
@@ -78,7 +79,7 @@ class Book:
 def as_of(book: Book, day: date) -> Book:
     """The book as it was known before `day`: what was learned on that day or later is gone.
 
-    A dispute that was resolved, or a payment that was returned, on that day or later is not yet so.
+    A dispute that was resolved, a promise that was over, or a payment that was returned, on that day or later is not yet so.
     """
     before = pl.col("learned_on") < day
     known = pl.col("learned_on") if "learned_on" in book.invoices.columns else pl.col("issued_on")
@@ -90,6 +91,9 @@ def as_of(book: Book, day: date) -> Book:
     if "reversed_on" in book.payments.columns:
         returned = pl.col("reversed_on")
         cut["payments"] = cut["payments"].with_columns(reversed_on=pl.when(returned < day).then(returned))
+    if "promises" in cut and "settled_on" in cut["promises"].columns:
+        settled = pl.col("settled_on")
+        cut["promises"] = cut["promises"].with_columns(settled_on=pl.when(settled < day).then(settled))
     if "disputes" in cut:
         resolved = pl.col("resolved_on")
         cut["disputes"] = cut["disputes"].with_columns(resolved_on=pl.when(resolved < day).then(resolved))

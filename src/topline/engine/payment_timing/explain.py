@@ -18,6 +18,7 @@ from topline.engine.payment_timing.features import STATIC, Past, curves, prepare
 from topline.engine.payment_timing.model import Forecast, Model
 
 TELLING_DAYS = 1.0  # a reason that moves the forecast by less is not told
+PROMISED = {"promise": "payment is promised", "part promised": "a part of it is promised"}
 LARGE = 0.5  # log of the ratio to the customer's usual amount: some 1.6 times
 FEW = 3
 
@@ -64,8 +65,8 @@ def explain(
     told = []
     for i, (method, middle) in enumerate(shown.select("method", "p50_on").iter_rows()):
         reasons = [_habit(payments[i], delay[i], known["company_delay"][i])]
-        if method == "promise":
-            reasons.append("payment is promised")
+        if method in PROMISED:
+            reasons.append(PROMISED[method])
         if method == "dispute":
             reasons.append("it is disputed: the usual time to resolve is added")
         if abs(by_amount[i]) >= TELLING_DAYS and abs(known["amount_ratio"][i]) >= LARGE:
@@ -74,7 +75,7 @@ def explain(
         if abs(by_reminder[i]) >= TELLING_DAYS and known["reminders"][i] > 0:
             reasons.append(f"reminded {_times(int(known['reminders'][i]))} ({_signed(by_reminder[i])})")
         overdue = int(ask.day[i] - ask.due[i])
-        if overdue > max(0.0, known["mean_delay"][i]) and method not in ("promise", "dispute"):
+        if overdue > max(0.0, known["mean_delay"][i]) and method not in (*PROMISED, "dispute"):
             reasons.append(f"already {_plural(overdue)} late, later than usual")
         if middle is not None and _at_month_end(middle):
             reasons.append("month-end")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -219,12 +220,16 @@ class Forecast:
               later than the horizon), later f64 (chance of that)
     pmf       one row per invoice, one column per day from `on`
     excluded  invoices in litigation: invoice_id, open_minor
+    parts     invoices that are promised or disputed in part come in parts: row (its place in `invoices`), amount_minor; the parts of an
+              invoice add up to what is open on it. parts_pmf: one row per part, as pmf, which weighs them by amount
     """
 
     on: date
     invoices: pl.DataFrame
     pmf: Matrix
     excluded: pl.DataFrame
+    parts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.Int64, "amount_minor": pl.Int64}))
+    parts_pmf: Matrix = field(default_factory=lambda: np.zeros((0, 0)))
 
     def paid_by(self, day: date) -> Matrix:
         """Chance of each invoice to be paid on or before a day."""
@@ -239,7 +244,7 @@ class Forecast:
 def predict(model: Model, book: Book, *, on: date, horizon: int = HORIZON) -> Forecast:
     """For every invoice that is open before a day: how likely each day is to be the day of payment.
 
-    A promise or dispute that is open moves the forecast (`notes`), a dispute of a part in proportion: the rest is expected as usual;
+    A promise or dispute that is open moves the forecast (`notes`), one of a part in proportion: the rest is expected as usual;
     litigation takes the invoice out of it.
     Raises: Invalid where the model has seen more than the day may know. Work: O(open invoices x days x trees).
     """
@@ -255,35 +260,65 @@ def predict(model: Model, book: Book, *, on: date, horizon: int = HORIZON) -> Fo
     opened = np.flatnonzero(pieces.learned >= NEVER)
     ask = questions_of(past, pieces.invoice[opened], np.full(len(opened), today, dtype=np.int64))
     rows = _open_rows(cut, ask.row)
-    said = notes.standing(cut, rows["invoice_id"].to_list(), day=today) if len(ask) else _nothing_said(rows)
+    said = notes.standing(cut, rows["invoice_id"].to_list()) if len(ask) else _nothing_said(rows)
     pmf = model.distribution(past, ask, horizon=horizon)
     method = np.full(len(ask), model.tier, dtype=object)
 
+    owing = rows["open_minor"]
+    parts: list[tuple[Days, Any, Matrix]] = []  # rows, amounts and forecasts of what comes apart from the rest of its invoice
     usual = notes.resolution_days(cut.disputes)
     argued = np.flatnonzero(said["kind"].is_not_null().to_numpy())
     if len(argued):
         resolution = np.array([usual.get(kind, usual[None]) for kind in said["kind"].gather(argued).to_list()])
         part = ask.take(argued)
         waits = notes.after_dispute(curves(past, part), due=part.due, day=today, resolution=resolution, horizon=horizon)
-        owed = rows["open_minor"].gather(argued)
-        share = (said["contested_minor"].gather(argued).fill_null(owed) / owed).clip(0, 1).to_numpy()[:, None]
+        owed = owing.gather(argued)
+        contested = said["contested_minor"].gather(argued).fill_null(owed).clip(0, owed).to_numpy()
+        parts += [(argued, contested, waits), (argued, owed.to_numpy() - contested, pmf[argued])]
+        share = (contested / owed.to_numpy())[:, None]
         pmf[argued] = share * waits + (1 - share) * pmf[argued]
         method[argued] = "dispute"
-    promised = np.flatnonzero(said["promised"].is_not_null().to_numpy())
-    if len(promised):
-        ahead = said["promised"].gather(promised).to_numpy() - today
-        pmf[promised] = notes.with_promise(pmf[promised], ahead, notes.kept_rate(cut, day=today))
-        method[promised] = "promise"
-
-    kept = ~said["in_litigation"].to_numpy()
-    shown = rows.filter(pl.Series(kept, dtype=pl.Boolean)).with_columns(
-        method=pl.Series(method[kept].tolist(), dtype=pl.String), later=pl.Series(np.clip(1.0 - pmf[kept].sum(axis=1), 0.0, 1.0))
+    open_rows = rows.select("invoice_id", "open_minor").with_row_index("row")
+    promised = notes.promised(cut.promises, cut.payments, open_rows, on=on).join(
+        open_rows, on="invoice_id", maintain_order="left"
     )
-    quantiles = {f"p{round(100 * level)}_on": _days(scores.quantile(pmf[kept], level), on, horizon) for level in (0.1, 0.5, 0.9)}
+    if promised.height:
+        at, amounts = promised["row"].to_numpy().astype(np.int64), promised["amount_minor"].to_numpy()
+        ahead = promised["promised_on"].to_physical().cast(pl.Int64).to_numpy() - today
+        kept = notes.with_promise(pmf[at], ahead, notes.kept_rate(cut, day=today))
+        who, first = np.unique(at, return_index=True)
+        rest = owing.gather(who).to_numpy() - np.add.reduceat(amounts, first)
+        unsaid = [~np.isin(row, who) for row, _, _ in parts]  # of what is argued and promised the promise speaks
+        parts = [(row[i], amount[i], days[i]) for (row, amount, days), i in zip(parts, unsaid, strict=True)]
+        parts += [(at, amounts, kept), (who, rest, pmf[who])]
+        method[who] = np.where(rest > 0, "part promised", "promise")
+        pmf[who] *= (rest / owing.gather(who).to_numpy())[:, None]
+        np.add.at(pmf, at, kept * (amounts / owing.gather(at).to_numpy())[:, None])
+
+    kept_in = ~said["in_litigation"].to_numpy()
+    shown = rows.filter(pl.Series(kept_in, dtype=pl.Boolean)).with_columns(
+        method=pl.Series(method[kept_in].tolist(), dtype=pl.String),
+        later=pl.Series(np.clip(1.0 - pmf[kept_in].sum(axis=1), 0.0, 1.0)),
+    )
+    quantiles = {
+        f"p{round(100 * level)}_on": _days(scores.quantile(pmf[kept_in], level), on, horizon) for level in (0.1, 0.5, 0.9)
+    }
     shown = shown.with_columns(**quantiles).select(
         "invoice_id", "customer_id", "open_minor", "due_on", "method", "p10_on", "p50_on", "p90_on", "later"
     )
-    return Forecast(on, shown, pmf[kept], rows.filter(pl.Series(~kept, dtype=pl.Boolean)).select("invoice_id", "open_minor"))
+    excluded = rows.filter(pl.Series(~kept_in, dtype=pl.Boolean)).select("invoice_id", "open_minor")
+    return Forecast(on, shown, pmf[kept_in], excluded, *_apart(parts, kept_in))
+
+
+def _apart(parts: list[tuple[Days, Any, Matrix]], kept_in: Any) -> tuple[pl.DataFrame, Matrix]:
+    """Parts of the invoices that are kept, by their new rows; an invoice of which nothing is left beside one part has none."""
+    if not parts:
+        return pl.DataFrame(schema={"row": pl.Int64, "amount_minor": pl.Int64}), np.zeros((0, 0))
+    row, amount, pmf = (np.concatenate([p[n] for p in parts]) for n in range(3))
+    row, amount, pmf = (values[(amount > 0) & kept_in[row]] for values in (row, amount, pmf))
+    several = np.bincount(row, minlength=len(kept_in))[row] > 1
+    place = np.cumsum(kept_in) - 1
+    return pl.DataFrame({"row": place[row[several]], "amount_minor": amount[several]}), pmf[several]
 
 
 def _open_rows(book: Book, row: Days) -> pl.DataFrame:
@@ -302,7 +337,7 @@ def _open_rows(book: Book, row: Days) -> pl.DataFrame:
 
 
 def _nothing_said(rows: pl.DataFrame) -> pl.DataFrame:
-    nothing = {"promised": pl.Int64, "kind": pl.String, "contested_minor": pl.Int64, "in_litigation": pl.Boolean}
+    nothing = {"kind": pl.String, "contested_minor": pl.Int64, "in_litigation": pl.Boolean}
     return pl.DataFrame(schema={"invoice_id": rows["invoice_id"].dtype, **nothing})
 
 

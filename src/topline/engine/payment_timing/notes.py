@@ -1,12 +1,13 @@
 """What people said about an invoice changes when it is paid: promises, disputes, the law.
 
-Rules of credit management: a promised invoice is expected on the promised day; a disputed one at due + the usual time to resolve
+Rules of credit management: what is promised of an invoice is expected on the promised day; a disputed one at due + the usual time to resolve
 such a dispute + the customer's usual delay; one in litigation is left out of the forecast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -20,20 +21,13 @@ RESOLUTION_PRIOR, RESOLUTION_WEIGHT = 30.0, 5.0
 AROUND_PROMISE = np.array([0.08, 0.50, 0.20, 0.10, 0.06, 0.04, 0.02])  # one day early to five days late
 
 
-def standing(book: Book, invoice_ids: Sequence[int | str], *, day: int) -> pl.DataFrame:
-    """What is open about each invoice before a day: the last promise that is not past, an unresolved dispute, litigation.
+def standing(book: Book, invoice_ids: Sequence[int | str]) -> pl.DataFrame:
+    """What is argued about each invoice before a day: an unresolved dispute, litigation.
 
     book     as known before the day (`as_of`)
-    returns  one row per invoice, in order: invoice_id, promised i64 (day number or null), kind str or null, contested_minor i64 (null: all
-             of it), in_litigation bool
+    returns  one row per invoice, in order: invoice_id, kind str or null, contested_minor i64 (null: all of it), in_litigation bool
     """
     rows = pl.DataFrame({"invoice_id": invoice_ids})
-    promised = pl.DataFrame(schema={"invoice_id": rows["invoice_id"].dtype, "promised": pl.Int64})
-    if book.promises is not None:
-        last = book.promises.sort("learned_on", "promised_on").group_by("invoice_id", maintain_order=True).last()
-        promised = last.select("invoice_id", promised=pl.col("promised_on").to_physical().cast(pl.Int64)).filter(
-            pl.col("promised") >= day
-        )
     disputes = pl.DataFrame(
         schema={
             "invoice_id": rows["invoice_id"].dtype,
@@ -52,16 +46,72 @@ def standing(book: Book, invoice_ids: Sequence[int | str], *, day: int) -> pl.Da
             in_litigation=pl.col("in_litigation").fill_null(False).any(),
         )
     return (
-        rows.join(promised, on="invoice_id", how="left", maintain_order="left")
-        .join(disputes, on="invoice_id", how="left", maintain_order="left")
+        rows.join(disputes, on="invoice_id", how="left", maintain_order="left")
         .with_columns(pl.col("in_litigation").fill_null(False))
+    )  # fmt: skip
+
+
+def promised(promises: pl.DataFrame | None, payments: pl.DataFrame, opened: pl.DataFrame, *, on: date) -> pl.DataFrame:
+    """What of each open invoice is promised for which day from a day on.
+
+    What was said last counts; where that was several days at once (the parts of a plan), what came in since covers the earliest.
+    promises, payments  as in Book, as known before the day
+    opened   one row per open invoice: invoice_id, open_minor
+    returns  one row per invoice and promised day, in order of the day: invoice_id, promised_on, amount_minor > 0, of an invoice together
+             at most what is open
+    """
+    nothing = pl.DataFrame(schema={"invoice_id": opened["invoice_id"].dtype, "promised_on": pl.Date, "amount_minor": pl.Int64})
+    if promises is None or promises.is_empty():
+        return nothing
+    said = promises.filter(pl.col("learned_on") == pl.col("learned_on").max().over("invoice_id"))
+    if "settled_on" in said.columns:
+        said = said.filter(pl.col("settled_on").is_null())
+    of_all = pl.col("amount_minor") if "amount_minor" in said.columns else pl.lit(None, dtype=pl.Int64)
+    said = said.with_columns(part=of_all).join(opened, on="invoice_id").sort("invoice_id", "promised_on")
+    since = pl.lit(0, dtype=pl.Int64)
+    if "amount_minor" in payments.columns:
+        cash = payments.filter(pl.col("reversed_on").is_null()) if "reversed_on" in payments.columns else payments
+        spoken = said.select("invoice_id", said_on="learned_on").unique()
+        came = cash.join(spoken, on="invoice_id").filter(pl.col("learned_on") > pl.col("said_on"))
+        said = said.join(came.group_by("invoice_id").agg(since=pl.col("amount_minor").sum()), on="invoice_id", how="left")
+        since = pl.when(pl.col("part").is_not_null()).then(pl.col("since").fill_null(0)).otherwise(0)
+    said = said.with_columns(amount_minor=pl.col("part").fill_null(pl.col("open_minor"))).sort("invoice_id", "promised_on")
+    upto = pl.col("amount_minor").cum_sum().over("invoice_id")
+    said = said.with_columns(amount_minor=(upto - since).clip(0, pl.col("amount_minor")))
+    later = pl.col("amount_minor").cum_sum(reverse=True).over("invoice_id") - pl.col("amount_minor")
+    left = (pl.col("open_minor") - later).clip(0, pl.col("amount_minor"))
+    found = said.with_columns(amount_minor=left).filter((pl.col("amount_minor") > 0) & (pl.col("promised_on") >= on))
+    return (
+        found.group_by("invoice_id", "promised_on")
+        .agg(pl.col("amount_minor").sum())
+        .sort("invoice_id", "promised_on")
+        .select(nothing.columns)
     )
 
 
 def kept_rate(book: Book, *, day: int) -> float:
-    """Share of promises that were kept, whose grace had run out before the day, leaning on the prior."""
+    """Share of promises that were kept, whose grace had run out before the day, leaning on the prior.
+
+    A promise of a part is kept when that much came since it was given; one without an amount when the invoice was paid.
+    """
     kept = total = 0
-    if book.promises is not None and book.promises.height:
+    if book.promises is not None and {"amount_minor"} <= {*book.promises.columns} & {*book.payments.columns}:
+        due = book.promises.with_columns(limit=pl.col("promised_on").to_physical().cast(pl.Int64) + GRACE).filter(
+            pl.col("limit") < day
+        )
+        due = due.sort("invoice_id", "learned_on", "promised_on").with_columns(
+            asked=pl.col("amount_minor").cum_sum().over("invoice_id", "learned_on")
+        )
+        cash = book.payments.filter(pl.col("reversed_on").is_null()) if "reversed_on" in book.payments.columns else book.payments
+        cash = cash.select("invoice_id", paid=pl.col("paid_on").to_physical().cast(pl.Int64), came="amount_minor")
+        came = (
+            due.with_row_index("promise")
+            .join(cash, on="invoice_id")
+            .filter((pl.col("paid") >= pl.col("learned_on").to_physical()) & (pl.col("paid") <= pl.col("limit")))
+        )
+        held = came.group_by("promise").agg(pl.col("came").sum(), pl.col("asked").first())
+        total, kept = due.height, held.filter(pl.col("came") >= pl.col("asked")).height
+    elif book.promises is not None and book.promises.height:
         pieces = history(book)
         rows = book.invoices.select("invoice_id").with_row_index("row")
         last = pl.DataFrame({"row": pieces.invoice, "paid": pieces.paid}).group_by("row").agg(pl.col("paid").max())
