@@ -29,6 +29,14 @@ def test_a_case_is_opened_from_its_customer(browser, acme):
     assert "Choose a customer first" in text(browser.get("/cases/new/"))
 
 
+def test_the_collectors_page_leads_to_the_customers_case_until_it_is_closed(browser, acme):
+    desk, case = f"/collections/{acme.globex}/", f"/cases/{acme.case}/"
+    assert f'href="{case}" data-press="o"' in text(browser.get(desk))
+    browser.post(case + "close/", {"note": ""})
+    page = text(browser.get(desk))
+    assert f"/cases/new/?customer={acme.globex}" in page and f'href="{case}" data-press="o"' not in page
+
+
 def fields(case_id, **changes):
     weighed = queries.evaluate(queries.case(case_id), as_of=queries.case(case_id).opened_on)
     shown = {f"{r.spec.key}-{name}": r.values[name] for r in weighed.rows for name in ("chance_percent", "days", "share_percent")}

@@ -60,7 +60,7 @@ LIST = [
 ]  # fmt: skip
 ITEMS = [
     Column("number", "Document", "code", link="url"), Column("due_on", "Due", "date"), Column("late_days", "Days late", "integer"), Column("open_minor", "Open", "money"), Column("currency", ""),
-    Column("expected", "Expected, and why", "sentence"), Column("said", "Said"), Column("interest_minor", "Interest", "money"),
+    Column("expected", "Expected, and why"), Column("said", "Said"), Column("interest_minor", "Interest", "money"),
 ]  # fmt: skip
 
 
@@ -143,6 +143,7 @@ def workspace(request: Asked, customer_id: int) -> HttpResponse:
         "next": reverse("collections:workspace", args=[after]) + query if after is not None else "",
         "hold": found.hold and {**found.hold, "who": team.actor_names([found.hold["actor_key"]])[found.hold["actor_key"]]},
         "verbs": list(_verbs(request, entity, found)), "spine": _linked(found.spine), "tasks": team.tasks(about=("customer", customer.pk), limit=10),
+        "case_id": found.case_id,
         "to_decide": bool(found.row and found.row["step"].startswith("Decide on:")),
         "is_snoozed": bool(found.desk and found.desk.snoozed_until and found.desk.snoozed_until > as_of),
     }  # fmt: skip
@@ -569,7 +570,12 @@ def _said(item: dict[str, Any]) -> str:
 
 def _linked(spine: pl.DataFrame) -> list[dict[str, Any]]:
     """Milestones with the address of the document they are about, and who acted."""
-    names = {"invoice": "billing:invoice", "credit_note": "billing:invoice", "payment": "receivables:payment"}
+    names = {
+        "invoice": "billing:invoice",
+        "credit_note": "billing:invoice",
+        "payment": "receivables:payment",
+        "case": "cases:case",
+    }
     who = team.actor_names(spine["actor_key"].unique().to_list())
     return [
         {

@@ -27,6 +27,7 @@ class Debt:
     items    open documents, oldest first, at most SHOWN: those of open_items with late_days, expected_on, reason, disputed_minor,
              promised_on, promised_minor (what of it the promise names), is_planned, interest_minor and compensation_minor (None where no table or contract says)
     owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
+    case_id  the case that was opened last and is not closed, as the timeline tells (cases stand above this room)
     hold     the milestone by which the customer was put on credit hold, None when they are on none
     plannable  what a payment plan may take, one row per currency, most first: currency, invoice_ids, open_minor; whole invoices that
              are overdue and neither disputed nor under a plan
@@ -48,6 +49,7 @@ class Debt:
     contacts: list[Contact]
     desk: Desk | None
     hold: dict[str, Any] | None
+    case_id: int | None
     spine: pl.DataFrame
 
     @property
@@ -107,7 +109,7 @@ def debt(*, entity: Entity, customer_id: int, as_of: date, listed: pl.DataFrame 
         unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
         plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
         offers=[o for o in offers.offers(entity.pk, as_of=as_of, **asked, limit=20) if o["state"] == "running"],
-        hold=_hold(detail), desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
+        hold=_hold(detail), case_id=_case(detail), desk=queries.desk(entity_id=entity.pk, customer_id=detail.customer.pk), spine=timeline.milestones(**asked, limit=25),
     )  # fmt: skip
 
 
@@ -116,6 +118,13 @@ def _hold(detail: market.CustomerDetail) -> dict[str, Any] | None:
         return None
     found = timeline.milestones(customer_ids=detail.ids, kinds=["credit_hold_set"], limit=1)
     return found.row(0, named=True) if found.height else None
+
+
+def _case(detail: market.CustomerDetail) -> int | None:
+    told = timeline.milestones(customer_ids=detail.ids, kinds=["case_opened", "case_closed"], limit=50)
+    closed = set(told.filter(pl.col("kind") == "case_closed")["subject_id"].to_list())
+    running: list[int] = [c for c in told.filter(pl.col("kind") == "case_opened")["subject_id"].to_list() if c not in closed]
+    return max(running, default=None)
 
 
 def _plannable(frame: pl.DataFrame, taken: set[int]) -> list[dict[str, Any]]:
