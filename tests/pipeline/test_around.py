@@ -18,7 +18,7 @@ from topline.market import competitors
 from topline.market.models import Competitor, Contact
 from topline.pipeline import actions, around, people, queries, rivalry, territories
 from topline.pipeline.actions import NotYourDeal
-from topline.pipeline.models import Opportunity, Stage, Territory
+from topline.pipeline.models import Opportunity, Rep, Stage, Territory
 from topline.team import actions as members
 from topline.team.models import Member
 
@@ -199,3 +199,33 @@ def test_who_sells_is_a_member_that_exists_and_is_nobody_else(owner, team):
     people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Zoe", "Yan"], "member_id": [member, None]}))
     with pytest.raises(Invalid, match="Somebody else"):
         people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Xan"], "member_id": [member]}))
+
+
+def test_somebody_joins_is_led_by_another_and_leaves_on_pages(client, entity, team):
+    assert (
+        client.post("/pipeline/people/new/", {"name": "Zoe", "manager_id": team["Mia"], "joined_on": "2026-02-01"}).status_code
+        == 302
+    )
+    zoe = Rep.objects.get(name="Zoe")
+    assert (zoe.manager_id, zoe.joined_on) == (team["Mia"], date(2026, 2, 1))
+    assert f"/pipeline/people/{zoe.pk}/" in client.get("/pipeline/people/").content.decode()
+    page, said = f"/pipeline/people/{zoe.pk}/", {"name": "Zoe", "manager_id": team["Ann"], "joined_on": "2026-02-01"}
+    assert client.post(page, said | {"left_on": "2026-01-01"}).status_code == 400, "nobody leaves before joining"
+    circle = client.post(f"/pipeline/people/{team['Mia']}/", {"name": "Mia", "manager_id": zoe.pk})
+    assert circle.status_code == 400 and "would report to themselves" in circle.content.decode()
+    assert client.post(page, said | {"left_on": "2026-06-30"}).status_code == 302
+    zoe.refresh_from_db()
+    assert (zoe.manager_id, zoe.left_on) == (team["Ann"], date(2026, 6, 30))
+    assert "selected>Ann" in client.get(page).content.decode()
+    assert client.get("/pipeline/people/999/").status_code == 404
+
+
+def test_a_deal_is_not_decided_on_a_day_that_has_not_come(client, deal):
+    made = deal()
+    said = {"on": "2026-02-06", "loss_reason": "Price", "competitor": "nobody"}
+    with clock.at(date(2026, 2, 5)):
+        refused = client.post(f"/pipeline/{made}/lose/", said)
+        assert refused.status_code == 400 and "has not come yet" in refused.content.decode()
+        assert Opportunity.objects.get(pk=made).state == "open"
+    with clock.at(date(2026, 2, 6)):
+        assert client.post(f"/pipeline/{made}/lose/", said).status_code == 302

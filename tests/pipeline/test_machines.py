@@ -6,7 +6,9 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from topline.cli import commands
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid
@@ -91,6 +93,8 @@ def test_ranges_are_counted_as_held_or_not_and_what_was_frozen_goes_before_what_
     )
     found = machine.said(entity_id=entity.pk, **LAST, as_of=DAY)
     assert (found.is_rehearsed, found.held, found.judged) == (True, 1, 2)
+    printed = CliRunner().invoke(commands.app, ["forecast", "--as-of", DAY.isoformat()]).stdout
+    assert "8 times in 10. Plan on" in printed and "Of 2 such ranges of quarters that are over, 1 held." in printed
     assert machine.said(entity_id=entity.pk, **LAST, as_of=date(2026, 6, 30)).judged == 0, "the quarter was not over"
     calls.freeze_sales_forecast(
         actor=owner, entity_id=entity.pk, as_of=date(2026, 6, 29),

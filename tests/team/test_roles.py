@@ -159,6 +159,8 @@ PAGES: dict[str, str | None] = {
     "pipeline:forecast": "pipeline.view",
     "pipeline:call": "pipeline.submit_call",
     "pipeline:accuracy": "pipeline.view",
+    "pipeline:new_rep": "pipeline.add_reps",
+    "pipeline:change_rep": "pipeline.change_rep",
     "pipeline:rehearse": "pipeline.ask_rehearsal",
     "pipeline:deal": "pipeline.view",
     "pipeline:new": "pipeline.add_opportunities",

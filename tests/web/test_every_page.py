@@ -240,3 +240,11 @@ def test_a_new_company_is_told_what_is_missing(browser, entity):
     page = browser.get("/").content.decode()
     for step in ("Import your open invoices", "Import a bank statement", "Import who is paid, and when"):
         assert step in page
+
+
+def test_an_address_where_nothing_is_and_one_that_only_does_something_say_so_with_a_way_back(browser, acme):
+    lost = browser.get("/pipeline/nowhere/")
+    assert lost.status_code == 404 and "Nothing is at this address." in lost.content.decode() and "<nav" in lost.content.decode()
+    button = browser.get("/pipeline/quotas/split/")
+    assert (button.status_code, button["Allow"]) == (405, "POST") and "use the button" in button.content.decode()
+    assert Client().get("/nowhere").status_code == 404 and Client().get("/pipeline/quotas/split/").status_code == 405

@@ -459,8 +459,8 @@ def backtest(console: Console, found: Backtest, split: date) -> None:
         console.print(table)
 
 
-def sales_forecast(console: Console, board: Board, said: Machine | None, why: str) -> None:
-    """What people say about the quarter, by team and person; then, apart from it, what the machines say."""
+def sales_forecast(console: Console, board: Board, said: Machine | None, why: str, *, held: tuple[int, int]) -> None:
+    """What people say about the quarter, by team and person; then, apart from it, what the machines say, and how many of how many ranges held."""
     money = functools.partial(whole, currency=board.currency)
     last = board.end - timedelta(days=1)
     console.print(f"[bold]Sales forecast[/bold] for {board.start:%d %b %Y} to {last:%d %b %Y}, as known at the end of {board.as_of:%d %b %Y}; in {board.currency}", highlight=False)  # fmt: skip
@@ -498,6 +498,13 @@ def sales_forecast(console: Console, board: Board, said: Machine | None, why: st
         )
     console.print(table)
     console.print(f"[dim]The pool weighs its methods by their error on {said.snapshots} past Mondays, each freed of its own bias.[/dim]", highlight=False)  # fmt: skip
+    low, high = money(said.p10_minor), money(said.p90_minor)
+    console.print(
+        f"Between {low} and {high} {said.currency}, 8 times in 10. Plan on {low}: 9 times in 10 it is more.", highlight=False
+    )
+    kept, judged = held
+    record = f"Of {judged} such ranges of quarters that are over, {kept} held." if judged else "Not yet verified on your data: topline backtest forecast judges it."  # fmt: skip
+    console.print(record, highlight=False)
 
 
 def sales_record(console: Console, found: SalesBacktest, currency: str) -> None:

@@ -60,9 +60,9 @@ def sales_forecast(
             said, why = None, str(error)
     if as_json:
         print_json({"as_of": day, "start": start, "end": end, "currency": board.currency, "rows": board.rows, "segments": board.segments, "street": board.street,
-                     "machine": said, "machine_says_nothing_because": why})  # fmt: skip
+                     "machine": said, "machine_says_nothing_because": why, "ranges_held": machines.held_so_far(entity_id=entity.pk, as_of=day)})  # fmt: skip
         return
-    render.sales_forecast(console, board, said, why)
+    render.sales_forecast(console, board, said, why, held=machines.held_so_far(entity_id=entity.pk, as_of=day))
 
 
 @app.command()

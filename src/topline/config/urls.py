@@ -32,3 +32,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/", include("allauth.urls")),
     path("api/", api.urls),
 ]
+
+handler404 = "topline.web.pages.not_found"

@@ -184,6 +184,14 @@ def said(*, entity_id: int, start: date, end: date, as_of: date) -> Said | None:
         return None
     fields = ["name", "rep_id", "amount_minor", "p10_minor", "p90_minor", "currency"]
     rows = list(mine.filter(**last).order_by("id").values(*fields)[:10_000])
+    held, judged = held_so_far(entity_id=entity_id, as_of=as_of)
+    people = {r["rep_id"]: r for r in rows if r["rep_id"] is not None}
+    return Said(last["as_of"], last["kind"] == REHEARSED, [r for r in rows if r["rep_id"] is None], people, held, judged)
+
+
+def held_so_far(*, entity_id: int, as_of: date) -> tuple[int, int]:
+    """How many of the pool's ranges of quarters that are over held what came, and of how many. One statement beside the book of the day."""
+    of_machines = FrozenSalesForecast.objects.filter(entity_id=entity_id, kind__in=KINDS, as_of__lte=as_of)
     over = bulk.read(
         of_machines.filter(name=backtest.POOL, rep__isnull=True, p10_minor__isnull=False, ends_on__lte=as_of).values(
             "starts_on", "ends_on", "p10_minor", "p90_minor", "currency"
@@ -197,8 +205,7 @@ def said(*, entity_id: int, start: date, end: date, as_of: date) -> Said | None:
     truth = came.group_by("starts_on", "ends_on", "currency").agg(pl.col("value_minor").sum())
     told = over.join(truth, on=["starts_on", "ends_on", "currency"], how="left").with_columns(pl.col("value_minor").fill_null(0))
     held = told.filter(pl.col("value_minor").is_between("p10_minor", "p90_minor")).height
-    people = {r["rep_id"]: r for r in rows if r["rep_id"] is not None}
-    return Said(last["as_of"], last["kind"] == REHEARSED, [r for r in rows if r["rep_id"] is None], people, held, told.height)
+    return held, told.height
 
 
 def rehearsals(*, entity_id: int, as_of: date) -> pl.DataFrame | None:

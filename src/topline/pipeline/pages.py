@@ -307,6 +307,8 @@ def _act(request: Asked, opportunity_id: int, name: str) -> HttpResponse:
     found = _deal(opportunity_id)
     today = clock.today(found.entity.time_zone)
     form = _form(name, found, today, request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid() and form.cleaned_data.get("on", today) > today:
+        form.add_error("on", "That day has not come yet. Say the day on which the customer decided.")
     if form.is_bound and form.is_valid():
         try:
             said = _do(request, found, form, today)

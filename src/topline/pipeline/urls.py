@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.pipeline import pages, plan_pages, report_pages, rival_pages, stage_pages
+from topline.pipeline import pages, plan_pages, rep_pages, report_pages, rival_pages, stage_pages
 
 app_name = "pipeline"
 urlpatterns = [
@@ -12,6 +12,8 @@ urlpatterns = [
     path("statistics/", report_pages.statistics, name="statistics"),
     path("waterfall/", report_pages.waterfall, name="waterfall"),
     path("people/", report_pages.people, name="people"),
+    path("people/new/", rep_pages.new_rep, name="new_rep"),
+    path("people/<int:rep_id>/", rep_pages.change_rep, name="change_rep"),
     path("territories/", rival_pages.territory_list, name="territories"),
     path("territories/set/", rival_pages.set_territories, name="set_territories"),
     path("against/<int:competitor_id>/", rival_pages.against, name="against"),

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods
 
 from topline.kernel.actor import Actor
 from topline.kernel.errors import DomainError
@@ -28,7 +27,7 @@ class Asked(HttpRequest):
 def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[View], View]:
     """Make a function a page that needs a permission; its address appears in the tests' table of who may see what.
 
-    Not signed in: to the sign-in page. Not allowed: 403 with a sentence. A DomainError that the page lets through becomes a
+    Another method: 405. Not signed in: to the sign-in page. Not allowed: 403 with a sentence. A DomainError that the page lets through becomes a
     page with its sentence and remedy and the error's status.
     """
 
@@ -36,6 +35,14 @@ def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Call
         @functools.wraps(view)
         def call(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             actor = cast(Asked, request).actor
+            if request.method not in methods:
+                answer: HttpResponse = HttpResponseNotAllowed(methods)
+                if actor is not None:
+                    answer = refusal(
+                        request, 405, "Nothing is shown at this address.", "Go back, and use the button of the page."
+                    )
+                    answer["Allow"] = ", ".join(methods)
+                return answer
             if actor is None:
                 return redirect_to_login(request.get_full_path())
             if not actor.may(permission):
@@ -47,9 +54,8 @@ def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Call
             except DomainError as error:
                 return refusal(request, error.status, error.message, error.remedy)
 
-        checked = require_http_methods(list(methods))(call)
-        checked.permission = permission  # type: ignore[attr-defined]
-        return cast(View, checked)
+        call.permission = permission  # type: ignore[attr-defined]
+        return call
 
     return wrap
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
+from django.views.defaults import page_not_found
 
 from topline.books import rates
 from topline.books.company import company, day_asked
@@ -240,3 +241,10 @@ def _linked(spine: pl.DataFrame, *, links: bool = True) -> list[dict[str, object
         {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if links and m["subject_kind"] in names else ""}
         for m in spine.to_dicts()
     ]
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What an address answers at which nothing is: a page with the way back; programs and strangers get the plain answer."""
+    if getattr(request, "actor", None) is None or request.path.startswith("/api/"):
+        return page_not_found(request, exception)
+    return refusal(request, 404, "Nothing is at this address.", "Check it, or find what you look for with Ctrl K.")
