@@ -16,7 +16,7 @@ from topline.books import actions as books
 from topline.books.models import Entity
 from topline.kernel.errors import Invalid
 from topline.market.models import CustomerAlias
-from topline.receivables import actions, matching
+from topline.receivables import actions, matching, returns
 from topline.receivables.models import Allocation, MatchProposal, Payment
 from topline.timeline import queries as timeline
 
@@ -243,6 +243,27 @@ def test_a_returned_payment_opens_its_invoice_again_and_is_not_matched(owner, en
     assert paid(invoice) == [False]
     assert match().is_empty()
     assert matching.quality(entity.pk)["precision"].to_list() == [1.0]
+
+
+def test_a_debit_that_takes_money_back_names_the_payment_and_opens_its_invoice(owner, entity, globex, issue, statement, match):
+    a, b = issue(globex, 10_000, 10_000)
+    statement(
+        (10_000, "Globex AG", number(a), ""),
+        (10_000, "Initech", number(b), ""),
+        (-10_000, "Bank", "Return of direct debit GLOBEX AG", ""),
+        (-10_000, "Landlord", "Rent", ""),
+    )
+    matching.book_bank_lines(actor=owner, entity_id=entity.pk)
+    match()
+    (line,) = returns.taken_back(entity_id=entity.pk, as_of=DAY)
+    assert [c["payer"] for c in line["choices"]] == ["Globex AG", "Initech"]
+    first = line["choices"][0]["payment_id"]
+    assert paid(a) == [True]
+    actions.return_payments(actor=owner, payment_ids=[first], on=line["booked_on"], line_id=line["line_id"])
+    assert paid(a) == [False]
+    assert StatementLine.objects.get(pk=line["line_id"]).payment_id == first
+    assert returns.taken_back(entity_id=entity.pk, as_of=DAY) == []
+    assert matching.book_bank_lines(actor=owner, entity_id=entity.pk).is_empty()
 
 
 def test_whoever_was_told_of_a_payment_is_told_that_it_came_back_and_what_is_open_again(

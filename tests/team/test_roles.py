@@ -189,6 +189,7 @@ PAGES: dict[str, str | None] = {
     "receivables:confirm_match": "receivables.confirm_match",
     "receivables:reject_match": "receivables.reject_match",
     "receivables:undo_match": "receivables.unapply",
+    "receivables:take_back": "receivables.return_payment",
     "receivables:new_payment": "receivables.record_payments",
     "receivables:payment": "receivables.view",
     "receivables:apply": "receivables.apply_cash",

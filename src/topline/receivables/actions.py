@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import polars as pl
 from django.db.models import Exists, OuterRef, Q, Sum
 
+from topline.bank import actions as bank_actions
 from topline.bank import queries as bank
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -289,9 +290,10 @@ def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: st
 
 
 @action("receivables.return_payment")
-def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reason: str = "") -> int:
+def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reason: str = "", line_id: int | None = None) -> int:
     """The bank took payments back, or they should never have been booked: all they settled opens again, their booking is reversed.
 
+    line_id  the debit by which the bank did it; it then stands for the (one) payment and is no longer open
     Returns how many. Work: a fixed number of statements per batch of one company.
     Raises: NotFound, PaymentNotUsable (returned before), books.PeriodLocked.
     """
@@ -310,6 +312,12 @@ def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reaso
     changed_many("payment", payments["id"], after={"state": "returned", "reason": reason})
     told = payments.select("customer_id", "currency", "amount_minor", payment_id="id", note=pl.lit(reason))
     timeline.record("payment_returned", told, subject="payment", actor=actor, on=on)
+    if line_id is not None:
+        ensure(
+            payments.height == 1,
+            Invalid("One debit takes one payment back.", field="payment_ids", remedy="Return them one by one."),
+        )
+        bank_actions.link_lines(actor=actor, links=pl.DataFrame({"line_id": [line_id], "payment_id": payments["id"]}))
     return payments.height
 
 

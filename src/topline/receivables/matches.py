@@ -9,7 +9,8 @@ from django.urls import reverse
 
 from topline.books.company import company
 from topline.kernel import clock
-from topline.receivables import actions, matching
+from topline.kernel.errors import Invalid
+from topline.receivables import actions, matching, returns
 from topline.ui.access import Asked, page
 
 LATELY = 15  # applied matches that are listed to be undone
@@ -24,9 +25,17 @@ def queue(request: Asked) -> HttpResponse:
     rows = matching.shown(waiting[:SHOWN], as_of=clock.today(entity.time_zone))
     asked = request.GET.get("row", "")
     focus = min(int(asked), len(rows) - 1) if asked.isdecimal() and len(asked) < 6 else 0
-    lately = matching.shown(matching.decided(entity.pk)[:LATELY], as_of=clock.today(entity.time_zone))
+    today = clock.today(entity.time_zone)
+    lately = matching.shown(matching.decided(entity.pk)[:LATELY], as_of=today)
     weeks = [w for w in matching.quality(entity.pk).to_dicts() if w["precision"] is not None][-8:]
-    context = {"rows": rows, "total": waiting.count(), "focus": focus, "weeks": weeks, "lately": lately}
+    context = {
+        "rows": rows,
+        "total": waiting.count(),
+        "focus": focus,
+        "weeks": weeks,
+        "lately": lately,
+        "taken_back": returns.taken_back(entity_id=entity.pk, as_of=today),
+    }
     return render(request, "receivables/matches.html", context)
 
 
@@ -55,6 +64,23 @@ def reject(request: Asked, proposal_id: int) -> HttpResponse:
     matching.reject_match(actor=request.actor, proposal_id=proposal_id)
     messages.success(request, "Rejected; the payment stays unapplied.")
     return _next(request)
+
+
+@page("receivables.return_payment", methods=("POST",))
+def take_back(request: Asked, line_id: int) -> HttpResponse:
+    """The debit of a statement took a payment back: what it settled opens again, and the debit is no longer open."""
+    entity = company(request)
+    told = returns.taken_back(entity_id=entity.pk, as_of=clock.today(entity.time_zone))
+    line = next((row for row in told if row["line_id"] == line_id), None)
+    payment = next((c for c in line["choices"] if str(c["payment_id"]) == request.POST.get("payment")), None) if line else None
+    if line is None or payment is None:
+        raise Invalid("That debit did not take that payment back.", field="payment", remedy="Look at the Match page again.")
+    actions.return_payments(
+        actor=request.actor, payment_ids=[payment["payment_id"]], on=line["booked_on"], reason=f"{line['who']} {line['text']}".strip()[:300],
+        line_id=line_id,
+    )  # fmt: skip
+    messages.success(request, f"{payment['number']} is marked as returned; what it settled is open again.")
+    return redirect("receivables:payment", payment["payment_id"])
 
 
 @page("receivables.unapply", methods=("POST",))

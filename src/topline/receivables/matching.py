@@ -204,7 +204,7 @@ def texts(payments: Sequence[Payment]) -> dict[int, str]:
     """What each payer wrote: the bank's text where a line stands behind the payment, else its reference."""
     told = {payment.pk: payment.reference for payment in payments}
     for entity_id in {payment.entity_id for payment in payments}:
-        lines = bank.lines(entity_id=entity_id, filters={"payment_id__in": list(told)})
+        lines = bank.lines(entity_id=entity_id, filters={"payment_id__in": list(told), "amount_minor__gt": 0})
         for pk, text, reference in lines.values_list("payment_id", "remittance_information", "structured_reference"):
             if pk and (said := " ".join((text or reference).split())):
                 told[pk] = said

@@ -8,6 +8,7 @@ urlpatterns = [
     path("payments/match/", matches.queue, name="matches"),
     path("payments/match/run/", matches.run, name="run_match"),
     path("payments/match/<int:proposal_id>/confirm/", matches.confirm, name="confirm_match"),
+    path("payments/match/taken-back/<int:line_id>/", matches.take_back, name="take_back"),
     path("payments/match/<int:proposal_id>/undo/", matches.undo, name="undo_match"),
     path("payments/match/<int:proposal_id>/reject/", matches.reject, name="reject_match"),
     path("payments/new/", pages.new_payment, name="new_payment"),
