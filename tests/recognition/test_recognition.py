@@ -9,10 +9,9 @@ import pytest
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import actions as billing
-from topline.billing import taxes
 from topline.billing.models import Invoice
 from topline.books import queries as books
-from topline.books.models import Account, Entity, Entry, Transfer
+from topline.books.models import Account, Entry, Transfer
 from topline.catalog.models import Product
 from topline.contracts import actions as contracts
 from topline.contracts import runs
@@ -28,43 +27,6 @@ from topline.team.models import Member
 JAN, FEB, MAR = date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1)
 JAN31, FEB28, MAR31 = date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31)
 YEAR_ON = date(2027, 1, 1)
-
-
-@pytest.fixture(autouse=True)
-def _home(owner, entity):
-    """A company in Germany, in April."""
-    Entity.objects.filter(pk=entity.pk).update(country="DE")
-    entity.refresh_from_db()
-    taxes.add_tax_rate(actor=owner, country="DE", rate_ppm=190_000, valid_from=date(2020, 1, 1))
-    with clock.at(date(2026, 4, 2)):
-        yield
-
-
-@pytest.fixture
-def customer(make_customers):
-    return make_customers("Globex")[0]
-
-
-@pytest.fixture
-def sign(owner, entity, customer):
-    """Write down a contract of a year at 1,200.00, paid in advance, unless told; returns its id."""
-
-    def make(*items, **facts):
-        usual = {"description": "Platform", "quantity_micro": 10**6, "unit_price_nano": 1_200_00 * 10**9, "unit": "year"}
-        told = {"customer_id": customer, "currency": "EUR", "starts_on": JAN, "ends_on": YEAR_ON} | facts
-        return contracts.add_contract(actor=owner, entity_id=entity.pk, items=[usual | item for item in (items or ({},))], **told)
-
-    return make
-
-
-@pytest.fixture
-def bill(owner, entity):
-    return lambda as_of: runs.run(actor=owner, entity_id=entity.pk, as_of=as_of)
-
-
-@pytest.fixture
-def close(owner, entity):
-    return lambda through: actions.close_month(actor=owner, entity_id=entity.pk, through=through)
 
 
 def held(entity, role, on):

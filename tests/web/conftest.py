@@ -163,7 +163,7 @@ def addresses(acme) -> list[str]:
         "/pipeline/stages/", "/pipeline/territories/", "/pipeline/territories/set/", f"/pipeline/against/{a.rival}/",
         "/usage/", "/usage/meters/new/", "/contracts/", "/contracts/?state=all&q=glob", "/contracts/new/", "/contracts/renewals/", "/contracts/use/", "/contracts/runs/", "/contracts/runs/preview/?as_of=2026-04-01", "/contracts/runs/tax-rates/",
         f"/contracts/{a.contract}/", f"/contracts/{a.contract}/change/", f"/contracts/{a.contract}/amend/quantity/", f"/contracts/{a.contract}/amend/add/", f"/contracts/{a.contract}/amend/terminate/", f"/contracts/runs/{a.run}/",
-        "/revenue/", "/revenue/?through=2026-03-15", "/revenue/waterfall/", "/revenue/remaining/", "/revenue/rules/", "/revenue/rules/set/", f"/revenue/contracts/{a.contract}/", f"/revenue/contracts/{a.contract}/cost/",
+        "/revenue/", "/revenue/?through=2026-03-15", "/revenue/waterfall/", "/revenue/remaining/", "/revenue/rules/", "/revenue/rules/set/", f"/revenue/contracts/{a.contract}/", f"/revenue/contracts/{a.contract}/cost/", "/revenue/waterfall/?by=billed", "/revenue/costs/", "/revenue/prices/", "/revenue/prices/set/", "/revenue/what-if/", f"/revenue/contracts/{a.contract}/what-if/", f"/revenue/contracts/{a.contract}/variable/",
         "/lifecycle/", "/lifecycle/?stage=new&q=glo&sort=-year_minor", "/lifecycle/cohorts/", "/lifecycle/cohorts/?every=month&show=sales", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/margins/?by=deal",
         "/lifecycle/serve-costs/", f"/lifecycle/{a.globex}/stage/",
         "/leads/", "/leads/?state=all&q=glob", "/leads/new/", f"/leads/{a.lead}/", f"/leads/{a.lead}/change/", "/leads/campaigns/", "/leads/campaigns/?by=campaign", "/leads/campaigns/new/",

@@ -19,6 +19,7 @@ DEFAULT: list[tuple[str, str, str, str]] = [
     ("2200", "Sales tax payable", K.LIABILITY, "tax_payable"),
     ("2300", "Unapplied customer cash", K.LIABILITY, "unapplied_cash"),
     ("2400", "Contract liability", K.LIABILITY, "contract_liability"),
+    ("2410", "Refund liability", K.LIABILITY, "refund_liability"),
     ("3000", "Opening balances", K.EQUITY, "opening_balance"),
     ("3100", "Retained earnings", K.EQUITY, "retained_earnings"),
     ("4000", "Revenue", K.INCOME, "revenue"),

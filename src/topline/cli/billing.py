@@ -1,9 +1,8 @@
-"""Commands of billing: e-invoices, usage, bill runs, earned revenue, contracts."""
+"""Commands of billing: e-invoices, usage, bill runs, contracts."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,6 @@ from topline.billing import documents as billing_documents
 from topline.billing import queries as billing_reads
 from topline.billing.einvoice import check as einvoice_check_rules
 from topline.billing.einvoice import files as einvoice_files
-from topline.books.models import Entity
 from topline.cli import render
 from topline.cli.main import app
 from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, entity_of, print_json
@@ -22,11 +20,8 @@ from topline.contracts import bills
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
 from topline.contracts.models import Parked
-from topline.kernel import clock
 from topline.metering import actions as metering
 from topline.metering import files as usage_files
-from topline.recognition import actions as recognition
-from topline.recognition import queries as recognition_reads
 from topline.team.queries import system_actor
 
 einvoice = typer.Typer(help="E-invoices of EN 16931: check one of somebody, write one of ours.", no_args_is_help=True)
@@ -159,44 +154,6 @@ def bill_run(
     )
     for row in left_out:
         console.print(f"Left out {row['contract']}: {row['message']} {row['remedy']}", highlight=False)
-
-
-revenue = typer.Typer(help="What contracts earned: show says it of a month, close posts it.", no_args_is_help=True)
-app.add_typer(revenue, name="revenue")
-Through = Annotated[str, typer.Option(help="The last day of a month; default: the month before today's.")]
-
-
-@revenue.command("show")
-def revenue_show(company: Company = "", through: Through = "", as_json: AsJson = False) -> None:
-    """What contracts were billed and have earned by the end of a month; nothing is posted."""
-    entity = entity_of(company)
-    month = _month(through, entity)
-    told = recognition_reads.balances(entity, through=month)
-    sums = (
-        told.group_by("currency")
-        .agg(pl.col("billed_minor", "earned_minor", "liability_minor", "asset_minor").sum())
-        .sort("currency")
-    )
-    if as_json:
-        print_json({"through": month, "contracts": told.height, "totals": sums.to_dicts()})
-        return
-    render.revenue(console, month, told.height, sums)
-
-
-@revenue.command("close")
-def revenue_close(company: Company = "", through: Through = "") -> None:
-    """Close a month: post what makes revenue what was earned. Closing again posts only what came since."""
-    entity = entity_of(company)
-    month = _month(through, entity)
-    recognition.close_month(actor=system_actor("command line"), entity_id=entity.pk, through=month)
-    console.print(f"The month to {month} is closed.", highlight=False)
-
-
-def _month(through: str, entity: Entity) -> date:
-    """The last day of the month asked for, else of the one before today's."""
-    if through:
-        return recognition_reads.ensure_month_end(day_of(through, entity))
-    return recognition_reads.month_before(clock.today(entity.time_zone))
 
 
 @app.command("contracts")

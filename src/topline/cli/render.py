@@ -17,6 +17,7 @@ from topline.billing.einvoice.check import Problem
 from topline.billing.einvoice.model import EInvoice
 from topline.connect.models import ImportBatch
 from topline.contracts.bills import Bill
+from topline.contracts.models import Contract
 from topline.engine import aging as engine
 from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
@@ -426,9 +427,55 @@ def _table(*columns: str) -> Table:
 def revenue(console: Console, through: date, contracts: int, sums: pl.DataFrame) -> None:
     """What contracts earned by the end of a month, by currency."""
     console.print(f"[bold]By {through:%d %b %Y}[/bold], {contracts:,} contracts", highlight=False)
-    table = _table("currency", ">billed", ">earned", ">billed ahead", ">earned, not billed")
+    table = _table("currency", ">billed", ">earned", ">billed ahead", ">to be paid back", ">earned, not billed")
     for currency, *amounts in sums.iter_rows():
         table.add_row(currency, *(format_amount(amount, currency) for amount in amounts))
+    console.print(table)
+
+
+def earned(console: Console, contract: Contract, through: date, told: dict[str, Any]) -> None:
+    """What one contract earns: obligations, amendments, variable amounts, months."""
+    currency = contract.currency
+    console.print(f"[bold]{contract.number}[/bold], {contract.customer.name}, by {through:%d %b %Y}, {currency}", highlight=False)
+    table = _table("item", "what", "earned", ">sold for", ">costs alone", ">share", ">earned so far")
+    for o in told["obligations"]:
+        alone = "" if o["ssp_minor"] is None else format_amount(o["ssp_minor"], currency)
+        table.add_row(
+            str(o["item_id"]),
+            o["description"],
+            o["method"],
+            format_amount(o["sold_minor"], currency),
+            alone,
+            *(format_amount(o[c], currency) for c in ("amount_minor", "earned_minor")),
+        )
+    console.print(table)
+    for a in told["amendments"]:
+        why = f" ({a['because']})" if a["because"] else ""
+        console.print(
+            f"Amendment {a['amendment_id']}, {a['on']}: {a['told']}: {a['treatment'].replace('_', ' ')}{why}", highlight=False
+        )
+    for e in told["elements"]:
+        console.print(
+            f"Variable amount {e['element_id']}, {e['what']}, {e['on']}: {format_amount(e['counted_minor'], currency)} of {format_amount(e['estimate_minor'], currency)} {e['because']}",
+            highlight=False,
+        )
+    for f in told["financing"]:
+        console.print(
+            f"{f['description']} is paid {abs(f['months'])} months {'ahead' if f['months'] < 0 else 'afterwards'}: interest may be in the price.",
+            highlight=False,
+        )
+    months = _table("month", ">earned")
+    for m in told["months"]:
+        months.add_row(f"{m['month']:%b %Y}", format_amount(m["amount_minor"], currency))
+    console.print(months)
+
+
+def as_is(console: Console, frame: pl.DataFrame, title: str) -> None:
+    """A frame as it is."""
+    console.print(f"[bold]{title}[/bold]", highlight=False)
+    table = _table(*(f">{c}" if d.is_numeric() else c for c, d in frame.schema.items()))
+    for row in frame.iter_rows():
+        table.add_row(*("" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row))
     console.print(table)
 
 

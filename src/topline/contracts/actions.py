@@ -15,7 +15,7 @@ from django.db import transaction
 from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.contracts import bills, pricing
-from topline.contracts.models import Amendment, Contract, Item
+from topline.contracts.models import Amendment, Contract, Item, ItemChange
 from topline.kernel import clock, money, series
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -123,9 +123,15 @@ def amend(*, actor: Actor, contract_id: int, kind: str, on: date, because: str =
         kind == K.RENEW or not over,
         ContractEnded(f"{contract.number} ends on {contract.ends_on}.", field="on", remedy="Renew it first."),
     )
+    ended_before, ends = contract.ends_on, dict(contract.items.values_list("id", "ends_on"))
     told = _VERBS[kind](contract, on, said)
     contract.save()
-    made = Amendment.objects.create(contract=contract, kind=kind, effective_on=on, told=told[:300], because=because.strip()[:300], recorded_at=clock.now(), actor_key=actor.key)  # fmt: skip
+    made = Amendment.objects.create(contract=contract, kind=kind, effective_on=on, told=told[:300], because=because.strip()[:300], is_itemised=True, ended_before=ended_before, recorded_at=clock.now(), actor_key=actor.key)  # fmt: skip
+    ItemChange.objects.bulk_create(
+        ItemChange(amendment=made, item_id=pk, is_new=pk not in ends, until_before=ends.get(pk))
+        for pk, end in contract.items.order_by("id").values_list("id", "ends_on")
+        if pk not in ends or ends[pk] != end
+    )
     _tell(
         "contract_ended" if kind == K.TERMINATE else "contract_renewed" if kind == K.RENEW else "contract_amended",
         contract,

@@ -163,8 +163,26 @@ class Amendment(models.Model):
     effective_on = models.DateField()
     told = models.CharField(max_length=300)
     because = models.CharField(max_length=300, blank=True)
+    is_itemised = models.BooleanField(
+        default=False, help_text="what it did to items is kept, see ItemChange; not of amendments from before that was"
+    )
+    ended_before = models.DateField(null=True, help_text="the contract's end before it; null: none, or not kept")
     recorded_at = models.DateTimeField()
     actor_key = models.CharField(max_length=60)
+
+
+class ItemChange(models.Model):
+    """What an amendment did to an item: began it, or moved its end. From these every earlier version of a contract can be read. Append-only."""
+
+    append_only = True
+
+    amendment = models.ForeignKey(Amendment, on_delete=models.PROTECT, related_name="items")
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="changes")
+    is_new = models.BooleanField()
+    until_before = models.DateField(null=True, help_text="its end before; null: none, or it was not there")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["amendment", "item"], name="item_changed_once_by_an_amendment")]
 
 
 class BillRun(models.Model):

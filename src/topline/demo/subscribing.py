@@ -9,6 +9,7 @@ import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
+from topline.books.models import Entity
 from topline.contracts import actions, open_periods, runs
 from topline.contracts.models import Charge, Contract, Item
 from topline.kernel.actor import Actor
@@ -16,6 +17,7 @@ from topline.market.models import Customer
 from topline.metering import actions as metering
 from topline.quotes.models import Quote
 from topline.recognition import actions as recognition
+from topline.recognition import queries as recognition_reads
 
 PLANS = [
     ("Platform, each seat", "month", 12_00, (5, 60)),
@@ -102,8 +104,64 @@ def _earn(actor: Actor, entity_id: int, first: date) -> None:
             start=contract.starts_on,
             end=max(end, contract.starts_on + timedelta(days=1)),
         )
+    _judge(actor, entity_id, workshop.customer_id, before)
     runs.run(actor=actor, entity_id=entity_id, as_of=first)
     recognition.close_month(actor=actor, entity_id=entity_id, through=first - timedelta(days=1))
+
+
+def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None:
+    """Judgements of revenue: a free set-up that is worth something alone, a bonus that is counted in part, a rebate that goes back, an amendment that is
+    accounted for otherwise than the policy says, and three years paid ahead."""
+    year = {"quantity_micro": 10**6, "unit": "year"}
+    setup = {
+        "description": "Set-up",
+        "quantity_micro": 10**6,
+        "unit": "day",
+        "unit_price_nano": 0,
+        "ends_on": before + timedelta(days=1),
+    }
+    made = actions.add_contract(
+        actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=actions.add_months(before, 12),
+        items=[setup, year | {"description": "Platform, a year", "unit_price_nano": 12_000_00 * 10**9}],
+    )  # fmt: skip
+    alone = 1_500_00 * 10**9
+    item = Item.objects.get(contract_id=made, description="Set-up")
+    recognition.set_rule(actor=actor, item_id=item.pk, method="point", ssp_low_nano=alone, ssp_high_nano=alone)
+    odds = [{"amount_minor": 1_200_00, "probability_ppm": 700_000}, {"amount_minor": 0, "probability_ppm": 300_000}]
+    bonus = recognition.add_variable_amount(
+        actor=actor, contract_id=made, what="Bonus for going live early", on=before, outcomes=odds, ceiling_minor=400_00, because="First project of its kind"
+    )  # fmt: skip
+    recognition.estimate_variable_amount(
+        actor=actor,
+        element_id=bonus,
+        on=before + timedelta(days=20),
+        outcomes=odds,
+        ceiling_minor=800_00,
+        because="The test went well",
+    )
+    rebate = [{"amount_minor": -360_00, "probability_ppm": 1_000_000}]
+    recognition.add_variable_amount(
+        actor=actor, contract_id=made, what="Rebate for the year", on=before, outcomes=rebate, is_paid_back=True
+    )
+    amended = actions.amend(
+        actor=actor, contract_id=made, kind="add", on=before + timedelta(days=14), because="They wanted more",
+        item=year | {"description": "Analytics, a year", "unit_price_nano": 2_400_00 * 10**9},
+    )  # fmt: skip
+    recognition.treat_amendment(
+        actor=actor, amendment_id=amended, treatment="prospective", because="Negotiated together with the platform"
+    )
+    actions.add_contract(
+        actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=actions.add_months(before, 36),
+        items=[year | {"description": "Archive, three years ahead", "every": 3, "unit_price_nano": 2_700_00 * 10**9}],
+    )  # fmt: skip
+    today = before + timedelta(days=27)
+    for seen in (
+        recognition_reads.observed(Entity.objects.get(pk=entity_id), until=today).drop_nulls("low_nano").head(5).to_dicts()
+    ):
+        recognition.set_standalone_price(
+            actor=actor, product_id=seen["product_id"], currency=seen["currency"], valid_from=today.replace(day=1), low_nano=seen["low_nano"], high_nano=seen["high_nano"],
+            basis="residual" if seen["is_residual"] else "observed", because=f"{seen['count']} sales in a year",
+        )  # fmt: skip
 
 
 def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date) -> None:

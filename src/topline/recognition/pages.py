@@ -17,13 +17,14 @@ from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.contracts import queries as contracts
 from topline.contracts.models import Contract, Item
+from topline.engine.recognition.modifications import POLICY
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import exponent, parse_amount
 from topline.pipeline.pages import day_of
 from topline.recognition import actions, queries
 from topline.recognition.forms import AcceptForm, CostForm, MethodForm, RuleForm
-from topline.recognition.models import Rule
+from topline.recognition.models import Estimate, Rule
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
 from topline.ui.charts import Chart, bar_chart
@@ -35,10 +36,10 @@ SHOWN = 200
 AHEAD = 12  # months of the waterfall and of a contract's chart
 ROLLED = [
     Column("through", "Month to", "date"), Column("opening_minor", "Opening", "money"), Column("billed_minor", "Billed", "money"), Column("earned_minor", "Earned", "money"), Column("closing_minor", "Closing", "money"),
-    Column("liability_minor", "Paid or billed ahead", "money"), Column("asset_minor", "Earned, not billed", "money"), Column("currency", ""),
+    Column("liability_minor", "Paid or billed ahead", "money"), Column("refund_minor", "To be paid back", "money"), Column("asset_minor", "Earned, not billed", "money"), Column("currency", ""),
 ]  # fmt: skip
 NOW = [
-    Column("number", "Contract", "code", link="url"), Column("customer", "Customer"), Column("billed_minor", "Billed", "money"), Column("earned_minor", "Earned", "money"), Column("liability_minor", "Ahead", "money"),
+    Column("number", "Contract", "code", link="url"), Column("customer", "Customer"), Column("billed_minor", "Billed", "money"), Column("earned_minor", "Earned", "money"), Column("liability_minor", "Ahead", "money"), Column("refund_minor", "To be paid back", "money"),
     Column("asset_minor", "Not billed", "money"), Column("currency", ""),
 ]  # fmt: skip
 LEFT = [
@@ -46,16 +47,28 @@ LEFT = [
     Column("undated_minor", "When accepted", "money"), Column("left_minor", "In all", "money"), Column("currency", ""),
 ]  # fmt: skip
 OBLIGATIONS = [
-    Column("description", "Item"), Column("way", "Earned"), Column("start", "From", "date"), Column("end", "Until before", "date"), Column("sold_minor", "Sold for", "money"), Column("amount_minor", "Share of the price", "money"),
+    Column("description", "Item"), Column("way", "Earned"), Column("start", "From", "date"), Column("end", "Until before", "date"), Column("sold_minor", "Sold for", "money"), Column("ssp_minor", "Costs alone", "money"), Column("amount_minor", "Share of the price", "money"),
     Column("earned_minor", "Earned", "money"), Column("left_minor", "To come", "money"), Column("rule", "", link="rule_url"), Column("accept", "", link="accept_url"),
 ]  # fmt: skip
-COSTS = [Column("what", "Paid for"), Column("amount_minor", "Amount", "money"), Column("currency", ""), Column("start", "From", "date"), Column("end", "Written off until before", "date")]  # fmt: skip
+COSTS = [
+    Column("what", "Paid for"), Column("amount_minor", "Amount", "money"), Column("gone_minor", "Written off", "money"), Column("left_minor", "Left", "money"), Column("currency", ""), Column("start", "From", "date"),
+    Column("end", "Written off until before", "date"),
+]  # fmt: skip
+ALL_COSTS = [Column("number", "Contract", "code", link="url"), *COSTS]
+CHANGES = [
+    Column("on", "From", "date"), Column("told", "What changed", "sentence"), Column("as_", "Accounted for as"), Column("why", "Because", "sentence"), Column("source", "By"), Column("decide", "", link="decide_url"),
+]  # fmt: skip
+VARIABLE = [
+    Column("what", "What"), Column("item", "Relates to"), Column("on", "As of", "date"), Column("way", "Put at"), Column("estimate_minor", "Estimate", "money"), Column("counted_minor", "Counted", "money"), Column("because", "Because", "sentence"),
+    Column("again", "", link="again_url"),
+]  # fmt: skip
 RULES = [
     Column("product", "Product"),
     Column("way", "Earned"),
     Column("range", "Costs alone"),
     Column("recorded_at", "Since", "moment"),
 ]
+POLICIES = [Column("treatment", "Accounted for as"), Column("why", "Where", "sentence"), Column("source", "By")]
 WAYS = dict(Rule.Method.choices)
 
 
@@ -64,21 +77,22 @@ def months(request: Asked) -> HttpResponse:
     """Closed months, and what closing the asked one would leave; nothing is posted by looking."""
     entity = company(request)
     last, today = queries.last_close(entity.pk), clock.today(entity.time_zone)
-    through = _month(request, entity)
+    through = asked_month(request, entity)
     told = queries.balances(entity, through=through)
     rows = _named(
-        told.sort(pl.max_horizontal("liability_minor", "asset_minor"), "contract_id", descending=[True, False]), request
+        told.sort(pl.max_horizontal("liability_minor", "refund_minor", "asset_minor"), "contract_id", descending=[True, False]),
+        request,
     )
     if request.GET.get("export"):
         return export(rows, NOW, name=f"revenue-{through}", form=request.GET["export"])
     home = told.filter(pl.col("currency") == entity.currency)
     before = queries.rolled(entity)
     earned = int(home["earned_minor"].sum()) - _earned_before(entity, through)
-    sums = {c: int(home[c].sum()) for c in ("liability_minor", "asset_minor")}
+    sums = {c: int(home[c].sum()) for c in ("liability_minor", "refund_minor", "asset_minor")}
     may_close = request.actor.may("recognition.close_month") and through < today and (last is None or last.through <= through)
     context = {
         "entity": entity, "through": through, "rows": rows[:SHOWN], "columns": NOW, "total": told.height, "shown": SHOWN, "rolled": before.to_dicts(), "rolled_columns": ROLLED, "sums": sums, "earned": earned, "last": last,
-        "may_close": may_close, "is_closed": last is not None and last.through >= through, "is_over": through < today,
+        "may_close": may_close, "is_closed": last is not None and last.through >= through, "is_over": through < today, "drafts": queries.waiting_drafts(entity, through=through),
     }  # fmt: skip
     return render(request, "recognition/months.html", context)
 
@@ -95,15 +109,16 @@ def close(request: Asked) -> HttpResponse:
 
 @page("recognition.view")
 def waterfall(request: Asked) -> HttpResponse:
-    """What was billed in each month, by the months in which it is earned."""
+    """What was booked, or billed, in each month, by the months in which it is earned."""
     entity = company(request)
-    through = _month(request, entity)
-    told = queries.waterfall(entity, through=through).filter(pl.col("currency") == entity.currency)
+    through = asked_month(request, entity)
+    by = "billed" if request.GET.get("by") == "billed" else "booked"
+    told = queries.waterfall(entity, through=through, by=by).filter(pl.col("currency") == entity.currency)
     first = (through.replace(day=1) - timedelta(days=365)).replace(day=1)
     shown = told.filter(pl.col("booked") >= first)
     if request.GET.get("export"):
         columns = [
-            Column("booked", "Billed in", "date"),
+            Column("booked", f"{by.capitalize()} in", "date"),
             Column("month", "Earned in", "date"),
             Column("amount_minor", "Amount", "money"),
             Column("currency", "Currency"),
@@ -126,8 +141,8 @@ def waterfall(request: Asked) -> HttpResponse:
             }
         )
     columns = [
-        Column("booked", "Billed in"),
-        Column("total", "Billed", "money"),
+        Column("booked", f"{by.capitalize()} in"),
+        Column("total", by.capitalize(), "money"),
         *(Column(f"m{m}", f"{m:%b %y}", "money") for m in across),
         Column("rest", "Other months", "money"),
     ]
@@ -138,7 +153,7 @@ def waterfall(request: Asked) -> HttpResponse:
     return render(
         request,
         "recognition/waterfall.html",
-        {"through": through, "rows": rows, "columns": columns, "chart": chart, "entity": entity},
+        {"through": through, "rows": rows, "columns": columns, "chart": chart, "entity": entity, "by": by},
     )
 
 
@@ -146,7 +161,7 @@ def waterfall(request: Asked) -> HttpResponse:
 def remaining(request: Asked) -> HttpResponse:
     """What contracts with an end still have to earn."""
     entity = company(request)
-    through = _month(request, entity)
+    through = asked_month(request, entity)
     told = queries.remaining(entity, through=through)
     rows = _named(told, request)
     if request.GET.get("export"):
@@ -172,18 +187,18 @@ def remaining(request: Asked) -> HttpResponse:
 def contract(request: Asked, contract_id: int) -> HttpResponse:
     """One contract: its obligations, what they share of the price, and when they are earned."""
     found = contracts.contract(contract_id)
-    through = _month(request, found.entity)
+    through = asked_month(request, found.entity)
     told = queries.detail(found.entity, found.pk, through=through)
     may_rule, may_accept = request.actor.may("recognition.set_rule"), request.actor.may("recognition.accept_part")
     rows = [
-        {**o, "way": "as it is used" if o["meter_id"] else WAYS[o["method"]], "left_minor": o["amount_minor"] - o["earned_minor"], "currency": found.currency,
+        {**o, "way": "as it is used" if o["meter_id"] else WAYS[o["method"]] + (f", {o['life_months']} months" if o["life_months"] else ""), "left_minor": o["amount_minor"] - o["earned_minor"], "currency": found.currency,
          "rule": "Rule" if may_rule and not o["meter_id"] else "", "rule_url": reverse("recognition:item_rule", args=[o["item_id"]]), "accept": "Accept" if may_accept and o["method"] == "milestone" else "", "accept_url": reverse("recognition:accept", args=[o["item_id"]])}
         for o in told["obligations"]
     ]  # fmt: skip
     chart = _by_month(told["months"][-3 * AHEAD :], found.currency)
     context = {
         "contract": found, "through": through, "rows": rows, "columns": OBLIGATIONS, "chart": chart, "balance": told["balance"], "costs": [{**c, "currency": found.entity.currency} for c in told["costs"]], "cost_columns": COSTS,
-        "is_financed": told["is_financed"],
+        "changes": [_change(a, request) for a in told["amendments"]], "change_columns": CHANGES, "elements": _variable(told["elements"], found.currency, request), "element_columns": VARIABLE, "financing": told["financing"],
     }  # fmt: skip
     return render(request, "recognition/contract.html", context)
 
@@ -210,7 +225,7 @@ def cost(request: Asked, contract_id: int) -> HttpResponse:
         else:
             messages.success(request, "It is kept, and written off month by month.")
             return redirect("recognition:contract", found.pk)
-    return _form(request, form, f"Cost of winning {found.number}", found)
+    return shown_form(request, form, f"Cost of winning {found.number}", found)
 
 
 @page("recognition.set_rule", methods=("GET", "POST"))
@@ -226,7 +241,7 @@ def item_rule(request: Asked, item_id: int) -> HttpResponse:
         else:
             messages.success(request, "Said; the next close catches up what follows from it.")
             return redirect("recognition:contract", found.contract_id)
-    return _form(request, form, f"How {found.description} is earned", found.contract)
+    return shown_form(request, form, f"How {found.description} is earned", found.contract)
 
 
 @page("recognition.accept_part", methods=("GET", "POST"))
@@ -249,7 +264,7 @@ def accept(request: Asked, item_id: int) -> HttpResponse:
         else:
             messages.success(request, "Accepted; the next close earns it.")
             return redirect("recognition:contract", found.contract_id)
-    return _form(request, form, f"What was accepted of {found.description}", found.contract)
+    return shown_form(request, form, f"What was accepted of {found.description}", found.contract)
 
 
 @page("recognition.view")
@@ -262,13 +277,16 @@ def rules(request: Asked) -> HttpResponse:
     rows = [
         {
             "product": r.product.name if r.product else "",
-            "way": WAYS[r.method],
+            "way": WAYS[r.method] + (f", {r.life_months} months" if r.life_months else ""),
             "range": _range(r, entity.currency),
             "recorded_at": r.recorded_at,
         }
         for r in newest.values()
     ]
-    return render(request, "recognition/rules.html", {"rows": rows, "columns": RULES})
+    policy = [{"treatment": word.replace("_", " "), "why": why, "source": source} for word, why, source in POLICY]
+    return render(
+        request, "recognition/rules.html", {"rows": rows, "columns": RULES, "policy": policy, "policy_columns": POLICIES}
+    )
 
 
 @page("recognition.set_rule", methods=("GET", "POST"))
@@ -295,8 +313,55 @@ def product_rule(request: Asked) -> HttpResponse:
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
+@page("recognition.view")
+def costs(request: Asked) -> HttpResponse:
+    """What it cost to win contracts, and what is left of it."""
+    entity = company(request)
+    through = asked_month(request, entity)
+    told = queries.cost_rows(entity, through=through).sort("left_minor", "cost_id", descending=[True, False])
+    rows = [
+        {**r, "currency": entity.currency, "url": reverse("recognition:contract", args=[r["contract_id"]])}
+        for r in told.head(MAX_ROWS).to_dicts()
+    ]
+    if request.GET.get("export"):
+        return export(rows, ALL_COSTS, name=f"contract-costs-{through}", form=request.GET["export"])
+    sums = {c: int(told[c].sum()) for c in ("amount_minor", "gone_minor", "left_minor")}
+    context = {
+        "through": through,
+        "rows": rows[:SHOWN],
+        "columns": ALL_COSTS,
+        "total": told.height,
+        "shown": SHOWN,
+        "sums": sums,
+        "entity": entity,
+    }
+    return render(request, "recognition/costs.html", context)
+
+
 # --- parts ---
-def _month(request: Asked, entity: Entity) -> date:
+def _change(a: dict[str, Any], request: Asked) -> dict[str, Any]:
+    """A row of what changed and how it is accounted for, with the reason."""
+    reasons = {word: (why, source) for word, why, source in POLICY}
+    why, source = reasons[a["treatment"]]
+    if a["because"]:
+        why, source = a["because"], f"decided; the policy says {a['policy'].replace('_', ' ')}"
+    may = request.actor.may("recognition.treat_amendment")
+    return {
+        **a, "as_": a["treatment"].replace("_", " "), "why": why, "source": source, "decide": "Decide" if may else "", "decide_url": reverse("recognition:treat", args=[a["amendment_id"]]),
+    }  # fmt: skip
+
+
+def _variable(elements: list[dict[str, Any]], currency: str, request: Asked) -> list[dict[str, Any]]:
+    """Rows of estimates; the newest of an amount leads to the next."""
+    newest = {e["element_id"]: n for n, e in enumerate(elements)}
+    may, words = request.actor.may("recognition.estimate_variable_amount"), dict(Estimate.Method.choices)
+    return [
+        {**e, "item": e["item"] or "all of it", "way": words[e["method"]], "currency": currency, "again": "Estimate" if may and newest[e["element_id"]] == n else "", "again_url": reverse("recognition:estimate", args=[e["element_id"]])}
+        for n, e in enumerate(elements)
+    ]  # fmt: skip
+
+
+def asked_month(request: Asked, entity: Entity) -> date:
     """The month asked for, else the first one that is not closed yet, at most the running one."""
     if asked := request.GET.get("through", ""):
         return queries.month_end(day_of(asked, "through"))
@@ -347,7 +412,7 @@ def _item(item_id: int) -> Item:
     return found
 
 
-def _form(request: Asked, form: Any, title: str, contract: Contract) -> HttpResponse:
+def shown_form(request: Asked, form: Any, title: str, contract: Contract) -> HttpResponse:
     back = (contract.number, reverse("recognition:contract", args=[contract.pk]))
     return render(request, "ui/form.html", {"form": form, "title": title, "back": back}, status=400 if form.errors else 200)
 

@@ -11,18 +11,22 @@ from django.db.models import Max, Sum
 from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Account, Entity, Transfer
-from topline.contracts import usage
-from topline.contracts.models import Amendment, Charge, Contract, Item
+from topline.catalog.models import Product
+from topline.contracts.models import Charge, Contract, Item
 from topline.engine import periods
-from topline.engine.documents import EXACT, largest_remainder, round_half_away
+from topline.engine.documents import EXACT, round_half_away
 from topline.engine.recognition import contracts as engine
 from topline.engine.recognition import schedule
+from topline.engine.recognition.observed import observe
+from topline.engine.recognition.variable import far_payments
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
-from topline.recognition.models import Acceptance, Close, ContractBalance, ContractCost, Rule
+from topline.quotes.models import Quote, QuoteLine
+from topline.recognition import facts
+from topline.recognition.facts import Assumed, Told
+from topline.recognition.models import Close, ContractBalance, ContractCost, Estimate
 
-LIABILITY, ASSET, COSTS = "contract_liability", "contract_asset", "contract_costs"
-RESHAPING = ("add", "remove", "quantity", "price", "terminate", "pause")  # amendments after which a price is no longer shared
+LIABILITY, REFUND, ASSET, COSTS = "contract_liability", "refund_liability", "contract_asset", "contract_costs"
 BALANCE = [
     "contract_id",
     "customer_id",
@@ -31,6 +35,8 @@ BALANCE = [
     "earned_minor",
     "liability_minor",
     "liability_functional_minor",
+    "refund_minor",
+    "refund_functional_minor",
     "asset_minor",
     "asset_functional_minor",
 ]
@@ -58,19 +64,18 @@ def ensure_month_end(through: date) -> date:
 def balances(entity: Entity, *, through: date) -> pl.DataFrame:
     """What each contract was billed and has earned by the end of a month, and what that leaves: one row per contract with the columns of BALANCE.
 
-    A liability stands at the rates of the invoices that made it, an asset at the rate of the day. Work: nine statements, one for each meter.
+    A liability stands at the rates of the invoices that made it, an asset at the rate of the day. What is expected to go back to the customer is a refund
+    liability. Work: a fixed number of statements, and one for each meter.
     """
     ensure_month_end(through)
-    charged = _charges(entity, through, None)
-    credited = _credited(entity, through, charged)
-    found = _parts(entity, _items(entity, None), through, credited)
-    return _balances(entity, through, None, engine.months(found), charged, credited)
+    told = facts.tell(entity, None, through=through)
+    return _balances(entity, through, None, told, engine.months(told.parts))
 
 
 def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
     """What the ledger holds at the end of a day: role, customer_id, currency, amount_minor, functional_minor (a liability counts as positive). What
     was booked by hand without a customer, such as an opening balance, is not in it. Three statements."""
-    signs = {LIABILITY: -1, ASSET: 1, COSTS: 1}
+    signs = {LIABILITY: -1, REFUND: -1, ASSET: 1, COSTS: 1}
     accounts = dict(Account.objects.filter(entity_id=entity_id, role__in=signs).values_list("id", "role"))
     found = [
         pl.DataFrame(
@@ -113,33 +118,51 @@ def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
 
 def costs(entity: Entity, *, through: date) -> pl.DataFrame:
     """What is left of the costs of winning contracts at the end of a month: customer_id, amount_minor. One statement."""
-    rows = bulk.read(
-        ContractCost.objects.filter(contract__entity=entity, start__lte=through)
-        .order_by("id")
-        .values("id", "contract__bill_to_id", "amount_minor", "start", "end")
-    ).rename({"contract__bill_to_id": "customer_id"})
-    whole = (pl.col("end") - pl.col("start")).dt.total_days()
-    served = (pl.min_horizontal(pl.lit(through + timedelta(days=1)), "end") - pl.col("start")).dt.total_days()
-    gone = round_half_away(pl.col("amount_minor").cast(EXACT) * served.cast(EXACT) / whole.cast(EXACT))
     return (
-        rows.with_columns(left=pl.col("amount_minor") - gone)
+        cost_rows(entity, through=through)
         .group_by("customer_id")
-        .agg(amount_minor=pl.col("left").sum())
+        .agg(amount_minor=pl.col("left_minor").sum())
         .sort("customer_id")
     )
 
 
-def waterfall(entity: Entity, *, through: date) -> pl.DataFrame:
-    """Revenue of what was billed, by the month it was billed in and the month it is earned in: booked, month, currency, amount_minor.
+def cost_rows(entity: Entity, *, through: date, contract_id: int | None = None) -> pl.DataFrame:
+    """Costs of winning contracts and what is written off of each by the end of a month: cost_id, contract_id, number, customer_id, what, amount_minor, start, end,
+    gone_minor, left_minor. By days; a contract that is over holds none any more (ASC 340-40-35-1 to 35-3). One statement."""
+    names = {"id": "cost_id", "contract__number": "number", "contract__bill_to_id": "customer_id", "contract__ends_on": "_over"}
+    kept = ContractCost.objects.filter(contract__in=facts.contracts(entity, contract_id), start__lte=through).order_by("id")
+    rows = bulk.read(kept.values("contract_id", "what", "amount_minor", "start", "end", *names)).rename(names)
+    after = through + timedelta(days=1)
+    whole = (pl.col("end") - pl.col("start")).dt.total_days()
+    served = (pl.min_horizontal(pl.lit(after), "end") - pl.col("start")).dt.total_days()
+    by_days = round_half_away(pl.col("amount_minor").cast(EXACT) * served.cast(EXACT) / whole.cast(EXACT))
+    gone = pl.when(pl.col("_over") <= after).then("amount_minor").otherwise(by_days)
+    return rows.with_columns(gone_minor=gone, left_minor=pl.col("amount_minor") - gone).drop("_over")
 
-    Charges run over their own days; what allocation moves between items is not in it.
+
+def waterfall(entity: Entity, *, through: date, by: str = "billed") -> pl.DataFrame:
+    """Revenue by the month it was booked in and the month it is earned in: booked, month, currency, amount_minor.
+
+    by  booked: when it was agreed, changed, estimated or used; the months of a row add up to what was booked, those of a column to what is earned in it. What nobody accepted yet is left out.
+        billed: when it was billed; charges run over their own days, and what allocation moves between items is not in it
     """
-    rows = _charges(entity, through, None).with_row_index("obligation_id").with_columns(pl.col("obligation_id").cast(pl.Int64))
-    earned = schedule(rows.select("obligation_id", "start", "end", amount_minor="net_minor", method=pl.lit("day")))
-    both = earned.join(rows.select("obligation_id", "currency", "issued_on"), on="obligation_id")
+    if by == "billed":
+        rows = (
+            facts.charges(entity, through, None)
+            .with_row_index("obligation_id")
+            .with_columns(pl.col("obligation_id").cast(pl.Int64))
+        )
+        earned = schedule(rows.select("obligation_id", "start", "end", amount_minor="net_minor", method=pl.lit("day")))
+        cells = earned.join(rows.select("obligation_id", "currency", booked="issued_on"), on="obligation_id")
+    else:
+        ensure(by == "booked", Invalid(f"Nothing falls by {by!r}.", field="by", remedy="Use booked or billed."))
+        told = facts.tell(entity, None, through=through)
+        found = engine.months(told.bookings.filter(pl.col("booked") <= through))
+        cells = found.join(told.items.select("contract_id", "currency").unique(), on="contract_id")
     return (
-        both.group_by("currency", "month", booked=pl.col("issued_on").dt.truncate("1mo"))
+        cells.group_by("currency", "month", booked=pl.col("booked").dt.truncate("1mo"))
         .agg(pl.col("amount_minor").sum())
+        .filter(pl.col("amount_minor") != 0)
         .select("booked", "month", "currency", "amount_minor")
         .sort("currency", "booked", "month")
     )
@@ -151,7 +174,7 @@ def remaining(entity: Entity, *, through: date) -> pl.DataFrame:
     returns  contract_id, currency, within_minor (in twelve months), later_minor, undated_minor (not accepted yet), left_minor; usage is not in it
     """
     ensure_month_end(through)
-    known = _fees(entity, _items(entity, None), through)
+    known = facts.tell(entity, None, through=through).fees
     year = date(through.year + 1, through.month, 1)
     months = engine.months(known).filter(pl.col("month") > through)
     sums = months.group_by("contract_id").agg(
@@ -172,8 +195,8 @@ def remaining(entity: Entity, *, through: date) -> pl.DataFrame:
 
 
 def rolled(entity: Entity, *, last: int = 13) -> pl.DataFrame:
-    """Closed months, the newest first: through, currency, opening_minor, billed_minor, earned_minor, closing_minor (liability less asset), liability_minor,
-    asset_minor; opening + billed - earned = closing. Two statements.
+    """Closed months, the newest first: through, currency, opening_minor, billed_minor, earned_minor, closing_minor (liabilities less asset), liability_minor,
+    refund_minor, asset_minor; opening + billed - earned = closing. Two statements.
     """
     ids = list(
         Close.objects.filter(entity=entity)
@@ -185,19 +208,27 @@ def rolled(entity: Entity, *, last: int = 13) -> pl.DataFrame:
     )
     rows = bulk.read(
         ContractBalance.objects.filter(close_id__in=ids).order_by().values("close__through", "currency").annotate(
-            billed=Sum("billed_minor"), earned=Sum("earned_minor"), liability=Sum("liability_minor"), asset=Sum("asset_minor")
+            billed=Sum("billed_minor"), earned=Sum("earned_minor"), liability=Sum("liability_minor"), refund=Sum("refund_minor"), asset=Sum("asset_minor")
         )
     ).rename({"close__through": "through"}).sort("currency", "through")  # fmt: skip
     before = {c: pl.col(c).shift(1, fill_value=0).over("currency") for c in ("billed", "earned")}
-    net = pl.col("liability") - pl.col("asset")
+    net = pl.col("liability") + pl.col("refund") - pl.col("asset")
     told = rows.with_columns(net=net).with_columns(
         opening_minor=pl.col("net").shift(1, fill_value=0).over("currency"), billed_minor=pl.col("billed") - before["billed"], earned_minor=pl.col("earned") - before["earned"],
-        closing_minor="net", liability_minor="liability", asset_minor="asset",
+        closing_minor="net", liability_minor="liability", refund_minor="refund", asset_minor="asset",
     )  # fmt: skip
     if len(ids) > last:  # the oldest only opens the next
         told = told.filter(pl.col("through") > told["through"].min())
     return told.select(
-        "through", "currency", "opening_minor", "billed_minor", "earned_minor", "closing_minor", "liability_minor", "asset_minor"
+        "through",
+        "currency",
+        "opening_minor",
+        "billed_minor",
+        "earned_minor",
+        "closing_minor",
+        "liability_minor",
+        "refund_minor",
+        "asset_minor",
     ).sort("through", "currency", descending=[True, False])
 
 
@@ -206,33 +237,110 @@ def last_close(entity_id: int) -> Close | None:
     return Close.objects.filter(entity_id=entity_id).order_by("-through", "-id").first()
 
 
-def detail(entity: Entity, contract_id: int, *, through: date) -> dict[str, Any]:
-    """One contract: obligations (what each item was sold for, is shared, has earned), months, its balance, costs, and a warning where interest may be in the price."""
-    charged = _charges(entity, through, contract_id)
-    credited = _credited(entity, through, charged)
-    items = _items(entity, contract_id)
-    found = _parts(entity, items, through, credited)
-    months = engine.months(found)
+def detail(entity: Entity, contract_id: int, *, through: date, assume: Assumed = facts.NOTHING) -> dict[str, Any]:
+    """One contract: obligations (what each item was sold for, costs alone, is shared, has earned), months, its balance, amendments with how they are accounted for, variable
+    amounts with their estimates, the costs of winning it, and where interest may be in the price. Another assumption is a what-if: nothing is kept of it."""
+    told = facts.tell(entity, contract_id, through=through, assume=assume)
+    months = engine.months(told.parts)
     by_item = months.group_by("item_id").agg(earned_minor=pl.col("amount_minor").filter(pl.col("month") <= through).sum())
-    sums = found.group_by("item_id").agg(pl.col("amount_minor", "sold_minor").sum())
-    rows = (
-        items.select("item_id", "description", "method", "ssp_nano", "start", "end", "meter_id")
-        .join(sums, on="item_id", how="left")
-        .join(by_item, on="item_id", how="left")
+    sums = told.parts.group_by("item_id").agg(pl.col("amount_minor").sum())
+    alone = told.fees.group_by("item_id").agg(ssp_minor=round_half_away(pl.col("ssp").sum()))
+    back = told.credited.group_by("item_id").agg(_back=pl.col("amount_minor").sum())
+    used = (
+        told.parts.join(told.items.filter(pl.col("meter_id").is_not_null()), on="item_id", how="semi")
+        .group_by("item_id")
+        .agg(_used=pl.col("amount_minor").sum())
     )
-    rows = rows.with_columns(pl.col("amount_minor", "sold_minor", "earned_minor").fill_null(0)).sort("item_id")
-    far = items.filter(pl.col("in_advance") & (pl.col("unit") == "year") & (pl.col("every") > 1))
+    rows = told.items.select("item_id", "description", "method", "life_months", "start", "end", "meter_id")
+    for more in (sums, by_item, alone, told.sold, back, used):
+        rows = rows.join(more, on="item_id", how="left", maintain_order="left")
+    sold = pl.coalesce(pl.col("sold_minor") + pl.col("_back").fill_null(0), "_used")
+    rows = (
+        rows.with_columns(sold_minor=sold)
+        .drop("_back", "_used")
+        .with_columns(pl.col("amount_minor", "sold_minor", "earned_minor").fill_null(0))
+        .sort("item_id")
+    )
     return {
         "obligations": rows.to_dicts(),
         "months": months.group_by("month").agg(pl.col("amount_minor").sum()).sort("month").to_dicts(),
-        "balance": next(iter(_balances(entity, through, contract_id, months, charged, credited).to_dicts()), None),
-        "costs": list(
-            ContractCost.objects.filter(contract_id=contract_id)
-            .order_by("id")
-            .values("what", "amount_minor", "start", "end")[:100]
-        ),
-        "is_financed": bool(far.height),
+        "balance": next(iter(_balances(entity, through, contract_id, told, months).to_dicts()), None),
+        "amendments": told.history.amendments.drop("recorded_at", "term_before").to_dicts(),
+        "elements": estimates(contract_id),
+        "costs": cost_rows(entity, through=through, contract_id=contract_id).to_dicts(),
+        "financing": far_payments(told.items.filter(pl.col("meter_id").is_null()), told.prices).to_dicts(),
     }
+
+
+def observed(entity: Entity, *, until: date, months: int = 12) -> pl.DataFrame:
+    """What products were sold for in the months before a day, and the range that this proposes as stand-alone selling price: see `engine.recognition.observed.observe`, with product (its name).
+
+    A sale is a line of an accepted quote, or an item of another contract that an issued invoice billed; each counts once, for a unit and a month. Three statements.
+    """
+    since = until - timedelta(days=round(months * 30.4375))
+    lines = bulk.read(
+        QuoteLine.objects.filter(quote__entity=entity, quote__state=Quote.State.ACCEPTED, quote__closed_on__gt=since, quote__closed_on__lte=until, net_minor__gt=0)
+        .order_by("id").values("product_id", "quantity_micro", "periods", "net_minor", "quote__currency", "quote__bill_every")
+    )  # fmt: skip
+    size = pl.col("quote__bill_every").replace_strict(periods.MONTHS, default=1, return_dtype=pl.Int64)
+    count = pl.when(pl.col("quote__bill_every") == "once").then(1).otherwise(pl.col("periods") * size)
+    a_unit = pl.col("net_minor").cast(pl.Float64) / (pl.col("quantity_micro") / 10**6) / count * 10**9
+    quoted = lines.select("product_id", currency="quote__currency", price_nano=a_unit.round().cast(pl.Int64))
+    billed = Charge.objects.filter(invoice__issued_on__gt=since, invoice__issued_on__lte=until).exclude(
+        invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
+    )
+    sold = bulk.read(
+        Item.objects.filter(contract__entity=entity, contract__quote__isnull=True, product__isnull=False, meter__isnull=True, unit_price_nano__gt=0, pk__in=billed.values("item_id"))
+        .order_by("id").values("product_id", "unit_price_nano", "unit", "every", "contract__currency")
+    )  # fmt: skip
+    in_months = pl.col("unit").replace_strict(periods.MONTHS, default=1, return_dtype=pl.Int64) * pl.when(
+        pl.col("unit").is_in(list(periods.MONTHS))
+    ).then("every").otherwise(1)
+    agreed = sold.select("product_id", currency="contract__currency", price_nano=pl.col("unit_price_nano") // in_months)
+    found = observe(pl.concat([quoted, agreed]))
+    names = dict(Product.objects.filter(pk__in=found["product_id"].unique().to_list()[:10_000]).values_list("id", "name"))
+    return found.with_columns(product=pl.col("product_id").replace_strict(names, default="", return_dtype=pl.String)).sort(
+        "product", "currency"
+    )
+
+
+def waiting_drafts(entity: Entity, *, through: date) -> int:
+    """How many documents for days up to the end of a month are still drafts: it is not closed before they are issued or void. One statement."""
+    days = Charge.objects.filter(start__lte=through).values("invoice_id")
+    return Invoice.objects.filter(entity=entity, state=Invoice.State.DRAFT, pk__in=days).count()
+
+
+def what_if(entity: Entity, *, through: date, assume: Assumed, months: int = 12) -> pl.DataFrame:
+    """What contracts in the company's currency would earn by month under other assumptions, from the year before a month's end to `months` after it: month, amount_minor (as
+    kept), new_minor, moved_minor. Nothing is written."""
+    ensure_month_end(through)
+    first, last = date(through.year - 1, through.month, 1), month_end(through + timedelta(days=round(30.4375 * months)))
+
+    def earned(supposed: Assumed, name: str) -> pl.DataFrame:
+        told = facts.tell(entity, None, through=through, assume=supposed)
+        home = told.items.filter(pl.col("currency") == entity.currency).select("contract_id").unique()
+        found = engine.months(told.parts).join(home, on="contract_id", how="semi").filter(pl.col("month").is_between(first, last))
+        return found.group_by("month").agg(pl.col("amount_minor").sum().alias(name))
+
+    both = earned(facts.NOTHING, "amount_minor").join(earned(assume, "new_minor"), on="month", how="full", coalesce=True)
+    both = both.with_columns(pl.col("amount_minor", "new_minor").fill_null(0)).sort("month")
+    return both.with_columns(moved_minor=pl.col("new_minor") - pl.col("amount_minor"))
+
+
+def estimates(contract_id: int) -> list[dict[str, Any]]:
+    """Variable amounts of a contract with what they are put at, in the order in which they were estimated. Two statements."""
+    rows = (
+        Estimate.objects.filter(element__contract_id=contract_id)
+        .select_related("element__item")
+        .order_by("element_id", "id")[:1_000]
+    )
+    return [
+        {
+            "element_id": e.element_id, "what": e.element.what, "item_id": e.element.item_id, "item": e.element.item.description if e.element.item else "", "is_paid_back": e.element.is_paid_back, "on": e.on,
+            "method": e.method, "outcomes": e.outcomes, "estimate_minor": e.estimate_minor, "ceiling_minor": e.ceiling_minor, "counted_minor": e.counted_minor, "because": e.because,
+        }
+        for e in rows
+    ]  # fmt: skip
 
 
 def off_the_books() -> pl.DataFrame:
@@ -256,12 +364,12 @@ def off_the_books() -> pl.DataFrame:
             ContractBalance.objects.filter(close=last)
             .order_by()
             .values("customer_id", "currency")
-            .annotate(liability=Sum("liability_minor"), asset=Sum("asset_minor"))
+            .annotate(liability=Sum("liability_minor"), refund=Sum("refund_minor"), asset=Sum("asset_minor"))
         )
         told = pl.concat(
             [
                 rows.select("customer_id", "currency", role=pl.lit(role), told=pl.col(c).cast(pl.Int64))
-                for role, c in ((LIABILITY, "liability"), (ASSET, "asset"))
+                for role, c in ((LIABILITY, "liability"), (REFUND, "refund"), (ASSET, "asset"))
             ]
         )
         held = in_the_books(entity_id, through=last.through).filter(pl.col("role") != COSTS)
@@ -276,167 +384,28 @@ def off_the_books() -> pl.DataFrame:
 
 
 # --- parts ---
-def _contracts(entity: Entity, contract_id: int | None) -> Any:
-    rows = Contract.objects.filter(entity=entity)
-    return rows.filter(pk=contract_id) if contract_id is not None else rows
-
-
-def _items(entity: Entity, contract_id: int | None) -> pl.DataFrame:
-    """Items as the engine takes them, with the rule that each falls under. Four statements."""
-    facts = {
-        "id": "item_id",
-        "starts_on": "start",
-        "ends_on": "end",
-        "contract__customer_id": "user_id",
-        "contract__currency": "currency",
-        "contract__starts_on": "term_start",
-        "contract__ends_on": "term_end",
-    }
-    columns = [
-        "contract_id",
-        "product_id",
-        "description",
-        "in_advance",
-        "anchor",
-        "unit",
-        "every",
-        "day",
-        "meter_id",
-        *usage.COLUMNS,
-    ]
-    rows = bulk.read(
-        Item.objects.filter(contract__in=_contracts(entity, contract_id)).order_by("id").values(*columns, *facts)
-    ).rename(facts)
-    rows = rows.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64))
-    amended = (
-        Amendment.objects.filter(contract__in=_contracts(entity, contract_id), kind__in=RESHAPING)
-        .values_list("contract_id", flat=True)
-        .distinct()
-    )
-    rules = bulk.read(Rule.objects.order_by("id").values("product_id", "item_id", "method", "ssp_low_nano", "ssp_high_nano"))
-    of_item, of_product = (
-        rules.drop_nulls(key)
-        .unique(key, keep="last")
-        .select(key, **{f"{c}_{key}": c for c in ("method", "ssp_low_nano", "ssp_high_nano")})
-        for key in ("item_id", "product_id")
-    )
-    rows = rows.join(of_item, on="item_id", how="left", maintain_order="left").join(
-        of_product, on="product_id", how="left", maintain_order="left"
-    )
-    once = (pl.col("unit") == "day") & (pl.col("every") == 1) & ((pl.col("end") - pl.col("start")).dt.total_days() == 1)
-    low, high = (pl.coalesce(f"ssp_{c}_nano_item_id", f"ssp_{c}_nano_product_id") for c in ("low", "high"))
-    months = (
-        pl.when(once.fill_null(value=False))
-        .then(1)
-        .otherwise(pl.col("unit").replace_strict(periods.MONTHS, default=0, return_dtype=pl.Int64) * pl.col("every"))
-    )
-    price = pl.col("unit_price_nano")
-    within = (price >= low * months) & (price <= high * months)
-    return rows.with_columns(
-        method=pl.coalesce("method_item_id", "method_product_id", pl.when(once.fill_null(value=False)).then(pl.lit("point")).otherwise(pl.lit("day"))),
-        ssp_nano=pl.when(low.is_null() | (months == 0)).then(None).when(within).then(price).otherwise((low + high) * months // 2),
-        is_amended=pl.col("contract_id").is_in(list(amended)),
-    ).drop("^.*_(item_id|product_id)$")  # fmt: skip
-
-
-def _parts(entity: Entity, items: pl.DataFrame, through: date, credited: pl.DataFrame) -> pl.DataFrame:
-    """The parts in which items are earned, as known now: fees, what was used up to the day, and what credit notes took back."""
-    return pl.concat([_fees(entity, items, through), _used(entity, items, through), credited])
-
-
-def _fees(entity: Entity, items: pl.DataFrame, through: date) -> pl.DataFrame:
-    """The parts of items that are sold by periods. One statement."""
-    fees = items.filter(pl.col("meter_id").is_null() & pl.col("unit_price_nano").is_not_null())
-    accepted = Acceptance.objects.filter(item__contract__entity=entity).order_by("id").values("item_id", "on", "share_ppm")
-    known = bulk.read(accepted).with_columns(pl.col("share_ppm").cast(pl.Int64)).join(fees, on="item_id", how="semi")
-    return engine.accepted(engine.obligations(fees, through=through), known)
-
-
-def _used(entity: Entity, items: pl.DataFrame, through: date) -> pl.DataFrame:
-    """What was used up to the end of the day, the running period included, as parts. Statements: one for each meter."""
-    metered = items.filter(pl.col("meter_id").is_not_null())
-    if metered.is_empty():
-        return pl.DataFrame(schema=engine.PARTS)
-    after = through + timedelta(days=1)
-    cut = metered.with_columns(end=pl.min_horizontal("end", pl.lit(after)).fill_null(after))
-    told = usage.used(cut, entity=entity, as_of=after).filter(pl.col("net_minor") != 0)
-    rows = told.join(metered.select("item_id", "contract_id"), on="item_id", maintain_order="left")
-    return rows.with_columns(amount_minor="net_minor", sold_minor="net_minor", method=pl.lit("day")).select(*engine.PARTS)
-
-
-def _balances(
-    entity: Entity, through: date, contract_id: int | None, months: pl.DataFrame, charged: pl.DataFrame, credited: pl.DataFrame
-) -> pl.DataFrame:
+def _balances(entity: Entity, through: date, contract_id: int | None, told: Told, months: pl.DataFrame) -> pl.DataFrame:
     """Balances of contracts from what they earn by month, what they were charged and what was credited. One statement."""
     earned = months.filter(pl.col("month") <= through).group_by("contract_id").agg(earned_minor=pl.col("amount_minor").sum())
-    facts = bulk.read(_contracts(entity, contract_id).order_by("id").values("id", "bill_to_id", "currency")).rename(
+    found = bulk.read(facts.contracts(entity, contract_id).order_by("id").values("id", "bill_to_id", "currency")).rename(
         {"id": "contract_id", "bill_to_id": "customer_id"}
     )
-    rows = facts.join(_billed(charged, credited), on="contract_id", how="left").join(earned, on="contract_id", how="left")
-    rows = rows.with_columns(pl.col("billed_minor", "billed_functional_minor", "earned_minor").fill_null(0))
+    rows = found.join(facts.billed(told.charged, told.credited), on="contract_id", how="left").join(
+        earned, on="contract_id", how="left"
+    )
+    rows = rows.join(told.refunds, on="contract_id", how="left", maintain_order="left")
+    rows = rows.with_columns(pl.col("billed_minor", "billed_functional_minor", "earned_minor", "refund_minor").fill_null(0))
     rows = rows.filter((pl.col("billed_minor") != 0) | (pl.col("earned_minor") != 0))
     ahead = pl.col("billed_minor") - pl.col("earned_minor")
-    rows = rows.with_columns(liability_minor=ahead.clip(0), asset_minor=(-ahead).clip(0))
-    share = (
-        pl.col("liability_minor").cast(EXACT) * pl.col("billed_functional_minor").cast(EXACT) / pl.col("billed_minor").cast(EXACT)
-    )
+    refund = pl.min_horizontal("refund_minor", ahead.clip(0))
+    rows = rows.with_columns(liability_minor=ahead.clip(0) - refund, refund_minor=refund, asset_minor=(-ahead).clip(0))
+
+    def worth(column: str) -> pl.Expr:
+        part = pl.col(column).cast(EXACT) * pl.col("billed_functional_minor").cast(EXACT) / pl.col("billed_minor").cast(EXACT)
+        home = pl.col("currency") == entity.currency
+        return pl.when(pl.col(column) == 0).then(0).when(home).then(column).otherwise(round_half_away(part))
+
     owned = rates.convert(rows.select(currency="currency", amount_minor="asset_minor", on=pl.lit(through)), to=entity.currency)
     return rows.with_columns(
-        liability_functional_minor=pl.when(pl.col("liability_minor") == 0).then(0).when(pl.col("currency") == entity.currency).then("liability_minor").otherwise(round_half_away(share)),
-        asset_functional_minor=owned["converted_minor"],
+        liability_functional_minor=worth("liability_minor"), refund_functional_minor=worth("refund_minor"), asset_functional_minor=owned["converted_minor"]
     ).select(BALANCE).sort("contract_id")  # fmt: skip
-
-
-def _charges(entity: Entity, through: date, contract_id: int | None) -> pl.DataFrame:
-    """Charges of issued documents: contract_id, item_id, invoice_id, issued_on, currency, start, end, net_minor, functional_minor (net). One statement."""
-    stands = Charge.objects.filter(item__contract__in=_contracts(entity, contract_id), invoice__issued_on__lte=through).exclude(
-        invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
-    )
-    facts = {
-        "item__contract_id": "contract_id",
-        "invoice__issued_on": "issued_on",
-        "invoice__currency": "currency",
-        "invoice__functional_minor": "_functional",
-        "invoice__total_minor": "_total",
-    }
-    rows = bulk.read(stands.order_by("id").values("item_id", "invoice_id", "start", "end", "net_minor", *facts)).rename(facts)
-    worth = round_half_away(pl.col("net_minor").cast(EXACT) * pl.col("_functional").cast(EXACT) / pl.col("_total").cast(EXACT))
-    return rows.with_columns(
-        functional_minor=pl.when(pl.col("_total") == pl.col("_functional"))
-        .then("net_minor")
-        .when(pl.col("_total") == 0)
-        .then(0)
-        .otherwise(worth)
-    ).drop("_functional", "_total")
-
-
-def _credited(entity: Entity, through: date, charged: pl.DataFrame) -> pl.DataFrame:
-    """Credit notes against invoices of contracts, as parts that take back what was sold: over the days of each charge, by its share of the invoice."""
-    rows = charged.filter(pl.col("net_minor") > 0).join(_notes(entity, through), on="invoice_id")
-    net, credit = pl.col("net_minor").cast(EXACT), pl.col("credited_minor").cast(EXACT)
-    rows = rows.with_columns(_exact=net * credit / net.sum().over("invoice_id"))
-    back = -largest_remainder(pl.col("_exact"), pl.col("credited_minor"), over=["invoice_id"])
-    return rows.with_columns(amount_minor=back, sold_minor=back, method=pl.lit("day")).select(*engine.PARTS)
-
-
-def _notes(entity: Entity, through: date) -> pl.DataFrame:
-    """What was credited of invoices by a day: invoice_id, credited_minor (net). One statement."""
-    notes = Invoice.objects.filter(
-        entity=entity, kind=Invoice.Kind.CREDIT_NOTE, corrects__isnull=False, issued_on__lte=through
-    ).exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
-    return bulk.read(notes.order_by().values("corrects_id").annotate(credited_minor=Sum("net_minor"))).select(
-        invoice_id=pl.col("corrects_id").cast(pl.Int64), credited_minor=pl.col("credited_minor").cast(pl.Int64)
-    )
-
-
-def _billed(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
-    """What contracts were charged less what was credited: contract_id, billed_minor, billed_functional_minor."""
-    back = credited.group_by("contract_id").agg(back=pl.col("amount_minor").sum())
-    sums = charged.group_by("contract_id").agg(net=pl.col("net_minor").sum(), worth=pl.col("functional_minor").sum())
-    both = sums.join(back, on="contract_id", how="left").with_columns(pl.col("back").fill_null(0))
-    left = pl.col("worth").cast(EXACT) * (pl.col("net") + pl.col("back")).cast(EXACT) / pl.col("net").cast(EXACT)
-    return both.select(
-        "contract_id",
-        billed_minor=pl.col("net") + pl.col("back"),
-        billed_functional_minor=pl.when(pl.col("net") == 0).then("worth").otherwise(round_half_away(left)),
-    )

@@ -162,7 +162,18 @@ CONTRACTS = frozenset(
 BILL_RUNS = frozenset(
     {"contracts.start_run", "contracts.bill_part", "contracts.sign_run", "contracts.release_parked", "billing.add_tax_rate"}
 )
-RECOGNITION = frozenset({"recognition.set_rule", "recognition.accept_part", "recognition.keep_cost", "recognition.close_month"})
+RECOGNITION = frozenset(
+    {
+        "recognition.set_rule",
+        "recognition.set_standalone_price",
+        "recognition.accept_part",
+        "recognition.add_variable_amount",
+        "recognition.estimate_variable_amount",
+        "recognition.treat_amendment",
+        "recognition.keep_cost",
+        "recognition.close_month",
+    }
+)
 BANK = frozenset({"bank.add_account", "bank.change_account", "bank.import_statements", "bank.undo_statements"})
 PLANNING = frozenset(
     {

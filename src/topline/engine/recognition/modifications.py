@@ -7,8 +7,15 @@ from typing import Literal
 import polars as pl
 
 from topline.engine.documents import EXACT, largest_remainder, round_half_away
+from topline.engine.recognition.allocation import alone
 
 Treatment = Literal["separate_contract", "prospective", "catch_up"]
+POLICY: list[tuple[str, str, str]] = [
+    ("separate_contract", "It adds something distinct at what that costs alone.", "IFRS 15.20, ASC 606-10-25-12"),
+    ("prospective", "What is still to be delivered is distinct from what was: what is not earned yet is shared anew over it.", "IFRS 15.21(a), ASC 606-10-25-13a"),
+    ("catch_up", "It changes one thing that is delivered in parts: what was earned so far is computed anew, and the difference booked on the day.", "IFRS 15.21(b), ASC 606-10-25-13b"),
+]  # fmt: skip
+"""The policy table: what is done, where its facts hold (asked in this order), and the source."""
 
 
 def treatments(modifications: pl.DataFrame) -> pl.DataFrame:
@@ -25,6 +32,47 @@ def treatments(modifications: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("catch_up"))
     )  # fmt: skip
     return modifications.with_columns(treatment=word)
+
+
+def facts(amendments: pl.DataFrame, changes: pl.DataFrame, items: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """What is known of amendments that decides how they are accounted for.
+
+    amendments  one row per amendment: amendment_id, on
+    changes     what each did to items: amendment_id, item_id, is_new
+    items       of `contracts.obligations`
+    prices      stand-alone selling prices, see `contracts.PRICES`
+    returns     amendments with the columns of `treatments`. What is added is distinct, being an item of its own or more units of one; at what it costs alone
+                where its price lies within the range, or nobody set one. What is left is distinct from what was delivered, unless an item is earned as parts are accepted
+    Work: a few joins.
+    """
+    days = amendments.select("amendment_id", "on")
+    did = changes.join(days, on="amendment_id").join(items, on="item_id")
+    begun = alone(did.filter("is_new"), prices, on=pl.col("on"))
+    ended = did.filter(~pl.col("is_new")).select(
+        "amendment_id", replaces_id="item_id", _had="quantity_micro", _cost="unit_price_nano", _way="method"
+    )
+    both = begun.join(ended, on=["amendment_id", "replaces_id"], how="left")
+    more = both.with_columns(
+        _adds=pl.col("_had").is_null() | ((pl.col("quantity_micro") > pl.col("_had")) & pl.col("unit_price_nano").eq_missing(pl.col("_cost"))),
+        _changes=pl.col("_had").is_not_null() & ((pl.col("quantity_micro") < pl.col("_had")) | pl.col("unit_price_nano").ne_missing(pl.col("_cost"))),
+        _fair=((pl.col("unit_price_nano") >= pl.col("low")) & (pl.col("unit_price_nano") <= pl.col("high"))).fill_null(value=True),
+    )  # fmt: skip
+    by_new = more.group_by("amendment_id").agg(
+        _adds=pl.col("_adds").any(), _alters=pl.col("_changes").any(), _fair=pl.col("_fair").filter("_adds").all()
+    )
+    followed = both.select("amendment_id", "replaces_id").drop_nulls()
+    by_old = (
+        ended.join(followed.with_columns(_on=pl.lit(value=True)), on=["amendment_id", "replaces_id"], how="left")
+        .group_by("amendment_id").agg(_takes=pl.col("_on").is_null().any(), _built=(pl.col("_way") == "milestone").any())
+    )  # fmt: skip
+    rows = amendments.join(by_new, on="amendment_id", how="left").join(
+        by_old, on="amendment_id", how="left", maintain_order="left"
+    )
+    no = {c: pl.col(c).fill_null(value=False) for c in ("_adds", "_alters", "_takes", "_built")}
+    return rows.select(
+        *amendments.columns, adds_distinct=no["_adds"] & ~no["_alters"] & ~no["_takes"],
+        at_standalone_price=pl.col("_fair").fill_null(value=True), rest_distinct=~no["_built"],
+    )  # fmt: skip
 
 
 def prospective(obligations: pl.DataFrame) -> pl.DataFrame:

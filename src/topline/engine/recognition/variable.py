@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
+from topline.engine.recognition.allocation import alone
 
 
 def estimate(outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -104,6 +106,36 @@ def financing(payments: pl.DataFrame) -> pl.DataFrame:
     return payments.with_columns(
         present_minor=present.round(0, mode="half_away_from_zero").cast(pl.Int64), significant=days.abs() > 366
     ).with_columns(interest_minor=pl.col("amount_minor") - pl.col("present_minor"))
+
+
+def far_payments(items: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """Items that are paid more than a year before or after they are delivered: where that is meant to be a loan, interest is in the price.
+
+    items    fees, of `contracts.obligations`, with description
+    prices   stand-alone selling prices, see `contracts.PRICES`
+    returns  item_id, description, months i64 (the longest between the two; below zero: paid ahead), price_minor (of a period), cash_minor (what it costs alone; null: nobody
+             said), interest_minor and annual_rate f64 (both null where that is not known)
+    What is served over a period is delivered, on average, in its middle. Source: IFRS 15.60-65; the year is the expedient of 15.63. Work: O(items).
+    """
+    in_months = pl.col("unit").replace_strict(periods.MONTHS, default=0, return_dtype=pl.Int64) * pl.col("every")
+    lasts = (pl.col("end") - pl.col("start")).dt.total_days().cast(pl.Float64) / 30.4375
+    span = pl.min_horizontal(in_months.cast(pl.Float64), lasts.fill_null(float("inf")))
+    way = pl.when("in_advance").then(-1).otherwise(1)
+    at_once = pl.col("method") == "point"
+    rows = alone(items, prices, on=pl.col("term_start")).with_columns(
+        _longest=pl.when(at_once & pl.col("in_advance")).then(0.0).otherwise(span * way),
+        _mean=pl.when(at_once).then(span).otherwise(span / 2) * way,
+    )
+    far = rows.filter((pl.col("_longest").abs() > 12) & pl.col("unit_price_nano").is_not_null())
+    units = pl.col("quantity_micro").cast(EXACT) / 10**6
+    told = far.select(
+        "item_id", "description", "_mean", months=pl.col("_longest").round().cast(pl.Int64),
+        price_minor=round_half_away(units * (pl.col("unit_price_nano").cast(EXACT) / 10**9)),
+        cash_minor=round_half_away(units * ((pl.col("low") + pl.col("high")).cast(EXACT) / (2 * 10**9))),
+    )  # fmt: skip
+    price, cash = pl.col("price_minor"), pl.col("cash_minor")
+    rate = pl.when((cash > 0) & (price > 0)).then((price / cash) ** (12 / pl.col("_mean")) - 1)
+    return told.with_columns(interest_minor=price - cash, annual_rate=rate).drop("_mean")
 
 
 def implicit_rate(prices: pl.DataFrame) -> pl.DataFrame:
