@@ -119,7 +119,8 @@ def far_payments(items: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     """
     in_months = pl.col("unit").replace_strict(periods.MONTHS, default=0, return_dtype=pl.Int64) * pl.col("every")
     lasts = (pl.col("end") - pl.col("start")).dt.total_days().cast(pl.Float64) / 30.4375
-    span = pl.min_horizontal(in_months.cast(pl.Float64), lasts.fill_null(float("inf")))
+    is_cut = (lasts < in_months - 0.5).fill_null(value=False)
+    span = pl.when(is_cut).then(lasts).otherwise(in_months.cast(pl.Float64))
     way = pl.when("in_advance").then(-1).otherwise(1)
     at_once = pl.col("method") == "point"
     rows = alone(items, prices, on=pl.col("term_start")).with_columns(
