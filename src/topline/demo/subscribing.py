@@ -9,7 +9,6 @@ import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
-from topline.books.models import Entity
 from topline.contracts import actions, open_periods, runs
 from topline.contracts.models import Charge, Contract, Item
 from topline.kernel.actor import Actor
@@ -17,7 +16,7 @@ from topline.market.models import Customer
 from topline.metering import actions as metering
 from topline.quotes.models import Quote
 from topline.recognition import actions as recognition
-from topline.recognition import queries as recognition_reads
+from topline.recognition.models import StandalonePrice
 
 PLANS = [
     ("Platform, each seat", "month", 12_00, (5, 60)),
@@ -154,13 +153,19 @@ def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None
         actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=actions.add_months(before, 36),
         items=[year | {"description": "Archive, three years ahead", "every": 3, "unit_price_nano": 2_700_00 * 10**9}],
     )  # fmt: skip
-    today = before + timedelta(days=27)
-    for seen in (
-        recognition_reads.observed(Entity.objects.get(pk=entity_id), until=today).drop_nulls("low_nano").head(5).to_dicts()
-    ):
+    for basis in ("observed", "market"):
+        sold = (
+            Item.objects.filter(product__isnull=False, unit_price_nano__gt=0)
+            .exclude(product__in=StandalonePrice.objects.values("product"))
+            .order_by("id")
+            .first()
+        )
+        if sold is None or sold.product_id is None or sold.unit_price_nano is None:
+            return
+        a_month = sold.unit_price_nano // {"quarter": 3, "year": 12}.get(sold.unit, 1)
         recognition.set_standalone_price(
-            actor=actor, product_id=seen["product_id"], currency=seen["currency"], valid_from=today.replace(day=1), low_nano=seen["low_nano"], high_nano=seen["high_nano"],
-            basis="residual" if seen["is_residual"] else "observed", because=f"{seen['count']} sales in a year",
+            actor=actor, product_id=sold.product_id, currency="EUR", valid_from=before, low_nano=a_month * 9 // 10, high_nano=a_month * 11 // 10, basis=basis,
+            because="What it was sold for last year",
         )  # fmt: skip
 
 
