@@ -67,7 +67,7 @@ def _lead(dice: random.Random, sellers: Sequence[int], end: date) -> dict[str, A
 def _decide(actor: Actor, dice: random.Random, leads: Sequence[tuple[int, dict[str, Any]]], end: date) -> None:
     """What became of each: those older than two months are decided; deals are those that the play has of the source and that no lead led to yet."""
     free = {
-        source: list(Opportunity.objects.filter(source=source, customer__isnull=False).order_by("-opened_on", "id")[:200])
+        source: list(Opportunity.objects.filter(source=source, customer__isnull=False).order_by("opened_on", "id")[:200])
         for source in SOURCES
     }
     fresh = 0

@@ -260,12 +260,12 @@ class _Play:
     def sell(self, end: date, seed: int) -> None:
         """What the sales team has in hand, and how it came there."""
         members = dict(Member.objects.filter(email__endswith="@demo.localhost").values_list("name", "id"))
-        selling.play(
+        ended = selling.play(
             actor=self.actor, entity_id=self.entity_id, customers=self.customers, names=[c.name for c in self.plan.customers], members=members, seed=seed, end=end
         )  # fmt: skip
         daily.price_lateness(actor=self.actor, entity_id=self.entity_id, as_of=end)
         capturing.play(actor=self.actor, entity_id=self.entity_id, seed=seed, end=end)
-        quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end)
+        quoting.play(actor=self.actor, entity_id=self.entity_id, manager_id=members["Mona Manager"], end=end, ended=ended)
         lifecycle.set_serve_costs(
             actor=self.actor, entity_id=self.entity_id, valid_from=end.replace(month=1, day=1) - timedelta(days=366), contact_minor=6_50, ticket_minor=18_00
         )  # fmt: skip

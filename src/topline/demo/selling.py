@@ -15,6 +15,7 @@ from topline.pipeline import actions as pipeline
 from topline.pipeline import people
 
 DAYS = 455
+QUOTED_DAYS = 150  # deals that ended within them after a proposal were quoted
 UNITS = {
     "PLAT": "company and year",
     "ANLY": "company and year",
@@ -53,6 +54,17 @@ STEPS = [
 ]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a deal ends: won, or lost for a reason to somebody; list_minor is what its lines cost by the list."""
+
+    stage: str
+    list_minor: int
+    on: date
+    loss_reason: str
+    competitor: str
+
+
 @dataclass
 class Deal:
     """A deal as it will be on the last day, with every change that led there."""
@@ -70,6 +82,19 @@ class Deal:
                 self.history.append((name, before, after, on))
                 self.now[name] = after
 
+    def before_its_end(self) -> Ending:
+        """Take the last word back, so that a quote brings it: the deal stands open as before the day on which it ended."""
+        on = self.facts["closed_on"]
+        told = Ending(
+            self.now["stage"], self.facts["list_minor"], on, self.now.get("loss_reason", ""), self.now.get("competitor", "")
+        )
+        for name, before, _, day in self.history:
+            if day == on:
+                self.now[name] = before
+        self.history = [change for change in self.history if change[3] < on]
+        self.facts["closed_on"] = None
+        return told
+
 
 def write(*, seed: int, customers: int, end: date) -> list[Deal]:
     """Draw the deals of fifteen months; knows no table. The seller is told by the place in TEAM."""
@@ -84,8 +109,8 @@ def write(*, seed: int, customers: int, end: date) -> list[Deal]:
 
 def play(
     *, actor: Actor, entity_id: int, customers: list[int], names: list[str], members: dict[str, int], seed: int, end: date
-) -> None:
-    """Write catalog, team and deals."""
+) -> list[tuple[int, Ending]]:
+    """Write catalog, team and deals; returns the deals whose quotes are still to be played, by id, with how each ends."""
     frame = pl.DataFrame(
         {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "unit": [UNITS[p[0]] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
     )  # fmt: skip
@@ -108,8 +133,11 @@ def play(
     sellers = people.add_reps(actor=actor, reps=team)["rep_id"].to_list()
     deals = write(seed=seed, customers=len(customers), end=end)
     ids = dict(products.select("code", "product_id").iter_rows())
-    heads, lines, changes = [], [], []
+    heads, lines, changes, endings = [], [], [], {}
     for n, deal in enumerate(deals):
+        closed = deal.facts["closed_on"]
+        if closed and end - timedelta(days=QUOTED_DAYS) < closed < end and "amount" in deal.now:
+            endings[n] = deal.before_its_end()
         now, facts = deal.now, deal.facts
         heads.append(
             {"ref": str(n), "name": f"{facts['title']} for {names[facts['customer']]}", "rep_id": sellers[int(now["rep"])], "stage": now["stage"], "currency": "EUR",
@@ -122,10 +150,11 @@ def play(
             told = [str(sellers[int(t)]) if name == "rep" and t else t for t in (before, after)]
             changes.append({"ref": str(n), "field": name, "before": told[0], "after": told[1], "effective_on": on})
     days = dict.fromkeys(("engaged_on", "close_on", "closed_on"), pl.Date)
-    pipeline.add_opportunities(
+    made = pipeline.add_opportunities(
         actor=actor, entity_id=entity_id, opportunities=pl.DataFrame(heads, schema_overrides={"amount_minor": pl.Int64, **days}, infer_schema_length=None),
         lines=pl.DataFrame(lines), history=pl.DataFrame(changes), known_on=end,
-    )  # fmt: skip
+    )["opportunity_id"]  # fmt: skip
+    return [(int(made[n]), ending) for n, ending in endings.items()]
 
 
 def _deal(dice: random.Random, opened: date, customers: int, end: date) -> Deal:
@@ -135,7 +164,7 @@ def _deal(dice: random.Random, opened: date, customers: int, end: date) -> Deal:
     worth = sum(next(p[4] for p in PRODUCTS if p[0] == code) * count for code, count in products)
     sells = [n for n, t in enumerate(TEAM) if t[1] and (t[0] != LEFT or opened < end - timedelta(days=90))]
     deal = Deal(
-        {"title": chosen[0][1], "customer": dice.randrange(customers), "opened_on": opened, "engaged_on": None, "closed_on": None, "source": dice.choice(SOURCES)}, products
+        {"title": chosen[0][1], "customer": dice.randrange(customers), "opened_on": opened, "engaged_on": None, "closed_on": None, "source": dice.choice(SOURCES), "list_minor": 100 * worth}, products
     )  # fmt: skip
     skill = 0.06 * (int(dice.random() * 3) - 1)
     day, expected = opened, opened + timedelta(days=dice.randrange(20, 60))

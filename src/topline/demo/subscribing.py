@@ -31,7 +31,8 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
     dice = random.Random(seed)  # noqa: S311  (a play, not a secret)
     taxes.add_tax_rate(actor=actor, country="DE", rate_ppm=190_000, valid_from=date(2021, 1, 1))
     taxes.add_tax_rate(actor=actor, country="DE", rate_ppm=70_000, valid_from=date(2021, 1, 1), tax_class="reduced")
-    for quote_id in Quote.objects.filter(state=Quote.State.ACCEPTED).order_by("id").values_list("id", flat=True)[:200]:
+    accepted = Quote.objects.filter(state=Quote.State.ACCEPTED, closed_on=end)  # what was accepted before was billed as it came
+    for quote_id in accepted.order_by("id").values_list("id", flat=True)[:200]:
         actions.make_contract(actor=actor, quote_id=quote_id, renews_months=12, notice_days=30)
     buyers = list(
         Customer.objects.filter(merged_into__isnull=True, aliases__isnull=False)
