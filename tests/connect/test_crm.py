@@ -14,7 +14,7 @@ from topline.connect.models import ImportBatch
 from topline.kernel.errors import Conflict
 from topline.market.models import Customer
 from topline.pipeline import actions as pipeline
-from topline.pipeline import figures, forecast, machine, queries
+from topline.pipeline import figures, forecast, machine, people, queries
 from topline.pipeline.models import Opportunity, Rep, Stage
 
 END = date(2017, 12, 31)
@@ -158,6 +158,34 @@ def test_an_import_on_which_work_rests_is_not_taken_back(owner, ground, load):
     assert not Opportunity.objects.get().is_withdrawn
 
 
+def test_refused_rows_of_a_file_come_in_when_it_is_brought_again(owner, ground, load):
+    file = f"{HEAD}D1,Ann,Proposal,PUMP,Globex,7.00,2026-01-05,,,\nD2,Zoe,Proposal,PUMP,Globex,8.00,2026-01-05,,,\nD3,Zoe,Dreams,PUMP,Globex,-9.00,2026-01-05,,,\n"
+    first = load(file, "opportunities")
+    assert (first.rows_done, first.rows_refused) == (1, 2)
+    with pytest.raises(actions.FileImported, match=r"still refused; the first: Row 3.*'Zoe' is no sales person"):
+        load(file, "opportunities")
+    people.add_reps(actor=owner, reps=pl.DataFrame({"name": ["Zoe"]}))
+    rest = load(file, "opportunities")
+    assert (rest.rows_done, rest.rows_refused) == (1, 1)
+    assert sorted(Opportunity.objects.values_list("number", flat=True)) == ["D1", "D2"]
+    with pytest.raises(actions.FileImported):
+        load(file, "opportunities")
+    with pytest.raises(actions.ImportHasDependants, match=f"Batch {rest.pk} brought the rest"):
+        actions.undo_import(actor=owner, batch_id=first.pk, on=date(2026, 3, 1))
+    actions.undo_import(actor=owner, batch_id=rest.pk, on=date(2026, 3, 1))
+    actions.undo_import(actor=owner, batch_id=first.pk, on=date(2026, 3, 1))
+    assert load(file, "opportunities").rows_done == 2
+
+
+def test_one_cell_that_is_no_day_does_not_hide_the_order_of_the_others(ground, load):
+    rows = "D1,Ann,Proposal,PUMP,Globex,7.00,13/1/2026,,,\nD2,Ann,Proposal,PUMP,Globex,-7.00,12/1/2026,,,\nD3,Ann,Proposal,PUMP,Globex,7.00,14/45/2026,,,\n"
+    batch = load(f"{HEAD}{rows}", "opportunities")
+    told = dict(batch.problems.values_list("row", "message"))
+    assert sorted(told) == [3, 4]
+    assert "'-7.00' is negative" in told[3]
+    assert Opportunity.objects.get().opened_on == date(2026, 1, 13)
+
+
 def test_a_file_never_changes_the_stages_of_a_company_that_has_deals(ground, load):
     load(f"{HEAD}D1,Ann,Proposal,PUMP,Globex,7.00,2026-01-05,,,\n", "opportunities")
     head = "opportunity_id,sales_agent,product,account,deal_stage,engage_date,close_date,close_value\n"
@@ -187,7 +215,9 @@ def test_the_command_takes_a_folder_and_the_same_folder_twice_changes_nothing(db
     from topline.cli import commands
 
     call = ["import", "crm", str(copied), "--profile", "maven-crm"]
-    first = CliRunner().invoke(commands.app, call)
+    refused = CliRunner().invoke(commands.app, [*call, "--date-order", "xyz"])
+    assert refused.exit_code, refused.output  # what the caller says reaches the files of the folder
+    first = CliRunner().invoke(commands.app, [*call, "--date-order", "mdy"])
     assert first.exit_code == 0, first.output
     count = Opportunity.objects.count()
     assert count == 39

@@ -87,8 +87,11 @@ def import_file(
     as_json: AsJson = False,
 ) -> None:
     """Import a file: checked first, then written in chunks that are each whole. The same file twice changes nothing."""
+    options = {
+        "currency": currency, "bank_account": account, "date_order": date_order, "decimal_mark": decimal_mark, "first_payday": first_payday, "frequency": frequency,
+    }  # fmt: skip
     if kind == "crm" and not resume:
-        _import_folder(file, entity=entity_of(company), profile=profile, dry_run=dry_run, as_json=as_json)
+        _import_folder(file, entity=entity_of(company), profile=profile, options=options, dry_run=dry_run, as_json=as_json)
         return
     ensure(file is None or file.is_file(), Invalid(f"{file} is a folder.", field="file", remedy="Name a file in it."))
     if resume:
@@ -97,9 +100,6 @@ def import_file(
     elif file is None:
         raise Invalid("Which file is to be imported?", field="file", remedy="Say it: topline import receivables FILE.")
     else:
-        options = {
-            "currency": currency, "bank_account": account, "date_order": date_order, "decimal_mark": decimal_mark, "first_payday": first_payday, "frequency": frequency,
-        }  # fmt: skip
         batch_id = _check(file, entity=entity_of(company), kind=kind, profile=profile, options=options)
     batch = ImportBatch.objects.filter(pk=batch_id).first()
     if batch is None:
@@ -113,7 +113,9 @@ def import_file(
     render.batch(console, batch)
 
 
-def _import_folder(folder: Path | None, *, entity: Entity, profile: str, dry_run: bool, as_json: bool) -> None:
+def _import_folder(
+    folder: Path | None, *, entity: Entity, profile: str, options: dict[str, str], dry_run: bool, as_json: bool
+) -> None:
     """The files of a CRM one after the other, each a batch of its own; one that is in already is passed over.
 
     A dry run stops at the first file that is not in yet: the later ones name what it would bring.
@@ -127,7 +129,7 @@ def _import_folder(folder: Path | None, *, entity: Entity, profile: str, dry_run
         if not path.is_file():
             raise NotFound(f"{folder} has no {using.file}.", field="file", remedy=f"{profile} reads it: export it too.")
         try:
-            batch_id = _check(path, entity=entity, kind=using.kind, profile=using.id, options={})
+            batch_id = _check(path, entity=entity, kind=using.kind, profile=using.id, options=options)
         except connect.FileImported as told:
             done.append({"file": path.name, "told": told.message})
             if not as_json:

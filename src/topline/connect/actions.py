@@ -60,6 +60,7 @@ KINDS = (
     "leads",
 )
 WHOLE = {"payroll", "reps"}  # kinds whose rows name each other
+AT_ONCE = {"payroll", "bank"}  # kinds of which no rest can come in later
 MAX_PROBLEMS = 1_000
 MAX_BYTES = 256 * 1024 * 1024
 OWN_PROFILE = "own_profile"  # a batch keeps the caller's profile: it is read again when the batch goes on
@@ -114,6 +115,7 @@ def check_file(
 ) -> int:
     """Dry run: read a file, tell what was detected and which rows cannot be taken; nothing is booked. Returns the batch's id.
 
+    A file of which rows were refused may come again when they can come in: then those rows alone are read.
     profile  name of a profile of ours; own_profile: the text of the caller's own in YAML, of which profile is then the name
     options  what the caller says on top of the profile: currency, bank_account, date_order, decimal_mark, first_payday, ...
     Raises: FileTooLarge, FileImported, SheetRefused and StatementRefused (nothing of the file can be taken), NotFound (profile).
@@ -121,7 +123,7 @@ def check_file(
     ensure(kind in KINDS, NotFound(f"{kind!r} cannot be imported.", field="kind", remedy=f"Use one of {', '.join(KINDS)}."))
     ensure_readable(len(content), name=file_name)
     sha = hashlib.sha256(content).hexdigest()
-    same = ImportBatch.objects.filter(entity_id=entity_id, kind=kind, file_sha256=sha, state__in=[S.RUNNING, S.DONE]).first()
+    same = ImportBatch.objects.filter(entity_id=entity_id, kind=kind, file_sha256=sha, state__in=[S.RUNNING, S.DONE]).last()
     if same is not None and same.state == S.RUNNING:
         raise FileImported(
             f"{file_name} is half in: {same.rows_done} of {same.rows_total} rows (batch {same.pk}).",
@@ -129,20 +131,18 @@ def check_file(
             remedy=f"Let it finish, or go on where it stopped: topline import --resume {same.pk}.",
             batch_id=same.pk,
         )
-    if same is not None:
-        raise FileImported(
-            f"{file_name} is in already ({same.recorded_at:%d %b %Y}, batch {same.pk}); nothing was changed.",
-            field="file",
-            batch_id=same.pk,
-        )
+    if same is not None and (not same.rows_refused or (kind in AT_ONCE and same.rows_done)):
+        raise _is_in(same, file_name)
     given = {name: value for name, value in (options or {}).items() if value not in (None, "") and name != OWN_PROFILE}
     if own_profile:
         given[OWN_PROFILE] = own_profile
     batch = ImportBatch(
         entity_id=entity_id, kind=kind, profile=profile[:60], file_name=file_name[:200], file_sha256=sha, file_bytes=len(content), settings=given,
-        actor_key=actor.key, recorded_at=clock.now(),
+        actor_key=actor.key, recorded_at=clock.now(), rest_of=same,
     )  # fmt: skip
     problems = _look_at(batch, content)
+    if same is not None and same.rows_done and not batch.rows_total:
+        raise _is_in(same, file_name, f" Its refused rows are still refused; the first: {problems.sort('row')['message'][0]}")
     batch.save()
     _keep_file(sha, content)
     bulk.insert(
@@ -179,7 +179,7 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
         entity_id=batch.entity_id, kind=batch.kind, file_sha256=batch.file_sha256, state__in=[S.RUNNING, S.DONE]
     )
     ensure(
-        not rival.exclude(pk=batch_id).exists(),
+        not rival.filter(rest_of=batch.rest_of).exclude(pk=batch_id).exists(),
         FileImported(f"{batch.file_name} is being imported, or is in already; nothing was changed.", field="batch_id"),
     )
     content = kept_file(batch.file_sha256).read_bytes()
@@ -232,6 +232,11 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
             remedy="Import the right quotas: they replace these.",
         ),
     )
+    rest = ImportBatch.objects.filter(rest_of=batch, state__in=[S.DONE, S.RUNNING]).first()
+    if rest is not None:
+        raise ImportHasDependants(
+            f"Batch {rest.pk} brought the rest of the file.", field="batch_id", remedy=f"Take batch {rest.pk} back first."
+        )
     invoices = list(
         Invoice.objects.filter(import_batch_id=batch_id).exclude(state=Invoice.State.VOID).values_list("id", flat=True)
     )
@@ -312,8 +317,22 @@ def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
 
 
 def _ready(batch: ImportBatch, content: bytes, *, entity_id: int | None) -> sheets.Ready:
-    return readers.read(
+    ready = readers.read(
         batch.kind, content, name=batch.file_name, using=profile_of(batch), entity_id=entity_id, currency=_currency(batch)
+    )
+    if batch.rest_of_id is None:
+        return ready
+    left = bulk.read(ImportProblem.objects.filter(batch_id=batch.rest_of_id).values("row")).unique()
+    rows, problems = (part.join(left, on="row", how="semi", maintain_order="left") for part in (ready.rows, ready.problems))
+    return replace(ready, rows=rows, problems=problems)
+
+
+def _is_in(same: ImportBatch, file_name: str, more: str = "") -> FileImported:
+    """The refusal of a file that an earlier batch brought."""
+    return FileImported(
+        f"{file_name} is in already ({same.recorded_at:%d %b %Y}, batch {same.pk}); nothing was changed.{more}",
+        field="file",
+        batch_id=same.pk,
     )
 
 

@@ -30,6 +30,13 @@ class ImportBatch(models.Model):
     rows_refused = models.BigIntegerField(default=0)
     detected = models.JSONField(default=dict)
     settings = models.JSONField(default=dict)
+    rest_of = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="the batch of the same file whose refused rows this one brings",
+    )
     error = models.TextField(blank=True)
     actor_key = models.CharField(max_length=60)
     recorded_at = models.DateTimeField()
@@ -39,7 +46,12 @@ class ImportBatch(models.Model):
         indexes = [models.Index(fields=["entity", "-id"], name="import_newest")]
         constraints = [
             models.UniqueConstraint(
-                fields=["entity", "kind", "file_sha256"], condition=Q(state__in=["running", "done"]), name="import_file_once"
+                fields=["entity", "kind", "file_sha256"],
+                condition=Q(state__in=["running", "done"], rest_of__isnull=True),
+                name="import_file_once",
+            ),
+            models.UniqueConstraint(
+                fields=["rest_of"], condition=Q(state__in=["running", "done"]), name="import_rest_of_a_file_once"
             ),
             models.CheckConstraint(
                 condition=Q(state__in=["checked", "running", "done", "failed", "undone"]), name="import_state_known"

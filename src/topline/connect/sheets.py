@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from topline.engine.sheets import Profile
+from topline.kernel.money import format_amount
 
+AMOUNTS = {"amount", "open", "price", "tax"}  # columns in minor units, told as people write them
 PROBLEM = {"row": pl.Int64, "column": pl.String, "value": pl.String, "code": pl.String, "message": pl.String, "remedy": pl.String}
 
 
@@ -42,6 +44,10 @@ def refuse(
     """Move rows that fit `odd` to the problems, each with its sentence; returns the others."""
     bad = rows.filter(odd.fill_null(False))
     value = pl.col(column).cast(pl.String).fill_null("")
+    if column in AMOUNTS and "currency" in bad.columns:
+        bad = bad.with_columns(
+            pl.Series(column, ["" if v is None else format_amount(v, c) for v, c in bad.select(column, "currency").iter_rows()], dtype=pl.String)
+        )  # fmt: skip
     problems.append(
         bad.select(
             "row", column=pl.lit(column), value=value.str.slice(0, 60), code=pl.lit(code),

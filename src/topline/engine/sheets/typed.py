@@ -217,11 +217,13 @@ def _date_order(cells: pl.Series, profile: Profile, header: str) -> str:
     )
     if parts.is_empty() or bool((parts["a"].str.len_chars() == 4).all()):
         return "ymd"
-    first, second = (max(parts[side].cast(pl.Int64).to_list()) for side in "ab")
-    if first > 12 >= second:
-        return "dmy"
-    if second > 12 >= first:
-        return "mdy"
+    numbers = parts.select(pl.col("a", "b").cast(pl.Int64))
+    says = {  # a cell that is no day in either order says nothing: it is told as a row of its own
+        "dmy": numbers.filter(pl.col("a").is_between(13, 31) & (pl.col("b") <= 12)).height,
+        "mdy": numbers.filter(pl.col("b").is_between(13, 31) & (pl.col("a") <= 12)).height,
+    }
+    if sum(map(bool, says.values())) == 1:
+        return max(says, key=lambda order: says[order])
     raise SheetRefused(
         f"Is {cells.drop_nulls().to_list()[0]!r} in column {header} day first or month first? No row tells.",
         field=header,
