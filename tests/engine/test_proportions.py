@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
-from topline.engine.proportions import difference, wilson
+from topline.engine.proportions import Difference, difference, mean_difference, wilson
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,14 @@ def test_the_interval_of_one_share_is_that_of_wilson():
 def test_an_empty_group_has_no_difference():
     assert difference(0, 0, 1, 2) is None
     assert difference(1, 2, 0, 0) is None
+
+
+def test_averages_stand_apart_by_welchs_interval():
+    first, second = [10.0, 12.0, 9.0, 11.0, 13.0], [15.0, 19.0, 14.0, 16.0, 20.0, 12.0]
+    told = mean_difference(first, second)
+    peer = stats.ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
+    assert told is not None
+    assert told.value == pytest.approx(5.0)
+    assert (told.low, told.high) == pytest.approx((peer.low, peer.high))
+    assert mean_difference([1.0], second) is None
+    assert mean_difference([2.0, 2.0], [3.0, 3.0]) == Difference(1.0, 1.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from html import unescape
 
 import polars as pl
 import pytest
@@ -219,6 +220,11 @@ def test_prices_reached_add_up_by_group_and_promotions_say_when_there_is_too_lit
     )
     page = browser.get("/quotes/prices/").content.decode()
     assert "not enough data" in page and "85.5 %" in page
+    assert page.index(">Net</th>") < page.index(">Payment terms</th>") < page.index(">Pocket</th>")
+    (behind,) = {unescape(link) for link in re.findall(r'href="(/quotes/\?by=rep[^"]+)', page)}
+    assert browser.get(behind).content.decode().count("Q-000001/1") == 1
+    assert "Q-000001/1" not in browser.get(behind.replace("key=Ann", "key=Bob")).content.decode()
+    assert browser.get(behind.replace("by=rep", "by=colour")).status_code == 422
     assert browser.get("/quotes/prices/?by=nothing").status_code == 422
 
 

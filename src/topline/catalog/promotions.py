@@ -231,6 +231,14 @@ def holding(codes: Sequence[str], *, on: date, lock: bool = False) -> list[Promo
     return found
 
 
+def running(on: date) -> list[Promotion]:
+    """Promotions that may be named on a day, in the order in which they apply. One statement."""
+    found = Promotion.objects.filter(
+        Q(ends_on__isnull=True) | Q(ends_on__gt=on), Q(stopped_on__isnull=True) | Q(stopped_on__gt=on), starts_on__lte=on
+    )
+    return list(found.order_by("position")[:MAX_STEPS])
+
+
 def bands() -> dict[str, pl.DataFrame]:
     """The bands by family ("" : all others): up_to_ppm, approver. One statement."""
     rows = bulk.read(DiscountBand.objects.order_by("family", "up_to_ppm").values("family", *BAND))

@@ -1,16 +1,19 @@
-"""Two shares side by side: how far apart they are, and between which bounds the true difference lies."""
+"""Two shares, or two averages, side by side: how far apart they are, and between which bounds the true difference lies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+
+import scipy  # its parts load where they are first used
 
 NORMAL_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Second share less the first, as a fraction, with its 95 % interval."""
+    """Second share or average less the first, with its 95 % interval."""
 
     value: float
     low: float
@@ -43,3 +46,22 @@ def difference(first: int, first_of: int, second: int, second_of: int) -> Differ
     return Difference(
         value, value - sqrt((b - b_low) ** 2 + (a_high - a) ** 2), value + sqrt((b_high - b) ** 2 + (a - a_low) ** 2)
     )
+
+
+def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference | None:
+    """How much larger the second average is than the first, with Welch's interval; None below two values on a side.
+
+    Source: Welch, Biometrika 34 (1947) 28-35; the groups may vary differently.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    means = [sum(group) / len(group) for group in (first, second)]
+    errors = [
+        sum((x - m) ** 2 for x in group) / (len(group) - 1) / len(group) for group, m in zip((first, second), means, strict=True)
+    ]
+    value, spread = means[1] - means[0], sum(errors)
+    if not spread:
+        return Difference(value, value, value)
+    freedom = spread**2 / sum(e**2 / (len(group) - 1) for e, group in zip(errors, (first, second), strict=True))
+    half = float(scipy.special.stdtrit(freedom, 0.975)) * sqrt(spread)
+    return Difference(value, value - half, value + half)

@@ -316,7 +316,7 @@ def _shown(
 ) -> HttpResponse:
     strongest = max((abs(r["weight"]) for r in found.reasons), default=1.0)
     context = {
-        "lead": found, "is_open": found.state in actions.OPEN, "offered": offered, "form": form, "likely": _likely(found),
+        "lead": found, "is_open": found.state in actions.OPEN, "offered": offered, "form": form, "likely": _likely(found), "is_learned": found.scored_on is not None or Lead.objects.filter(scored_on__isnull=False).exists(),
         "reasons": [{**r, "words": r["fact"].replace("_", " "), "share": round(100 * abs(r["weight"]) / strongest)} for r in found.reasons],
         "spine": [{**m, "url": ""} for m in timeline.milestones(subject=("lead", found.pk), limit=50).to_dicts()],
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -12,14 +13,18 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company, day_asked
+from topline.catalog import promotions as rules
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
+from topline.kernel.money import format_amount, to_major
 from topline.pipeline.models import Opportunity
+from topline.pipeline.pages import day_of
 from topline.quotes import actions, documents, forms, links, pricing, queries
 from topline.quotes.models import Quote
 from topline.team import queries as team
 from topline.timeline import queries as timeline
 from topline.ui.access import Asked, page
+from topline.ui.charts import waterfall_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.format import percent
 from topline.ui.tables import Column, listing
@@ -34,13 +39,14 @@ STEP_WORDS = {
     "list": "List", "price_book": "Price book", "volume": "Volume", "promotion": "Promotion", "manual": "By hand", "terms": "Payment terms", "fees": "Fees", "late_payment": "Late payment",
 }  # fmt: skip
 YEAR = timedelta(days=365)
+BEHIND = ["by", "key", "reached", "since", "until"]  # the figure of Prices reached that a list stands behind
 
 
 @page("quotes.view")
 def quote_list(request: Asked) -> HttpResponse:
     """Quotes, the newest first."""
     entity = company(request)
-    state = listing(request.path, request.GET.dict(), columns=LIST, default_sort="-id", filters=["q", "state", "deal"])
+    state = listing(request.path, request.GET.dict(), columns=LIST, default_sort="-id", filters=["q", "state", "deal", *BEHIND])
     wanted = state.filters.get("state", "")
     if wanted not in {"", *S.values}:
         raise Invalid(f"There is no state {wanted!r}.", field="state", remedy=f"Use one of {', '.join(S.values)}.")
@@ -50,6 +56,12 @@ def quote_list(request: Asked) -> HttpResponse:
     found = queries.quotes(
         entity_id=entity.pk, state=wanted, text=state.filters.get("q", ""), opportunity_id=int(deal) if deal else None
     )
+    behind = {name: state.filters.get(name, "") for name in BEHIND}
+    if behind["by"]:
+        span = day_of(behind["since"], "since"), day_of(behind["until"], "until")
+        found = found & queries.behind(
+            entity_id=entity.pk, by=behind["by"], key=behind["key"], state=behind["reached"], span=span
+        )
     start, end = (0, MAX_ROWS) if state.export else (state.offset, state.offset + state.size)
     rows = [
         _row(q) for q in found.select_related("opportunity__rep", "customer").order_by(*dict.fromkeys(state.order))[start:end]
@@ -63,7 +75,8 @@ def quote_list(request: Asked) -> HttpResponse:
         "total": found.count(),
         "states": S.choices,
         "deal": asked,
-        "waiting": _waiting(entity.pk),
+        "behind": behind if behind["by"] else None,
+        "waiting": _waiting(request, entity.pk),
     }
     return render(request, "quotes/quotes.html", context)
 
@@ -73,17 +86,20 @@ def quote(request: Asked, quote_id: int) -> HttpResponse:
     """One quote: its lines with every step of their prices, who must agree, what the customer did."""
     found = _quote(quote_id)
     steps = queries.steps(quote_id)
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"line": line, "quantity": documents.plain(line.quantity_micro), "steps": [{**s, "words": STEP_WORDS[s["step"]]} for s in steps.get(line.pk, [])],
          "margin_minor": None if line.cost_minor is None else line.pocket_minor - line.cost_minor}
         for line in found.lines.select_related("product").order_by("position")
     ]  # fmt: skip
+    bridge = _bridge(found, [s for line in steps.values() for s in line])
     need, floor = _need(found)
     approvals = list(found.approvals.order_by("-id")[:50])
     names = team.actor_names(
         {a.asked_by for a in approvals} | {a.decided_by for a in approvals if a.decided_by} | {found.created_by}
     )
     context = {
+        "bridge": waterfall_chart(bridge, x="step", y="major", title="From list to pocket", y_title=found.currency, shown="shown") if found.list_minor else None,
+        "bands": _bands(lines) if found.state == S.DRAFT else [], "deepest": percent(max((row["line"].discount_ppm for row in lines), default=0) / 10**6),
         "quote": found, "lines": lines, "need": need, "floor": floor, "is_agreed": need is None or actions.is_agreed(found, need), "approvals": approvals, "names": names,
         "closed": links.why_closed(found) if found.state != S.DRAFT else "", "versions": list(Quote.objects.filter(number=found.number).exclude(pk=found.pk).order_by("version")[:50]),
         "link": request.build_absolute_uri(reverse("quote_link:quote", args=[found.token])) if found.token else "", "off": _off(found),
@@ -176,17 +192,24 @@ def realisation(request: Asked) -> HttpResponse:
     if by not in queries.BY or state not in (queries.SOLD, queries.OFFERED):
         raise Invalid("There is no such view.", field="by", remedy="Choose one of the lists above the table.")
     found = queries.realisation(entity_id=entity.pk, since=until - YEAR, until=until, by=by, state=state)
-    rows = [{**r, "net_share": percent(r["net_share"]), "pocket_share": percent(r["pocket_share"])} for r in found.to_dicts()]
+    back = {"by": by, "reached": state, "since": until - YEAR, "until": until}
+    rows = [
+        {**r, "net_share": percent(r["net_share"]), "pocket_share": percent(r["pocket_share"]), "url": f"{reverse('quotes:quotes')}?{urlencode({**back, 'key': r['key']})}"}
+        for r in found.to_dicts()
+    ]  # fmt: skip
+    moved = [Column(s, STEP_WORDS[s], "money") for s in queries.STEPS if any(r[s] for r in rows)]
+    currency = [Column("currency", "")] if len({r["currency"] for r in rows}) > 1 else []
     columns = [
-        Column("key", queries.BY[by]), Column("quotes", "Quotes", "integer"), Column("list_minor", "List", "money"), *(Column(s, STEP_WORDS[s], "money") for s in queries.STEPS if rows and any(r[s] for r in rows)),
-        Column("net_minor", "Net", "money"), Column("pocket_minor", "Pocket", "money"), Column("currency", ""), Column("net_share", "Net of list"), Column("pocket_share", "Pocket of list"),
+        Column("key", queries.BY[by], link="url"), Column("quotes", "Quotes", "integer", link="url"), Column("list_minor", "List", "money"), *(c for c in moved if c.key not in queries.AFTER_NET),
+        Column("net_minor", "Net", "money"), *(c for c in moved if c.key in queries.AFTER_NET), Column("pocket_minor", "Pocket", "money"), *currency, Column("net_share", "Net of list"),
+        Column("pocket_share", "Pocket of list"),
     ]  # fmt: skip
     if form := request.GET.get("export", ""):
         if form not in ("csv", "xlsx"):
             raise Invalid(f"{form!r} is no format for export.", field="export", remedy="Use csv or xlsx.")
         return export(rows, columns, name=f"prices-by-{by}", form=form)
     context = {
-        "rows": rows, "columns": columns, "by": by, "groups": queries.BY, "state": state, "as_of": until - timedelta(days=1), "fewest": queries.FEWEST,
+        "rows": rows, "columns": columns, "by": by, "groups": queries.BY, "state": state, "as_of": until - timedelta(days=1), "fewest": queries.FEWEST, "currency": rows[0]["currency"] if rows and not currency else "",
         "effects": queries.promotion_effects(entity_id=entity.pk, as_of=until - timedelta(days=1)),
     }  # fmt: skip
     return render(request, "quotes/realisation.html", context)
@@ -227,6 +250,7 @@ def _write(request: Asked, deal: Opportunity, before: Quote | None) -> HttpRespo
             ]
         )
         lines = _blank(choices, rows, max(len(rows) + 2, forms.ROWS))
+    form.fields["promotions"].help_text = _running(today)
     title = (
         f"Quote for {deal.name}"
         if before is None
@@ -255,6 +279,12 @@ def _save(request: Asked, deal: Opportunity, before: Quote | None, form: forms.Q
     )  # fmt: skip
 
 
+def _running(today: date) -> str:
+    """How to name promotions, and which could be named today."""
+    codes = [p.code for p in rules.running(today)]
+    return "codes, with commas between them" + (f"; running: {', '.join(codes)}" if codes else "; none is running")
+
+
 def _initial(before: Quote | None, today: date) -> dict[str, Any]:
     usual = {
         "starts_on": today + timedelta(days=30),
@@ -281,6 +311,30 @@ def _raw(lines: Any) -> list[dict[str, Any]]:
     return [{name: f.data.get(f"{f.prefix}-{name}", "") for name in f.fields} for f in lines.forms]
 
 
+def _bridge(quote: Quote, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The way of the whole quote from list to pocket: its lines' steps added up, with net and pocket as they stand."""
+    sums = {name: sum(s["amount_minor"] for s in steps if s["step"] == name) for name in queries.STEPS}
+    told = [("List", quote.list_minor), *((STEP_WORDS[name], minor) for name, minor in sums.items() if minor), ("Pocket", quote.pocket_minor)]  # fmt: skip
+    return [
+        {
+            "step": words,
+            "major": float(to_major(minor, quote.currency)),
+            "shown": format_amount(minor, quote.currency),
+        }
+        for words, minor in told
+    ]
+
+
+def _bands(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How far each family of the quote may go off list by hand, and who must agree."""
+    known = rules.bands()
+    families = sorted({row["line"].product.family for row in lines})
+    return [
+        {"family": family or "other products", "steps": [(percent(up_to / 10**6), role or "nobody") for up_to, role in frame.iter_rows()]}
+        for family in families if (frame := known.get(family, known.get(""))) is not None
+    ]  # fmt: skip
+
+
 def _need(quote: Quote) -> tuple[pricing.Need | None, str]:
     """Who must agree to a draft, and why nobody may, where it is below the floor by now."""
     if quote.state != S.DRAFT:
@@ -303,10 +357,16 @@ def _off(quote: Quote) -> str:
     return percent((quote.list_minor - quote.net_minor) / quote.list_minor).replace(" ", "\u00a0") if quote.list_minor else "–"
 
 
-def _waiting(entity_id: int) -> list[dict[str, Any]]:
+def _waiting(request: Asked, entity_id: int) -> list[dict[str, Any]]:
+    """Approvals that wait, each with whether the actor may decide it, and who else would."""
     found = actions.waiting(entity_id=entity_id)
     names = team.actor_names({a.asked_by for a in found})
-    return [{"approval": a, "quote": a.quote, "who": names[a.asked_by]} for a in found]
+    actor = request.actor
+    may = actor.may("quotes.decide_approval")
+    return [
+        {"approval": a, "quote": a.quote, "who": names[a.asked_by], "may": may and actor.key != a.asked_by and bool(actor.roles & {a.approver, "Owner"}), "whose": pricing.a(a.approver)[:1].lower() + pricing.a(a.approver)[1:]}
+        for a in found
+    ]  # fmt: skip
 
 
 def _quote(quote_id: int) -> Quote:

@@ -9,14 +9,22 @@ from typing import Any
 import polars as pl
 from django.db.models import Q, QuerySet
 
-from topline.engine.proportions import Difference, difference
+from topline.engine.proportions import Difference, difference, mean_difference
 from topline.kernel import bulk
+from topline.kernel.errors import Invalid, ensure
 from topline.quotes.models import Quote, QuoteLine, QuotePriceStep, QuotePromotion
 
 FEWEST = 15  # deals on each side before a rate is told
 BY = {"rep": "Sales person", "segment": "Segment", "family": "Family", "product": "Product"}
 OFFERED, SOLD = "offered", "accepted"
 STEPS = ("price_book", "volume", "promotion", "manual", "terms", "fees", "late_payment")
+AFTER_NET = ("terms", "fees", "late_payment")  # steps that the customer does not see
+GROUP = {
+    "rep": "opportunity__rep__name",
+    "segment": "segment",
+    "family": "lines__product__family",
+    "product": "lines__product__name",
+}
 
 
 def quotes(*, entity_id: int, state: str = "", text: str = "", opportunity_id: int | None = None) -> QuerySet[Quote]:
@@ -31,6 +39,24 @@ def quotes(*, entity_id: int, state: str = "", text: str = "", opportunity_id: i
         if text
         else found
     )
+
+
+def behind(*, entity_id: int, by: str, key: str, state: str, span: tuple[date, date]) -> QuerySet[Quote]:
+    """The quotes behind a figure of `realisation`: the same days and state, and of its group. Raises: Invalid."""
+    ensure(
+        by in GROUP and state in (SOLD, OFFERED),
+        Invalid("There is no such figure.", field="by", remedy="Choose one under Prices reached."),
+    )
+    of_group = Quote.objects.filter(**{GROUP[by]: "" if key == "none" else key})
+    return Quote.objects.filter(_reached(state, *span), entity_id=entity_id, pk__in=of_group.values("pk"))
+
+
+def _reached(state: str, since: date, until: date, path: str = "") -> Q:
+    """Which quotes count: accepted ones that were closed in [since, until), or those sent in it of which none newer was sent."""
+    if state == SOLD:
+        return Q(**{f"{path}state": Quote.State.ACCEPTED, f"{path}closed_on__gte": since, f"{path}closed_on__lt": until})
+    sent = Q(**{f"{path}sent_on__gte": since, f"{path}sent_on__lt": until})
+    return sent & ~Q(**{f"{path}state": Quote.State.SUPERSEDED})
 
 
 def steps(quote_id: int) -> dict[int, list[dict[str, Any]]]:
@@ -69,11 +95,7 @@ def realisation(*, entity_id: int, since: date, until: date, by: str, state: str
 
 
 def _lines(entity_id: int, since: date, until: date, state: str) -> pl.DataFrame:
-    rows = QuoteLine.objects.filter(quote__entity_id=entity_id)
-    if state == SOLD:
-        rows = rows.filter(quote__state=Quote.State.ACCEPTED, quote__closed_on__gte=since, quote__closed_on__lt=until)
-    else:
-        rows = rows.filter(quote__sent_on__gte=since, quote__sent_on__lt=until).exclude(quote__state=Quote.State.SUPERSEDED)
+    rows = QuoteLine.objects.filter(_reached(state, since, until, "quote__"), quote__entity_id=entity_id)
     named = {
         "rep": "quote__opportunity__rep__name",
         "segment": "quote__segment",
@@ -91,17 +113,19 @@ def promotion_effects(*, entity_id: int, as_of: date) -> list[dict[str, Any]]:
     same segments that were quoted without any.
 
     returns  code, name, used (quotes sent), cost_minor (accepted), currency, with_won, with_ended, without_won, without_ended,
-             win (Difference of win rates, with less without; None below 15 deals on a side), size_with, size_without (average won, minor)
+             win (Difference of win rates, with less without; None below 15 deals on a side), size_with, size_without (average won, minor),
+             size (Difference of these in minor units; None below 15 won deals on a side), taken_minor (cost of what is accepted or may
+             still be), budget_minor (None: no limit)
     An association: who gets a promotion is not drawn by lot. Work: three statements.
     """
     sent = bulk.read(
         Quote.objects.filter(entity_id=entity_id, sent_on__lte=as_of).exclude(state=Quote.State.SUPERSEDED).order_by("id").values(
-            "id", "opportunity_id", "segment", "state", "net_minor", "currency", "opportunity__state", "opportunity__closed_on"
+            "id", "opportunity_id", "segment", "state", "net_minor", "currency", "valid_until", "opportunity__state", "opportunity__closed_on"
         )
     ).rename({"opportunity__state": "deal", "opportunity__closed_on": "closed_on"})  # fmt: skip
     uses = bulk.read(
         QuotePromotion.objects.filter(quote__entity_id=entity_id, quote__sent_on__lte=as_of).values(
-            "quote_id", "promotion_id", "cost_minor", "promotion__code", "promotion__name"
+            "quote_id", "promotion_id", "cost_minor", "promotion__code", "promotion__name", "promotion__budget_minor"
         )
     )
     if uses.is_empty():
@@ -120,9 +144,11 @@ def promotion_effects(*, entity_id: int, as_of: date) -> list[dict[str, Any]]:
                 ~pl.col("opportunity_id").is_in(of["opportunity_id"].implode()),
             )
             with_, without = _ended(of), _ended(others)
+            live = (pl.col("state") == "accepted") | ((pl.col("state") == "sent") & (pl.col("valid_until") >= as_of))
             rows.append(
                 {"code": code, "name": name, "currency": currency, "used": of.height, "cost_minor": int(of.filter(pl.col("state") == "accepted")["cost_minor"].sum()), "with_won": with_["won"], "with_ended": with_["ended"],
-                 "without_won": without["won"], "without_ended": without["ended"], "win": _effect(with_, without), "size_with": with_["size"], "size_without": without["size"]}
+                 "without_won": without["won"], "without_ended": without["ended"], "win": _effect(with_, without), "size_with": with_["size"], "size_without": without["size"],
+                 "size": mean_difference(without["sizes"], with_["sizes"]) if min(with_["won"], without["won"]) >= FEWEST else None, "taken_minor": int(of.filter(live)["cost_minor"].sum()), "budget_minor": of["promotion__budget_minor"][0]}
             )  # fmt: skip
     return rows
 
@@ -132,7 +158,12 @@ def _ended(rows: pl.DataFrame) -> dict[str, Any]:
     deals = rows.sort("id").unique("opportunity_id", keep="last").filter(pl.col("deal").is_in(["won", "lost"]))
     won = deals.filter(pl.col("deal") == "won")
     mean: Any = won["net_minor"].mean()
-    return {"ended": deals.height, "won": won.height, "size": None if mean is None else round(mean)}
+    return {
+        "ended": deals.height,
+        "won": won.height,
+        "size": None if mean is None else round(mean),
+        "sizes": won["net_minor"].to_list(),
+    }
 
 
 def _effect(with_: Mapping[str, Any], without: Mapping[str, Any]) -> Difference | None:
