@@ -69,6 +69,38 @@ def test_who_sells_another_deal_may_not_say_who_stands_around_it(owner, deal, ri
         around.set_deal_competitors(actor=owner, opportunity_id=made, competitor_ids=[999])
 
 
+def test_what_a_deal_is_about_changes_and_a_day_before_still_knows_what_it_was(owner, entity, deal, products, client):
+    made, later = deal(), date(2026, 3, 3)
+
+    def worth(on):
+        return queries.list_values(entity_id=entity.pk, on=on).filter(pl.col("opportunity_id") == made)["list_minor"].to_list()
+
+    around.set_deal_lines(
+        actor=owner, opportunity_id=made, lines=[(products["PUMP"], 2_000_000), (products["FAN"], 1_000_000)], on=DAY
+    )
+    around.set_deal_lines(actor=owner, opportunity_id=made, lines=[(products["PUMP"], 2_000_000)], on=DAY)
+    assert (worth(date(2026, 3, 1)), worth(DAY)) == ([10_00], [20_00])
+    last = Opportunity.objects.get(pk=made).changes.latest("id")
+    assert (last.field, last.before, last.after) == ("lines", "2 Pump, 1 Fan", "2 Pump")
+    with clock.at(later):
+        page = client.get(f"/pipeline/{made}/lines/").content.decode()
+        assert 'value="2"' in page
+        sent = {
+            "form-TOTAL_FORMS": "2",
+            "form-INITIAL_FORMS": "0",
+            "form-0-product": products["FAN"],
+            "form-0-quantity": "3.5",
+            "form-1-product": "",
+            "form-1-quantity": "",
+        }
+        assert client.post(f"/pipeline/{made}/lines/", sent).status_code == 302
+        assert "3.5" in client.get(f"/pipeline/{made}/").content.decode()
+        assert client.post(f"/pipeline/{made}/lines/", {**sent, "form-0-quantity": "-1"}).status_code == 400
+    assert (worth(DAY), worth(later)) == ([20_00], [17_50])
+    with pytest.raises(Invalid, match="no such product"):
+        around.set_deal_lines(actor=owner, opportunity_id=made, lines=[(10**9, 1)], on=later)
+
+
 def test_a_won_deal_has_a_customer_and_somebody_who_said_yes(owner, entity, team, make_customers):
     row = {"ref": "1", "name": "Pumps", "rep_id": team["Ann"], "stage": "proposal", "currency": "EUR", "amount_minor": 5_00, "opened_on": date(2026, 1, 5)}  # fmt: skip
     made = actions.add_opportunities(actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([row]), known_on=date(2026, 1, 5))["opportunity_id"][0]  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
 from topline.flows import proofs
+from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid
 from topline.pipeline import actions, people, queries, stages
@@ -63,6 +64,8 @@ def test_a_deal_is_won_with_an_amount_and_a_day(owner, entity, deal):
     with pytest.raises(Invalid) as refused:
         actions.win_opportunity(actor=owner, opportunity_id=made, on=MAR)
     assert refused.value.field == "amount_minor"
+    with clock.at(FEB), pytest.raises(Invalid, match="has not come yet"):
+        actions.win_opportunity(actor=owner, opportunity_id=made, on=MAR, amount_minor=950)
     actions.win_opportunity(actor=owner, opportunity_id=made, on=MAR, amount_minor=950)
     found = as_of(entity, MAR, made)
     assert (found["state"], found["category"], found["closed_on"], found["amount_minor"]) == ("won", "closed", MAR, 950)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from topline.kernel import clock
-from topline.pipeline import actions
+from topline.pipeline import actions, people
 from topline.pipeline.models import Opportunity
 from topline.team import actions as members
 from topline.team.models import Member
@@ -102,6 +102,14 @@ def test_the_list_asks_the_same_number_of_questions_whatever_it_holds(client, bo
         client.get("/pipeline/")
 
 
+def test_the_list_tells_what_changed_in_a_week(client, book, change, team):
+    change(book["Bobs"], date(2026, 3, 2), amount_minor=4_500, close_on=date(2026, 7, 1), stage="qualified")
+    shown = client.get("/pipeline/").content.decode()
+    assert "in prospecting before" in shown
+    assert "▲ from 40.00" in shown and "later than 1 Jun 2026" in shown
+    assert "▲" not in client.get("/pipeline/?as_of=2026-03-20").content.decode()
+
+
 def test_a_deal_tells_its_history_and_offers_its_verbs(client, book):
     text = client.get(f"/pipeline/{book['Pumps']}/").content.decode()
     assert "prospecting" in text
@@ -170,6 +178,19 @@ def test_a_card_of_the_board_is_moved_by_its_form(client, book):
     assert moved["Location"] == "/pipeline/board/?team=Mia"
     assert Opportunity.objects.get(pk=book["Fans"]).stage.key == "qualified"
     assert "data-card" not in client.get("/pipeline/board/?as_of=2026-01-10").content.decode()  # the past is looked at
+
+
+def test_the_board_narrows_as_the_list_does_and_offers_to_move_ones_own(client, owner, team, book):
+    text = client.get("/pipeline/board/?team=Mia&rep=Ann&flag=no_close").content.decode()
+    assert 'name="flag" value="no_close"' in text and ">Bob</option>" in text
+    assert f'data-card="{book["Fans"]}"' in text and str(book["Bobs"]) not in re.findall(r'data-card="(\d+)"', text)
+    made = members.add_member(actor=owner, email="b@example.com", name="Bob", roles=["Sales"], password="long enough words 42")
+    people.change_rep(actor=owner, rep_id=team["Bob"], changes={"member_id": made})
+    seller = Client()
+    seller.force_login(Member.objects.get(pk=made))
+    assert re.findall(r'data-card="(\d+)"', seller.get("/pipeline/board/").content.decode()) == [str(book["Bobs"])]
+    lose = client.get(f"/pipeline/{book['Fans']}/lose/").content.decode()
+    assert '<option value="Price"></option>' in lose and '<option value="nobody"></option>' in lose
 
 
 def test_every_figure_of_the_funnel_opens_its_deals(client, book):

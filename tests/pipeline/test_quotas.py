@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 from topline.books.rates import RateMissing
+from topline.catalog.models import Product
+from topline.engine import quotas as engine
 from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid
-from topline.pipeline import actions, calls, forecast, machine, people, quotas
+from topline.pipeline import actions, around, calls, forecast, machine, people, quotas
 from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Quota
 from topline.team.queries import actor_of
 
@@ -294,6 +296,50 @@ def test_a_target_is_previewed_then_written_by_the_same_figures(browser, entity,
     assert "1,000.01" in browser.get("/pipeline/quotas/").content.decode()
 
 
+def test_quotas_of_a_product_line_and_in_deals_are_set_by_hand_and_measured(browser, owner, entity, team, deal, products):
+    both = deal("Both", opened_on=START, amount_minor=3_000)
+    around.set_deal_lines(
+        actor=owner, opportunity_id=both, lines=[(products["PUMP"], 1_000_000), (products["FAN"], 4_000_000)], on=START
+    )
+    Product.objects.filter(code="PUMP").update(family="Pumps")
+    actions.win_opportunity(actor=owner, opportunity_id=both, on=DAY)
+    asked = {
+        "owner": f"team:{team['Mia']}",
+        "family": "Pumps",
+        "measure": "bookings",
+        "starts_on": START,
+        "ends_on": END,
+        "amount": "40.00",
+        "currency": "EUR",
+    }
+    assert browser.post("/pipeline/quotas/set/", asked).status_code == 302
+    assert (
+        browser.post(
+            "/pipeline/quotas/set/", {**asked, "owner": f"person:{team['Ann']}", "family": "", "measure": "deals", "amount": "4"}
+        ).status_code
+        == 302
+    )
+    told = forecast.quotas_by_line(entity_id=entity.pk, **PERIOD, as_of=DAY, currency="EUR")
+    assert [(r["name"], r["family"], r["measure"], r["quota_minor"], r["won_minor"], r["remaining_minor"]) for r in told] == [
+        ("Ann", "", "deals", 4, 1, 3),
+        ("Mia", "Pumps", "bookings", 40_00, 10_00, 30_00),  # a third of 30.00: one pump at 10.00 beside four fans at 5.00
+    ]
+    shown = browser.get("/pipeline/quotas/").content.decode()
+    assert "Team of Mia" in shown and "25.0 %" in shown
+    for odd, said in (
+        ({"amount": "1.5", "measure": "deals"}, "whole number"),
+        ({"amount": "much"}, "much"),
+        ({"ends_on": START}, "ends after it starts"),
+    ):
+        answer = browser.post("/pipeline/quotas/set/", {**asked, **odd})
+        assert answer.status_code == 400 and said in answer.content.decode()
+
+
+@pytest.mark.parametrize(("quota", "reached"), [(100, 0.5), (60, 0.9), (150, 0.1), (10, 0.99), (1_000, 0.01)])
+def test_a_quota_is_as_likely_as_the_range_says(quota, reached):
+    assert engine.chance(quota, p10_minor=60, p50_minor=100, p90_minor=150) == pytest.approx(reached, abs=0.005)
+
+
 def test_a_target_that_cannot_be_read_is_told_beside_it(browser, entity, team):
     answer = browser.get("/pipeline/quotas/", {"target": "much", "currency": "EUR", "method": "evenly"})
     assert answer.status_code == 400
@@ -321,7 +367,8 @@ def test_an_override_page_without_reason_says_so(browser, team, entity):
 def test_accuracy_is_told_by_method_person_and_week(browser, owner, entity, deal, call):
     call("Ann", 30_000)
     calls.freeze_sales_forecast(actor=owner, entity_id=entity.pk, as_of=date(2026, 4, 20))
-    actions.win_opportunity(actor=owner, opportunity_id=deal(amount_minor=40_000), on=date(2026, 5, 4))
+    with clock.at(date(2026, 5, 4)):
+        actions.win_opportunity(actor=owner, opportunity_id=deal(amount_minor=40_000), on=date(2026, 5, 4))
     for by in ("method", "person", "week"):
         told = browser.get("/pipeline/accuracy/", {"by": by, "as_of": "2026-07-02"}).content.decode()
         assert "Call: commit" in told

@@ -28,6 +28,7 @@ def play(*, actor: Actor, entity_id: int, end: date, seed: int) -> None:
         quotas.split_quota(
             actor=actor, entity_id=entity_id, start=start, end=until, target_minor=max(target, 10_000_00), currency=CURRENCY, on=start, buffer_percent=BUFFER
         )  # fmt: skip
+        _by_line(actor, entity_id, start, until, target)
         monday = start + timedelta(days=-start.weekday() % 7)
         while monday < min(until, end + timedelta(days=1)):
             _call(actor, entity_id, start, until, monday, dice)
@@ -37,6 +38,27 @@ def play(*, actor: Actor, entity_id: int, end: date, seed: int) -> None:
     monday = end - timedelta(days=end.weekday())
     said = machine.frozen_methods(entity_id=entity_id, as_of=monday)
     calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=monday, told=said)
+
+
+def _by_line(actor: Actor, entity_id: int, start: date, until: date, target: int) -> None:
+    """What the company is to sell of services, and how many deals each person is to win."""
+    people = queries.reps().filter(pl.col("left_on").is_null() & pl.col("manager_id").is_not_null())
+    of_services = {
+        "scope": "company",
+        "rep_id": None,
+        "family": "Services",
+        "measure": "bookings",
+        "amount_minor": max(target // 3, 5_000_00),
+        "currency": CURRENCY,
+    }
+    deals = [
+        {"scope": "person", "rep_id": rep, "family": "", "measure": "deals", "amount_minor": 6, "currency": ""}
+        for rep in people["rep_id"]
+    ]
+    rows = pl.DataFrame([of_services, *deals], schema_overrides={"rep_id": pl.Int64}).with_columns(
+        starts_on=pl.lit(start), ends_on=pl.lit(until)
+    )
+    quotas.set_quotas(actor=actor, entity_id=entity_id, quotas=rows, on=start)
 
 
 def _brought(entity_id: int, start: date) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from math import erfc, sqrt
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from topline.kernel.errors import Invalid, ensure
 
 ATTAINABLE = 0.4  # quantile of the owner's forecast: six of ten futures reach it
 UNFAIR = 0.2  # correlation of attainment with potential from which quotas follow the territory and not the work
+NORMAL_90 = 1.2815515655446004  # 90 % quantile of the normal distribution
 FEWEST = 5  # owners below which a correlation says nothing
 PPM = 1_000_000
 
@@ -180,6 +182,15 @@ def projected(futures: Matrix, quota_minor: Sequence[int]) -> pl.DataFrame:
         },
         schema_overrides={"attainment": pl.Float64},
     )  # fmt: skip
+
+
+def chance(quota_minor: int, *, p10_minor: int, p50_minor: int, p90_minor: int) -> float:
+    """How likely a quota is reached by what is said between a tenth and nine tenths, from .01 to .99; each side spreads like its half of a
+    normal."""
+    side = (p50_minor - p10_minor if quota_minor < p50_minor else p90_minor - p50_minor) / NORMAL_90
+    if side <= 0:
+        return 0.99 if quota_minor <= p50_minor else 0.01
+    return min(0.99, max(0.01, 0.5 * erfc((quota_minor - p50_minor) / side / sqrt(2))))
 
 
 def coverage(rows: pl.DataFrame) -> pl.DataFrame:

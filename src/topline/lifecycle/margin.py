@@ -111,7 +111,7 @@ def _costs(deals: QuerySet[Opportunity]) -> pl.DataFrame:
     nano = pl.col("quantity_micro").cast(pl.Int128) * pl.col("product__unit_cost_nano").cast(pl.Int128)
     one = pl.col("product_id").n_unique() == 1
     rows = bulk.read(
-        OpportunityLine.objects.filter(opportunity__in=deals).values(
+        OpportunityLine.objects.filter(opportunity__in=deals, removed_on__isnull=True).values(
             "opportunity_id", "product_id", "quantity_micro", "product__name", "product__unit_cost_nano", "product__cost_currency"
         )
     )  # fmt: skip

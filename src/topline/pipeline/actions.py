@@ -187,7 +187,7 @@ def win_opportunity(*, actor: Actor, opportunity_id: int, on: date, amount_minor
     said_by  who said yes; needed where nobody of the customer is known yet, and then becomes a contact
     Raises: NotFound, Invalid (no amount, no customer, nobody who said yes, before it was opened), OpportunityClosed, ChangeOutOfOrder, NotYourDeal.
     """
-    deal = _open_deal(actor, opportunity_id, on)
+    deal = open_deal(actor, opportunity_id, on)
     before = _facts(deal)
     deal.amount_minor = deal.amount_minor if amount_minor is None else amount_minor
     ensure(
@@ -205,7 +205,7 @@ def lose_opportunity(*, actor: Actor, opportunity_id: int, on: date, loss_reason
     loss_reason  why; competitor: to whom (say "nobody" where the customer buys nothing)
     Raises: NotFound, Invalid (reason or competitor missing), OpportunityClosed, ChangeOutOfOrder, NotYourDeal.
     """
-    deal = _open_deal(actor, opportunity_id, on)
+    deal = open_deal(actor, opportunity_id, on)
     ensure(bool(loss_reason.strip()), Invalid("Why was it lost?", field="loss_reason", remedy="Say the reason."))
     ensure(
         bool(competitor.strip()),
@@ -362,7 +362,12 @@ def _check_deals(entity_id: int, frame: pl.DataFrame) -> None:
 
 def _deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
     """The deal, locked, when the actor may change it and nothing later is known of it."""
-    deal = Opportunity.objects.select_for_update().filter(pk=opportunity_id, is_withdrawn=False).first()
+    deal = (
+        Opportunity.objects.select_for_update(of=("self",))
+        .select_related("entity")
+        .filter(pk=opportunity_id, is_withdrawn=False)
+        .first()
+    )
     if deal is None:
         raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id")
     ensure_mine(actor, deal)
@@ -383,7 +388,8 @@ def ensure_mine(actor: Actor, deal: Opportunity) -> None:
         ensure(mine, NotYourDeal(f"{deal.number} belongs to somebody else.", remedy="Ask its owner, or their manager."))
 
 
-def _open_deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
+def open_deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
+    """An open deal, locked, when the actor may change it. Raises: as `change_opportunity`."""
     deal = _deal(actor, opportunity_id, on)
     ensure(
         deal.state == Stage.Kind.OPEN,
@@ -413,6 +419,8 @@ def _move(deal: Opportunity, stage: Stage) -> None:
 
 
 def _close(actor: Actor, deal: Opportunity, kind: str, before: dict[str, str], on: date) -> int:
+    today = clock.today(deal.entity.time_zone)
+    ensure(on <= today, Invalid(f"{on} has not come yet.", field="on", remedy=f"Choose {today} or an earlier day."))
     first = max((day for day in (deal.opened_on, deal.engaged_on) if day is not None), default=on)
     ensure(on >= first, Invalid(f"{deal.number} was opened on {first}.", field="on", remedy="Choose a later day."))
     stage = Stage.objects.get(kind=kind)

@@ -103,6 +103,16 @@ class PersonOfDeal(Body):
     role: Code = ""
 
 
+class LineOfDeal(Body):
+    product_id: Ref
+    quantity_micro: Annotated[int, Field(gt=0, le=10**15)] = 1_000_000
+
+
+class LinesOfDeal(Body):
+    on: Day
+    lines: Annotated[list[LineOfDeal], Field(max_length=around.MAX_LINES)]
+
+
 class RivalsOfDeal(Body):
     competitor_ids: Annotated[list[Ref], Field(max_length=around.MAX_RIVALS)]
 
@@ -184,7 +194,11 @@ def get_opportunity(request: Caller, opportunity_id: Id) -> Any:
     found = Opportunity.objects.filter(pk=opportunity_id).select_related("stage").first()
     if found is None:
         raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id")
-    lines = found.lines.order_by("id").values("id", "product_id", "quantity_micro", "unit_price_nano", "amount_minor")[:200]
+    lines = (
+        found.lines.filter(removed_on__isnull=True)
+        .order_by("id")
+        .values("id", "product_id", "quantity_micro", "unit_price_nano", "amount_minor")[:200]
+    )
     changes = found.changes.order_by("effective_on", "id").values(
         "field", "before", "after", "effective_on", "recorded_at", "actor_key"
     )[:500]
@@ -247,6 +261,13 @@ def lose_opportunity(request: Caller, opportunity_id: Id, body: Lost) -> Any:
 def set_deal_contact(request: Caller, opportunity_id: Id, body: PersonOfDeal) -> Any:
     """Say which role a person of the customer plays; an empty role takes the person off. Answers with the deal's id."""
     return done(around.set_deal_contact(opportunity_id=opportunity_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/opportunities/{int:opportunity_id}/lines", "pipeline.set_deal_lines")
+def set_deal_lines(request: Caller, opportunity_id: Id, body: LinesOfDeal) -> Any:
+    """Say what an open deal is about from a day on, all of it; answers with the deal's id."""
+    lines = [(line.product_id, line.quantity_micro) for line in body.lines]
+    return done(around.set_deal_lines(opportunity_id=opportunity_id, lines=lines, on=body.on, **once(request)))
 
 
 @room.does("/opportunities/{int:opportunity_id}/competitors", "pipeline.set_deal_competitors")

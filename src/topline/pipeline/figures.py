@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+from django.db.models import Max, Min
 
 from topline.catalog import queries as catalog
 from topline.catalog.models import Product
@@ -19,7 +20,7 @@ from topline.kernel.errors import Invalid, ensure
 from topline.kernel.remember import Remembered
 from topline.market.models import Customer
 from topline.pipeline import queries
-from topline.pipeline.models import Category
+from topline.pipeline.models import Category, Opportunity
 
 GROUPS = {"rep": "Sales person", "team": "Team", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source", "month": "Month", "quarter": "Quarter", "competitor": "Competitor", "loss_reason": "Reason of loss", "business": "New or expansion"}  # fmt: skip
 SUMMARIES = {"stage": "Stage", "category": "Category", "rep": "Sales person", "team": "Team", "close_month": "Close month"}
@@ -51,7 +52,7 @@ def book(*, entity_id: int, as_of: date) -> pl.DataFrame:
 def _book(*, entity_id: int, as_of: date) -> pl.DataFrame:
     full = labels(queries.deals(entity_id=entity_id, as_of=as_of))
     steps = queries.stages().select(stage="key", stage_name="name", position="position")
-    for facts, key in ((products(entity_id=entity_id), "opportunity_id"), (steps, "stage")):
+    for facts, key in ((products(entity_id=entity_id, on=as_of), "opportunity_id"), (steps, "stage")):
         full = full.join(facts, on=key, how="left", maintain_order="left")
     begun = pl.coalesce("engaged_on", "opened_on")
     named = full.with_columns(
@@ -93,13 +94,20 @@ def labels(deals: pl.DataFrame) -> pl.DataFrame:
     return named.join(buyers, on="customer_id", how="left", maintain_order="left").with_columns(pl.col("customer").fill_null(""))
 
 
-def products(*, entity_id: int) -> pl.DataFrame:
-    """What each deal is about in a word: opportunity_id, product (its name; "several" where it has more than one). Two statements."""
+def products(*, entity_id: int, on: date | None = None) -> pl.DataFrame:
+    """What each deal is about in a word on a day: opportunity_id, product (its name; "several" where it has more than one). Two statements."""
     names = bulk.read(Product.objects.values("id", "name")).rename({"id": "product_id", "name": "product"})
-    of_deals = queries.lines(entity_id=entity_id).join(names, on="product_id", how="left", maintain_order="left")
+    of_deals = queries.lines(entity_id=entity_id, on=on).join(names, on="product_id", how="left", maintain_order="left")
     return of_deals.group_by("opportunity_id").agg(
         product=pl.when(pl.col("product").n_unique() > 1).then(pl.lit("several")).otherwise(pl.col("product").first())
     )
+
+
+def reach(*, entity_id: int) -> tuple[date | None, date | None]:
+    """The first day on which a deal began or ended, and the last on which one ended. One statement."""
+    mine = Opportunity.objects.filter(entity_id=entity_id, is_withdrawn=False)
+    told = mine.aggregate(opened=Min("opened_on"), engaged=Min("engaged_on"), closed=Min("closed_on"), newest=Max("closed_on"))
+    return min((d for d in (told["opened"], told["engaged"], told["closed"]) if d), default=None), told["newest"]
 
 
 def closed(found: pl.DataFrame, *, since: date, until: date) -> pl.DataFrame:

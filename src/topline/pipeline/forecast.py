@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 
 from topline.books import rates
+from topline.catalog import queries as catalog
+from topline.catalog.models import Product
 from topline.engine import quotas as engine
 from topline.engine.deals import categories
 from topline.engine.deals.accuracy import scores
@@ -20,6 +22,7 @@ from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Quota
 STALE_DAYS = 7  # a call older than this is marked: the meeting is weekly
 YEAR = timedelta(days=365)
 NAIVE = "last period"
+MOST_LINES = 40  # families and measures with quotas of their own
 OPEN = ["commit", "best_case", "pipeline"]
 CALLS = list(ForecastCall.Category.values)
 ROW = {
@@ -91,6 +94,68 @@ def quotas_in_force(
     keys = ["scope", "rep_id", "currency"]
     summed = pl.concat([exact, inside]).group_by(keys, maintain_order=True)
     return summed.agg(pl.col("amount_minor").sum(), pl.col("source").last(), pl.col("note").last(), pl.col("set_on").max())
+
+
+def quotas_by_line(*, entity_id: int, start: date, end: date, as_of: date, currency: str) -> list[dict[str, Any]]:
+    """Quotas of one product line, and those that count deals: what each owner is to sell of them in a period, and what they have won.
+
+    A deal of several product lines counts for each with its part of the list prices of the day on which it was won.
+    returns  one row per owner, family and measure: name, scope, family (empty: all), measure, currency, quota_minor, won_minor (deals where
+             the measure counts them), attainment, remaining_minor; the company first. Work: nine statements and one per family and measure
+    Raises: RateMissing where a deal or quota is in a currency without a rate.
+    """
+    inside = Quota.objects.filter(entity_id=entity_id, starts_on__gte=start, ends_on__lte=end, set_on__lte=as_of)
+    found = inside.exclude(family="", measure=Quota.Measure.BOOKINGS).values_list("family", "measure").distinct()
+    kinds = list(found.order_by("family", "measure")[:MOST_LINES])
+    if not kinds:
+        return []
+    book = figures.book(entity_id=entity_id, as_of=as_of)
+    won = _converted(figures.closed(book, since=start, until=end).filter(pl.col("state") == "won"), currency, as_of)
+    parts = _by_family(won.select("opportunity_id", "rep_id", "minor", "closed_on", "currency"), entity_id=entity_id)
+    reps = queries.reps()
+    above = dict(reps.select("rep_id", "manager_id").iter_rows())
+    names = dict(reps.select("rep_id", "name").iter_rows())
+    rows = []
+    for family, measure in kinds:
+        mine = parts if family == "" else parts.filter(pl.col("family") == family)
+        is_count = measure == Quota.Measure.DEALS
+        told = pl.col("opportunity_id").n_unique().cast(pl.Int64) if is_count else pl.col("minor").sum()
+        own = dict(mine.group_by("rep_id").agg(told).iter_rows())
+        set_for = quotas_in_force(entity_id=entity_id, start=start, end=end, as_of=as_of, family=family, measure=measure)
+        if not is_count:
+            set_for = _converted(set_for, currency, as_of).with_columns(amount_minor="minor")
+        for quota in set_for.to_dicts():
+            rep = quota["rep_id"]
+            below = {rep} if quota["scope"] == "person" else {r for r in above if rep is None or rep in _line(r, above)}
+            came = sum(own.get(r, 0) for r in below)
+            rows.append(
+                {"name": "Company" if rep is None else names[rep], "scope": quota["scope"], "family": family, "measure": measure, "currency": "" if is_count else currency, "quota_minor": quota["amount_minor"],
+                 "won_minor": came, "attainment": came / quota["amount_minor"] if quota["amount_minor"] else None, "remaining_minor": max(quota["amount_minor"] - came, 0)}
+            )  # fmt: skip
+    order = {"company": 0, "team": 1, "person": 2}
+    return sorted(rows, key=lambda r: (r["family"], r["measure"], order[r["scope"]], r["name"]))
+
+
+def _line(rep_id: int, above: dict[int, int | None]) -> set[int]:
+    """A person and everybody who leads them, one above the other."""
+    found, at = set(), rep_id
+    while at is not None and at not in found:
+        found.add(at)
+        at = above.get(at)  # type: ignore[assignment]
+    return found
+
+
+def _by_family(won: pl.DataFrame, *, entity_id: int) -> pl.DataFrame:
+    """Won deals shared out over the families of their products by list prices, alike where one has none: opportunity_id, rep_id, family, minor."""
+    families = bulk.read(Product.objects.values("id", "family")).rename({"id": "product_id"})
+    lines = queries.lines(entity_id=entity_id).join(won.select("opportunity_id", on="closed_on"), on="opportunity_id")
+    priced = catalog.prices(lines).join(families, on="product_id", how="left")
+    worth = pl.col("quantity_micro").cast(pl.Float64) * pl.col("unit_price_nano").cast(pl.Float64)
+    known = worth.is_not_null().all().over("opportunity_id") & (worth.sum().over("opportunity_id") > 0)
+    share = pl.when(known).then(worth / worth.sum().over("opportunity_id")).otherwise(1 / pl.len().over("opportunity_id"))
+    shares = priced.with_columns(share=share).group_by("opportunity_id", "family").agg(pl.col("share").sum())
+    whole = won.select("opportunity_id", "rep_id", "minor").join(shares, on="opportunity_id", how="left")
+    return whole.select("opportunity_id", "rep_id", pl.col("family").fill_null(""), minor=(pl.col("minor") * pl.col("share").fill_null(1.0)).round().cast(pl.Int64))  # fmt: skip
 
 
 def calls_in_force(*, entity_id: int, start: date, end: date, as_of: date) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from django import forms
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from topline.catalog.models import Product
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, format_amount, parse_amount
 from topline.market import queries as market
@@ -17,6 +18,7 @@ from topline.pipeline import queries
 from topline.pipeline.models import Category, Opportunity
 
 DAY = forms.DateInput(attrs={"type": "date"})
+MOST_OFFERED = 50  # of what was said before
 OPEN_CATEGORIES = [(c.value, c.label.lower()) for c in (Category.PIPELINE, Category.BEST_CASE, Category.COMMIT, Category.OMITTED)]
 
 
@@ -163,6 +165,44 @@ class SplitForm(AmountForm):
             "method": said["method"],
             "buffer_percent": said["buffer"] or 0,
         }
+
+
+class QuotaForm(AmountForm):
+    """One quota, of whoever carries it."""
+
+    owner = forms.ChoiceField()
+    family = forms.ChoiceField(required=False, label="Product line")
+    measure = forms.ChoiceField(choices=[("bookings", "bookings"), ("deals", "number of won deals")])
+    starts_on = forms.DateField(label="From", widget=DAY)
+    ends_on = forms.DateField(label="Until before", widget=DAY)
+    amount = forms.CharField(max_length=30, label="Quota")
+    currency = forms.ChoiceField(choices=[(c, c) for c in currencies()], help_text="of bookings")
+    note = forms.CharField(max_length=200, required=False)
+
+    def __init__(self, data: Any = None, *, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial)
+        leads = set(queries.reps()["manager_id"].drop_nulls().to_list())
+        people = sellers()
+        self.offer("owner", [("company", "Company"), *((f"team:{pk}", f"team of {name}") for pk, name in people if pk in leads), *((f"person:{pk}", name) for pk, name in people)])  # fmt: skip
+        families = (
+            Product.objects.exclude(family="").order_by("family").values_list("family", flat=True).distinct()[:MOST_OFFERED]
+        )
+        self.offer("family", [("", "all that is sold"), *((f, f) for f in families)])
+
+    def row(self) -> dict[str, Any] | None:
+        """The quota as `quotas.set_quotas` takes it; None where the amount cannot be read, with the field's error."""
+        said = dict(self.cleaned_data)
+        scope, _, rep = said.pop("owner").partition(":")
+        is_count = said["measure"] == "deals"
+        text = said.pop("amount").strip()
+        minor = int(text) if is_count and text.isascii() and text.isdecimal() and len(text) < 10 else None
+        if is_count and minor is None:
+            self.add_error("amount", "A number of deals is a whole number.")
+        if not is_count:
+            minor = self.money(said["currency"])
+        if minor is None:
+            return None
+        return {**said, "scope": scope, "rep_id": int(rep) if rep else None, "amount_minor": minor, "currency": "" if is_count else said["currency"]}  # fmt: skip
 
 
 class CallForm(AmountForm):

@@ -152,6 +152,8 @@ class OpportunityLine(models.Model):
     quantity_micro = models.BigIntegerField(default=1_000_000)
     unit_price_nano = models.BigIntegerField(null=True)
     amount_minor = models.BigIntegerField(null=True)
+    added_on = models.DateField(null=True, help_text="null: from the deal's first day")
+    removed_on = models.DateField(null=True, help_text="the first day on which it is no longer sold")
 
     class Meta:
         constraints = [

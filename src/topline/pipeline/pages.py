@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ from topline.market import queries as market
 from topline.market.models import Contact
 from topline.pipeline import actions, around, figures, queries
 from topline.pipeline.forms import ChangeForm, DealForm, LoseForm, WinForm
-from topline.pipeline.models import Category, DealContact, Opportunity, Rep
+from topline.pipeline.models import Category, DealContact, Opportunity, OpportunityChange, Rep
 from topline.team import queries as team
 from topline.ui.access import Asked, page
 from topline.ui.export import MAX_ROWS, export
@@ -54,8 +55,11 @@ LIST = [
     Column("number", "Number", "code", sort="number", link="url"), Column("name", "Deal", sort="name", link="url"), Column("customer", "Customer", sort="customer", link="customer_url"),
     Column("rep", "Owner", sort="rep"), Column("stage_name", "Stage", sort="position"), Column("category", "Category", "badge", sort="category"),
     Column("value_minor", "Value", "money", sort="value_minor"), Column("currency", ""), Column("close_on", "Closes", "date", sort="close_on"),
-    Column("closed_on", "Closed", "date", sort="closed_on"), Column("next_step", "Next step"), Column("flags", "To mend", "sentence"),
+    Column("closed_on", "Closed", "date", sort="closed_on"), Column("next_step", "Next step"), Column("flags", "To mend, and what changed in a week", "sentence"),
 ]  # fmt: skip
+NARROWED = {"team": "Team", "rep": "Owner", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source"}
+WEEK = timedelta(days=7)
+MOVES = ("stage", "amount", "close_on", "category")  # what an inspection asks about
 BOARD_CARDS = 40  # of a stage; the list has the others
 SHORT = {
     "stale": "stale",
@@ -78,6 +82,8 @@ def deals(request: Asked) -> HttpResponse:
     rows = found.sort(state.sort.lstrip("-"), "opportunity_id", descending=[state.sort.startswith("-"), False], nulls_last=True)
     start, size = (0, MAX_ROWS) if state.export else (state.offset, state.size)
     shown = [_shown(row) for row in rows.slice(start, size).to_dicts()]
+    if not state.export:
+        _with_moves(shown, as_of)
     if state.export:
         return export(shown, LIST, name=f"pipeline-{as_of}", form=state.export)
     one_currency = {"currency"} if len(figures.currencies(book)) == 1 else set()
@@ -95,7 +101,7 @@ def deals(request: Asked) -> HttpResponse:
         "summaries": figures.SUMMARIES, "summary": figures.summary(everything, by=by, currency=currency), "categories": figures.summary(everything, by="category", currency=currency),
         "flags": [(key, SHORT[key], words, int(open_ones[key].sum())) for key, words in FLAGS.items()],
         "sums": found.group_by("currency").agg(pl.col("value_minor").sum(), pl.col("value_minor").null_count().alias("unknown")).sort("currency").to_dicts(),
-        "choices": {name: sorted(x for x in book[name].drop_nulls().unique().to_list() if x) for name in ("rep", "team", "product")},
+        "choices": _choices(book),
         "stages": queries.stages().to_dicts(), "carried": carried(state.filters),
         "labels": {c.value: c.label.lower() for c in Category},
     }  # fmt: skip
@@ -108,8 +114,9 @@ def board(request: Asked) -> HttpResponse:
     entity = company(request)
     as_of = day_asked(request, entity)
     filters = {k: v for k, v in request.GET.dict().items() if k in FILTERS and v}
-    found = narrowed(figures.book(entity_id=entity.pk, as_of=as_of), {**filters, "state": ""})
-    columns = []
+    book = figures.book(entity_id=entity.pk, as_of=as_of)
+    found = narrowed(book, {**filters, "state": ""})
+    columns: list[dict[str, Any]] = []
     for step in queries.stages().filter(pl.col("kind") == "open").to_dicts():
         mine = found.filter(pl.col("stage") == step["key"]).sort(
             "value_minor", "opportunity_id", descending=[True, False], nulls_last=True
@@ -118,9 +125,17 @@ def board(request: Asked) -> HttpResponse:
         columns.append(
             {**step, "count": mine.height, "sums": sums, "cards": [_shown(row) for row in mine.head(BOARD_CARDS).to_dicts()]}
         )
-    is_today = as_of == clock.today(entity.time_zone)
+    may = as_of == clock.today(entity.time_zone) and request.actor.may("pipeline.change_opportunity")
+    own = (
+        Rep.objects.filter(member_id=request.actor.member_id).values_list("id", flat=True).first()
+        if may and request.actor.member_id
+        else None
+    )
+    for card in (card for column in columns for card in column["cards"]):
+        card["may"] = may and (request.actor.may(actions.ANY_DEAL) or card["rep_id"] == own)
     context = {
-        "columns": columns, "as_of": as_of, "carried": carried(filters), "may": is_today and request.actor.may("pipeline.change_opportunity"), "filters": filters, "limit": BOARD_CARDS,
+        "columns": columns, "as_of": as_of, "carried": carried(filters), "filters": filters, "limit": BOARD_CARDS, "list": listing(request.path, request.GET.dict(), columns=LIST, default_sort="-value_minor", filters=FILTERS),
+        "choices": _choices(book), "beside": [f"{k.replace('_', ' ')} {v}" for k, v in filters.items() if k not in {*NARROWED, "q", "state", "by"}], "all_of": {c["key"]: reverse("pipeline:deals") + carried({**filters, "stage": c["key"]}) for c in columns},
     }  # fmt: skip
     return render(request, "pipeline/board.html", context)
 
@@ -152,15 +167,16 @@ def deal(request: Asked, opportunity_id: int) -> HttpResponse:
         for c in found.changes.order_by("-effective_on", "-id")[:200]
     ]  # fmt: skip
     lines = [
-        {"product": line.product.name, "url": reverse("catalog:product", args=[line.product_id]), "quantity": line.quantity_micro / 10**6, "amount_minor": line.amount_minor, "currency": found.currency}
-        for line in found.lines.select_related("product").order_by("id")[:100]
+        {"product": line.product.name, "url": reverse("catalog:product", args=[line.product_id]), "quantity": f"{Decimal(line.quantity_micro).scaleb(-6).normalize():f}", "amount_minor": line.amount_minor, "currency": found.currency}
+        for line in found.lines.filter(removed_on__isnull=True).select_related("product").order_by("id")[:100]
     ]  # fmt: skip
+    verbs = _verbs(request, found, today)
     context = {
-        "deal": found, "lines": lines, "history": history, "today": today, "list_minor": listed["list_minor"][0] if listed.height else None, "verbs": _verbs(request, found, today),
-        "columns": [Column("product", "Product", link="url"), Column("quantity", "Quantity", "decimal"), Column("amount_minor", "Amount", "money")],
+        "deal": found, "lines": lines, "history": history, "today": today, "list_minor": listed["list_minor"][0] if listed.height else None, "verbs": verbs,
+        "columns": [Column("product", "Product", link="url"), Column("quantity", "Quantity"), *([Column("amount_minor", "Amount", "money")] if any(line["amount_minor"] is not None for line in lines) else [])],
         "category": Category(found.category).label.lower(), "people": around.contact_roles(found.pk), "rivals": (met := around.rivals(found.pk)), "rival_ids": {r.competitor_id for r in met},
         "contacts": list(Contact.objects.filter(customer_id=found.customer_id).order_by("name")[:50]) if found.customer_id else [], "roles": DealContact.Role.choices,
-        "competitors": list(competitors.competitors().order_by("name")[:around.MAX_RIVALS]),
+        "competitors": list(competitors.competitors().order_by("name")[:around.MAX_RIVALS]), "may_lines": bool(verbs) and found.state == "open" and request.actor.may("pipeline.set_deal_lines"),
     }  # fmt: skip
     return render(request, "pipeline/deal.html", context)
 
@@ -235,6 +251,41 @@ def day_of(text: str, field: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise Invalid(f"{text!r} is no day.", field=field, remedy="Write it as 2026-01-31.") from error
+
+
+def _with_moves(rows: list[dict[str, Any]], as_of: date) -> None:
+    """What changed about the rows of a page in the week up to a day, as what it was. One statement."""
+    wanted = {row["opportunity_id"]: row for row in rows}
+    past = OpportunityChange.objects.filter(
+        opportunity_id__in=list(wanted), field__in=list(MOVES), effective_on__gt=as_of - WEEK, effective_on__lte=as_of
+    )
+    was: dict[int, dict[str, str]] = {}
+    for pk, field, before in past.order_by("effective_on", "id").values_list("opportunity_id", "field", "before"):
+        was.setdefault(pk, {}).setdefault(field, before)
+    for pk, row in wanted.items():
+        moved = "; ".join(told for field, before in was.get(pk, {}).items() if (told := _moved(field, before, row)))
+        row["flags"] = ". ".join(filter(None, (row["flags"], moved)))
+
+
+def _moved(field: str, before: str, row: Mapping[str, Any]) -> str:
+    """One fact of a deal as it was a week before, with an arrow where it has a direction; empty where it is what it was."""
+    if field == "stage":
+        return f"in {before.replace('-', ' ')} before" if before and before != row["stage"] else "" if before else "new"
+    if field == "category":
+        return f"{before.replace('_', ' ')} before" if before and before != row["category"] else ""
+    if field == "amount":
+        now = row["amount_minor"]
+        if not before or now is None or int(before) == now:
+            return ""
+        return f"{'▲' if now > int(before) else '▼'} from {format_amount(int(before), row['currency'])}"
+    if not before or row["close_on"] is None or before == row["close_on"].isoformat():
+        return ""
+    return f"{'later' if before < row['close_on'].isoformat() else 'earlier'} than {day_in_words(date.fromisoformat(before))}"
+
+
+def _choices(book: pl.DataFrame) -> dict[str, tuple[str, list[str]]]:
+    """What list and board may be narrowed by: name to label and values."""
+    return {name: (label, sorted(x for x in book[name].drop_nulls().unique().to_list() if x)) for name, label in NARROWED.items()}
 
 
 def carried(filters: Mapping[str, str]) -> str:

@@ -14,12 +14,13 @@ from django.urls import reverse
 
 from topline.books.company import company, day_asked
 from topline.books.models import Entity
+from topline.engine import quotas as engine
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
 from topline.kernel.models import OutboxMessage
 from topline.pipeline import calls, figures, forecast, quotas
 from topline.pipeline import machine as machines
-from topline.pipeline.forms import CallForm, SplitForm
+from topline.pipeline.forms import CallForm, QuotaForm, SplitForm
 from topline.pipeline.models import ForecastCall, Rep
 from topline.pipeline.pages import carried, day_of
 from topline.team import queries as team
@@ -30,6 +31,7 @@ from topline.ui.format import money
 from topline.ui.tables import Column
 
 WEEK = timedelta(days=7)
+QUARTERS = 60  # offered to choose from
 SHOWN = 100  # deals and calls of the side panel
 DEALS = [Column("number", "Number", "code", link="url"), Column("name", "Deal", link="url"), Column("category", "Category", "badge"), Column("value_minor", "Value", "money"), Column("currency", ""),
          Column("close_on", "Closes", "date")]  # fmt: skip
@@ -53,17 +55,43 @@ def plan(request: Asked) -> HttpResponse:
         try:
             told = quotas.split_preview(entity_id=entity.pk, start=start, end=end, on=as_of, **form.wanted()).to_dicts()
         except DomainError as error:
-            form.add_error(None, f"{error} {error.remedy}".strip())
-    rows = [r for r in board.rows.to_dicts() if r["quota_minor"] is not None or r["level"] == 0]
+            form.add_error(None, str(error))
+    machine = machines.said(entity_id=entity.pk, start=start, end=end, as_of=as_of)
+    rows = [
+        {**r, "likely": _likely(machine, r, board.currency)} for r in board.rows.to_dicts() if r["quota_minor"] is not None or r["level"] == 0
+    ]  # fmt: skip
     bars = [
         {"who": r["name"], "percent": round(100 * (r["attainment"] or 0)), "shown": f"{100 * (r['attainment'] or 0):.0f} %"}
         for r in rows if r["level"] == (1 if sum(x["level"] == 1 for x in rows) > 1 else 2)
     ]  # fmt: skip
+    quotas_by_line = forecast.quotas_by_line(entity_id=entity.pk, start=start, end=end, as_of=as_of, currency=board.currency)
     context = {
-        **_shared(request, board), "rows": rows, "form": form, "preview": told, "preview_currency": form.cleaned_data.get("currency", "") if told else "",
+        **_shared(request, board), "rows": rows, "form": form, "machine": machine, "lines": quotas_by_line, "may_set": request.actor.may("pipeline.set_quotas"), "preview": told, "preview_currency": form.cleaned_data.get("currency", "") if told else "",
         "may": request.actor.may("pipeline.split_quota"), "chart": bar_chart(bars, x="who", y="percent", title="Attainment, per cent", y_title="%", shown="shown") if bars else None,
     }  # fmt: skip
     return render(request, "pipeline/quotas.html", context, status=400 if form.errors else 200)
+
+
+@page("pipeline.set_quotas", methods=("GET", "POST"))
+def set_quota(request: Asked) -> HttpResponse:
+    """Set one quota by hand: of the company, a team or a person, of all that is sold or one product line, in money or in deals."""
+    entity = company(request)
+    start, end = forecast.quarter(day_of(request.GET.get("quarter") or clock.today(entity.time_zone).isoformat(), "quarter"))
+    form = QuotaForm(request.POST or None, initial={"starts_on": start, "ends_on": end, "currency": entity.currency})
+    row = form.row() if form.is_valid() else None
+    back = f"{reverse('pipeline:quotas')}?{urlencode({'quarter': start})}"
+    if row is not None:
+        try:
+            told = pl.DataFrame([row], schema_overrides={"rep_id": pl.Int64})
+            quotas.set_quotas(actor=request.actor, entity_id=entity.pk, quotas=told, on=clock.today(entity.time_zone))
+        except DomainError as error:
+            field = {"rep_id": "owner", "amount_minor": "amount"}.get(error.field, error.field)
+            form.add_error(field if field in form.fields else None, str(error))
+        else:
+            messages.success(request, "The quota is set; what stood there before is kept for the days before.")
+            return redirect(back)
+    context = {"form": form, "title": "Set a quota", "back": ("Quotas", back)}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 @page("pipeline.split_quota", methods=("POST",))
@@ -217,13 +245,31 @@ def _asked(request: Asked) -> tuple[Entity, date, date, date]:
     return entity, as_of, start, end
 
 
+def _likely(machine: machines.Said | None, row: dict[str, Any], currency: str) -> dict[str, Any] | None:
+    """Where the machines see somebody at the end of the period, and how likely their quota is reached."""
+    told = None if machine is None else machine.people.get(row["rep_id"]) if row["rep_id"] else machine.pool
+    if told is None or told["p10_minor"] is None or told["currency"] != currency:
+        return None
+    quota, p50 = row["quota_minor"], told["amount_minor"]
+    reached = engine.chance(quota, p10_minor=told["p10_minor"], p50_minor=p50, p90_minor=told["p90_minor"]) if quota else None
+    return {**told, "in_100": None if reached is None else round(100 * reached)}
+
+
 def _shared(request: Asked, board: forecast.Board) -> dict[str, Any]:
     """What the pages of a quarter have in common."""
     query = {"as_of": board.as_of.isoformat(), "quarter": board.start.isoformat()}
-    first = forecast.quarter(board.start - timedelta(days=1))[0]
-    quarters = [{"start": day, "label": f"{day.year} Q{(day.month + 2) // 3}"} for day in (first, board.start, board.end)]
+    begun, newest = figures.reach(entity_id=company(request).pk)
+    day, last = (
+        forecast.quarter(min(begun or board.start, board.start - timedelta(days=1)))[0],
+        max(board.end, forecast.quarter(board.as_of)[1]),
+    )
+    days = [day]
+    while days[-1] < last:
+        days.append(forecast.quarter(days[-1])[1])
+    quarters = [{"start": day, "label": f"{day.year} Q{(day.month + 2) // 3}"} for day in days[-QUARTERS:]]
+    older = newest if newest and newest < board.start and not board.company["won_minor"] else None
     return {"board": board, "company": board.company, "as_of": board.as_of, "start": board.start, "end": board.end, "last": board.end - timedelta(days=1), "currency": board.currency, "query": query,
-            "quarters": quarters, "gone": board.gone}  # fmt: skip
+            "quarters": quarters, "gone": board.gone, "older": older, "older_start": forecast.quarter(older)[0] if older else None}  # fmt: skip
 
 
 def _panel(entity: Entity, board: forecast.Board, picked: dict[str, Any], what: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def list_values(*, entity_id: int, on: date) -> pl.DataFrame:
     returns  one row per deal with lines: opportunity_id, list_minor i64, null where a product has no list price on the day
     Work: two statements.
     """
-    rows = lines(entity_id=entity_id)
+    rows = lines(entity_id=entity_id, on=on)
     return list_worth(catalog.prices(rows.with_columns(on=pl.lit(on))))
 
 
@@ -116,9 +116,15 @@ def list_worth(priced: pl.DataFrame) -> pl.DataFrame:
     return worth.group_by("opportunity_id", maintain_order=True).agg(list_minor=pl.when(whole).then(pl.col("_minor").sum()))
 
 
-def lines(*, entity_id: int) -> pl.DataFrame:
-    """What is being sold: one row per line with opportunity_id, product_id, currency, quantity_micro, amount_minor. One statement."""
+def lines(*, entity_id: int, on: date | None = None) -> pl.DataFrame:
+    """What is being sold on a day (default: by now): one row per line with opportunity_id, product_id, currency, quantity_micro,
+    amount_minor. One statement."""
     rows = OpportunityLine.objects.filter(opportunity__entity_id=entity_id, opportunity__is_withdrawn=False).order_by("id")
+    rows = (
+        rows.filter(removed_on__isnull=True)
+        if on is None
+        else rows.filter(Q(added_on__isnull=True) | Q(added_on__lte=on), Q(removed_on__isnull=True) | Q(removed_on__gt=on))
+    )
     named: dict[str, Any] = {"opportunity__currency": "currency"}
     return bulk.read(
         rows.values("opportunity_id", "product_id", "opportunity__currency", "quantity_micro", "amount_minor")

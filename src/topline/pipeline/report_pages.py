@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -70,7 +71,9 @@ def funnel(request: Asked) -> HttpResponse:
         ids = figures.funnel_deals(entity_id=entity.pk, as_of=as_of, since=since, until=until, step=step, what=what, among=among)
         behind = _deals(entity.pk, as_of, pl.DataFrame({"opportunity_id": ids}))
         title = f"{WHAT[what]}: {next(r['name'] for r in rows if r['key'] == step)}"
+    newest = book.select(pl.max_horizontal("opened_on", "engaged_on").max()).item()
     context = {
+        "older": _older(newest, since, lambda day: {"since": day - YEAR, "until": day + timedelta(days=1)}),
         "picked": picked, "choices": {name: (label, sorted(x for x in book[name].drop_nulls().unique().to_list() if x)) for name, label in PICKED.items()},
         "rows": rows, "as_of": as_of, "since": since, "until": until, "behind": behind[:SHOWN], "behind_count": len(behind), "behind_title": title, "columns": DEALS, "what_if": _what_if(request, entity.pk, told, since, until, as_of),
     }  # fmt: skip
@@ -117,7 +120,9 @@ def statistics(request: Asked) -> HttpResponse:
     shown = [{**linked(r, by), "rank": start + n} for n, r in enumerate(ordered.slice(start, size).to_dicts(), 1)]
     if state.export:
         return export(shown, columns, name=f"sales-by-{by or 'all'}", form=state.export)
+    newest = None if whole.height else figures.reach(entity_id=entity.pk)[1]
     context = {
+        "older": _older(newest, since, lambda day: {"since": day - YEAR, "until": day + timedelta(days=1), "by": by}),
         "whole": [linked(row, "") for row in whole.to_dicts()], "list": state, "rows": shown, "total": rows.height, "by": by, "groups": figures.GROUPS, "since": since,
         "until": until, "as_of": as_of, "last": until - timedelta(days=1), "beside": beside, "besides": figures.BESIDE, "fewest": FEWEST,
         "claims": told.rows.filter("shown").to_dicts() if told else [], "warning": told.warning if told else "", "may_claim": told is not None,
@@ -155,7 +160,9 @@ def waterfall(request: Asked) -> HttpResponse:
         }
         for r in rows
     ]
+    newest = None if {r["step"] for r in rows} - {"start", "end"} else figures.reach(entity_id=entity.pk)[1]
     context = {
+        "older": _older(newest, start, lambda day: {"start": day - timedelta(days=28), "as_of": day}),
         "rows": rows, "chart": waterfall_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown"), "start": start, "as_of": as_of,
         "since": since, "until": until, "currency": currency, "currencies": counted, "step": step, "step_label": WORDS.get(step, ""), "behind": behind[:SHOWN],
         "behind_count": len(behind), "columns": DEALS,
@@ -192,6 +199,13 @@ def people(request: Asked) -> HttpResponse:
         for r in rows.sort(pl.coalesce("manager", "name"), pl.col("manager").is_not_null(), "name").to_dicts()
     ]  # fmt: skip
     return render(request, "pipeline/people.html", {"rows": shown, "as_of": as_of, "currency": currency})
+
+
+def _older(newest: date | None, since: date, span: Callable[[date], dict[str, Any]]) -> dict[str, Any] | None:
+    """The way to the newest deals where they lie before what is shown."""
+    if newest is None or newest >= since:
+        return None
+    return {"day": newest, "url": "?" + urlencode(span(newest))}
 
 
 def _span(request: Asked, since: date, until: date) -> tuple[date, date]:

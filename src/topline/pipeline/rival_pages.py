@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 import polars as pl
 from django import forms
@@ -13,11 +14,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company, day_asked
+from topline.catalog.models import Product
 from topline.engine.win_rates import FEWEST, WinRates
-from topline.kernel.errors import DomainError, Invalid
+from topline.kernel import clock
+from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.market import competitors
 from topline.pipeline import around, rivalry, territories
-from topline.pipeline.models import Rep, Territory
+from topline.pipeline.models import Opportunity, Rep, Territory
 from topline.ui.access import Asked, page
 from topline.ui.format import percent
 from topline.ui.tables import Column
@@ -46,6 +49,23 @@ class TerritoryForm(forms.Form):
             field.widget.attrs |= {"aria-label": f"{key.capitalize()}, territory {number}", "size": 18}
 
 
+class LineForm(forms.Form):
+    """One line of a deal; a row without a product is left out."""
+
+    product = forms.TypedChoiceField(coerce=int, required=False, empty_value=None)
+    quantity = forms.DecimalField(
+        min_value=Decimal("0.000001"), max_value=Decimal(10**9), max_digits=15, decimal_places=6, required=False
+    )
+
+    def __init__(self, *given: Any, products: list[tuple[Any, str]], **named: Any) -> None:
+        super().__init__(*given, **named)
+        cast(forms.ChoiceField, self.fields["product"]).choices = products
+        number = int(str(self.prefix).rpartition("-")[2]) + 1
+        for key, field in self.fields.items():
+            field.widget.attrs |= {"aria-label": f"{key.capitalize()}, line {number}"}
+
+
+LineSet = forms.formset_factory(LineForm, extra=0, max_num=around.MAX_LINES, absolute_max=around.MAX_LINES)
 TerritorySet = forms.formset_factory(TerritoryForm, extra=0, max_num=territories.MAX_RULES, absolute_max=territories.MAX_RULES)
 
 
@@ -72,6 +92,45 @@ def set_contact(request: Asked, opportunity_id: int) -> HttpResponse:
     )  # fmt: skip
     messages.success(request, "The people of the deal are up to date.")
     return redirect("pipeline:deal", opportunity_id)
+
+
+@page("pipeline.set_deal_lines", methods=("GET", "POST"))
+def set_lines(request: Asked, opportunity_id: int) -> HttpResponse:
+    """Say what an open deal is about."""
+    deal = Opportunity.objects.select_related("entity").filter(pk=opportunity_id, is_withdrawn=False).first()
+    if deal is None:
+        raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id", remedy="Look for it in the pipeline.")
+    standing = list(deal.lines.filter(removed_on__isnull=True).select_related("product").order_by("id")[: around.MAX_LINES])
+    on_sale = Product.objects.filter(is_active=True).order_by("name", "id").values_list("id", "name", "code")[:500]
+    choices: list[tuple[Any, str]] = [("", ""), *((pk, f"{name} ({code})") for pk, name, code in on_sale)]
+    gone = {line.product_id: line.product.name for line in standing} | dict(choices[1:])
+    kwargs = {"products": [("", ""), *sorted(gone.items(), key=lambda item: item[1])]}
+    told = ""
+    if request.method == "POST":
+        rows = LineSet(request.POST, form_kwargs=kwargs)
+        if rows.is_valid():
+            said = [(r["product"], int((r["quantity"] or 1) * 10**6)) for r in rows.cleaned_data if r.get("product")]
+            try:
+                around.set_deal_lines(
+                    actor=request.actor, opportunity_id=deal.pk, lines=said, on=clock.today(deal.entity.time_zone)
+                )
+            except DomainError as error:
+                told = f"{error.message} {error.remedy}".strip()
+            else:
+                messages.success(request, f"{deal.number}: what is sold is up to date.")
+                return redirect("pipeline:deal", deal.pk)
+    else:
+        filled = [
+            {"product": line.product_id, "quantity": f"{Decimal(line.quantity_micro).scaleb(-6).normalize():f}"}
+            for line in standing
+        ]
+        rows = LineSet(initial=[*filled, *({} for _ in range(SPARE))], form_kwargs=kwargs)
+    return render(
+        request,
+        "pipeline/set_lines.html",
+        {"rows": rows, "deal": deal, "told": told},
+        status=400 if request.method == "POST" else 200,
+    )
 
 
 @page("pipeline.set_deal_competitors", methods=("POST",))

@@ -50,6 +50,7 @@ SELLING = frozenset(
         "pipeline.lose_opportunity",
         "pipeline.submit_call",
         "pipeline.set_deal_contact",
+        "pipeline.set_deal_lines",
         "pipeline.set_deal_competitors",
         "lifecycle.set_stage",
         "leads.add_leads",
