@@ -14,7 +14,7 @@ from topline.contracts import actions as contracts
 from topline.contracts import foresight, runs
 from topline.contracts.models import BillRun, Parked
 from topline.kernel import clock
-from topline.treasury import actions, outlook, queries, variance
+from topline.treasury import actions, outlook, queries, scenarios, variance
 
 JAN, MAR = date(2026, 1, 1), date(2026, 3, 1)
 TODAY = date(2026, 3, 2)
@@ -119,6 +119,10 @@ def test_a_payroll_that_only_coming_bills_pay_is_likely_and_not_lost(owner, enti
     sign()  # three months are billed tomorrow and due on 2 April
     (likely,) = outlook.outlook(entity=entity, as_of=TODAY).payrolls
     assert lost.percent == 1 and likely.percent > 60
+    issue(customer, 1_00, on=date(2026, 2, 20))  # the largest payer, who is lost in one case: so is what is to be billed
+    plain, slip, late, gone, *_ = scenarios.compare(entity=entity, as_of=TODAY, assumed=scenarios.Assumptions()).scenarios
+    assert gone.percents == (1,) and gone.balances[-1].p50 == -200_00
+    assert late.percents < plain.percents and slip.balances[-1].p50 < plain.balances[-1].p50
 
 
 def test_a_variance_still_adds_up_to_the_cent(owner, entity, sign):

@@ -131,3 +131,13 @@ def test_a_difference_falls_apart_into_its_causes_to_the_cent(owner, entity, com
 def test_without_a_frozen_forecast_it_says_when_there_will_be_one(entity, company):
     with pytest.raises(NotFound, match="No forecast was frozen"):
         variance.explain(entity=entity, as_of=TODAY)
+
+
+def test_what_left_in_parts_near_its_day_was_as_planned(owner, entity, company):
+    outlook.freeze_forecast(actor=owner, entity_id=entity.pk, as_of=TODAY)
+    told_by_bank(
+        owner, entity, 100_000, (date(2026, 4, 3), -12_000, "Landlord"), (date(2026, 4, 3), -8_000, "Landlord"), (date(2026, 4, 7), -19_999, "Cloud"),
+        (date(2026, 4, 8), -10_001, "Cloud, rest"), (date(2026, 4, 8), -777, "Fine"),
+    )  # fmt: skip
+    causes = {c.said: c.amount_minor for c in variance.explain(entity=entity, as_of=date(2026, 4, 8)).causes}
+    assert causes == {"Left without a plan": -777}

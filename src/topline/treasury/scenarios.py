@@ -5,9 +5,11 @@ Every case draws the same chances as the plain one, so that a difference comes f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -87,39 +89,37 @@ def compare(*, entity: Entity, as_of: date, assumed: Assumptions) -> Compared:
     cost = assumed.hire_minor if assumed.hire_minor is not None else _cost_of_one(on.base.outflows, entity)
     out = on.base.outflows
     cases = [
-        _case("As it stands", on, on.drawn, out),
+        _case("As it stands", on, out),
         _case(
             f"Collections slip {assumed.slip_percent} %",
             on,
-            cash_paths.collections_slip(on.drawn, percent=assumed.slip_percent),
             out,
+            partial(cash_paths.collections_slip, percent=assumed.slip_percent),
         ),
     ]
     if late is not None:
         said = f"{names.get(late, 'The largest payer')} pays {assumed.late_days} days later"
-        cases.append(_case(said, on, cash_paths.payer_late(on.drawn, customer=late, days=assumed.late_days), out))
+        cases.append(_case(said, on, out, partial(cash_paths.payer_late, customer=late, days=assumed.late_days)))
     if lost is not None:
-        book = cash_paths.customer_lost(on.drawn, customer=lost)
-        cases.append(_case(f"{names.get(lost, 'The largest payer')} pays nothing", on, book, out))
+        said = f"{names.get(lost, 'The largest payer')} pays nothing"
+        cases.append(_case(said, on, out, partial(cash_paths.customer_lost, customer=lost)))
     people = "1 person is" if assumed.hires == 1 else f"{assumed.hires:,} people are"
-    cases.append(_case(f"{people} hired", on, on.drawn, _with_hires(out, as_of, on.base.daily.height, assumed.hires * cost)))
+    cases.append(_case(f"{people} hired", on, _with_hires(out, as_of, on.base.daily.height, assumed.hires * cost)))
     put_off = pl.when(pl.col("kind") == "vendor").then(pl.duration(days=assumed.vendor_days)).otherwise(pl.duration(days=0))
-    cases.append(
-        _case(
-            f"Vendors are paid {assumed.vendor_days} days later",
-            on,
-            on.drawn,
-            out.with_columns(pl.col("debit_on") + put_off),
-        )
-    )
+    vendors = out.with_columns(pl.col("debit_on") + put_off)
+    cases.append(_case(f"Vendors are paid {assumed.vendor_days} days later", on, vendors))
     return Compared(
         as_of, entity.currency, tuple(cases), tuple(on.base.payrolls), replace(assumed, hire_minor=cost), trust(record)
     )
 
 
-def _case(name: str, on: Basis, book: cash_paths.Book, outflows: pl.DataFrame) -> Scenario:
-    found = futures(on, book, outflows)
-    as_of, days = on.base.as_of, book.days
+def _case(
+    name: str, on: Basis, outflows: pl.DataFrame, change: Callable[[cash_paths.Book], cash_paths.Book] | None = None
+) -> Scenario:
+    """change  what the case does to what is open and to what contracts will be billed for"""
+    case = replace(on, drawn=change(on.drawn), coming=change(on.coming)) if change else on
+    found = futures(case, case.drawn, outflows)
+    as_of, days = on.base.as_of, on.drawn.days
     ranges = cash_paths.ranges(found.balances, days)
     at = [int(np.searchsorted(days, min(ahead, days[-1]), side="right")) - 1 for ahead in AHEAD]
     lowest = cash_paths.lowest(found.balances)

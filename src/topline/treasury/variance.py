@@ -12,6 +12,7 @@ from topline.bank import queries as bank
 from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Entity
+from topline.engine.matching.subsets import MOST_ITEMS, adding_up
 from topline.kernel import bulk
 from topline.kernel.errors import NotFound
 from topline.receivables.models import Allocation, Payment
@@ -19,6 +20,10 @@ from topline.treasury import queries
 from topline.treasury.models import FrozenForecast
 from topline.treasury.outlook import Score, trust
 
+NEAR_DAYS, MOST_CHANCE = (
+    5,
+    0.001,
+)  # how far lines may be from the day planned; expected sets by chance above which a sum proves nothing
 FURTHEST = 28  # days that a frozen forecast keeps one by one
 HOME = {"item_id": pl.Int64, "amount_minor": pl.Int64}
 
@@ -64,7 +69,8 @@ def frozen_days(*, entity: Entity, as_of: date) -> list[date]:
 def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Variance:
     """Hold what was told on a frozen day (default: the last one before) against the bank at the end of a day.
 
-    An outflow was as planned when a line of the same amount left the bank. Amounts in the company's currency at today's rate.
+    An outflow was as planned when a line of the same amount left the bank, or lines near its day that come to it (net pay and
+    contributions). Amounts in the company's currency at today's rate.
     Raises: NotFound when nothing was frozen in the four weeks before.
     """
     days = frozen_days(entity=entity, as_of=as_of)
@@ -85,7 +91,7 @@ def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Va
     )  # instalments and disputed parts are rows of one
     came = _came(entity, on, as_of)
     lines = _lines(entity, on, as_of)
-    plan = then.outflows.filter(pl.col("debit_on") <= as_of).select(what="name", amount_minor="amount_minor")
+    plan = then.outflows.filter(pl.col("debit_on") <= as_of).select("amount_minor", what="name", day="debit_on")
     planned, unplanned = _unmatched(plan, lines.filter(pl.col("amount_minor") < 0).with_columns(-pl.col("amount_minor")))
     both = due.join(came, on="item_id", how="left", suffix="_came")
     early = came.join(due, on="item_id", how="anti")
@@ -140,23 +146,50 @@ def _came(entity: Entity, after: date, until: date) -> pl.DataFrame:
 
 
 def _lines(entity: Entity, after: date, until: date) -> pl.DataFrame:
-    """Booked lines of the span: what, amount_minor at home."""
+    """Booked lines of the span: what, day, amount_minor at home."""
     rows = bank.lines(
         entity_id=entity.pk,
         filters={"status": "booked", "booked_on__gt": after, "booked_on__lte": until, "account__is_closed": False},
     )
-    found = bulk.read(rows.values("counterparty_name", "remittance_information", "currency", "amount_minor"))
+    found = bulk.read(
+        rows.order_by("booked_on", "id").values(
+            "counterparty_name", "remittance_information", "currency", "amount_minor", "booked_on"
+        )
+    )
     worth = rates.convert(found.select("currency", "amount_minor", on=pl.lit(until)), to=entity.currency)
     what = pl.coalesce(pl.col("counterparty_name").replace("", None), "remittance_information")
-    return found.select(what=what.str.slice(0, 80)).with_columns(amount_minor=worth["converted_minor"])
+    return found.select(what=what.str.slice(0, 80), day="booked_on").with_columns(amount_minor=worth["converted_minor"])
 
 
 def _unmatched(planned: pl.DataFrame, left: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What was planned and did not leave, and what left unplanned: each amount pairs off as often as it is on both sides."""
+    """What was planned and did not leave, and what left unplanned.
+
+    Each amount pairs off as often as it is on both sides; what is still planned then with lines near its day that come to it. Work: one
+    search among at most MOST_ITEMS lines a planned row that is left.
+    """
     turn = pl.int_range(pl.len()).over("amount_minor").alias("_turn")
     a, b = planned.with_columns(turn), left.with_columns(turn)
     keys = ["amount_minor", "_turn"]
-    return a.join(b, on=keys, how="anti").drop("_turn"), b.join(a, on=keys, how="anti").drop("_turn")
+    planned, left = a.join(b, on=keys, how="anti").drop("_turn"), b.join(a, on=keys, how="anti").drop("_turn")
+    left, missing = left.with_row_index("line"), []
+    for row in planned.sort("amount_minor", descending=True).to_dicts():
+        lines = _coming_to(row["amount_minor"], left, near=row["day"])
+        if not lines:
+            missing.append(row)
+        left = left.filter(~pl.col("line").is_in(lines))
+    return pl.DataFrame(missing, schema=planned.schema), left.drop("line")
+
+
+def _coming_to(amount_minor: int, left: pl.DataFrame, *, near: date) -> list[int]:
+    """Lines within NEAR_DAYS of a day that together are exactly an amount: all of one day, or the one set of a few that adds up."""
+    apart = (pl.col("day") - pl.lit(near)).dt.total_days().abs()
+    lines = left.with_columns(_apart=apart).filter((pl.col("_apart") <= NEAR_DAYS) & (pl.col("amount_minor") > 0))
+    whole = lines.filter(pl.col("amount_minor").sum().over("day") == amount_minor)
+    if whole.height:
+        return whole.filter(pl.col("day") == whole["day"][0])["line"].to_list()
+    few = lines.sort("_apart", "line").head(MOST_ITEMS)
+    found = adding_up(few["amount_minor"].to_list(), amount_minor) if few.height else None
+    return [few["line"][n] for n in found.positions] if found and found.chance <= MOST_CHANCE else []
 
 
 def _cause(said: str, rows: pl.DataFrame) -> Cause:
