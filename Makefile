@@ -8,10 +8,10 @@ PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench serve clean
+.PHONY: help demo test test-slow lint bench bench-tryton serve clean
 
 help: ## Show these lines
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/run: pyproject.toml constraints.txt scripts/setup.sh
 	@sh scripts/setup.sh "$(PYTHON)" "$(VENV)" ""
@@ -41,6 +41,9 @@ lint: $(VENV)/dev ## Check style, types and the order of the rooms
 bench: $(VENV)/dev ## Print speeds as ratios measured in this run, on SQLite and PostgreSQL
 	$(BIN)/python -m bench
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m bench
+
+bench-tryton: $(VENV)/dev ## Bill beside Tryton 8.2, installed into an environment of its own, on PostgreSQL where a server is found
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m bench.peers.tryton
 
 serve: $(VENV)/run ## Serve your own company on http://localhost:8000
 	@$(BIN)/topline serve

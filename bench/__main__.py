@@ -1,4 +1,7 @@
-"""Run the benchmarks by name, or all; TOPLINE_BENCH_SCALE (default 1) shrinks the sizes of those on the database."""
+"""Run the benchmarks by name, or all; TOPLINE_BENCH_SCALE (default 1) shrinks the sizes of those on the database.
+
+A benchmark that takes sizes gets them behind a colon: `python -m bench billing:10000,1000000`.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,22 @@ from bench.company import a_company
 
 ENGINE = ("matching", "cash_paths", "payment_timing", "rating", "deals", "sales")
 ON_A_DATABASE = ("imports", "books", "pages", "billing", "documents", "intake", "usage")
+SIZED = ("billing", "intake", "usage")
 
 
 def main(names: list[str]) -> int:
     known = (*ENGINE, *ON_A_DATABASE)
-    if odd := [name for name in names if name not in known]:
+    asked = [(name, [int(size) for size in sizes.split(",") if size]) for name, _, sizes in (n.partition(":") for n in names)]
+    if odd := [name for name, sizes in asked if name not in known or (sizes and name not in SIZED)]:
         print(f"There is no benchmark {odd[0]!r}; there are {', '.join(known)}.", file=sys.stderr)
         return 2
-    for name in names or known:
+    for name, sizes in asked or [(name, []) for name in known]:
+        run = importlib.import_module(f"bench.{name}").run
         if name in ON_A_DATABASE:
             with a_company() as vendor:
-                show(f"{name} on {vendor}", importlib.import_module(f"bench.{name}").run())
+                show(f"{name} on {vendor}", run(*([sizes] if sizes else [])))
         else:
-            show(name, importlib.import_module(f"bench.{name}").run())
+            show(name, run(*([sizes] if sizes else [])))
     return 0
 
 

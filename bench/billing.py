@@ -1,15 +1,19 @@
-"""The bill run over many subscriptions: invoices a second, drafted, finalised and posted, beside a bare bulk insert of the same rows into the same tables."""
+"""The bill run over many subscriptions: invoices a second, drafted, finalised and posted, beside a bare bulk insert of the same rows into the same tables.
+
+`python -m bench billing:10000,100000,1000000` names the sizes.
+"""
 
 from __future__ import annotations
 
-import resource
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
 import polars as pl
 
-from bench.company import bare_insert, rows_of, sized, timed
+from bench.company import bare_insert, peak_gib, sized, timed
 
 AS_OF = date(2026, 1, 1)
 
@@ -44,53 +48,72 @@ def seed(first: int, last: int) -> None:
             )  # fmt: skip
 
 
-def rows_of_the_run() -> list[tuple[Any, pl.DataFrame]]:
-    """What the run wrote, table by table, to be written once more without it."""
+def run(sizes: Sequence[int] = ()) -> list[tuple[str, str]]:
+    """Bills subscriptions up to each size in turn; the share of the bare insert is that of all of them."""
+    from django.db import connection
+
     from topline.billing.models import Invoice, InvoiceLine
-    from topline.books.models import Entry, Transfer
+    from topline.books.models import Entity, Entry, Transfer
+    from topline.contracts import runs
     from topline.contracts.models import Charge
+    from topline.team.queries import system_actor
     from topline.timeline.models import Milestone
 
-    return [rows_of(model) for model in (Invoice, InvoiceLine, Charge, Entry, Transfer, Milestone)]
-
-
-def run() -> list[tuple[str, str]]:
-    from topline.billing.models import Invoice
-    from topline.books.models import Entity
-    from topline.contracts import runs
-    from topline.team.queries import system_actor
-
-    rows, done, before = [], 0, 0.0
-    for size in (sized(10_000), sized(100_000)):
+    actor, rows = system_actor("bench"), []
+    done, spent, before = 0, 0.0, 0.0
+    for size in sorted(sizes) or (sized(10_000), sized(100_000)):
         seed(done, size)
-        entity = Entity.objects.get()
+        entity, statements, billed = Entity.objects.get(), Statements(), size - done
         cpu = time.process_time()
-        took, _ = timed(lambda: runs.run(actor=system_actor("bench"), entity_id=entity.pk, as_of=AS_OF))  # noqa: B023
+        with statements.counted(connection):
+            took, _ = timed(lambda: runs.run(actor=actor, entity_id=entity.pk, as_of=AS_OF))  # noqa: B023
         cpu = time.process_time() - cpu
-        billed = size - done
-        again, _ = timed(lambda: runs.run(actor=system_actor("bench"), entity_id=entity.pk, as_of=AS_OF))  # noqa: B023
-        rows.append(
-            (
-                f"{billed:,} subscriptions of two lines: drafted, issued, posted",
-                f"{took:.1f} s, {billed / took:,.0f} invoices a second, {1e6 * cpu / billed:.0f} us of CPU an invoice",
-            )
-        )
-        rows.append(("the same run again, which does nothing", f"{again:.1f} s"))
+        again, _ = timed(lambda: runs.run(actor=actor, entity_id=entity.pk, as_of=AS_OF))  # noqa: B023
+        rows += [
+            (f"{billed:,} subscriptions of two lines: drafted, issued, posted", f"{took:.1f} s, {billed / took:,.0f} invoices a second, {1e6 * cpu / billed:.0f} us of CPU an invoice"),
+            ("statements", f"{statements.count:,}, {1_000 * statements.count / billed:.1f} per 1,000 invoices"),
+            ("the same run again, which does nothing", f"{again:.1f} s"),
+            ("peak memory of this process so far", f"{peak_gib():.2f} GiB"),
+        ]  # fmt: skip
         if before:
             rows.append(("growth of the time an invoice", f"{(took / billed) / before:.2f} x"))
-        before, done = took / billed, size
-    if Invoice.objects.filter(state="open").count() != done:
+        before, done, spent = took / billed, size, spent + took
+    if Invoice.objects.filter(state="open", tax_minor__gt=0).count() != done:
         raise RuntimeError("Not every subscription was billed.")
-    tables = rows_of_the_run()
-    bare = bare_insert(tables)
-    count = done
-    share = bare / count / before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    return [
-        *rows,
-        (
-            f"bare insert of the same {sum(f.height for _, f in tables):,} rows",
-            f"{bare:.1f} s; the run reaches {100 * share:.0f} % of it",
-        ),
-        ("peak memory of this process", f"{peak:.1f} GiB"),
-    ]
+    written, bare = bare_insert(Invoice, InvoiceLine, Charge, Entry, Transfer, Milestone)
+    rows.append((f"bare insert of the same {written:,} rows", f"{bare:.1f} s; the runs reach {bare / spent:.0%} of it"))
+    return rows
+
+
+class Statements:
+    """How many statements were sent: those of Django's cursors, and the bulk ones beside them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def counted(self, connection: Any) -> Iterator[None]:
+        """Count while the block runs."""
+        from topline.kernel import bulk
+
+        def one(execute: Any, *args: Any) -> Any:
+            self.count += 1
+            return execute(*args)
+
+        def beside(function: Any) -> Any:
+            def call(*args: Any, **named: Any) -> Any:
+                self.count += 1
+                return function(*args, **named)
+
+            return call
+
+        names = ("_insert_chunk", "query") if connection.vendor == "postgresql" else ("_raw_sqlite",)  # what no wrapper sees
+        kept = {name: getattr(bulk, name) for name in names}
+        try:
+            for name, function in kept.items():
+                setattr(bulk, name, beside(function))
+            with connection.execute_wrapper(one):
+                yield
+        finally:
+            for name, function in kept.items():
+                setattr(bulk, name, function)

@@ -66,45 +66,59 @@ def _empty(connection: Any) -> None:
         cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
 
-def rows_of(model: Any) -> tuple[Any, Any]:
-    """A table's rows with all their columns, to be written once more by `bare_insert`."""
-    from topline.kernel import bulk
+def bare_insert(*models: Any) -> tuple[int, float]:
+    """Rows of tables written once more in bulk, into tables of the same shape with the same indexes and checks: how many, and seconds of the writing alone.
 
-    columns = [f.attname for f in model._meta.concrete_fields]
-    return model, bulk.read(model._default_manager.order_by("id").values(*columns))
-
-
-def bare_insert(tables: list[tuple[Any, Any]]) -> float:
-    """Seconds to write the same rows in bulk into tables of the same shape, with the same indexes and checks; taken back afterwards."""
+    Read and written in chunks, so that memory stays flat; taken back afterwards.
+    """
     from django.db import connection, transaction
 
     from topline.kernel import bulk
 
+    count, took = 0, 0.0
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            for model, _ in tables:
-                name = model._meta.db_table
-                if connection.vendor != "sqlite":
-                    cursor.execute(f"CREATE TABLE bench_{name} (LIKE {name} INCLUDING ALL)")
-                    continue
-                cursor.execute(
-                    "SELECT sql FROM sqlite_master WHERE tbl_name = %s AND type IN ('table', 'index') AND sql IS NOT NULL ORDER BY type DESC",
-                    [name],
-                )
-                for (sql,) in cursor.fetchall():
-                    kind, _, rest = sql.partition('"')
-                    cursor.execute(kind + '"bench_' + rest.replace(f'ON "{name}"', f'ON "bench_{name}"'))
-        start = time.perf_counter()
-        for model, frame in tables:
+        for model in models:
             table = model._meta.db_table
-            model._meta.db_table = f"bench_{table}"
-            try:
-                bulk.insert(model, frame)
-            finally:
-                model._meta.db_table = table
-        took = time.perf_counter() - start
+            _like(table)
+            columns = [f.attname for f in model._meta.concrete_fields]
+            last = 0
+            while (
+                chunk := bulk.read(model._default_manager.filter(pk__gt=last).order_by("pk").values(*columns)[: bulk.CHUNK])
+            ).height:
+                model._meta.db_table = f"bench_{table}"
+                try:
+                    seconds, _ = timed(lambda: bulk.insert(model, chunk))  # noqa: B023
+                finally:
+                    model._meta.db_table = table
+                last, count, took = int(chunk["id"][-1]), count + chunk.height, took + seconds
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP TABLE bench_{table}")
         transaction.set_rollback(True)
-    return took
+    return count, took
+
+
+def _like(table: str) -> None:
+    """An empty table bench_ of the same columns, indexes and checks."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor != "sqlite":
+            cursor.execute(f"CREATE TABLE bench_{table} (LIKE {table} INCLUDING ALL)")
+            return
+        cursor.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = %s AND type IN ('table', 'index') AND sql IS NOT NULL ORDER BY type DESC",
+            [table],
+        )
+        for (sql,) in cursor.fetchall():
+            kind, _, rest = sql.partition('"')
+            cursor.execute(kind + '"bench_' + rest.replace(f'ON "{table}"', f'ON "bench_{table}"'))
+
+
+def peak_gib() -> float:
+    """The most memory that this process has held so far."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def seed_invoices(count: int, *, customers: int, open_share: float = 1.0) -> None:

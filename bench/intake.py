@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import polars as pl
 
-from bench.company import bare_insert, rows_of, sized, timed
+from bench.company import bare_insert, sized, timed
 from bench.serving import connected, served
 
 SENDERS, BATCH, CUSTOMERS = 8, 1_000, 500
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def run() -> list[tuple[str, str]]:
+def run(sizes: Sequence[int] = ()) -> list[tuple[str, str]]:
+    from topline.kernel import bulk
     from topline.kernel.actor import Actor
     from topline.market import actions as market
     from topline.metering import actions as metering
@@ -36,7 +38,7 @@ def run() -> list[tuple[str, str]]:
     maker = Actor(key=actor_of(Member.objects.get(pk=member)).key, name="Bench", permissions=SYSTEM)
     token = team.create_token(actor=maker, name="bench", scopes=["metering.*"])
 
-    batches = max(SENDERS, sized(400_000) // BATCH)
+    batches = max(SENDERS, (sizes[0] if sizes else sized(400_000)) // BATCH)
     bodies = [_body(n * BATCH, BATCH) for n in range(batches)]
     singles = [_body(batches * BATCH + n, 1) for n in range(sized(8_000))]
     with served() as port:
@@ -46,10 +48,12 @@ def run() -> list[tuple[str, str]]:
         again = _send(port, token, bodies[: max(1, batches // 10)], senders=SENDERS)
     if UsageEvent.objects.count() != batches * BATCH + len(singles) + 1:
         raise RuntimeError("Not every event was recorded once.")
-    table = rows_of(UsageEvent)
-    whole = table[1].height / bare_insert([table])
+    rows, seconds = bare_insert(UsageEvent)
+    whole = rows / seconds
     by_batch = batches * BATCH / many
-    bare_one, _ = timed(lambda: _one_by_one(table[1].head(min(1_000, len(singles)))))
+    columns = [f.attname for f in UsageEvent._meta.concrete_fields]
+    few = bulk.read(UsageEvent.objects.order_by("id").values(*columns)[: min(1_000, len(singles))])
+    bare_one, _ = timed(lambda: _one_by_one(few))
     bare_rate = min(1_000, len(singles)) / bare_one
     return [
         (f"{batches * BATCH:,} events in batches of {BATCH:,}", f"{by_batch:,.0f} events a second"),

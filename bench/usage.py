@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from bench.company import sized, timed
+from bench.company import peak_gib, sized, timed
 
 CUSTOMERS, CHUNK = 2_000, 500_000
 MONTHS = [date(2025, 7, 1), date(2025, 8, 1), date(2025, 9, 1), date(2025, 10, 1)]
@@ -37,7 +37,7 @@ def seed(count: int, meters: dict[str, int]) -> int:
     return sum(LakePart.objects.values_list("bytes", flat=True))
 
 
-def run() -> list[tuple[str, str]]:
+def run(sizes: Sequence[int] = ()) -> list[tuple[str, str]]:
     import duckdb
 
     from topline.metering import actions, lake, queries
@@ -48,7 +48,7 @@ def run() -> list[tuple[str, str]]:
         actions.add_meter(actor=system_actor("bench"), code=method, name=method, method=method)
     actions.add_meter(actor=system_actor("bench"), code="eu", name="In Europe", method="sum", filters={"region": ["eu"]})
     meters = dict(Meter.objects.values_list("code", "id"))
-    count = sized(10_000_000)
+    count = sizes[0] if sizes else sized(10_000_000)
     size = seed(count, {code: meters[code] for code in ("sum", "eu")})
     files = f"read_parquet('{lake.folder()}/**/*.parquet')"
 
@@ -71,7 +71,6 @@ def run() -> list[tuple[str, str]]:
         raise RuntimeError("The two engines differ.")
     one, _ = ours("sum")
     plain_one, _ = bare("sum(value_micro), count(*)", f"WHERE meter_id = {meters['sum']}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return [
         (f"{count:,} events in the lake", f"{size / 1e6:,.0f} MB, {size / count:.0f} bytes an event"),
         (
@@ -79,5 +78,5 @@ def run() -> list[tuple[str, str]]:
             f"{summed:.2f} s; DuckDB {plain:.2f} s, ratio {summed / plain:.1f}",
         ),
         ("the same of a meter without a filter", f"{one:.2f} s; DuckDB {plain_one:.2f} s, ratio {one / plain_one:.1f}"),
-        ("peak memory of this process", f"{peak:.1f} GiB"),
+        ("peak memory of this process", f"{peak_gib():.2f} GiB"),
     ]

@@ -17,10 +17,11 @@ from topline.books.models import Entity
 from topline.contracts import actions as contracts
 from topline.contracts import open_periods, pages, runs
 from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
+from topline.flows import lake as flow
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.kernel.models import AuditRecord
-from topline.metering import actions, queries
+from topline.metering import actions, lake, queries
 from topline.metering.intake import Desk, _Waiting
 from topline.metering.lines import Line
 from topline.metering.models import Meter, StrayEvent, UsageEvent
@@ -438,3 +439,63 @@ def test_an_amount_that_is_reached_is_told_once_a_period(owner, entity, sign, se
     with pytest.raises(Invalid):
         sign(None, alerts_minor=[10_00])
     assert Item.objects.get(contract_id=contract).alerts_minor == [10_00, 50_00]
+
+
+def test_a_span_that_is_sent_again_is_billed_anew_and_says_why(
+    owner,
+    entity,
+    meter,
+    send,
+    sign,
+    customer,
+    make_customers,
+    api,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    make_customers("Initech")
+    sign(meter())
+    send(
+        {"value_micro": 1_200_000_000},
+        {"value_micro": 300_000_000, "at": datetime(2026, 1, 20)},
+        {"customer": "Initech", "key": "theirs"},
+    )
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    monkeypatch.setattr(lake, "folder", lambda: tmp_path)
+    assert sum(flow.sync(actor=owner, until=date(2026, 1, 15))) == 2, "what is in the lake is replaced as well"
+    span = {
+        "meter": "CALLS",
+        "customer": "Globex",
+        "start_at": "2026-01-01T00:00:00Z",
+        "end_at": "2026-01-16T00:00:00Z",
+        "because": "A gateway counted twice",
+    }
+    event = {"key": "anew", "meter": "CALLS", "customer": "Globex", "at": "2026-01-10T12:00:00Z", "value_micro": 700_000_000}
+    for wrong in ({"at": "2026-01-16T00:00:00Z"}, {"customer": "Initech"}, {"meter": "NONE"}):
+        assert api.post("/usage-backfills", span | {"events": [event | wrong]}).status_code == 422
+    assert (
+        api.post("/usage-backfills", span | {"end_at": span["start_at"]}).status_code
+        == api.post("/usage-backfills", span | {"customer": "Nobody"}).status_code
+        == 422
+    )
+    assert (
+        not UsageEvent.objects.filter(key="anew").exists()
+        and api.post("/usage-backfills", span | {"events": [event]}, key="b").status_code == 200
+    )
+    assert api.post("/usage-backfills", span | {"events": [event]}, key="b").status_code == 200, "asked again it changes nothing"
+    (made,) = api.get("/usage-backfills").json()["items"]
+    assert (made["replaced"], made["recorded"], made["because"]) == (1, 1, span["because"])
+    assert used(entity, Meter.objects.get().pk, customer) == 1_000
+    runs.run(actor=owner, entity_id=entity.pk, as_of=MAR)
+    assert list(Charge.objects.order_by("sequence").values_list("net_minor", "quantity_micro")) == [
+        (150_00, 1_500_000_000),
+        (-50_00, 1_000_000_000),
+    ]
+    send({"key": "late", "value_micro": 5_000_000})
+    assert used(entity, Meter.objects.get().pk, customer) == 1_005, "later events of the span count again"
+    everybody = {name: value for name, value in span.items() if name != "customer"} | {"end_at": "2026-02-01T00:00:00Z"}
+    assert api.post("/usage-backfills", everybody).status_code == 200 and used(entity, Meter.objects.get().pk, customer) is None
+    browser = Client()
+    browser.force_login(Member.objects.get(pk=members.add_member(actor=owner, email="b@acme.localhost", name="Bo", roles=["Billing"], password="a long enough phrase")))  # fmt: skip
+    page = browser.get("/usage/").content.decode()
+    assert "A gateway counted twice" in page and "2 events in the lake" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from topline.contracts import bills
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
 from topline.contracts.models import Parked
+from topline.kernel.errors import Invalid
 from topline.metering import actions as metering
 from topline.metering import files as usage_files
 from topline.team.queries import system_actor
@@ -91,6 +93,41 @@ def take_usage(
             console.print(f"  Line {line}: {why}", highlight=False)
     if counts["refused"]:
         raise typer.Exit(1)
+
+
+@app.command("backfill")
+def backfill_usage(
+    file: Annotated[Path, typer.Argument(help="The events of the span, as JSON lines or CSV.", exists=True, dir_okay=False)],
+    meter: Annotated[str, typer.Option(help="Code of the meter.")],
+    start: Annotated[str, typer.Option(help="First moment of the span (UTC), such as 2026-01-01T00:00.")],
+    end: Annotated[str, typer.Option(help="First moment after it.")],
+    because: Annotated[str, typer.Option(help="Why it is sent again.")],
+    customer: Annotated[str, typer.Option(help="Only this customer's, by number or name.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send a span of a meter again: the events of the file replace those that counted in it; the next bill run bills the difference."""
+    found = list(usage_files.batches(file))
+    if bad := [problem for batch in found for problem in batch.problems]:
+        raise Invalid(f"Line {bad[0][0]}: {bad[0][1]}", field="file", remedy="Mend the file; nothing was replaced.")
+    try:
+        span = [datetime.fromisoformat(text) for text in (start, end)]
+    except ValueError as error:
+        raise Invalid(f"{error}.", field="start", remedy="Write a moment as 2026-01-01T00:00.") from error
+    first, last = (at.replace(tzinfo=at.tzinfo or UTC) for at in span)
+    events = pl.concat([batch.events.drop("line") for batch in found]) if found else pl.DataFrame()
+    made = metering.backfill(
+        actor=system_actor("command line"),
+        meter=meter,
+        customer=customer,
+        start_at=first,
+        end_at=last,
+        events=events,
+        because=because,
+    )
+    if as_json:
+        print_json({"backfill_id": made, "recorded": events.height})
+    else:
+        console.print(f"{events.height:,} events stand for the span now (backfill {made}).", highlight=False)
 
 
 bill = typer.Typer(help="Bill what is due of contracts: preview says what, run does it.", no_args_is_help=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 from django.db import IntegrityError, transaction
@@ -13,8 +13,8 @@ from topline.kernel.actor import Actor
 from topline.kernel.database import one_of
 from topline.kernel.errors import Conflict, Invalid, ensure
 from topline.market import queries as market
-from topline.metering import lake
-from topline.metering.models import METHODS, LakePart, Meter, StrayEvent, UsageEvent
+from topline.metering import lake, queries
+from topline.metering.models import METHODS, Backfill, LakePart, Meter, StrayEvent, UsageEvent
 
 AHEAD = timedelta(days=1)  # clocks of senders may be wrong by that much
 SAME = ["meter_id", "customer_id", "at", "value_micro", "unique_key"]
@@ -107,6 +107,49 @@ def record_events(*, actor: Actor, events: pl.DataFrame, whole: bool = True) -> 
         .otherwise(pl.lit("known"))
     )
     return told.select("key", outcome=outcome, why="why")
+
+
+@action("metering.backfill")
+def backfill(
+    *, actor: Actor, meter: str, start_at: datetime, end_at: datetime, events: pl.DataFrame, because: str, customer: str = ""
+) -> int:
+    """Send a span of a meter again: what counted in it no longer does, the events given here do; returns the backfill's id.
+
+    start_at, end_at  moments (UTC), half-open
+    customer          number or name: only theirs; empty: everybody's
+    events            as for `record_events`, all of the meter, the customer and the span; empty: nothing was used
+    What was billed of the span is billed anew by the next run, as differences. Nothing is deleted: replaced events stay where they are. Later events of the
+    span count again. Work: a fixed number of statements. Raises: Invalid (no reason, no such meter or customer, an event that cannot be placed in the span),
+    EventKeyReused (an event of the span needs a new key).
+    """
+    ensure(bool(because.strip()), Invalid("Say why it is sent again.", field="because"))
+    ensure(start_at < end_at, Invalid("The span ends before it starts.", field="end_at", remedy="Give two moments in order."))
+    counted = Meter.objects.filter(code=meter).first()
+    if counted is None:
+        raise Invalid(f"There is no meter {meter}.", field="meter", remedy="Use the code of one.")
+    whose = market.find(pl.Series([customer]))["customer_id"][0] if customer else None
+    ensure(not customer or whose is not None, Invalid(f"There is no customer {customer!r}, or more than one.", field="customer"))
+    replaced = queries.counting(meter_id=counted.pk, customer_id=whose, start_at=start_at, end_at=end_at)
+    upto_id = bulk.reserve_ids(UsageEvent, 1)[0]
+    placed = _placed(events) if events.height else None
+    if placed is not None:
+        inside = (pl.col("meter_id") == counted.pk) & (pl.col("at") >= start_at) & (pl.col("at") < end_at)
+        ours = inside if whose is None else inside & (pl.col("customer_id") == whose)
+        odd = placed.filter(pl.col("why").is_not_null() | ~ours)
+        if odd.height:
+            said = WHY.get(odd["why"][0], "It is of another meter, customer or time.")
+            raise Invalid(
+                f"The event {odd['key'][0]!r} does not belong into the span. {said}",
+                field="events",
+                remedy="Send only what the span holds.",
+            )
+        record_events(actor=actor, events=events)
+    made = Backfill.objects.create(
+        meter=counted, customer_id=whose, start_at=start_at, end_at=end_at, upto_id=upto_id, replaced=replaced, recorded=events.height, because=because.strip()[:300],
+        actor_name=actor.name, recorded_at=clock.now(),
+    )  # fmt: skip
+    changed("backfill", made.pk, after={"meter": meter, "customer_id": whose, "replaced": replaced, "recorded": events.height})
+    return made.pk
 
 
 @action("metering.move_to_lake", replayable=False, ahead=lake.write_chunk)

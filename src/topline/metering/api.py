@@ -13,12 +13,13 @@ from pydantic import BeforeValidator, Field
 from topline.kernel.errors import Invalid
 from topline.metering import actions, lake, lines
 from topline.metering.intake import desk
-from topline.metering.models import Meter, StrayEvent, UsageEvent
+from topline.metering.models import Backfill, Meter, StrayEvent, UsageEvent
 from topline.ui.wire import MAX_ROWS, Asked, Bearer, Body, Caller, Code, Name, Page, Room, Rows, done, once, page, rows
 
 room = Room(tags=["Metering"])
 METER = ["id", "code", "name", "method", "unit", "filters"]
 EVENT = ["id", "key", "meter_id", "customer_id", "at", "value_micro", "unique_key", "properties", "recorded_at"]
+BACKFILL = ["id", "meter_id", "customer_id", "start_at", "end_at", "replaced", "recorded", "because", "actor_name", "recorded_at"]
 STRAY = ["id", "key", "said", "code", "message", "received_at"]
 Short = Annotated[str, Field(max_length=100)]
 
@@ -53,6 +54,15 @@ class OneEvent(Body):
     value_micro: Annotated[int, Field(strict=True, ge=-(10**17), le=10**17)] = 1_000_000
     unique_key: Short = ""
     properties: Annotated[dict[Short, Short], Field(max_length=20)] = {}
+
+
+class NewBackfill(Body):
+    meter: Code
+    customer: Name = ""
+    start_at: Moment
+    end_at: Moment
+    because: Annotated[str, Field(min_length=1, max_length=300)]
+    events: Annotated[list[OneEvent], Field(max_length=MAX_ROWS)] = []
 
 
 class NewEvents(Body):
@@ -90,8 +100,26 @@ def add_meter(request: Caller, body: NewMeter) -> Any:
 @room.does("/usage-events", "metering.record_events", Rows)
 def record_events(request: Caller, body: NewEvents) -> Any:
     """Take in up to a thousand events, each once by its key; answers with what became of each, in order."""
-    said = [e.model_dump() | {"properties": json.dumps(e.properties)} for e in body.events]
-    frame = pl.DataFrame(
+    return rows(actions.record_events(events=_frame(body.events), **once(request)))
+
+
+@room.reads("/usage-backfills", "metering.view", Page)
+def list_backfills(request: Caller, asked: Query[Asked]) -> Any:
+    """Spans of meters that were sent again, with the reason."""
+    return page(Backfill.objects.all(), BACKFILL, asked)
+
+
+@room.does("/usage-backfills", "metering.backfill")
+def backfill(request: Caller, body: NewBackfill) -> Any:
+    """Send a span of a meter again: its events replace those that counted; answers with the backfill's id."""
+    said = body.model_dump(exclude={"events"})
+    span = {name: said.pop(name).replace(tzinfo=UTC) for name in ("start_at", "end_at")}
+    return done(actions.backfill(events=_frame(body.events), **said, **span, **once(request)))
+
+
+def _frame(events: list[OneEvent]) -> pl.DataFrame:
+    said = [e.model_dump() | {"properties": json.dumps(e.properties)} for e in events]
+    return pl.DataFrame(
         said,
         schema={
             "key": pl.String,
@@ -103,7 +131,6 @@ def record_events(request: Caller, body: NewEvents) -> Any:
             "properties": pl.String,
         },
     )
-    return rows(actions.record_events(events=frame, **once(request)))
 
 
 MOST_LINES = 10_000

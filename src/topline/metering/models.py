@@ -60,6 +60,30 @@ class StrayEvent(models.Model):
         indexes = [models.Index(fields=["-id"], name="stray_newest")]
 
 
+class Backfill(models.Model):
+    """A span of a meter that was sent again: events up to an id no longer count in it, those that came with it and later ones do. Append-only.
+
+    customer  whose events; null: everybody's
+    upto_id   the newest event id when it came
+    """
+
+    append_only = True
+
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", null=True)
+    start_at = models.DateTimeField()
+    end_at = models.DateTimeField()
+    upto_id = models.BigIntegerField()
+    replaced = models.BigIntegerField(help_text="events that counted before")
+    recorded = models.BigIntegerField(help_text="events that came instead")
+    because = models.CharField(max_length=300)
+    actor_name = models.CharField(max_length=200)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(start_at__lt=models.F("end_at")), name="backfill_ends_after_it_starts")]
+
+
 class LakePart(models.Model):
     """A file of the lake: events of one month that left the table for it, in the same transaction as this row came. Append-only.
 

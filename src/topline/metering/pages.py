@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.kernel.errors import DomainError
-from topline.metering import actions, queries
+from topline.metering import actions, lake, queries
 from topline.metering.models import METHODS, StrayEvent
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
@@ -22,6 +22,17 @@ METERS = [
     Column("unit", "Unit"),
     Column("count", "Events", "integer"),
     Column("newest", "Newest", "moment"),
+]
+BACKFILLS = [
+    Column("meter__code", "Meter", "code"),
+    Column("customer__name", "Customer"),
+    Column("start_at", "From", "moment"),
+    Column("end_at", "Until", "moment"),
+    Column("replaced", "Replaced", "integer"),
+    Column("recorded", "Sent", "integer"),
+    Column("because", "Why", "sentence"),
+    Column("actor_name", "Who"),
+    Column("recorded_at", "When", "moment"),
 ]
 STRAYS = [
     Column("key", "Key"),
@@ -62,7 +73,16 @@ def usage(request: Asked) -> HttpResponse:
     return render(
         request,
         "metering/usage.html",
-        {"rows": rows, "columns": METERS, "strays": strays, "stray_columns": STRAYS, "stray_count": StrayEvent.objects.count()},
+        {
+            "rows": rows,
+            "columns": METERS,
+            "backfills": queries.backfills(),
+            "backfill_columns": BACKFILLS,
+            "lake_count": sum(count for count, _ in lake.by_meter().values()),
+            "strays": strays,
+            "stray_columns": STRAYS,
+            "stray_count": StrayEvent.objects.count(),
+        },
     )
 
 

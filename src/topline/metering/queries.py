@@ -12,7 +12,7 @@ from django.db.models import Count, Max
 from topline.engine import metering as engine
 from topline.kernel import bulk
 from topline.metering import lake
-from topline.metering.models import Meter, UsageEvent
+from topline.metering.models import Backfill, Meter, UsageEvent
 
 MICRO = 1_000_000
 
@@ -51,6 +51,34 @@ def measured(placed: pl.DataFrame, *, by: Sequence[str] = ()) -> pl.DataFrame:
     returns  one row per span and value of by, in their order: span_id, the columns of by, quantity decimal(38,15), events i64
     """
     return _measured(placed.lazy(), placed.select("meter_id", "method").unique(), ["span_id", *by])
+
+
+def counting(*, meter_id: int, customer_id: int | None, start_at: datetime, end_at: datetime) -> int:
+    """How many events of a meter count between two moments, of one customer or of all. Work: three statements."""
+    rows = UsageEvent.objects.filter(meter_id=meter_id, at__gte=start_at, at__lt=end_at)
+    away = lake.scan(until=end_at).filter((pl.col("meter_id") == meter_id) & (pl.col("at") >= start_at) & (pl.col("at") < end_at))
+    columns = ["id", "meter_id", "customer_id", "at"]
+    found = standing(pl.concat([bulk.read(rows.values(*columns)).lazy(), away.select(columns)]), [meter_id])
+    if customer_id is not None:
+        found = found.filter(pl.col("customer_id") == customer_id)
+    return int(found.select(pl.len()).collect().item())
+
+
+def backfills() -> list[Mapping[str, Any]]:
+    """Spans that were sent again, newest first; at most 100. One statement."""
+    columns = (
+        "id",
+        "meter__code",
+        "customer__name",
+        "start_at",
+        "end_at",
+        "replaced",
+        "recorded",
+        "because",
+        "actor_name",
+        "recorded_at",
+    )
+    return list(Backfill.objects.order_by("-id").values(*columns)[:100])
 
 
 def meters() -> Sequence[Mapping[str, Any]]:
@@ -127,7 +155,19 @@ def _read(asked: list[Meter], customers: pl.Series, until: datetime) -> pl.LazyF
     away = lake.scan(until=until).filter(
         pl.col("customer_id").is_in(customers.implode()) & pl.col("meter_id").is_in(ids) & (pl.col("at") < until)
     )
-    return pl.concat([bulk.read(rows.values(*columns)).lazy(), away.select(columns)])
+    return standing(pl.concat([bulk.read(rows.values(*columns)).lazy(), away.select(columns)]), ids)
+
+
+def standing(events: pl.LazyFrame, meters: list[int]) -> pl.LazyFrame:
+    """Events that no backfill replaced. Work: one statement, one comparison an event and backfill of the meters."""
+    gone = pl.lit(value=False)
+    spans = Backfill.objects.filter(meter__in=meters).order_by("id")
+    for meter, customer, start, end, upto in spans.values_list("meter_id", "customer_id", "start_at", "end_at", "upto_id"):
+        whose = pl.lit(value=True) if customer is None else pl.col("customer_id") == customer
+        gone = gone | (
+            (pl.col("meter_id") == meter) & whose & (pl.col("at") >= start) & (pl.col("at") < end) & (pl.col("id") <= upto)
+        )
+    return events.filter(~gone)
 
 
 def _passing(events: pl.LazyFrame, asked: list[Meter]) -> pl.LazyFrame:

@@ -158,6 +158,7 @@ CONTRACTS = frozenset(
         "contracts.renew_due",
         "metering.add_meter",
         "metering.record_events",
+        "metering.backfill",
     }
 )
 BILL_RUNS = frozenset(

@@ -1,0 +1,1 @@
+"""Other systems that do the same work, installed into environments of their own when asked for."""

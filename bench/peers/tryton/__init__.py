@@ -1,0 +1,1 @@
+"""Tryton: sale_subscription and account_invoice."""
