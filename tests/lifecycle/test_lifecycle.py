@@ -188,6 +188,7 @@ def test_margin_without_a_known_cost_is_not_told(owner, entity, team, products, 
     assert margin.margins(**span)["cost_minor"].to_list() == [None], "costs in two currencies do not add up"
     catalog.change_product(actor=owner, product_id=products["FAN"], changes=cost)
     assert margin.margins(**span)["cost_minor"].to_list() == [9_99]
+    assert margin.margins(**span, by="product").select("key", "name").rows() == [("several products", "several products")]
     actions.set_serve_costs(actor=owner, entity_id=entity.pk, valid_from=date(2026, 1, 1), contact_minor=5_00, ticket_minor=12_00)
     experience.record_experience(actor=owner, records=pl.DataFrame({"customer_id": [one], "kind": ["ticket"], "on": [TODAY]}))
     (told,) = margin.margins(**span).to_dicts()

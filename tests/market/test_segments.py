@@ -152,7 +152,7 @@ def test_a_segments_brief_holds_its_live_figures(market):
     found = briefs.brief("segment:Enterprise", entity=market.entity, as_of=TODAY, ours=OURS)
     told = texts(found)
     for part in (
-        "40 (2026-01-01, A study)",
+        "40 (1 Jan 2026, A study)",
         "5,000.00 EUR",
         "2, 5.0 % of the accounts",
         "1,250.00 EUR, 25.0 % of the spend",
@@ -182,7 +182,7 @@ def test_a_competitors_brief_holds_prices_themes_and_card(market, owner):
         "Be kind",
         "Ask: Who asks?",
         "Count again",
-        "reviewed 2026-03-01, stale",
+        "reviewed 1 Mar 2026, stale",
         "https://acid.example",
         "Enterprise",
     ):

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from django.test import Client
 
+from topline.catalog import actions as catalog
 from topline.kernel import clock
 from topline.kernel.errors import NotFound
 from topline.market import briefs, competitors, prices
@@ -33,7 +34,7 @@ def market(owner, products, deal):
     deal(product="FAN", segment="Large", amount_minor=70_00)
 
 
-def test_it_says_what_it_costs_what_was_sold_and_who_competes(entity, market):
+def test_it_says_what_it_is_and_costs_what_was_sold_and_who_competes(owner, entity, products, market):
     found = briefs.brief("product:PUMP", entity=entity, as_of=TODAY)
     facts = dict(found.facts)
     assert facts["List price"] == "10.00 EUR per unit"
@@ -41,8 +42,11 @@ def test_it_says_what_it_costs_what_was_sold_and_who_competes(entity, market):
     assert facts["Win rate"].startswith("not enough data")
     sections = {s.title: s for s in found.sections}
     assert sections["Who buys"].rows == [["Large", "2", "17.00 EUR"]]
-    assert sections["Who competes"].rows == [["Acid Rain", "Sprinkler", "8.00 EUR", "piece", "2026-01-01"]]
+    assert sections["Who competes"].rows == [["Acid Rain", "Sprinkler", "8.00 EUR", "piece", "1 Jan 2026"]]
     assert briefs.titles()["product:PUMP"] == "Pump"
+    assert sections["What it is"].sentences == ["Nobody said it yet: change the product in the catalog."]
+    catalog.change_product(actor=owner, product_id=products["PUMP"], changes={"description": "Moves water uphill."})
+    assert briefs.brief("product:PUMP", entity=entity, as_of=TODAY).sections[0].sentences == ["Moves water uphill."]
 
 
 def test_nothing_that_came_later_is_told(entity, market):

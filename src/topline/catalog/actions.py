@@ -12,8 +12,8 @@ from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 
-OPTIONAL = ["family", "unit", "unit_cost_nano", "cost_currency", "import_batch_id"]
-CHANGEABLE = {"name", "family", "unit", "is_active", "unit_cost_nano", "cost_currency"}
+OPTIONAL = ["family", "description", "unit", "unit_cost_nano", "cost_currency", "import_batch_id"]
+CHANGEABLE = {"name", "family", "description", "unit", "is_active", "unit_cost_nano", "cost_currency"}
 PRICE = {
     "product_id": pl.Int64,
     "price_book_id": pl.Int64,
@@ -40,7 +40,7 @@ class PricesOverlap(Conflict):
 def add_products(*, actor: Actor, products: pl.DataFrame) -> pl.DataFrame:
     """Add a batch of things to sell.
 
-    products  one row per product: code, name; optional family, unit, unit_cost_nano (billionths of a minor unit) with cost_currency
+    products  one row per product: code, name; optional family, description, unit, unit_cost_nano (billionths of a minor unit) with cost_currency
     returns   one row per product in the same order: product_id i64, code str
     Work: a fixed number of statements.
     Raises: Invalid (code or name missing, currency, cost without one), ProductCodeTaken.
@@ -66,7 +66,7 @@ def add_products(*, actor: Actor, products: pl.DataFrame) -> pl.DataFrame:
 
 @action("catalog.change_product")
 def change_product(*, actor: Actor, product_id: int, changes: dict[str, Any]) -> int:
-    """Rename a product, change its family, unit or cost, or take it off sale; returns its id. Deals keep what they have.
+    """Rename a product, change its family, description, unit or cost, or take it off sale; returns its id. Deals keep what they have.
 
     Raises: NotFound, Invalid (unknown field, name missing, cost without currency).
     """

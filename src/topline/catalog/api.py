@@ -36,7 +36,7 @@ from topline.ui.wire import (
 )
 
 room = Room(tags=["Catalog"])
-PRODUCT = ["id", "code", "name", "family", "unit", "is_active", "unit_cost_nano", "cost_currency"]
+PRODUCT = ["id", "code", "name", "family", "description", "unit", "is_active", "unit_cost_nano", "cost_currency"]
 PRICE = ["id", "product_id", "price_book_id", "currency", "unit_price_nano", "valid_from", "valid_to"]
 Nano = Annotated[int, Field(strict=True, ge=0, le=2**62, description="billionths of a minor unit")]
 
@@ -45,6 +45,7 @@ class NewProduct(Body):
     code: Annotated[str, Field(min_length=1, max_length=40)]
     name: Name
     family: Annotated[str, Field(max_length=60)] = ""
+    description: Annotated[str, Field(max_length=1_000)] = ""
     unit: Annotated[str, Field(max_length=20)] = "unit"
     unit_cost_nano: Nano | None = None
     cost_currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
@@ -57,6 +58,7 @@ class NewProducts(Body):
 class ProductChanges(Body):
     name: Name = ""
     family: Annotated[str, Field(max_length=60)] = ""
+    description: Annotated[str, Field(max_length=1_000)] = ""
     unit: Annotated[str, Field(max_length=20)] = "unit"
     is_active: Flag = True
     unit_cost_nano: Nano | None = None
@@ -172,6 +174,7 @@ class Band(Body):
 class Bands(Body):
     bands: Annotated[list[Band], Field(max_length=promotions.MAX_STEPS)]
     family: Annotated[str, Field(max_length=60)] = ""
+    description: Annotated[str, Field(max_length=1_000)] = ""
 
 
 class Step(Body):

@@ -14,6 +14,7 @@ class Product(models.Model):
     code = models.CharField(max_length=40, unique=True)
     name = models.CharField(max_length=200)
     family = models.CharField(max_length=60, blank=True)
+    description = models.CharField(max_length=1_000, blank=True, help_text="what it is, for who sells it")
     unit = models.CharField(max_length=20, default=UNIT)
     is_active = models.BooleanField(default=True)
     unit_cost_nano = models.BigIntegerField(null=True)

@@ -29,6 +29,9 @@ class ProductChangeForm(forms.Form):
 
     name = forms.CharField(max_length=200)
     family = forms.CharField(max_length=60, required=False)
+    description = forms.CharField(
+        max_length=1_000, required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text="what it is, for who sells it"
+    )
     unit = forms.CharField(max_length=20)
     cost = forms.CharField(
         max_length=30, required=False, label="A unit costs us", help_text="for margins; empty where nobody knows"
@@ -71,14 +74,14 @@ def change(request: Asked, product_id: int) -> HttpResponse:
     """Change what is said of a product, or take it off sale."""
     found = queries.product(product_id)
     home = found.cost_currency or company(request).currency
-    initial = {name: getattr(found, name) for name in ("name", "family", "unit", "is_active")} | {
+    initial = {name: getattr(found, name) for name in ("name", "family", "description", "unit", "is_active")} | {
         "cost_currency": home,
         "cost": _amount(found.unit_cost_nano, home),
     }
     form = ProductChangeForm(request.POST or None, initial=initial)
 
     def save(said: dict[str, Any]) -> str:
-        changes = {name: said[name] for name in ("name", "family", "unit", "is_active")}
+        changes = {name: said[name] for name in ("name", "family", "description", "unit", "is_active")}
         changes |= {"unit_cost_nano": None, "cost_currency": ""}
         if said["cost"]:
             minor = parse_amount(said["cost"], said["cost_currency"], field="cost")

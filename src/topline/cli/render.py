@@ -317,7 +317,7 @@ def customer_value(console: Console, found: Value, currency: str) -> None:
     table = _table("customer", "still there", ">purchases", f">worth, {currency}", ">P10", ">P90")
     for row in found.rows.head(20).to_dicts():
         amounts = (format_amount(row[c], currency) for c in ("value_minor", "p10_minor", "p90_minor"))
-        table.add_row(row["name"], percent(row["p_alive"], 0), f"{row['purchases']:.1f}", *amounts)
+        table.add_row(row["name"], f"{min(99, max(1, round(100 * row['p_alive'])))} in 100", f"{row['purchases']:.1f}", *amounts)
     console.print(table)
     earned = f"{percent(found.margin)} of sales is earned" if found.margin else "no costs are known: the worth is of sales"
     console.print(f"{earned[0].upper()}{earned[1:]}.", highlight=False)

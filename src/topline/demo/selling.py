@@ -28,6 +28,12 @@ PRODUCTS = [  # code, name, family, list price a year ago and now, cost (euros)
     ("PLAT", "Platform licence", "Software", 11_400, 12_000, 1_900), ("ANLY", "Analytics module", "Software", 4_500, 4_800, 700), ("SUPP", "Support plan", "Services", 3_400, 3_600, 1_500),
     ("IMPL", "Implementation", "Services", 8_800, 9_200, 6_100), ("MIGR", "Data migration", "Services", 6_500, 6_500, 4_300), ("TRAI", "Training days", "Services", 1_350, 1_400, 620),
 ]  # fmt: skip
+WHAT = {
+    "PLAT": "Groups of companies close their books, see their cash and report in one place. A licence for one company and year, users without limit.",
+    "ANLY": "Figures and forecasts on the platform's data, by whatever groups them. Needs the platform licence.",
+    "SUPP": "Somebody who knows your set-up answers within four hours on working days.", "IMPL": "Set-up of the platform with your accounts and your first close, as a project of six weeks.",
+    "MIGR": "Two years of entries brought over from the system before, proved to the cent.", "TRAI": "A day with your team on its own data, on site or by video.",
+}  # fmt: skip
 TEAM = [("Mona Manager", "", "DACH"), ("Sam Sales", "Mona Manager", "North"), ("Lena Brandt", "Mona Manager", "South"), ("Jonas Keller", "Mona Manager", "North"), ("Ines Haas", "Mona Manager", "Austria"),
         ("Paul Winter", "Mona Manager", "South")]  # fmt: skip
 LEFT = "Paul Winter"  # left three months ago; what he sold stays his
@@ -112,7 +118,7 @@ def play(
 ) -> list[tuple[int, Ending]]:
     """Write catalog, team and deals; returns the deals whose quotes are still to be played, by id, with how each ends."""
     frame = pl.DataFrame(
-        {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "unit": [UNITS[p[0]] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
+        {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "description": [WHAT[p[0]] for p in PRODUCTS], "unit": [UNITS[p[0]] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
     )  # fmt: skip
     products = catalog.add_products(actor=actor, products=frame)
     book = catalog.add_price_book(actor=actor, key="partners", name="Partners")

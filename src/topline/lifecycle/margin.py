@@ -23,9 +23,15 @@ from topline.quotes.models import LatePayment, Quote, QuoteLine
 from topline.timeline.models import Milestone
 
 BY = {"customer": "Customer", "segment": "Segment", "product": "Product", "deal": "Deal"}
+COLUMNS = {
+    "customer": ("customer_id", "customer"),
+    "segment": ("segment", "segment"),
+    "product": ("product_id", "product"),
+    "deal": ("deal_id", "deal"),
+}
 PPM, MICRO_NANO = 1_000_000, 10**15
 CONTACTS = ("customer_contacted", "reminder_sent")
-NONE = "none"
+NONE, SEVERAL = "none", "several products"
 
 
 def margins(*, entity: Entity, since: date, until: date, by: str = "customer") -> pl.DataFrame:
@@ -38,8 +44,8 @@ def margins(*, entity: Entity, since: date, until: date, by: str = "customer") -
     """
     ensure(by in BY, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(BY)}."))
     lines = _lines(entity, since, until)
-    named = lines.with_columns(key=pl.col({"customer": "customer_id", "segment": "segment", "product": "product_id", "deal": "deal_id"}[by]).cast(pl.String).fill_null(NONE),
-                               label=pl.col({"customer": "customer", "segment": "segment", "product": "product", "deal": "deal"}[by]).fill_null(NONE))  # fmt: skip
+    key, label = (pl.col(c).cast(pl.String) for c in COLUMNS[by])
+    named = lines.with_columns(label=label.fill_null(NONE), key=key.fill_null(label).fill_null(NONE))
     known = pl.col("cost_minor").is_not_null().all()
     grouped = named.group_by("key", "currency").agg(
         name=pl.col("label").first(), deals=pl.col("deal_id").n_unique(), realised_minor=pl.col("realised_minor").sum(), off_minor=pl.col("off_minor").sum(),
@@ -106,7 +112,7 @@ def _lines(entity: Entity, since: date, until: date) -> pl.DataFrame:
 
 
 def _costs(deals: QuerySet[Opportunity]) -> pl.DataFrame:
-    """What the products of deals cost: deal_id, product_id and product (null where a deal has several), cost_minor and cost_currency (null where a
+    """What the products of deals cost: deal_id, product_id (null where a deal has several) and product (SEVERAL then), cost_minor and cost_currency (null where a
     product has no cost, or they have several currencies)."""
     nano = pl.col("quantity_micro").cast(pl.Int128) * pl.col("product__unit_cost_nano").cast(pl.Int128)
     one = pl.col("product_id").n_unique() == 1
@@ -117,7 +123,7 @@ def _costs(deals: QuerySet[Opportunity]) -> pl.DataFrame:
     )  # fmt: skip
     whole = pl.col("product__unit_cost_nano").is_not_null().all() & (pl.col("product__cost_currency").n_unique() == 1)
     return rows.group_by(deal_id="opportunity_id").agg(
-        product_id=pl.when(one).then(pl.col("product_id").first()), product=pl.when(one).then(pl.col("product__name").first()),
+        product_id=pl.when(one).then(pl.col("product_id").first()), product=pl.when(one).then(pl.col("product__name").first()).otherwise(pl.lit(SEVERAL)),
         cost_minor=pl.when(whole).then(((nano.sum() + MICRO_NANO // 2) // MICRO_NANO).cast(pl.Int64)),
         cost_currency=pl.when(whole).then(pl.col("product__cost_currency").first()),
     )  # fmt: skip

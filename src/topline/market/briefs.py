@@ -17,6 +17,7 @@ from topline.kernel.money import format_amount
 from topline.market import battlecards, competitors, experience, prices, segments
 from topline.market.models import Competitor, ReadingStep, ReadMark
 from topline.team.models import Member
+from topline.ui.format import day
 
 LISTED = 6  # rows and sentences of a section, so that a brief stays one page
 MAX_STEPS = 100
@@ -149,7 +150,7 @@ def segment_brief(name: str, *, entity: Entity, as_of: date, ours: pl.DataFrame 
     said = experience.experience(as_of=as_of, segment=name)
     home = entity.currency
     facts = [
-        ("Accounts", f"{view.size.accounts:,} ({view.size.on}, {view.size.source})" if view.size and view.size.accounts else "not known"),
+        ("Accounts", f"{view.size.accounts:,} ({day(view.size.on)}, {view.size.source})" if view.size and view.size.accounts else "not known"),
         ("Yearly spend", f"{format_amount(view.size.spend_minor, view.size.currency)} {view.size.currency}" if view.size and view.size.spend_minor else "not known"),
         ("Our customers", f"{view.customers:,}{_of(view.share_of_accounts, 'of the accounts')}"),
         ("Billed in a year", f"{format_amount(view.billed_minor, home)} {home}{_of(view.share_of_spend, 'of the spend')}"),
@@ -181,7 +182,7 @@ def competitor_brief(subject: str, *, entity: Entity, as_of: date, ours: pl.Data
         ("Website", found.website or "not known"),
         ("Met in", ", ".join(competitors.segments_of([competitor_id])[competitor_id]) or "no segment yet"),
         ("Kept fresh by", found.owner.name if found.owner else "nobody yet"),
-        ("Battlecard", f"reviewed {card.reviewed_on}{', stale' if fresh and fresh[0].is_stale else ''}" if card else "not written yet"),
+        ("Battlecard", f"reviewed {day(card.reviewed_on)}{', stale' if fresh and fresh[0].is_stale else ''}" if card else "not written yet"),
     ]  # fmt: skip
     themes = [
         Section(

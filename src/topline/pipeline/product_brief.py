@@ -16,6 +16,7 @@ from topline.kernel.money import format_amount
 from topline.market import competitors, prices
 from topline.market.briefs import LISTED, Brief, Section
 from topline.pipeline import figures, queries
+from topline.ui.format import day, percent
 
 YEAR = timedelta(days=365)
 MAX_PRODUCTS = 500
@@ -47,10 +48,11 @@ def product_brief(subject: str, *, entity: Entity, as_of: date, ours: pl.DataFra
         ("List price", f"{', '.join(listed)} per {product.unit}" if listed else "none today"),
         ("Cost of a unit", f"{prices.unit_price(product.unit_cost_nano, product.cost_currency)} {product.cost_currency}" if product.unit_cost_nano is not None else "not known"),
         ("Won in a year", f"{won.height:,} of {sold.height:,} deals that ended"),
-        ("Win rate", f"{won.height / sold.height:.0%}" if sold.height >= FEWEST else f"not enough data: it takes {FEWEST} deals that ended"),
+        ("Win rate", percent(won.height / sold.height, 0) if sold.height >= FEWEST else f"not enough data: it takes {FEWEST} deals that ended"),
     ]  # fmt: skip
     buyers, rivals = _buyers(won), _rivals(product, as_of)
     sections = [
+        Section("What it is", [product.description or "Nobody said it yet: change the product in the catalog."]),
         _history(product, as_of),
         Section("Who buys", [] if buyers else ["Nobody did in the last year."], ["Segment", "Deals won", "Sold for"] if buyers else [], buyers),
         Section("Who competes", [] if rivals else ["No product of a competitor is known to compare with it."],
@@ -89,7 +91,7 @@ def _buyers(won: pl.DataFrame) -> list[list[str]]:
 def _rivals(product: Product, as_of: date) -> list[list[str]]:
     against = competitors.prices(as_of=as_of).filter(pl.col("compares_with") == product.code).head(LISTED)
     return [
-        [r["competitor"], r["product"], f"{prices.unit_price(r['unit_price_nano'], r['currency'])} {r['currency']}", r["unit"], str(r["valid_from"])]
+        [r["competitor"], r["product"], f"{prices.unit_price(r['unit_price_nano'], r['currency'])} {r['currency']}", r["unit"], day(r["valid_from"])]
         for r in against.to_dicts()
     ]  # fmt: skip
 
@@ -98,5 +100,5 @@ def _history(product: Product, as_of: date) -> Section:
     known = Price.objects.filter(product=product, price_book__isnull=True, valid_from__lte=as_of).order_by(
         "-valid_from", "currency"
     )
-    rows = [[str(p.valid_from), f"{prices.unit_price(p.unit_price_nano, p.currency)} {p.currency}"] for p in known[:LISTED]]
+    rows = [[day(p.valid_from), f"{prices.unit_price(p.unit_price_nano, p.currency)} {p.currency}"] for p in known[:LISTED]]
     return Section("List price", [] if rows else ["It has none yet."], ["Since", "Price of a unit"] if rows else [], rows)
