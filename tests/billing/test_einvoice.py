@@ -15,6 +15,7 @@ from django.core import mail
 from django.test import Client
 from lxml import etree
 from pypdf import PdfReader
+from typer.testing import CliRunner
 
 from topline.billing import actions as billing
 from topline.billing import delivery, documents, queries
@@ -23,6 +24,7 @@ from topline.billing.einvoice.mapping import EInvoiceRefused
 from topline.billing.einvoice.model import EInvoice
 from topline.billing.models import Delivery
 from topline.books import actions as books
+from topline.cli.commands import app
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid
@@ -340,3 +342,31 @@ def test_totals_that_break_the_rules_are_each_named(shared):
     content = path.read_bytes().replace(b">4675.00<", b">4675.01<", 1)
     wrong = {problem.rule for problem in check.problems(files.read(content))}
     assert wrong == {"BR-CO-15", "BR-CO-16"}
+
+
+def test_attachments_and_vat_in_the_currency_of_accounting_are_read_written_and_missed(shared, tmp_path):
+    examples = shared / "data" / "einvoice_en16931"
+    found = files.read((examples / "ubl" / "examples" / "ubl-tc434-example5.xml").read_bytes())
+    (slip,) = [each for each in found.attachments if each.content]
+    assert (slip.reference, slip.mime, slip.file_name, slip.content[:6]) == (
+        "sales slip",
+        "application/pdf",
+        "EHF.pdf",
+        b"Testin",
+    )
+    assert (found.currency, found.tax_total, found.tax_currency, found.tax_accounted) == (
+        "DKK",
+        Decimal("675.00"),
+        "EUR",
+        Decimal("628.62"),
+    )
+    for kind in ("ubl", "cii"):
+        again = files.read(WRITE[kind](found))
+        assert again.attachments == found.attachments and again.tax_accounted == found.tax_accounted
+    untold = replace(found, tax_accounted=None, attachments=(replace(slip, reference=""),))
+    assert {problem.rule for problem in check.problems(untold)} == {"BR-52", "BR-53"}
+    path = tmp_path / "in.xml"
+    path.write_bytes(files.as_ubl(replace(found, attachments=(replace(slip, file_name="../../evil\\..\\EHF.pdf"),))))
+    ran = CliRunner().invoke(app, ["einvoice", "check", str(path), "--attachments", str(tmp_path / "out")])
+    assert "VAT in the currency of accounting: 628.62 EUR" in ran.output, ran.output
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["1-EHF.pdf"]

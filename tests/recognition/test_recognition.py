@@ -15,7 +15,8 @@ from topline.books.models import Account, Entry, Transfer
 from topline.catalog.models import Product
 from topline.contracts import actions as contracts
 from topline.contracts import runs
-from topline.contracts.models import Contract, Item
+from topline.contracts.models import Charge, Contract, Item
+from topline.engine.rating.credit_notes import Chosen
 from topline.flows import proofs
 from topline.kernel import clock
 from topline.kernel.errors import Conflict, Invalid, NotFound
@@ -133,6 +134,19 @@ def test_a_credit_note_takes_back_what_was_not_earned_and_what_was(owner, sign, 
     close(FEB28)
     assert abs(held(entity, "revenue", FEB28) - round(600_00 * 59 / 365)) <= 1
     assert held(entity, "revenue", FEB28) + held(entity, "contract_liability", FEB28) == 600_00
+
+
+def test_a_credit_note_by_lines_takes_back_from_the_contract_whose_line_it_is(owner, sign, bill, entity):
+    first, second = sign({"description": "One"}), sign({"description": "Two"})
+    bill(JAN)
+    invoice = Invoice.objects.get()
+    assert invoice.lines.count() == 2, "two contracts of a payer stand on one document"
+    position = Charge.objects.get(item__contract_id=second).position
+    billing.credit_invoice(actor=owner, invoice_id=invoice.pk, lines=[Chosen(position, net_minor=100_00)], issue_on=FEB)
+    found = {row["contract_id"]: row["billed_minor"] for row in queries.balances(entity, through=FEB28).to_dicts()}
+    whole = Charge.objects.get(item__contract_id=first).net_minor
+    assert found == {first: whole, second: whole - 100_00}
+    assert queries.detail(entity, first, through=FEB28)["balance"]["billed_minor"] == whole
 
 
 def test_an_amendment_is_caught_up_in_its_month_and_all_is_earned_in_the_end(owner, sign, bill, close, entity):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from topline.books import rates
 from topline.books.actions import leg
 from topline.books.models import Entity
 from topline.engine import documents, terms
+from topline.engine.rating.credit_notes import Chosen, CreditTooLarge, credit_chosen
 from topline.kernel import bulk, clock, money, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
@@ -166,48 +167,80 @@ def void_invoices(*, actor: Actor, invoice_ids: Sequence[int], void_on: date, re
 
 
 @action("billing.credit_invoice")
-def credit_invoice(*, actor: Actor, invoice_id: int, issue_on: date, total_minor: int | None = None, reason: str = "") -> int:
-    """Issue a credit note for an invoice, in whole or for a gross part of it; returns the credit note's id.
+def credit_invoice(
+    *,
+    actor: Actor,
+    invoice_id: int,
+    issue_on: date,
+    total_minor: int | None = None,
+    lines: Sequence[Chosen] = (),
+    reason: str = "",
+) -> int:
+    """Issue a credit note for an invoice: of all that is left, of a gross part of it, or of chosen lines; returns the credit note's id.
 
-    A part is shared over the invoice's lines by largest remainder, so that all credit notes of an invoice together can
-    never differ from it by a cent. Applying it to the invoice is the receivables room's verb.
-    Raises: NotFound, Conflict (not issued, credited more than invoiced), books.PeriodLocked.
+    A gross part is shared over the invoice's lines by largest remainder; of a line, units or a net amount are credited. Either way all credit
+    notes of an invoice together can never differ from it by a cent. Applying it to the invoice is the receivables room's verb.
+    Raises: NotFound, Conflict (not issued), CreditTooLarge, Invalid (a part and lines, what `credit_chosen` refuses), InvoiceNotPositive, books.PeriodLocked.
     """
-    invoice = queries.for_update([invoice_id]).row(0, named=True)
-    ensure(
-        invoice["kind"] == K.INVOICE and invoice["state"] in {S.OPEN, S.PAID, S.WRITTEN_OFF},
-        Conflict("Only an issued invoice can be credited.", field="invoice_id", remedy="Void or change the draft instead."),
-    )
-    lines = bulk.read(
-        InvoiceLine.objects.filter(invoice_id=invoice_id).order_by("position").values(*LINE, "net_minor", "tax_minor")
-    )
-    credited = queries.credited_lines(invoice_id)
-    left = invoice["total_minor"] - int(credited["net_minor"].sum()) - int(credited["tax_minor"].sum())
-    amount = left if total_minor is None else total_minor
-    ensure(
-        0 < amount <= left,
-        Conflict(
-            f"{money.Money(amount, invoice['currency'])} cannot be credited: {money.Money(left, invoice['currency'])} of {invoice['number']} is left.",
-            field="total_minor",
-            remedy="Credit at most what is left.",
-        ),
-    )
-    parts = documents.credit_lines(lines, credited, total_minor=amount)
-    head = pl.DataFrame({"ref": ["credit"], "customer_id": [invoice["customer_id"]], "currency": [invoice["currency"]]})
+    invoice, parts = _credit(queries.for_update([invoice_id]).row(0, named=True), total_minor, lines)
+    net, tax = int(parts["net_minor"].sum()), int(parts["tax_minor"].sum())
+    head = pl.DataFrame({"customer_id": [invoice["customer_id"]], "currency": [invoice["currency"]]})
     note = bulk.insert(
         Invoice,
         head.select(
             "customer_id", "currency",
             entity_id=pl.lit(invoice["entity_id"]), kind=pl.lit(K.CREDIT_NOTE.value), corrects_id=pl.lit(invoice_id), memo=pl.lit(reason[:300]),
-            net_minor=pl.lit(int(parts["net_minor"].sum())), tax_minor=pl.lit(int(parts["tax_minor"].sum())), total_minor=pl.lit(amount),
+            net_minor=pl.lit(net), tax_minor=pl.lit(tax), total_minor=pl.lit(net + tax),
             terms=pl.lit("net 0"), created_at=pl.lit(clock.now()),
         ),
     )  # fmt: skip
     note_id = int(note["id"][0])
-    bulk.insert(InvoiceLine, parts.select(*LINE, "net_minor", "tax_minor", invoice_id=pl.lit(note_id)))
+    bulk.insert(InvoiceLine, parts.select(*LINE, "net_minor", "tax_minor", "credits_micro", invoice_id=pl.lit(note_id)))
     _issue(actor=actor, drafts=queries.for_update([note_id]), issue_on=issue_on)
-    changed("invoice", invoice_id, after={"credit_note": note_id, "total_minor": amount, "reason": reason})
+    changed("invoice", invoice_id, after={"credit_note": note_id, "total_minor": net + tax, "reason": reason})
     return note_id
+
+
+def preview_credit(*, invoice_id: int, total_minor: int | None = None, lines: Sequence[Chosen] = ()) -> pl.DataFrame:
+    """The lines that `credit_invoice` would write: position, description, quantity_micro, unit_price_nano, net_minor, tax_minor, credits_micro. Raises: as that."""
+    return _credit(queries.head(invoice_id), total_minor, lines)[1]
+
+
+def _credit(invoice: dict[str, Any], total_minor: int | None, chosen: Sequence[Chosen]) -> tuple[dict[str, Any], pl.DataFrame]:
+    """An invoice that may be credited, and the lines of its credit note."""
+    ensure(
+        invoice["kind"] == K.INVOICE and invoice["state"] in {S.OPEN, S.PAID, S.WRITTEN_OFF},
+        Conflict("Only an issued invoice can be credited.", field="invoice_id", remedy="Void or change the draft instead."),
+    )
+    ensure(total_minor is None or not chosen, Invalid("Credit an amount over all lines, or lines.", field="total_minor", remedy="Leave one of them out."))  # fmt: skip
+    lines = bulk.read(
+        InvoiceLine.objects.filter(invoice_id=invoice["id"]).order_by("position").values(*LINE, "net_minor", "tax_minor")
+    )
+    credited = queries.credited_lines(invoice["id"])
+    if chosen:
+        parts = credit_chosen(lines, credited, chosen)
+        comes_to = int(parts["net_minor"].sum()) + int(parts["tax_minor"].sum())
+        _ensure_positive(
+            pl.DataFrame({"total_minor": [comes_to], "currency": [invoice["currency"]], "label": ["of these lines"]}),
+            label="label",
+        )
+        return invoice, parts
+    left = invoice["total_minor"] - int(credited["net_minor"].sum()) - int(credited["tax_minor"].sum())
+    amount = left if total_minor is None else total_minor
+    ensure(
+        0 < amount <= left,
+        CreditTooLarge(
+            f"{money.Money(amount, invoice['currency'])} cannot be credited: {money.Money(left, invoice['currency'])} of {invoice['number']} is left.",
+            field="total_minor",
+            remedy="Credit at most what is left.",
+        ),
+    )
+    if total_minor is None:
+        open_lines = queries.creditable(invoice["id"]).filter((pl.col("left_minor") != 0) | (pl.col("left_tax_minor") != 0))
+        return invoice, credit_chosen(lines, credited, [Chosen(position) for position in open_lines["position"]])
+    return invoice, documents.credit_lines(lines, credited, total_minor=amount).with_columns(
+        credits_micro=pl.lit(None, dtype=pl.Int64)
+    )
 
 
 @action("billing.import_open_items")

@@ -11,6 +11,7 @@ from pydantic import Field
 from topline.billing import actions, delivery, documents, queries
 from topline.billing.models import Delivery
 from topline.books import queries as books
+from topline.engine.rating.credit_notes import Chosen
 from topline.ui.wire import (
     MAX_ROWS,
     Asked,
@@ -21,6 +22,7 @@ from topline.ui.wire import (
     Day,
     Id,
     Ids,
+    Minor,
     Name,
     OfCompany,
     Page,
@@ -112,9 +114,24 @@ class Void(Body):
     reason: Name = ""
 
 
+class CreditedLine(Body):
+    position: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    quantity_micro: (
+        Annotated[
+            int, Field(strict=True, ge=1, le=10**15, description="millionths of a unit; all that is left where neither is sent")
+        ]
+        | None
+    ) = None
+    net_minor: Minor | None = None
+
+
 class Credit(Body):
     issue_on: Day
     total_minor: Positive | None = None
+    lines: Annotated[
+        list[CreditedLine],
+        Field(max_length=MAX_ROWS, description="lines of the invoice; empty: all that is left, or total_minor of it"),
+    ] = []
     reason: Name = ""
 
 
@@ -155,6 +172,13 @@ def get_invoice(request: Caller, invoice_id: Id) -> Any:
         "instalments": [{"due_on": part.due_on, "amount_minor": part.amount_minor} for part in found.instalments],
         "correction_ids": [document.pk for document in found.corrections],
     }
+
+
+@room.reads("/invoices/{int:invoice_id}/creditable", "billing.view", Rows)
+def list_creditable(request: Caller, invoice_id: Id) -> Any:
+    """What credit notes left of each line of an invoice: units, net and tax."""
+    queries.head(invoice_id)
+    return rows(queries.creditable(invoice_id))
 
 
 @room.reads("/invoices/{int:invoice_id}/e-invoice", "billing.view")
@@ -203,8 +227,18 @@ def void_invoices(request: Caller, body: Void) -> Any:
 
 @room.does("/invoices/{int:invoice_id}/credit", "billing.credit_invoice")
 def credit_invoice(request: Caller, invoice_id: Id, body: Credit) -> Any:
-    """Issue a credit note for an invoice, whole or in part; answers with the credit note's id."""
-    return done(actions.credit_invoice(invoice_id=invoice_id, **body.model_dump(), **once(request)))
+    """Issue a credit note for an invoice: all that is left, a gross part, or lines by units or net amount; answers with the credit note's id."""
+    lines = [Chosen(**line.model_dump()) for line in body.lines]
+    return done(
+        actions.credit_invoice(
+            invoice_id=invoice_id,
+            issue_on=body.issue_on,
+            total_minor=body.total_minor,
+            lines=lines,
+            reason=body.reason,
+            **once(request),
+        )
+    )
 
 
 @room.does("/open-items", "billing.import_open_items", Rows)

@@ -98,7 +98,7 @@ def as_xml(found: Document, syntax: str) -> bytes:
 def _printed(found: Document) -> dict[str, object]:
     invoice, said = found.detail.invoice, found.said
     entity, customer = invoice.entity, invoice.customer
-    language = _language(customer.language)
+    language = language_of(customer.language)
     words = _labels()[language]
     digits = exponent(invoice.currency)
     is_credit = invoice.kind == Invoice.Kind.CREDIT_NOTE
@@ -131,7 +131,7 @@ def _printed(found: Document) -> dict[str, object]:
         "title": words["credit_note" if is_credit else "invoice"],
         "number": invoice.number or "–",
         "accent": entity.accent,
-        "logo": _logo(entity),
+        "logo": logo_of(entity),
         "seller": [part for part in (entity.name, entity.line1, entity.line2, f"{entity.postal_code} {entity.city}".strip(), entity.country) if part],
         "seller_numbers": [part for part in (f"{words['tax_id']} {entity.tax_id}" if entity.tax_id else "", entity.registration, entity.email, entity.phone) if part],
         "buyer": [customer.legal_name or customer.name, *[part for part in place if part]],
@@ -167,7 +167,7 @@ def payment_code(said: EInvoice, amount: Decimal) -> str:
     return out.getvalue().decode()
 
 
-def _logo(entity: Entity) -> str:
+def logo_of(entity: Entity) -> str:
     """The logo as SVG; a PNG is wrapped into one."""
     content = bytes(entity.logo or b"")
     kind = picture_kind(content) if content else ""
@@ -180,7 +180,7 @@ def _logo(entity: Entity) -> str:
     return ""
 
 
-def _language(wanted: str) -> str:
+def language_of(wanted: str) -> str:
     """The nearest language that documents are written in."""
     try:
         short = str(Locale.parse(wanted.replace("-", "_")).language)

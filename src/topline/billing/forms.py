@@ -27,10 +27,3 @@ class CheckForm(forms.Form):
     """An e-invoice to look into."""
 
     file = forms.FileField(label="E-invoice", help_text="XML in CII or UBL, or a PDF that carries one")
-
-
-class CreditForm(forms.Form):
-    """A credit note over all or a part of what is left."""
-
-    amount = forms.CharField(required=False, help_text="empty: all that is left")
-    reason = forms.CharField(max_length=300)

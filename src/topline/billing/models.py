@@ -89,10 +89,16 @@ class InvoiceLine(models.Model):
     tax_category = models.CharField(max_length=3, default="S", help_text="UNCL5305: S, Z, E, AE, G, O")
     tax_rate_ppm = models.IntegerField(default=0, help_text="millionths: 20 % is 200000")
     tax_minor = models.BigIntegerField(default=0)
+    credits_micro = models.BigIntegerField(
+        null=True, help_text="of a credit note: units of the corrected line that it takes back; null: an amount"
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="line_position_once"),
+            models.CheckConstraint(
+                condition=Q(credits_micro__gt=0) | Q(credits_micro__isnull=True), name="line_credits_something"
+            ),
             models.CheckConstraint(
                 condition=Q(tax_rate_ppm__gte=0, tax_rate_ppm__lte=1_000_000), name="line_tax_rate_is_a_share"
             ),

@@ -15,14 +15,14 @@ from django.urls import reverse
 
 from topline.billing import actions, delivery, documents, queries
 from topline.billing.einvoice import check, files
-from topline.billing.forms import CheckForm, CreditForm, InvoiceForm
+from topline.billing.forms import CheckForm, InvoiceForm
 from topline.billing.models import Invoice
 from topline.books.company import company
 from topline.engine import early_payment, terms
 from topline.kernel import clock
 from topline.kernel.actions import history
 from topline.kernel.errors import DomainError, NotFound
-from topline.kernel.money import exponent, format_amount, parse_amount
+from topline.kernel.money import exponent, format_amount
 from topline.market.models import Customer
 from topline.timeline import queries as timeline
 from topline.ui.access import Asked, page
@@ -91,7 +91,7 @@ def invoice(request: Asked, invoice_id: int) -> HttpResponse:
         request,
         "billing/invoice.html",
         {
-            "detail": detail, "invoice": detail.invoice, "today": clock.today(detail.invoice.entity.time_zone), "credit": CreditForm(),
+            "detail": detail, "invoice": detail.invoice, "today": clock.today(detail.invoice.entity.time_zone),
             "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
             "early": _early(detail.invoice),
             "settled_url": reverse("receivables:settlement", args=[invoice_id]),
@@ -199,27 +199,6 @@ def void(request: Asked, invoice_id: int) -> HttpResponse:
     return redirect("billing:invoice", invoice_id)
 
 
-@page("billing.credit_invoice", methods=("POST",))
-def credit(request: Asked, invoice_id: int) -> HttpResponse:
-    """Issue a credit note for an invoice."""
-    detail = queries.invoice_detail(invoice_id)
-    form = CreditForm(request.POST)
-    if not form.is_valid():
-        messages.error(request, "A credit note needs a reason.")
-        return redirect("billing:invoice", invoice_id)
-    text = form.cleaned_data["amount"]
-    amount = parse_amount(text, detail.invoice.currency) if text else None
-    note = actions.credit_invoice(
-        actor=request.actor,
-        invoice_id=invoice_id,
-        issue_on=clock.today(detail.invoice.entity.time_zone),
-        total_minor=amount,
-        reason=form.cleaned_data["reason"],
-    )
-    messages.success(request, "The credit note was issued. Apply it from its page.")
-    return redirect("billing:invoice", note)
-
-
 def _issue(request: Asked, entity_id: int, data: dict[str, Any]) -> str:
     scale = Decimal(10) ** exponent(data["currency"])
     head = pl.DataFrame(
@@ -269,6 +248,10 @@ def _early(invoice: Invoice) -> str:
 
 def as_line(line: Any, currency: str) -> dict[str, Any]:
     price = Decimal(line.unit_price_nano).scaleb(-9 - exponent(currency)).normalize()
-    quantity = Decimal(line.quantity_micro).scaleb(-6).normalize()
-    return {"position": line.position, "description": line.description, "quantity": f"{quantity:f}", "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
+    return {"position": line.position, "description": line.description, "quantity": as_quantity(line.quantity_micro), "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
             "net": format_amount(line.net_minor, currency), "tax_amount": format_amount(line.tax_minor, currency)}  # fmt: skip
+
+
+def as_quantity(micro: int) -> str:
+    """Millionths as people write them."""
+    return f"{Decimal(micro).scaleb(-6).normalize():,f}"

@@ -48,6 +48,14 @@ def for_update(invoice_ids: Sequence[int]) -> pl.DataFrame:
     return frame
 
 
+def head(invoice_id: int) -> dict[str, Any]:
+    """The facts of a document that verbs look at. Raises: NotFound."""
+    found = Invoice.objects.filter(pk=invoice_id).values(*LOCKED).first()
+    if found is None:
+        raise NotFound(f"There is no document {invoice_id}.", field="invoice_id")
+    return dict(found)
+
+
 def issue_entries(invoice_ids: Sequence[int]) -> pl.DataFrame:
     """The ledger entries by which documents were booked: invoice_id, entry_id."""
     keys = [f"invoice:{i}:issued" for i in invoice_ids]
@@ -56,14 +64,31 @@ def issue_entries(invoice_ids: Sequence[int]) -> pl.DataFrame:
 
 
 def credited_lines(invoice_id: int) -> pl.DataFrame:
-    """What credit notes have taken back so far, one row per line position: position, net_minor, tax_minor."""
+    """What credit notes have taken back so far, one row per line position: position, net_minor, tax_minor, credits_micro (units)."""
     rows = InvoiceLine.objects.filter(invoice__corrects_id=invoice_id).exclude(invoice__state=Invoice.State.VOID)
     return (
-        bulk.read(rows.values("position", "net_minor", "tax_minor"))
+        bulk.read(rows.values("position", "net_minor", "tax_minor", "credits_micro"))
         .group_by("position")
-        .agg(pl.col("net_minor", "tax_minor").sum())
+        .agg(pl.col("net_minor", "tax_minor", "credits_micro").sum())
         .sort("position")
     )
+
+
+def creditable(invoice_id: int) -> pl.DataFrame:
+    """What is left of each line of an invoice: position, description, quantity_micro, unit_price_nano, tax_rate_ppm, net_minor, tax_minor (billed), left_micro
+    (units that no credit note took back), left_minor (net), left_tax_minor. Two statements."""
+    lines = bulk.read(
+        InvoiceLine.objects.filter(invoice_id=invoice_id)
+        .order_by("position")
+        .values("position", "description", "quantity_micro", "unit_price_nano", "tax_rate_ppm", "net_minor", "tax_minor")
+    )
+    both = lines.join(credited_lines(invoice_id), on="position", how="left", suffix="_gone", maintain_order="left")
+    gone = {c: pl.col(c).fill_null(0) for c in ("net_minor_gone", "tax_minor_gone", "credits_micro")}
+    return both.with_columns(
+        left_micro=pl.col("quantity_micro").abs() - gone["credits_micro"],
+        left_minor=pl.col("net_minor") - gone["net_minor_gone"],
+        left_tax_minor=pl.col("tax_minor") - gone["tax_minor_gone"],
+    ).drop("net_minor_gone", "tax_minor_gone", "credits_micro")
 
 
 def open_items(*, entity_id: int, as_of: date | None = None, customer_ids: list[int] | None = None) -> pl.DataFrame:

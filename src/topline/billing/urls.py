@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.billing import pages
+from topline.billing import credit_pages, pages
 
 app_name = "billing"
 urlpatterns = [
@@ -12,5 +12,5 @@ urlpatterns = [
     path("<int:invoice_id>/xml/<str:syntax>/", pages.xml, name="xml"),
     path("<int:invoice_id>/send/", pages.send, name="send"),
     path("<int:invoice_id>/void/", pages.void, name="void"),
-    path("<int:invoice_id>/credit/", pages.credit, name="credit"),
+    path("<int:invoice_id>/credit/", credit_pages.credit, name="credit"),
 ]

@@ -12,12 +12,12 @@ from typing import Any
 import polars as pl
 from django.db.models import Max, Sum
 
-from topline.billing.models import Invoice
+from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.catalog.models import BundlePart
 from topline.contracts import usage
 from topline.contracts.models import Amendment, Charge, Contract, Item, ItemChange
-from topline.engine.documents import EXACT, largest_remainder, round_half_away
+from topline.engine.documents import EXACT, round_half_away
 from topline.engine.recognition import contracts as engine
 from topline.engine.recognition import modifications
 from topline.kernel import bulk
@@ -258,7 +258,7 @@ def tell(entity: Entity, contract_id: int | None, *, through: date, assume: Assu
 
 
 def charges(entity: Entity, through: date, contract_id: int | None) -> pl.DataFrame:
-    """Charges of issued documents: contract_id, item_id, invoice_id, issued_on, currency, start, end, net_minor, functional_minor (net). One statement."""
+    """Charges of issued documents: contract_id, item_id, invoice_id, position, issued_on, currency, start, end, net_minor, functional_minor (net). One statement."""
     stands = Charge.objects.filter(item__contract__in=contracts(entity, contract_id), invoice__issued_on__lte=through).exclude(
         invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
     )
@@ -269,7 +269,11 @@ def charges(entity: Entity, through: date, contract_id: int | None) -> pl.DataFr
         "invoice__functional_minor": "_functional",
         "invoice__total_minor": "_total",
     }
-    rows = bulk.read(stands.order_by("id").values("item_id", "invoice_id", "start", "end", "net_minor", *facts)).rename(facts)
+    rows = (
+        bulk.read(stands.order_by("id").values("item_id", "invoice_id", "position", "start", "end", "net_minor", *facts))
+        .rename(facts)
+        .with_columns(pl.col("position").cast(pl.Int64))
+    )
     worth = round_half_away(pl.col("net_minor").cast(EXACT) * pl.col("_functional").cast(EXACT) / pl.col("_total").cast(EXACT))
     return rows.with_columns(
         functional_minor=pl.when(pl.col("_total") == pl.col("_functional"))
@@ -307,19 +311,22 @@ def _used(entity: Entity, known: pl.DataFrame, through: date) -> pl.DataFrame:
 
 
 def _credited(entity: Entity, through: date, charged: pl.DataFrame) -> pl.DataFrame:
-    """Credit notes against invoices of contracts, as parts that take back what was sold: over the days of each charge, by its share of the invoice."""
-    rows = charged.filter(pl.col("net_minor") > 0).join(_notes(entity, through), on="invoice_id")
-    net, credit = pl.col("net_minor").cast(EXACT), pl.col("credited_minor").cast(EXACT)
-    rows = rows.with_columns(_exact=net * credit / net.sum().over("invoice_id"))
-    back = -largest_remainder(pl.col("_exact"), pl.col("credited_minor"), over=["invoice_id"])
-    return rows.with_columns(amount_minor=back, method=pl.lit("day")).select(*engine.PARTS, "booked")
+    """Credit notes against invoices of contracts, as parts that take back what was sold: of each charge what was credited of its line, over the charge's days."""
+    rows = charged.join(_notes(entity, through), on=["invoice_id", "position"])
+    return rows.with_columns(amount_minor=-pl.col("credited_minor"), method=pl.lit("day")).select(*engine.PARTS, "booked")
 
 
 def _notes(entity: Entity, through: date) -> pl.DataFrame:
-    """What was credited of invoices by a day: invoice_id, credited_minor (net), booked (the newest note). One statement."""
-    notes = Invoice.objects.filter(
-        entity=entity, kind=Invoice.Kind.CREDIT_NOTE, corrects__isnull=False, issued_on__lte=through
-    ).exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
-    return bulk.read(notes.order_by().values("corrects_id").annotate(credited_minor=Sum("net_minor"), booked=Max("issued_on"))).select(
-        invoice_id=pl.col("corrects_id").cast(pl.Int64), credited_minor=pl.col("credited_minor").cast(pl.Int64), booked="booked"
-    )  # fmt: skip
+    """What was credited of lines of invoices by a day: invoice_id, position, credited_minor (net), booked (the newest note). One statement."""
+    notes = InvoiceLine.objects.filter(
+        invoice__entity=entity,
+        invoice__kind=Invoice.Kind.CREDIT_NOTE,
+        invoice__corrects__isnull=False,
+        invoice__issued_on__lte=through,
+    ).exclude(invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
+    sums = {"credited_minor": Sum("net_minor"), "booked": Max("invoice__issued_on")}
+    rows = bulk.read(notes.order_by().values("invoice__corrects_id", "position").annotate(**sums))
+    told = rows.select(
+        pl.col("position", "credited_minor").cast(pl.Int64), "booked", invoice_id=pl.col("invoice__corrects_id").cast(pl.Int64)
+    )
+    return told.filter(pl.col("credited_minor") != 0)

@@ -49,6 +49,15 @@ def _missing(document: EInvoice) -> list[Problem]:
         ("BR-16", document.lines, "It has no line."),
     ]
     found = [Problem(rule, text) for rule, value, text in wanted if not value]
+    if any(not each.reference for each in document.attachments):
+        found.append(Problem("BR-52", "A supporting document has no reference."))
+    if document.tax_currency and document.tax_currency != document.currency and document.tax_accounted is None:
+        found.append(
+            Problem(
+                "BR-53",
+                f"VAT is accounted for in {document.tax_currency}, and its total in {document.tax_currency} is not stated.",
+            )
+        )
     found += [
         Problem("BR-27", f"Line {line.identifier}: a price must not be negative.") for line in document.lines if line.price < 0
     ]

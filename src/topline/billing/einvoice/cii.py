@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from topline.billing.einvoice.mapping import AMOUNT, COUNT, DAY_102, NUMBER, TEXT, TRUTH, Constant, Part, Syntax, Value
-from topline.billing.einvoice.model import Adjustment, Line, Means, Party, Preceding, TaxLine
+from topline.billing.einvoice.mapping import AMOUNT, COUNT, DAY_102, FILE, NUMBER, TEXT, TRUTH, Constant, Part, Syntax, Value
+from topline.billing.einvoice.model import Adjustment, Attachment, Line, Means, Party, Preceding, TaxLine
 
 _RSM = "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100"
 NAMESPACES = {
@@ -104,6 +104,11 @@ _TAX = (
     Value("reason_code", "ram:ExemptionReasonCode"),
     Value("rate", "ram:RateApplicablePercent", NUMBER),
 )
+_FILE = "ram:AttachmentBinaryObject"
+_ATTACHMENT = (
+    Value("reference", "ram:IssuerAssignedID"), Value("address", "ram:URIID"), Constant("ram:TypeCode", "916"), Value("description", "ram:Name"),
+    Value("content", _FILE, FILE), Value("mime", f"{_FILE}/@mimeCode"), Value("file_name", f"{_FILE}/@filename"),
+)  # fmt: skip
 SYNTAX = Syntax(
     root="rsm:CrossIndustryInvoice",
     namespaces=NAMESPACES,
@@ -122,10 +127,12 @@ SYNTAX = Syntax(
         Value("sales_order", f"{_AGREEMENT}/ram:SellerOrderReferencedDocument/ram:IssuerAssignedID"),
         Value("purchase_order", f"{_AGREEMENT}/ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID"),
         Value("contract", f"{_AGREEMENT}/ram:ContractReferencedDocument/ram:IssuerAssignedID"),
+        Part("attachments", f"{_AGREEMENT}/ram:AdditionalReferencedDocument", Attachment, _ATTACHMENT, many=True, read=f"{_AGREEMENT}/ram:AdditionalReferencedDocument[ram:TypeCode='916']"),
         Constant(_DELIVERY, ""),
         Value("delivery_country", f"{_DELIVERY}/ram:ShipToTradeParty/ram:PostalTradeAddress/ram:CountryID"),
         Value("delivered_on", f"{_DELIVERY}/ram:ActualDeliverySupplyChainEvent/ram:OccurrenceDateTime/{_DAY}", DAY_102),
         Value("reference", f"{_SETTLEMENT}/ram:PaymentReference"),
+        Value("tax_currency", f"{_SETTLEMENT}/ram:TaxCurrencyCode"),
         Value("currency", f"{_SETTLEMENT}/ram:InvoiceCurrencyCode"),
         Part("payee", f"{_SETTLEMENT}/ram:PayeeTradeParty", Party, _PAYEE),
         Part("means", f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans", Means, _MEANS, many=True),
@@ -141,6 +148,8 @@ SYNTAX = Syntax(
         Value("allowance_total", f"{_SUMS}/ram:AllowanceTotalAmount", NUMBER),
         Value("net_total", f"{_SUMS}/ram:TaxBasisTotalAmount", NUMBER),
         Value("tax_total", f"{_SUMS}/ram:TaxTotalAmount", AMOUNT, read=f"{_SUMS}/ram:TaxTotalAmount[@currencyID=$currency or $currency='']"),
+        Value("tax_accounted", f"{_SUMS}/+ram:TaxTotalAmount", NUMBER, read=f"{_SUMS}/ram:TaxTotalAmount[@currencyID!=$currency]"),
+        Value("tax_currency", f"{_SUMS}/ram:TaxTotalAmount/@currencyID", read=f"{_SETTLEMENT}/ram:TaxCurrencyCode"),
         Value("tax_totals", "", COUNT, read=f"count({_SUMS}/ram:TaxTotalAmount[@currencyID=$currency or $currency=''])"),
         Value("rounding", f"{_SUMS}/ram:RoundingAmount", NUMBER),
         Value("gross", f"{_SUMS}/ram:GrandTotalAmount", NUMBER),

@@ -98,8 +98,10 @@ def read(content: bytes) -> EInvoice:
 
 
 def whole(document: EInvoice) -> EInvoice:
-    """With both parts of every price that has something taken off: one syntax may leave either out, and the other wants it."""
-    return replace(document, lines=tuple(_priced(line) for line in document.lines))
+    """With both parts of every price that has something taken off: one syntax may leave either out, and the other wants it. A currency of VAT is
+    stated with its total, or not at all."""
+    tax_currency = document.tax_currency if document.tax_accounted is not None else ""
+    return replace(document, tax_currency=tax_currency, lines=tuple(_priced(line) for line in document.lines))
 
 
 def _priced(line: Line) -> Line:

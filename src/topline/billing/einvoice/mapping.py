@@ -6,6 +6,7 @@ A path is relative to the element of its record. `a/b` puts b below the last a i
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -52,6 +53,7 @@ AMOUNT = Form(lambda value: f"{value:f}", _number, currency_in="currencyID")
 DAY = Form(date.isoformat, lambda text: date.fromisoformat(text.strip()[:10]))
 DAY_102 = Form(lambda value: f"{value:%Y%m%d}", lambda text: date.fromisoformat(text.strip()))
 COUNT = Form(str, lambda text: int(float(text)))
+FILE = Form(lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode("".join(text.split()), validate=True))
 TRUTH = Form(lambda value: "true" if value else "false", _truth)
 
 

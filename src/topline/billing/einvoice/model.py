@@ -115,6 +115,18 @@ class Preceding:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A document that supports the invoice (BG-24): where it is to be found, or the file itself."""
+
+    reference: str = ""  # BT-122
+    description: str = ""  # BT-123
+    address: str = ""  # BT-124
+    content: bytes | None = None  # BT-125
+    mime: str = ""
+    file_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EInvoice:
     """An invoice or credit note (EN 16931)."""
 
@@ -124,6 +136,7 @@ class EInvoice:
     due_on: date | None = None
     tax_point: date | None = None
     currency: str = ""
+    tax_currency: str = ""  # BT-6: in which VAT is accounted for, where that is another
     customization: str = ""
     profile: str = ""
     notes: tuple[str, ...] = ()
@@ -132,6 +145,7 @@ class EInvoice:
     sales_order: str = ""
     contract: str = ""
     preceding: tuple[Preceding, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     starts_on: date | None = None
     ends_on: date | None = None
     delivered_on: date | None = None
@@ -149,6 +163,7 @@ class EInvoice:
     charge_total: Decimal | None = None
     net_total: Decimal = Decimal(0)
     tax_total: Decimal | None = None
+    tax_accounted: Decimal | None = None  # BT-111: total VAT in the currency of accounting
     tax_totals: int = 1  # how many VAT totals it states in its own currency
     gross: Decimal = Decimal(0)
     prepaid: Decimal | None = None

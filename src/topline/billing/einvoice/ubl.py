@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from topline.billing.einvoice.mapping import AMOUNT, COUNT, DAY, NUMBER, TEXT, TRUTH, Constant, Part, Syntax, Value
-from topline.billing.einvoice.model import Adjustment, Line, Means, Party, Preceding, TaxLine
+from topline.billing.einvoice.mapping import AMOUNT, COUNT, DAY, FILE, NUMBER, TEXT, TRUTH, Constant, Part, Syntax, Value
+from topline.billing.einvoice.model import Adjustment, Attachment, Line, Means, Party, Preceding, TaxLine
 
 _UBL = "urn:oasis:names:specification:ubl:schema:xsd"
 _SPACES = {"cac": f"{_UBL}:CommonAggregateComponents-2", "cbc": f"{_UBL}:CommonBasicComponents-2"}
@@ -115,6 +115,12 @@ def _line(quantity: str) -> tuple[Value | Constant | Part, ...]:
     )
 
 
+_FILE = "cac:Attachment/cbc:EmbeddedDocumentBinaryObject"
+_ATTACHMENT = (
+    Value("reference", "cbc:ID"), Value("description", "cbc:DocumentDescription"),
+    Value("content", _FILE, FILE), Value("mime", f"{_FILE}/@mimeCode"), Value("file_name", f"{_FILE}/@filename"),
+    Value("address", "cac:Attachment/cac:ExternalReference/cbc:URI"),
+)  # fmt: skip
 _SUMS = "cac:LegalMonetaryTotal"
 _OWN_TAX = "cac:TaxTotal[cbc:TaxAmount/@currencyID=$currency or $currency='']"
 
@@ -135,6 +141,7 @@ def _syntax(root: str, line: str, *, is_credit: bool) -> Syntax:
             Value("issued_on", "cbc:IssueDate", DAY),
             *((point, kind, notes) if is_credit else (due, kind, notes, point)),
             Value("currency", "cbc:DocumentCurrencyCode"),
+            Value("tax_currency", "cbc:TaxCurrencyCode"),
             Value("buyer_reference", "cbc:BuyerReference"),
             Value("starts_on", "cac:InvoicePeriod/cbc:StartDate", DAY),
             Value("ends_on", "cac:InvoicePeriod/cbc:EndDate", DAY),
@@ -144,6 +151,7 @@ def _syntax(root: str, line: str, *, is_credit: bool) -> Syntax:
                 Value("number", "cac:InvoiceDocumentReference/cbc:ID"), Value("issued_on", "cac:InvoiceDocumentReference/cbc:IssueDate", DAY),
             ), many=True),
             Value("contract", "cac:ContractDocumentReference/cbc:ID"),
+            Part("attachments", "cac:AdditionalDocumentReference", Attachment, _ATTACHMENT, many=True, read="cac:AdditionalDocumentReference[not(cbc:DocumentTypeCode='130')]"),
             Part("seller", "cac:AccountingSupplierParty", Party, _PARTY),
             Part("buyer", "cac:AccountingCustomerParty", Party, _PARTY),
             Part("payee", "cac:PayeeParty", Party, _PAYEE),
@@ -155,6 +163,8 @@ def _syntax(root: str, line: str, *, is_credit: bool) -> Syntax:
             Value("tax_total", "cac:TaxTotal/cbc:TaxAmount", AMOUNT, read=f"{_OWN_TAX}/cbc:TaxAmount"),
             Value("tax_totals", "", COUNT, read=f"count({_OWN_TAX})"),
             Part("taxes", "cac:TaxTotal/cac:TaxSubtotal", TaxLine, _TAX, many=True, read=f"{_OWN_TAX}/cac:TaxSubtotal"),
+            Value("tax_accounted", "+cac:TaxTotal/cbc:TaxAmount", NUMBER, read="cac:TaxTotal/cbc:TaxAmount[@currencyID!=$currency]"),
+            Value("tax_currency", "cac:TaxTotal/cbc:TaxAmount/@currencyID", read="cbc:TaxCurrencyCode"),
             Value("line_total", f"{_SUMS}/cbc:LineExtensionAmount", AMOUNT),
             Value("net_total", f"{_SUMS}/cbc:TaxExclusiveAmount", AMOUNT),
             Value("gross", f"{_SUMS}/cbc:TaxInclusiveAmount", AMOUNT),
