@@ -11,7 +11,7 @@ from topline.books import queries as books
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions, queries
 from topline.market.models import Customer
-from topline.receivables import figures
+from topline.receivables import figures, statements
 from topline.timeline import queries as timeline
 
 
@@ -108,7 +108,7 @@ def test_merging_loses_nothing_and_moves_no_cent(owner, entity, make_customers, 
     assert [c.name for c in detail.children] == ["Daughter"]
     assert set(milestones) < set(timeline.milestones(customer_ids=detail.ids, limit=500)["id"].to_list())
     assert dict(queries.find(pl.Series(["GLX", "Globex GmbH"])).iter_rows()) == {"GLX": keep, "Globex GmbH": keep}
-    statement = figures.statement_of_account(entity_id=entity.pk, customer_ids=detail.ids, since=date(2026, 1, 1), until=day)
+    statement = statements.statement_of_account(entity_id=entity.pk, customer_ids=detail.ids, since=date(2026, 1, 1), until=day)
     assert statement["balance_minor"][-1] == before
     assert still in statement["invoice_id"].to_list()
 

@@ -13,7 +13,7 @@ from topline.books import actions as book_actions
 from topline.books import queries as books
 from topline.engine import aging as engine
 from topline.kernel.errors import Invalid
-from topline.receivables import actions, figures
+from topline.receivables import actions, figures, statements
 
 DAY = date(2026, 4, 30)
 
@@ -137,7 +137,7 @@ def owed_by_the_ledger(entity, day):
 
 
 def account(entity, customer, until, since=date(2026, 1, 1)):
-    rows = figures.statement_of_account(entity_id=entity.pk, customer_ids=[customer], since=since, until=until)
+    rows = statements.statement_of_account(entity_id=entity.pk, customer_ids=[customer], since=since, until=until)
     return {c: m for c, m in rows.group_by("currency").agg(pl.col("amount_minor").sum()).iter_rows() if m}
 
 

@@ -49,6 +49,8 @@ HANDLERS: dict[str, Handler] = {
     "run_import": run_import,
     "send_reminder": reminders.send,
     "send_invoice": deliveries.send,
+    "send_statement": deliveries.send_statement,
+    "ask_acceptance": deliveries.ask_acceptance,
     online.HANDLE: Long(processor.told, handle_event),
     online.CHARGE: Long(processor.call, note_charge),
     daily.TOPIC: daily.handle,

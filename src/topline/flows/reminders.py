@@ -19,7 +19,7 @@ from topline.collections.models import Reminder
 from topline.kernel import clock, outbox
 from topline.market import queries as market
 from topline.receivables import documents as receivables_documents
-from topline.receivables import figures
+from topline.receivables import statement_delivery
 from topline.team.queries import system_actor
 
 ATTACHED = 5  # invoices that travel with a reminder; the statement names all of them
@@ -63,12 +63,8 @@ def send(payload: dict[str, Any]) -> None:
     for invoice_id in named[:ATTACHED]:
         detail = billing.invoice_detail(invoice_id)
         mail.attach(f"{detail.invoice.number}.pdf", billing_documents.invoice_pdf(detail), "application/pdf")
-    since = today - timedelta(days=365)
-    rows = figures.statement_of_account(
-        entity_id=reminder.entity_id, customer_ids=market.record_ids(reminder.customer_id), since=since, until=today
-    )
-    statement = receivables_documents.statement_pdf(
-        entity=reminder.entity, customer=reminder.customer, rows=rows.to_dicts(), since=since, until=today
+    statement = receivables_documents.statement_of(
+        entity=reminder.entity, customer=reminder.customer, since=today - timedelta(days=365), until=today
     )
     mail.attach("statement.pdf", statement, "application/pdf")
     mail.send()
@@ -87,7 +83,9 @@ def receive(content: bytes) -> int | None:
         if not (original and status):
             return None
         known = reminders.record_answer(actor=actor, message_id=original, text=status, is_bounce=True)
-        return known if known is not None else delivery.record_bounce(actor=actor, message_id=original, text=status)
+        for record in (delivery.record_bounce, statement_delivery.record_bounce):
+            known = known if known is not None else record(actor=actor, message_id=original, text=status)
+        return known
     named = f"{message.get('In-Reply-To', '')} {message.get('References', '')}".split()
     body = message.get_body(preferencelist=("plain",))
     text = str(body.get_content()).strip()[:4000] if body is not None else str(message.get("Subject", ""))

@@ -10,10 +10,9 @@ from pydantic import Field
 
 from topline.books import queries as books
 from topline.kernel import clock
-from topline.kernel.errors import Invalid, ensure
 from topline.market import queries as market
-from topline.receivables import actions, figures, matching, offers, queries, write_offs
-from topline.receivables.models import MatchProposal, Payment
+from topline.receivables import actions, figures, matching, offers, queries, statement_delivery, statements, write_offs
+from topline.receivables.models import MatchProposal, Payment, StatementDelivery
 from topline.ui.wire import (
     MAX_ROWS,
     Asked,
@@ -43,6 +42,7 @@ room = Room(tags=["Payments and receivables"])
 COLUMNS = ["id", "entity_id", "customer_id", "bank_account_id", "state", "number", "currency", "amount_minor", "allocated_minor", "received_on", "method",
            "reference", "payer_name", "import_batch_id"]  # fmt: skip
 ALLOCATION = [*queries.ALLOCATION, "recorded_at", "reverses_id"]
+DELIVERED = ["id", "customer_id", "since", "until", "recipient", "state", "queued_at", "sent_at", "note"]
 Reason = Annotated[str, Field(max_length=200)]
 
 
@@ -79,6 +79,17 @@ class AgingAsked(OfCompany):
 class StatementAsked(OfCompany):
     since: Day
     until: Day
+
+
+class AccountsAsked(StatementAsked):
+    after: Annotated[int, Field(ge=0, description="the last customer that was seen")] = 0
+
+
+class SentStatements(Body):
+    customer_ids: Ids
+    since: Day
+    until: Day
+    recipient: Annotated[str, Field(max_length=254)] = ""
 
 
 class NewPayment(Body):
@@ -221,10 +232,31 @@ def aging(request: Caller, asked: Query[AgingAsked]) -> Any:
 @room.reads("/customers/{int:customer_id}/statement", "receivables.view", Rows)
 def statement_of_account(request: Caller, customer_id: Id, asked: Query[StatementAsked]) -> Any:
     """A customer's account over a span: an opening row, each movement, the balance after it."""
-    ensure(asked.since <= asked.until, Invalid("The span ends before it begins.", field="until"))
+    statements.ensure_span(asked.since, asked.until)
     ids = market.customer_detail(customer_id).ids
     entity_id = books.entity(asked.company or None).pk
-    return rows(figures.statement_of_account(entity_id=entity_id, customer_ids=ids, since=asked.since, until=asked.until))
+    return rows(statements.statement_of_account(entity_id=entity_id, customer_ids=ids, since=asked.since, until=asked.until))
+
+
+@room.reads("/statements-of-account", "receivables.view", Rows)
+def list_accounts(request: Caller, asked: Query[AccountsAsked]) -> Any:
+    """Accounts that moved in a span or stand open after it, by customer and currency, in the order of customers after a customer."""
+    statements.ensure_span(asked.since, asked.until)
+    found = statements.accounts(entity_id=books.entity(asked.company or None).pk, since=asked.since, until=asked.until)
+    return rows(found.filter(pl.col("customer_id") > asked.after).head(MAX_ROWS))
+
+
+@room.reads("/statement-deliveries", "receivables.view", Page)
+def list_statement_deliveries(request: Caller, asked: Query[Asked]) -> Any:
+    """Statements of account that were sent, or came back."""
+    return page(StatementDelivery.objects.all(), DELIVERED, asked)
+
+
+@room.does("/statements-of-account/send", "receivables.send_statements", Rows)
+def send_statements(request: Caller, target: Query[OfCompany], body: SentStatements) -> Any:
+    """Queue statements of account to be sent; answers with the delivery of each, or why there is none."""
+    entity_id = books.entity(target.company or None).pk
+    return rows(statement_delivery.send_statements(entity_id=entity_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/payments", "receivables.record_payments", Rows)

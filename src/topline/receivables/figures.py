@@ -13,7 +13,6 @@ from fractions import Fraction
 from typing import Literal
 
 import polars as pl
-from django.db.models import F, Q
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -23,7 +22,6 @@ from topline.kernel import bulk
 from topline.kernel.database import is_postgresql
 from topline.market import queries as market
 from topline.receivables import queries
-from topline.receivables.models import Allocation, Payment
 
 # Loss rates per bucket until a company has derived its own from roll rates, in millionths; IFRS 9 B5.5.35 asks for one's own.
 LOSS_RATES_PPM = (5_000, 15_000, 34_000, 71_000, 108_000)
@@ -176,100 +174,6 @@ def roll_rates(*, entity_id: int, as_of: date, currency: str) -> pl.DataFrame:
     now = aged(entity_id=entity_id, as_of=as_of).items
     keep = (pl.col("currency") == currency) & (pl.col("open_minor") > 0)
     return aging.roll_rates(before.filter(keep), now.filter(keep))
-
-
-def statement_of_account(*, entity_id: int, customer_ids: list[int], since: date, until: date) -> pl.DataFrame:
-    """A customer's account over a span as they would keep it: documents raise it, payments and credits lower it.
-
-    returns  one row per movement, after an opening row: on, kind, number, currency, amount_minor (signed), balance_minor
-             (running, per currency), invoice_id, payment_id
-    """
-    issued = Invoice.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, issued_on__lte=until).exclude(
-        state__in=[Invoice.State.DRAFT]
-    )
-    documents = bulk.read(issued.values("id", "kind", "number", "currency", "issued_on", "total_minor", "state", "closed_on"))
-    sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
-    rows = documents.select(
-        on="issued_on",
-        kind="kind",
-        number="number",
-        currency="currency",
-        amount_minor=pl.col("total_minor") * sign,
-        invoice_id="id",
-        payment_id=pl.lit(None, dtype=pl.Int64),
-    )
-    voided = documents.filter((pl.col("state") == Invoice.State.VOID) & (pl.col("closed_on") <= until)).select(
-        on="closed_on", kind=pl.lit("void"), number="number", currency="currency", amount_minor=-pl.col("total_minor") * sign, invoice_id="id",
-        payment_id=pl.lit(None, dtype=pl.Int64),
-    )  # fmt: skip
-    money = _money_rows(entity_id, customer_ids, until)
-    other = _settled_without_money(entity_id, customer_ids, until)
-    frame = pl.concat([rows, voided, money, other]).sort("on", "currency", "number")
-    opening = frame.filter(pl.col("on") < since).group_by("currency").agg(pl.col("amount_minor").sum())
-    first = opening.select(
-        on=pl.lit(since), kind=pl.lit("opening"), number=pl.lit(""), currency="currency", amount_minor="amount_minor",
-        invoice_id=pl.lit(None, dtype=pl.Int64), payment_id=pl.lit(None, dtype=pl.Int64),
-    )  # fmt: skip
-    told = pl.concat([first, frame.filter(pl.col("on") >= since)])
-    return told.with_columns(balance_minor=pl.col("amount_minor").cum_sum().over("currency"))
-
-
-def _money_rows(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
-    """Payments in (lower the account) and their returns (raise it again)."""
-    paid = bulk.read(
-        Payment.objects.filter(entity_id=entity_id, customer_id__in=customer_ids, received_on__lte=until).values(
-            "id", "number", "currency", "received_on", "amount_minor"
-        )
-    )
-    none = pl.lit(None, dtype=pl.Int64)
-    back = paid.join(queries.returned(entity_id=entity_id), left_on="id", right_on="payment_id").filter(
-        pl.col("returned_on") <= until
-    )
-    came = paid.select(
-        on="received_on", kind=pl.lit("payment"), number="number", currency="currency", amount_minor=-pl.col("amount_minor"), invoice_id=none, payment_id="id",
-    )  # fmt: skip
-    went = back.select(
-        on="returned_on", kind=pl.lit("returned"), number="number", currency="currency", amount_minor="amount_minor", invoice_id=none, payment_id="id",
-    )  # fmt: skip
-    return pl.concat([came, went])
-
-
-def _settled_without_money(entity_id: int, customer_ids: list[int], until: date) -> pl.DataFrame:
-    """Discounts, fees and write-offs lower the account, refunds raise it; links of payments and credit notes move nothing here,
-    unless they cross currencies: then they move the balance from the payment's currency to the document's."""
-    base = Allocation.objects.filter(effective_on__lte=until)
-    across = Q(kind="payment") & ~Q(invoice__currency=F("payment__currency"))
-    lowered = base.filter(
-        Q(kind__in=["discount", "bank_fee", "write_off"]) | across,
-        invoice__entity_id=entity_id,
-        invoice__customer_id__in=customer_ids,
-    )
-    raised = base.filter(Q(kind="refund") | across, payment__entity_id=entity_id, payment__customer_id__in=customer_ids)
-    down = bulk.read(lowered.values("effective_on", "kind", "amount_minor", "invoice_id", "invoice__number", "invoice__currency"))
-    up = bulk.read(raised.values("effective_on", "kind", "source_minor", "payment_id", "payment__number", "payment__currency"))
-    none = pl.lit(None, dtype=pl.Int64)
-    return pl.concat(
-        [
-            down.select(
-                on="effective_on",
-                kind="kind",
-                number="invoice__number",
-                currency="invoice__currency",
-                amount_minor=-pl.col("amount_minor"),
-                invoice_id="invoice_id",
-                payment_id=none,
-            ),
-            up.select(
-                on="effective_on",
-                kind="kind",
-                number="payment__number",
-                currency="payment__currency",
-                amount_minor="source_minor",
-                invoice_id=none,
-                payment_id="payment_id",
-            ),
-        ]
-    )
 
 
 def months_back(day: date, count: int) -> list[tuple[date, int]]:

@@ -189,3 +189,33 @@ class MatchProposal(models.Model):
                 condition=Q(confidence_ppm__gte=0, confidence_ppm__lte=1_000_000), name="confidence_is_a_share"
             ),
         ]
+
+
+class StatementDelivery(models.Model):
+    """A statement of account on its way to a customer by e-mail. It is made when it is sent, of what the books say then."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        SENT = "sent"
+        BOUNCED = "bounced"
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
+    since = models.DateField()
+    until = models.DateField()
+    recipient = models.EmailField()
+    state = models.CharField(max_length=7, choices=State.choices, default=State.QUEUED)
+    message_id = models.CharField(max_length=200, blank=True)
+    queued_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=300, blank=True, help_text="why it bounced")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["customer", "-id"], name="statement_newest"),
+            models.Index(fields=["message_id"], name="statement_message", condition=~Q(message_id="")),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=["queued", "sent", "bounced"]), name="statement_state_known"),
+            models.CheckConstraint(condition=Q(since__lte=F("until")), name="statement_ends_after_it_begins"),
+        ]

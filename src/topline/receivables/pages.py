@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +22,7 @@ from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.kernel.money import format_amount, parse_amount, to_major
 from topline.market import queries as market
-from topline.receivables import actions, documents, figures, matching, offers, payers, queries
+from topline.receivables import actions, figures, matching, offers, payers, queries
 from topline.receivables.forms import PaymentForm
 from topline.receivables.models import Payment
 from topline.timeline import queries as timeline
@@ -41,14 +41,6 @@ SETTLED = [
     Column("kind", "By"),
     Column("number", "Document", link="url"),
     Column("amount_minor", "Amount", "money"),
-    Column("currency", ""),
-]
-STATEMENT = [
-    Column("on", "Day", "date"),
-    Column("kind", "What"),
-    Column("number", "Document"),
-    Column("amount_minor", "Amount", "money"),
-    Column("balance_minor", "Balance", "money"),
     Column("currency", ""),
 ]
 
@@ -341,32 +333,6 @@ def aging(request: Asked) -> HttpResponse:
     return render(request, "receivables/aging.html", context)
 
 
-@page("receivables.view")
-def statement(request: Asked, customer_id: int) -> HttpResponse:
-    """A customer's statement of account: page, CSV or PDF."""
-    entity = company(request)
-    until = _day(request.GET.get("until"), clock.today(entity.time_zone))
-    since = _day(request.GET.get("since"), until - timedelta(days=90))
-    if since > until:
-        raise Invalid("The statement ends before it begins.", field="since", remedy="Exchange the two days.")
-    detail = market.customer_detail(customer_id)
-    rows = figures.statement_of_account(entity_id=entity.pk, customer_ids=detail.ids, since=since, until=until).to_dicts()
-    form = request.GET.get("export", "")
-    if form in ("csv", "xlsx"):
-        return export(rows[:MAX_ROWS], STATEMENT, name=f"statement-{detail.customer.number}-{until}", form=form)
-    if form == "pdf":
-        content = documents.statement_pdf(entity=entity, customer=detail.customer, rows=rows, since=since, until=until)
-        response = HttpResponse(content, content_type="application/pdf")
-        response["Content-Disposition"] = f'inline; filename="statement-{detail.customer.number}-{until}.pdf"'
-        return response
-    shown = [{**r, "kind": r["kind"].replace("_", " ")} for r in rows[-1000:]]
-    return render(
-        request,
-        "receivables/statement.html",
-        {"customer": detail.customer, "rows": shown, "columns": STATEMENT, "since": since, "until": until},
-    )
-
-
 def oldest_first(payment: Payment, as_of: date) -> pl.DataFrame:
     """Links that spend what is left of a payment on its customer's documents, the oldest due day first."""
     if payment.customer_id is None:
@@ -428,10 +394,3 @@ def _settled(rows: pl.DataFrame, *, document: int | None = None) -> list[dict[st
             }
         )
     return found
-
-
-def _day(text: str | None, default: date) -> date:
-    try:
-        return date.fromisoformat(text) if text else default
-    except ValueError as error:
-        raise Invalid(f"{text!r} is no day.", field="since", remedy="Write it as 2026-01-31.") from error

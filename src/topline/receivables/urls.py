@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.receivables import matches, pages, write_off_pages
+from topline.receivables import matches, pages, statement_pages, write_off_pages
 
 app_name = "receivables"
 urlpatterns = [
@@ -26,5 +26,7 @@ urlpatterns = [
     path("write-offs/<int:proposal_id>/refuse/", write_off_pages.refuse, name="refuse_write_off"),
     path("credit-notes/<int:invoice_id>/apply/", pages.apply_credit_note, name="apply_credit_note"),
     path("aging/", pages.aging, name="aging"),
-    path("customers/<int:customer_id>/statement/", pages.statement, name="statement"),
+    path("customers/<int:customer_id>/statement/", statement_pages.statement, name="statement"),
+    path("statements/", statement_pages.accounts, name="statements"),
+    path("statements/send/", statement_pages.send, name="send_statements"),
 ]

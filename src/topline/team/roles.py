@@ -148,6 +148,7 @@ COLLECTING = frozenset(
 CASES = frozenset(
     {"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case", "market.set_credit_hold"}
 )
+STATEMENTS = frozenset({"receivables.send_statements"})
 OFFERS = frozenset({"receivables.make_offers", "receivables.withdraw_offer", "collections.send_offer"})
 CONTRACTS = frozenset(
     {
@@ -156,6 +157,11 @@ CONTRACTS = frozenset(
         "contracts.amend",
         "contracts.change_contract",
         "contracts.renew_due",
+        "contracts.set_schedule",
+        "contracts.accept_milestone",
+        "contracts.withdraw_acceptance",
+        "contracts.drop_part",
+        "contracts.ask_acceptance",
         "metering.add_meter",
         "metering.record_events",
         "metering.backfill",
@@ -208,14 +214,14 @@ AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
 _ROLES: dict[str, frozenset[str]] = {
-    "Owner": READ | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    "Owner": READ | STATEMENTS | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | CONTRACTS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
     "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
     "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
-    "Billing": (READ - {"treasury.view"}) | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION,
-    "Collections": (READ - {"treasury.view"}) | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
+    "Billing": (READ - {"treasury.view"}) | STATEMENTS | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION,
+    "Collections": (READ - {"treasury.view"}) | STATEMENTS | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
     "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},
     "Approver": READ | OWN_TASKS | APPROVALS | OFFERS | PAY,
     "Auditor": READ | PAY | AUDIT,
@@ -231,6 +237,7 @@ JOBS = frozenset(
         "quotes.accept_quote",
         "quotes.decline_quote",
         "billing.mark_delivery",
+        "receivables.mark_statement",
         "billing.view_document",
         "processor.begin_payment",
         "processor.note_page",
