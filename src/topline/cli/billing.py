@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
+from django.db.models import Q
 
 from topline.billing import documents as billing_documents
 from topline.billing import queries as billing_reads
@@ -17,10 +18,12 @@ from topline.billing.einvoice import files as einvoice_files
 from topline.cli import render
 from topline.cli.main import app
 from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, entity_of, print_json
-from topline.contracts import bills
+from topline.contracts import bills, renewing, schedules
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
 from topline.contracts.models import Parked
+from topline.engine.renewals import survival
+from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions as metering
 from topline.metering import files as usage_files
@@ -33,12 +36,21 @@ app.add_typer(einvoice, name="einvoice")
 @einvoice.command("check")
 def einvoice_check(
     file: Annotated[Path, typer.Argument(help="XML in CII or UBL, or a PDF that carries one.", exists=True, dir_okay=False)],
+    attachments: Annotated[
+        Path | None, typer.Option("--attachments", help="Write the files that it carries into this folder.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What an e-invoice says and whether it holds; exits with 1 where it does not. Nothing is kept."""
     found = einvoice_files.read(file.read_bytes())
     broken = einvoice_check_rules.problems(found)
+    if attachments is not None:
+        attachments.mkdir(parents=True, exist_ok=True)
+        for number, each in enumerate(found.attachments, start=1):
+            if each.content is not None:  # the number keeps names apart, and the last part keeps them in the folder
+                (attachments / f"{number}-{Path(each.file_name.replace(chr(92), '/')).name or 'file'}").write_bytes(each.content)
     if as_json:
+        found = replace(found, attachments=tuple(replace(each, content=None) for each in found.attachments))
         print_json({"document": asdict(found), "problems": [asdict(problem) for problem in broken]})
     else:
         render.einvoice(console, found, broken)
@@ -155,6 +167,25 @@ def bill_preview(company: Company = "", as_of: AsOf = "", as_json: AsJson = Fals
     render.bill(console, found)
 
 
+@bill.command("schedules")
+def bill_schedules(company: Company = "", as_json: AsJson = False) -> None:
+    """Parts of schedules that are not billed yet, and what does not add up to what was agreed; exits with 1 where something does not."""
+    entity = entity_of(company)
+    today = clock.today(entity.time_zone)
+    waiting = schedules.open_parts(entity_id=entity.pk).filter(Q(due_on__gt=today) | Q(due_on__isnull=True))[:SHOWN]
+    rows = [
+        {"contract": p.item.contract.number, "customer": p.item.contract.customer.name, "part": f"{p.item.description}: {p.description}", "due_on": p.due_on, "amount_minor": p.amount_minor, "currency": p.item.contract.currency}
+        for p in waiting
+    ]  # fmt: skip
+    off = contract_reads.out_of_balance(entity_id=entity.pk)
+    if as_json:
+        print_json({"open": rows, "out_of_balance": off.to_dicts()})
+    else:
+        render.schedules(console, rows, off)
+    if off.height:
+        raise typer.Exit(1)
+
+
 @bill.command("run")
 def bill_run(
     company: Company = "",
@@ -194,12 +225,17 @@ def bill_run(
 
 
 @app.command("contracts")
-def contract_list(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
-    """Contracts that end within 120 days, the next first, with what they bring in a year."""
+def contract_list(
+    company: Company = "",
+    as_of: AsOf = "",
+    index: Annotated[float, typer.Option(help="What an index of prices rose by, in percent.", min=-50, max=500)] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Contracts that end within 120 days, the next first: what they bring in a year, how likely they renew, what they would bring at list prices."""
     entity = entity_of(company)
     day = day_of(as_of, entity)
-    found = contract_reads.renewals(entity_id=entity.pk, as_of=day)
+    found, past = renewing.board(entity_id=entity.pk, as_of=day, index_ppm=round(index * 10_000))
     if as_json:
-        print_json({"as_of": day, "items": found.to_dicts()})
+        print_json({"as_of": day, "items": found.to_dicts(), "survival": survival(past).to_dicts()})
         return
     render.renewals(console, found)

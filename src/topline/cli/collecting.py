@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from topline.cli import render
@@ -17,9 +19,13 @@ from topline.collections import reminders, timing
 from topline.engine.payment_timing import backtest as backtesting
 from topline.flows import daily
 from topline.flows import reminders as mail
+from topline.kernel import clock
 from topline.kernel.errors import Invalid
+from topline.market.models import Customer
 from topline.pipeline import machine as machines
-from topline.receivables import figures, matching
+from topline.receivables import documents as receivable_documents
+from topline.receivables import figures, matching, statement_delivery
+from topline.receivables import statements as account_statements
 from topline.team.queries import system_actor
 from topline.treasury import frozen, outlook
 from topline.treasury import queries as treasury
@@ -213,3 +219,42 @@ def mail_in() -> None:
     """Take in one e-mail from standard input (from your mail system): a bounce of a reminder, or an answer to one."""
     found = mail.receive(sys.stdin.buffer.read(10 * 1024 * 1024))
     console.print(f"Recorded with reminder {found}." if found else "No reminder of ours is named in it.")
+
+
+@app.command("statements")
+def statements_of_account(
+    company: Company = "",
+    since: Annotated[str, typer.Option(help="First day; default: the first of the last whole month.")] = "",
+    until: Annotated[str, typer.Option(help="Last day; default: the last of that month.")] = "",
+    folder: Annotated[Path | None, typer.Option(help="Write a PDF of each account here.")] = None,
+    send: Annotated[bool, typer.Option("--send", help="Send each to the customer's contact for invoices.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Accounts of customers over a span: opening, what moved, closing, by currency; as PDF, or by e-mail."""
+    entity = entity_of(company)
+    first, last = account_statements.month_of(clock.today(entity.time_zone))
+    begins, ends = day_of(since, entity) if since else first, day_of(until, entity) if until else last
+    account_statements.ensure_span(begins, ends)
+    found = account_statements.accounts(entity_id=entity.pk, since=begins, until=ends)
+    customers = Customer.objects.filter(pk__in=found["customer_id"].unique().to_list()).order_by("number")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for customer in customers.iterator(chunk_size=500):
+            content = receivable_documents.statement_of(entity=entity, customer=customer, since=begins, until=ends)
+            (folder / receivable_documents.statement_name(customer, ends)).write_bytes(content)
+    sent = None
+    if send and found.height:
+        sent = statement_delivery.send_statements(
+            actor=system_actor("command line"),
+            entity_id=entity.pk,
+            customer_ids=[c.pk for c in customers],
+            since=begins,
+            until=ends,
+        )
+    if as_json:
+        print_json({"since": begins, "until": ends, "accounts": found.to_dicts(), "sent": sent})
+        return
+    render.accounts(console, found, {c.pk: c.name for c in customers[:SHOWN]}, begins, ends)
+    if sent is not None:
+        unsent = sent.filter(pl.col("problem").is_not_null()).height
+        console.print(f"{sent.height - unsent} are on their way, {unsent} were not sent.", highlight=False)

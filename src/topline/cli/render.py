@@ -18,6 +18,7 @@ from topline.billing.einvoice.model import EInvoice
 from topline.connect.models import ImportBatch
 from topline.contracts.bills import Bill
 from topline.contracts.models import Contract
+from topline.contracts.renewal_pages import likely
 from topline.engine import aging as engine
 from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
@@ -222,10 +223,11 @@ def renewals(console: Console, found: pl.DataFrame) -> None:
     if found.is_empty():
         console.print("No contract ends within 120 days.")
         return
-    table = _table("contract", "customer", "ends", "notice until", "renews", ">a year", "")
+    table = _table("contract", "customer", "ends", "renews", "likely to", ">a year", ">at list", "")
     for r in found.head(60).to_dicts():
         renews = f"by {r['renews_months']} months" if r["renews_months"] else "not by itself"
-        table.add_row(r["number"], r["customer"], str(r["ends_on"]), str(r["notice_by"]), renews, format_amount(r["yearly_minor"], r["currency"]), r["currency"])  # fmt: skip
+        listed = format_amount(r["list_yearly_minor"], r["currency"]) if r["list_ppm"] else ""
+        table.add_row(r["number"], r["customer"], str(r["ends_on"]), renews, likely(r), format_amount(r["yearly_minor"], r["currency"]), listed, r["currency"])  # fmt: skip
     console.print(table)
 
 
@@ -265,6 +267,11 @@ def einvoice(console: Console, found: EInvoice, broken: Sequence[Problem]) -> No
     for line in found.lines[:200]:
         table.add_row(line.identifier, line.name, str(line.quantity), str(line.price), f"{line.category} {line.rate if line.rate is not None else ''}", str(line.net))  # fmt: skip
     console.print(table)
+    if found.tax_accounted is not None:
+        console.print(f"VAT in the currency of accounting: {found.tax_accounted} {found.tax_currency}", highlight=False)
+    for each in found.attachments:
+        where = f"{each.mime}, {len(each.content):,} bytes" if each.content is not None else each.address or "named only"
+        console.print(f"Attached: {each.file_name or each.reference} {each.description} ({where})", highlight=False)
     if not broken:
         console.print("[green]Everything that it must say is there, and its figures hold.[/green]")
     for problem in broken:
@@ -583,3 +590,35 @@ def sales_record(console: Console, found: SalesBacktest, currency: str) -> None:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def accounts(console: Console, found: pl.DataFrame, names: dict[int, str], since: date, until: date) -> None:
+    """Statements of account, the first customers of them: where each stood, what moved, where it stands."""
+    console.print(f"[bold]Accounts from {since} to {until}[/bold]", highlight=False)
+    columns = ["opening", "invoiced", "credited", "paid", "other", "closing"]
+    table = _table("customer", *(f">{name}" for name in columns), "")
+    shown = [row for row in found.to_dicts() if row["customer_id"] in names]
+    for row in shown:
+        amounts = [format_amount(row[f"{name}_minor"], row["currency"]) for name in columns]
+        table.add_row(names[row["customer_id"]], *amounts, row["currency"])
+    console.print(table)
+    if found.height > len(shown):
+        console.print(f"{found.height - len(shown):,} more.", highlight=False)
+
+
+def schedules(console: Console, rows: list[dict[str, Any]], off: pl.DataFrame) -> None:
+    """Parts of schedules that are not billed yet, and what does not add up."""
+    if rows:
+        table = _table("contract", "customer", "part", "billed", ">net", "")
+        for row in rows:
+            when = str(row["due_on"] or "when accepted")
+            table.add_row(row["contract"], row["customer"], row["part"], when, format_amount(row["amount_minor"], row["currency"]), row["currency"])  # fmt: skip
+        console.print(table)
+    else:
+        console.print("No part of a schedule is open.")
+    for row in off.to_dicts():
+        agreed, told = (format_amount(row[name], row["currency"]) for name in ("agreed_minor", "schedule_minor"))
+        console.print(
+            f"{row['contract']}, {row['what']}: {told} are billed in all, {agreed} {row['currency']} were agreed.",
+            highlight=False,
+        )

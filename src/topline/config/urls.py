@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("quotes/", include("topline.quotes.urls")),
     path("", include("topline.processor.public_urls")),
     path("i/", include("topline.billing.link_urls")),
+    path("m/", include("topline.contracts.link_urls")),
     path("q/", include("topline.quotes.link_urls")),
     path("usage/", include("topline.metering.urls")),
     path("contracts/", include("topline.contracts.urls")),

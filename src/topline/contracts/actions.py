@@ -14,7 +14,7 @@ from django.db import transaction
 
 from topline.books.models import Entity
 from topline.catalog.models import Product
-from topline.contracts import bills, pricing
+from topline.contracts import bills, pricing, schedules
 from topline.contracts.models import Amendment, Contract, Item, ItemChange
 from topline.kernel import clock, money, series
 from topline.kernel.actions import action, changed
@@ -125,6 +125,8 @@ def amend(*, actor: Actor, contract_id: int, kind: str, on: date, because: str =
     )
     ended_before, ends = contract.ends_on, dict(contract.items.values_list("id", "ends_on"))
     told = _VERBS[kind](contract, on, said)
+    if kind == K.TERMINATE and (dropped := schedules.drop_open(contract, on)):
+        told += f", {dropped} parts of schedules are not billed any more"
     contract.save()
     made = Amendment.objects.create(contract=contract, kind=kind, effective_on=on, told=told[:300], because=because.strip()[:300], is_itemised=True, ended_before=ended_before, recorded_at=clock.now(), actor_key=actor.key)  # fmt: skip
     ItemChange.objects.bulk_create(
@@ -318,7 +320,7 @@ def _remove(contract: Contract, on: date, said: dict[str, Any]) -> str:
 
 def _replace(name: str, words: str) -> Any:
     def verb(contract: Contract, on: date, said: dict[str, Any]) -> str:
-        item = _one(contract, said, on)
+        item = _without_schedule(_one(contract, said, on))
         value = said.get(name)
         if value is None:
             raise Invalid(f"Say the new {words}.", field=name)
@@ -330,12 +332,18 @@ def _replace(name: str, words: str) -> Any:
     return verb
 
 
+def _without_schedule(item: Item) -> Item:
+    """An item whose parts would no longer add up to it is not changed. Raises: Invalid."""
+    ensure(not item.parts.exists(), Invalid(f"{item.description} is billed by a schedule that adds up to it.", field="item_id", remedy="Remove it and add another with a schedule of its own."))  # fmt: skip
+    return item
+
+
 def _price(contract: Contract, on: date, said: dict[str, Any]) -> str:
     changes = {name: said[name] for name in pricing.PRICE if said.get(name) is not None}
     ensure(bool(changes), Invalid("Say the new price.", field="unit_price_nano"))
     if "price_model" in changes:  # another model: nothing of the old price stays
         changes = dict.fromkeys(pricing.PRICE) | {"tiers": []} | changes
-    item = _one(contract, said, on)
+    item = _without_schedule(_one(contract, said, on))
     until, start = item.ends_on, max(on, item.starts_on)
     _end(item, on)
     _again(item, start, until, **changes)

@@ -10,8 +10,9 @@ from pydantic import Field
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, bills, queries, runs
-from topline.contracts.models import BillRun, Contract, Parked
+from topline.contracts import actions, bills, queries, renewing, runs, schedules
+from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
+from topline.engine.renewals import survival
 from topline.kernel.errors import NotFound
 from topline.ui.wire import (  # fmt: skip
     MAX_MINOR,
@@ -43,6 +44,7 @@ room = Room(tags=["Contracts"])
 CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days"]  # fmt: skip
 RUN = ["id", "entity_id", "as_of", "state", "started_at", "finished_at"]
 PARKED = ["id", "contract_id", "code", "message", "remedy", "since", "is_released", "cleared_at"]
+PART = ["id", "item_id", "position", "description", "amount_minor", "due_on", "accepted_on", "accepted_by", "dropped_on"]
 RATE = ["id", "country", "tax_class", "rate_ppm", "valid_from"]
 Unit = Literal["day", "week", "month", "quarter", "year"]
 Micro = Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR * 1_000, description="millionths")]
@@ -139,6 +141,29 @@ class NewAmendment(ItemPrice):
     customer_id: Ref | None = None
 
 
+class NewPart(Body):
+    description: Annotated[str, Field(min_length=1, max_length=200)]
+    amount_minor: Positive
+    due_on: Day | None = None
+
+
+class Schedule(Body):
+    parts: Annotated[list[NewPart], Field(max_length=schedules.MOST, description="without a day: billed when it is accepted")]
+
+
+class Accepted(Body):
+    on: Day
+    accepted_by: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Because(Body):
+    because: Name
+
+
+class AskedAcceptance(Body):
+    recipient: Annotated[str, Field(min_length=3, max_length=254)]
+
+
 class BilledUpTo(Body):
     as_of: Day
 
@@ -160,6 +185,10 @@ class NewTaxRate(Body):
 
 class BillPreviewAsked(OfCompany):
     as_of: Day
+
+
+class RenewalsAsked(BillPreviewAsked):
+    index_ppm: Annotated[int, Field(ge=-500_000, le=5_000_000, description="what an index rose by: 2.4 % is 24000")] = 0
 
 
 @room.reads("/contracts", "contracts.view", Page)
@@ -198,10 +227,60 @@ def list_parked(request: Caller, asked: Query[Asked]) -> Any:
     return page(Parked.objects.all(), PARKED, asked)
 
 
+@room.reads("/schedule-parts", "contracts.view", Page)
+def list_parts(request: Caller, asked: Query[Asked]) -> Any:
+    """Parts of billing schedules: dated ones, and milestones, which have no due_on."""
+    return page(SchedulePart.objects.all(), PART, asked)
+
+
+@room.reads("/out-of-balance", "contracts.view", Rows)
+def list_out_of_balance(request: Caller, asked: Query[OfCompany]) -> Any:
+    """Contracts and schedules that do not add up to what was agreed; empty when all is well."""
+    return rows(queries.out_of_balance(entity_id=books.entity(asked.company or None).pk))
+
+
+@room.does("/contract-items/{int:item_id}/schedule", "contracts.set_schedule")
+def set_schedule(request: Caller, item_id: Id, body: Schedule) -> Any:
+    """Say in which parts an item is billed; answers with how many there are."""
+    parts = [part.model_dump() for part in body.parts]
+    return done(schedules.set_schedule(item_id=item_id, parts=parts, **once(request)))
+
+
+@room.does("/schedule-parts/{int:part_id}/accept", "contracts.accept_milestone")
+def accept_milestone(request: Caller, part_id: Id, body: Accepted) -> Any:
+    """Say that a milestone was accepted; answers with the part's id."""
+    return done(schedules.accept_milestone(part_id=part_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/schedule-parts/{int:part_id}/withdraw", "contracts.withdraw_acceptance")
+def withdraw_acceptance(request: Caller, part_id: Id, body: Because) -> Any:
+    """Say that an acceptance was a mistake; answers with the part's id."""
+    return done(schedules.withdraw_acceptance(part_id=part_id, because=body.because, **once(request)))
+
+
+@room.does("/schedule-parts/{int:part_id}/drop", "contracts.drop_part")
+def drop_part(request: Caller, part_id: Id, body: Because) -> Any:
+    """Never bill a part; answers with its id."""
+    return done(schedules.drop_part(part_id=part_id, because=body.because, **once(request)))
+
+
+@room.does("/schedule-parts/{int:part_id}/ask", "contracts.ask_acceptance")
+def ask_acceptance(request: Caller, part_id: Id, body: AskedAcceptance) -> Any:
+    """Ask by e-mail for a milestone to be accepted; answers with the part's id."""
+    return done(schedules.ask_acceptance(part_id=part_id, recipient=body.recipient, **once(request)))
+
+
 @room.reads("/renewals", "contracts.view", Rows)
-def list_renewals(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
-    """Contracts that end within 120 days of a day."""
-    return rows(queries.renewals(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of))
+def list_renewals(request: Caller, asked: Query[RenewalsAsked]) -> Any:
+    """Contracts that end within 120 days of a day: how likely such contracts went on, and what they would cost at list prices or by an index."""
+    found, _ = renewing.board(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of, index_ppm=asked.index_ppm)
+    return rows(found)
+
+
+@room.reads("/contract-survival", "contracts.view", Rows)
+def list_survival(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
+    """What is left of each year's contracts after each renewal; shares are null below ten decisions."""
+    return rows(survival(renewing.decided(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of)))
 
 
 @room.reads("/tax-rates", "contracts.view", Page)

@@ -14,7 +14,7 @@ import polars as pl
 
 from topline.billing import taxes
 from topline.books.models import Entity
-from topline.contracts import usage
+from topline.contracts import schedules, usage
 from topline.contracts.models import Charge, Contract, Item, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE
 from topline.engine import charges as engine
@@ -48,11 +48,12 @@ def preview(*, entity: Entity, as_of: date) -> Bill:
 
 
 def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
-    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: eight statements."""
+    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: nine statements."""
     items = items_of(contracts)
     known, bad = priced(items)
     parked = [bad]
-    wanted, odd = wanted_of(known, entity=entity, as_of=as_of)
+    parts = schedules.parts_of(contracts)
+    wanted, odd = wanted_of(known, parts, entity=entity, as_of=as_of)
     parked.append(odd)
     ids = known["item_id"]
     standing = standing_of(contracts).filter(pl.col("item_id").is_in(ids.implode()))
@@ -60,6 +61,7 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
     lines = lines.join(wanted.select(*engine.KEY, "used_micro", "explained"), on=engine.KEY, how="left", maintain_order="left")
+    lines = lines.join(schedules.named(parts), on=engine.KEY, how="left", maintain_order="left")
     lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
     lines, untaxed = _taxed(lines, entity, as_of)
     lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
@@ -93,23 +95,25 @@ def items_of(contracts: Any) -> pl.DataFrame:
     )
 
 
-def wanted_of(items: pl.DataFrame, *, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+def wanted_of(items: pl.DataFrame, parts: pl.DataFrame, *, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Every charge that should exist by a day: of `engine.desired`, with used_micro i64 (null for fees) and explained (JSON, null: quantity x price); and
     the contracts of which no charge can follow (PARKED).
 
-    items  of `items_of`, priced
+    items  of `items_of`, priced; parts: of the schedules of these items and others (see `schedules.parts_of`)
     """
     fees, metered = items.filter(pl.col("meter_id").is_null()), items.filter(pl.col("meter_id").is_not_null())
-    agreed, odd = soundly(fees, lambda rows: fees_of(rows, as_of=as_of))
+    agreed, odd = soundly(fees, lambda rows: fees_of(rows, parts, as_of=as_of))
     used, odd_usage = soundly(metered, lambda rows: usage.used(rows, entity=entity, as_of=as_of))
     return pl.concat([agreed, used.select(agreed.columns)]), pl.concat([odd, odd_usage])
 
 
-def fees_of(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
-    """The charges of fee items that should exist by a day, as `wanted_of` has them."""
-    modelled = usage.fees(items)
+def fees_of(items: pl.DataFrame, parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """The charges of fee items that should exist by a day, by their periods or by their schedules, as `wanted_of` has them."""
+    modelled = usage.fees(items.filter(~pl.col("item_id").is_in(parts["item_id"].unique().implode())))
     explained = modelled.select("item_id", "explained")
-    wanted = engine.desired(modelled, as_of=as_of).with_columns(used_micro=pl.lit(None, dtype=pl.Int64))
+    periods = engine.desired(modelled, as_of=as_of)
+    scheduled = engine.scheduled(parts.filter(pl.col("item_id").is_in(items["item_id"].implode())), as_of=as_of)
+    wanted = pl.concat([periods, scheduled.select(periods.columns)]).with_columns(used_micro=pl.lit(None, dtype=pl.Int64))
     return wanted.join(explained, on="item_id", how="left", maintain_order="left")
 
 
@@ -168,8 +172,12 @@ def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, contracts: Any, on: da
         "contract_id", flat=True
     )
     before = standing.group_by("contract_id").agg(largest=pl.col("net_minor").max())
+    free = pl.col("part").is_null()  # the amounts of a schedule were agreed one by one
     now = lines.group_by("contract_id").agg(
-        bill=pl.col("net_minor").sum(), contract=pl.col("contract").first(), currency=pl.col("currency").first(), periods=pl.len()
+        bill=pl.col("net_minor").filter(free).sum(),
+        contract=pl.col("contract").first(),
+        currency=pl.col("currency").first(),
+        periods=pl.len(),
     )
     far = now.join(before, on="contract_id").filter((pl.col("largest") > 0) & (pl.col("bill") > pl.col("largest") * BOUND))
     told = [far.select("contract_id", code=pl.lit("beyond_bounds"), message=pl.format(f"It would be billed more than {BOUND} times the most before ({{}} periods at once).", "periods"),
@@ -217,7 +225,7 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .otherwise(pl.lit(""))
     )
     shown = rows.with_columns(
-        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}, {}{}{}", pl.col("description").str.slice(0, 200), span, used, back),
+        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}{}, {}{}{}", pl.col("description").str.slice(0, 150), pl.concat_str(pl.lit(": "), pl.col("part").str.slice(0, 100)).fill_null(""), span, used, back),
         line_quantity=pl.when(plain).then("quantity_micro").otherwise(engine.MICRO), line_price=pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO),
     )  # fmt: skip
     return shown, heads.drop("_n", "net_minor")

@@ -8,7 +8,7 @@ import polars as pl
 
 from topline.billing import taxes
 from topline.books.models import Entity
-from topline.contracts import bills
+from topline.contracts import bills, schedules
 from topline.contracts.models import Contract, Parked
 from topline.engine import charges as engine
 from topline.engine import terms
@@ -20,15 +20,16 @@ COMING = {"customer_id": pl.Int64, "currency": pl.String, "bill_on": pl.Date, "d
 def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     """What contracts will be billed for by a day beyond what was billed by `as_of`, tax included, by payer and the days on which it is billed and due.
 
-    Fees are foreseen as they are agreed; what will be used, and contracts that may renew, are not. What is overdue for a bill is billed tomorrow; what is parked
-    is left out. returns  one row per payer, currency, day billed and day due (COMING). Work: four statements, and one pass over the periods.
+    Fees are foreseen as they are agreed, parts of a schedule on their days; what will be used, milestones that are open, and contracts that may renew, are not. What is overdue for a bill is billed tomorrow; what is parked
+    is left out. returns  one row per payer, currency, day billed and day due (COMING). Work: five statements, and one pass over the periods.
     """
     stuck = Parked.objects.filter(cleared_at__isnull=True).values("contract_id")
     contracts = Contract.objects.filter(entity=entity).exclude(pk__in=stuck)
     known, _ = bills.priced(bills.items_of(contracts).filter(pl.col("meter_id").is_null()))
     if known.is_empty():
         return pl.DataFrame(schema=COMING)
-    wanted, _ = bills.soundly(known, lambda items: bills.fees_of(items, as_of=until))
+    scheduled = schedules.parts_of(contracts)
+    wanted, _ = bills.soundly(known, lambda items: bills.fees_of(items, scheduled, as_of=until))
     standing = bills.standing_of(contracts, since=as_of).filter(pl.col("item_id").is_in(known["item_id"].implode()))
     lines = engine.missing(wanted, standing).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any, cast, overload
 
@@ -11,7 +12,7 @@ from django import forms
 from topline.catalog import queries as catalog
 from topline.contracts.pricing import MODELS, NAMES
 from topline.kernel.errors import Invalid
-from topline.kernel.money import currencies, exponent, parse_amount
+from topline.kernel.money import currencies, exponent, format_amount, parse_amount
 from topline.market import queries as market
 from topline.metering.models import Meter
 
@@ -237,6 +238,40 @@ class AddForm(ItemForm, AmendForm):
     """One more item."""
 
     field_order = ["on", "product", "description", "quantity", "price", "unit"]
+
+
+class ScheduleForm(forms.Form):
+    """In which parts an item is billed."""
+
+    parts = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 8}),
+        help_text="one a line: the day it is billed, or * for when it is accepted; the net amount; what it is for",
+    )
+
+    def said(self, currency: str) -> list[dict[str, Any]]:
+        """The parts as the verb takes them. Raises: Invalid, naming the line."""
+        found = []
+        for number, line in enumerate(self.cleaned_data["parts"].splitlines(), start=1):
+            words = line.split(None, 2)
+            if not words:
+                continue
+            try:
+                due_on = None if words[0] == "*" else date.fromisoformat(words[0])
+                amount, text = parse_amount(words[1], currency, field="parts"), words[2]
+            except (IndexError, ValueError, Invalid) as error:
+                raise Invalid(
+                    f"Line {number} cannot be read.",
+                    field="parts",
+                    remedy="Write day, amount and words, such as: 2026-03-01 500.00 Deposit, or: * 1,500.00 Design accepted",
+                ) from error
+            found.append({"due_on": due_on, "amount_minor": amount, "description": text})
+        return found
+
+
+def parts_as_text(parts: list[dict[str, Any]], currency: str) -> str:
+    """Parts as the form takes them."""
+    return "\n".join(f"{p['due_on'] or '*'} {format_amount(p['amount_minor'], currency)} {p['description']}" for p in parts)
 
 
 AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {

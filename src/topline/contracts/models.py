@@ -126,6 +126,36 @@ class Item(models.Model):
         ]  # fmt: skip
 
 
+class SchedulePart(models.Model):
+    """A part of what an item that is sold once comes to: billed on a day of its own, or when a milestone is accepted.
+
+    due_on  null: billed when it is accepted. All parts of an item, dropped ones too, add up to what the item comes to
+    """
+
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="parts")
+    position = models.IntegerField()
+    description = models.CharField(max_length=200)
+    amount_minor = models.BigIntegerField()
+    due_on = models.DateField(null=True)
+    token = models.CharField(
+        max_length=60, unique=True, null=True, help_text="of a milestone: the last part of its public address"
+    )
+    accepted_on = models.DateField(null=True)
+    accepted_by = models.CharField(max_length=200, blank=True, help_text="who said so")
+    asked_at = models.DateTimeField(null=True, help_text="when the customer was asked last")
+    dropped_on = models.DateField(null=True, help_text="it will never be billed")
+
+    class Meta:
+        indexes = [models.Index(fields=["due_on", "id"], name="part_by_day", condition=Q(dropped_on__isnull=True))]
+        constraints = [
+            models.UniqueConstraint(fields=["item", "position"], name="part_position_once"),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0, position__gte=1), name="part_is_positive"),
+            models.CheckConstraint(condition=Q(due_on__isnull=True) | Q(token__isnull=True, accepted_on__isnull=True), name="part_dated_or_accepted"),
+            models.CheckConstraint(condition=Q(dropped_on__isnull=True) | Q(accepted_on__isnull=True), name="part_dropped_was_open"),
+            models.CheckConstraint(condition=Q(accepted_on__isnull=True) | ~Q(accepted_by=""), name="part_accepted_by_somebody"),
+        ]  # fmt: skip
+
+
 class UsageAlert(models.Model):
     """That an open period of use reached an amount at which somebody wants to know: told once a period. Append-only."""
 

@@ -12,11 +12,12 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
-from topline.books.company import company, day_asked
+from topline.books.company import company
 from topline.contracts import actions, open_periods, queries
 from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, FactsForm
 from topline.contracts.models import Contract, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE, NAMES
+from topline.contracts.schedule_pages import shown_parts
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import exponent, format_amount
@@ -37,10 +38,6 @@ ITEMS = [
 ]  # fmt: skip
 CHARGES = [
     Column("item", "What"), Column("full_start", "Period", "date"), Column("span", "Billed"), Column("net_minor", "Net", "money"), Column("currency", ""), Column("made", "How it is made", "sentence"), Column("invoice", "On", "code", link="url"),
-]  # fmt: skip
-RENEWALS = [
-    Column("number", "Contract", "code", link="url"), Column("customer", "Customer", link="customer_url"), Column("owner", "Owner"), Column("ends_on", "Ends", "date"), Column("notice_by", "Notice until", "date"), Column("renews", "Renews"),
-    Column("yearly_minor", "A year", "money"), Column("currency", ""),
 ]  # fmt: skip
 FIELDS = {
     "customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift", "meter_id": "meter", "included_micro": "included", "package_micro": "package", "share_ppm": "share",
@@ -92,10 +89,11 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
     today = clock.today(found.entity.time_zone)
     told = queries.detail(found.pk)
     whole, billed = queries.value(found.pk)
+    parts = shown_parts(found.pk, found.currency)
     who = actor_names(list({a["actor_key"] for a in told["amendments"]}))
     context = {
         "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
-        "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
+        "parts": parts, "scheduled": {p["item_id"] for p in parts}, "can_schedule": [(i["id"], i["description"]) for i in told["items"] if _is_once(i)], "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
         "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
         "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
     }  # fmt: skip
@@ -183,7 +181,8 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     today = clock.today(found.entity.time_zone)
     label, made_of = AMENDMENTS[kind]
     first = found.ends_on if kind == "renew" and found.ends_on else today
-    form = made_of(request.POST or None, initial={"on": first, "months": found.renews_months or 12})
+    told = {name: request.GET[name][:300] for name in ("months", "uplift", "because") if name in request.GET}
+    form = made_of(request.POST or None, initial={"on": first, "months": found.renews_months or 12, **told})
     form.offer(
         [
             (i.pk, f"{i.description}, from {i.starts_on}")
@@ -205,23 +204,6 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
             blame(form, error, FIELDS)
     context = {"form": form, "label": label, "contract": found, "shown": shown, "columns": CHARGES[:-1]}
     return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
-
-
-@page("contracts.view")
-def renewals(request: Asked) -> HttpResponse:
-    """Contracts that end within 120 days."""
-    entity = company(request)
-    as_of = day_asked(request, entity)
-    rows = [
-        {**r, "url": reverse("contracts:contract", args=[r["contract_id"]]), "customer_url": reverse("web:customer", args=[r["customer_id"]]), "renews": f"by {r['renews_months']} months" if r["renews_months"] else "not by itself"}
-        for r in queries.renewals(entity_id=entity.pk, as_of=as_of).to_dicts()
-    ]  # fmt: skip
-    by_itself = sum(1 for r in rows if r["renews_months"])
-    return render(
-        request,
-        "contracts/renewals.html",
-        {"rows": rows[:200], "total": len(rows), "by_itself": by_itself, "columns": RENEWALS, "as_of": as_of},
-    )
 
 
 # --- parts ---
@@ -251,16 +233,21 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
     }
 
 
+def _is_once(row: dict[str, Any]) -> bool:
+    """Sold once, at a price: it may be billed in parts."""
+    return row["unit"] == "day" and row["meter_id"] is None and row["unit_price_nano"] is not None and row["ends_on"] == row["starts_on"] + timedelta(days=1)  # fmt: skip
+
+
 def _charge(row: dict[str, Any], currency: str) -> dict[str, Any]:
     return {
-        "item": row["item__description"], "full_start": row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": _made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
+        "item": row["item__description"], "full_start": row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
         "url": reverse("billing:invoice", args=[row["invoice_id"]]),
     }  # fmt: skip
 
 
 def _shown(lines: pl.DataFrame, currency: str) -> list[dict[str, Any]]:
     return [
-        {"item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": currency, "made": _made(r, r["currency"])} for r in lines.head(200).to_dicts()
+        {"item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": currency, "made": made(r, r["currency"])} for r in lines.head(200).to_dicts()
     ]  # fmt: skip
 
 
@@ -269,7 +256,7 @@ def _span(row: dict[str, Any]) -> str:
     return f"{row['start']} to {last}" if last > row["start"] else str(row["start"])
 
 
-def _made(row: dict[str, Any], currency: str) -> str:
+def made(row: dict[str, Any], currency: str) -> str:
     """How an amount came about, in words: its days, or the tiers that usage went through."""
     said = row.get("explained") or []
     steps = json.loads(said) if isinstance(said, str) else said

@@ -9,7 +9,7 @@ import polars as pl
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from topline.contracts import usage
+from topline.contracts import schedules, usage
 from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Item
 from topline.contracts.pricing import PRICE
 from topline.engine import charges as engine
@@ -20,6 +20,14 @@ NET = pl.col("net_minor").sum()
 AHEAD = timedelta(days=120)
 PER_YEAR = {"day": 0, "week": 52, "month": 12, "quarter": 4, "year": 1}
 SHOWN = 200
+OFF = {
+    "contract_id": pl.Int64,
+    "contract": pl.String,
+    "what": pl.String,
+    "currency": pl.String,
+    "agreed_minor": pl.Int64,
+    "schedule_minor": pl.Int64,
+}
 FOREVER = date(2199, 1, 1)
 
 
@@ -103,20 +111,24 @@ def value(contract_id: int) -> tuple[int | None, int]:
     return int(whole["net_minor"].sum()), billed
 
 
-def out_of_balance() -> pl.DataFrame:
-    """Contracts of quotes that were never amended and whose periods do not add up to the quote: contract, quote_minor, schedule_minor.
+def out_of_balance(*, entity_id: int | None = None) -> pl.DataFrame:
+    """What is billed in all against what was agreed, where the two differ: contracts of quotes that were never amended against their quote, and items
+    with a schedule against its parts. One row each: contract_id, contract, what, currency, agreed_minor, schedule_minor.
 
-    At most a thousand contracts, the newest, are looked at.
+    entity_id  of one company (default: of all). At most a thousand contracts of quotes, the newest, are looked at.
     """
+    whose = {} if entity_id is None else {"entity_id": entity_id}
     found = []
     untouched = (
-        Contract.objects.filter(quote__isnull=False, amendments__isnull=True).select_related("quote").order_by("-id")[:1_000]
+        Contract.objects.filter(quote__isnull=False, amendments__isnull=True, **whose)
+        .select_related("quote")
+        .order_by("-id")[:1_000]
     )
     for contract in untouched:
         whole, _ = value(contract.pk)
         if contract.quote is not None and whole is not None and whole != contract.quote.net_minor:
-            found.append({"contract": contract.number, "quote_minor": contract.quote.net_minor, "schedule_minor": whole})
-    return pl.DataFrame(found, schema={"contract": pl.String, "quote_minor": pl.Int64, "schedule_minor": pl.Int64})
+            found.append((contract.pk, contract.number, "the quote", contract.currency, contract.quote.net_minor, whole))
+    return pl.concat([pl.DataFrame(found, schema=OFF, orient="row"), schedules.off_their_items(entity_id=entity_id).select(*OFF)])
 
 
 def charges_off_their_lines() -> pl.DataFrame:

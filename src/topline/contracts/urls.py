@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.contracts import pages, run_pages
+from topline.contracts import explain_pages, pages, renewal_pages, run_pages, schedule_pages
 
 app_name = "contracts"
 urlpatterns = [
@@ -8,7 +8,14 @@ urlpatterns = [
     path("new/", pages.new, name="new"),
     path("from-quote/<int:quote_id>/", pages.from_quote, name="from_quote"),
     path("use/", pages.in_use, name="in_use"),
-    path("renewals/", pages.renewals, name="renewals"),
+    path("renewals/", renewal_pages.renewals, name="renewals"),
+    path("documents/<int:invoice_id>/explained/", explain_pages.explained, name="explained"),
+    path("schedules/", schedule_pages.schedule_list, name="schedules"),
+    path("items/<int:item_id>/schedule/", schedule_pages.schedule, name="schedule"),
+    path("parts/<int:part_id>/accept/", schedule_pages.accept, name="accept"),
+    path("parts/<int:part_id>/withdraw/", schedule_pages.withdraw, name="withdraw"),
+    path("parts/<int:part_id>/drop/", schedule_pages.drop, name="drop"),
+    path("parts/<int:part_id>/ask/", schedule_pages.ask, name="ask"),
     path("runs/", run_pages.run_list, name="runs"),
     path("runs/preview/", run_pages.preview, name="preview"),
     path("runs/start/", run_pages.start, name="start"),

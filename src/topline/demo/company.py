@@ -22,7 +22,7 @@ from topline.cases import queries as case_queries
 from topline.collections import actions as collections
 from topline.collections import reminders
 from topline.collections.models import DunningPolicy
-from topline.demo import capturing, paying, quotas, quoting, script, selling, subscribing, surrounding
+from topline.demo import capturing, contracting, paying, quotas, quoting, script, selling, subscribing, surrounding
 from topline.demo import market as landscape
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
 from topline.engine import terms
@@ -99,6 +99,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
     with clock.at(_morning(end)), transaction.atomic():
         surrounding.play(actor=actor, seed=seed)
         subscribing.play(actor=actor, entity_id=play.entity_id, seed=seed, end=end)
+        contracting.play(actor=actor, entity_id=play.entity_id, end=end)
         paying.play(actor=actor, entity_id=play.entity_id, end=end)
         play.finish(end)
         play.lie_on_desks(end)

@@ -47,6 +47,26 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     )
 
 
+def scheduled(parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """Every charge of billing schedules that should exist by a day: dated parts whose day has come, and milestones that were accepted.
+
+    parts    one row per part: item_id, anchor date (of the item), position i64 (from 1), amount_minor, bill_on date (null: a milestone that is open)
+    returns  as `desired`; a part is a period of its own, a day each from the anchor on, whatever day it is billed: neither another day nor
+             an acceptance taken back and given again can bill it twice
+    Work: O(parts).
+    """
+    key = pl.col("anchor") + pl.duration(days=pl.col("position") - 1)
+    one = pl.lit(1, dtype=pl.Int64)
+    return (
+        parts.filter(pl.col("bill_on") <= as_of)
+        .select(
+            "item_id", full_start=key, full_end=key + pl.duration(days=1), start="bill_on", end=pl.col("bill_on") + pl.duration(days=1),
+            net_minor="amount_minor", days=one, full_days=one,
+        )
+        .sort(*KEY)
+    )  # fmt: skip
+
+
 def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
     """What has to be charged, or given back, so that what stands is what is wanted.
 

@@ -17,6 +17,7 @@ from django.views.defaults import page_not_found
 
 from topline.books import rates
 from topline.books.company import company, day_asked
+from topline.contracts import schedules
 from topline.engine import aging as engine
 from topline.kernel import clock, guards
 from topline.kernel.errors import NotFound
@@ -48,6 +49,7 @@ ITEMS = [
 ]  # fmt: skip
 
 
+WAITING = [Column("what", "What", link="url"), Column("amount_minor", "Net", "money"), Column("currency", "")]
 _PICTURES: Remembered[dict[str, Any]] = Remembered(size=16)
 
 
@@ -190,11 +192,23 @@ def portal(request: Asked) -> HttpResponse:
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
     spine = timeline.milestones(customer_ids=detail.ids, only_visible_to_customer=True, limit=60)
     rows = [{**r, "url": ""} for r in aged.items.sort("due_on").head(200).to_dicts()]
+    waiting = [
+        {"what": f"{p.item.description}: {p.description}", "amount_minor": p.amount_minor, "currency": p.item.contract.currency, "url": reverse("milestone_link:milestone", args=[p.token])}
+        for p in schedules.open_parts(entity_id=entity.pk, customer_ids=detail.ids).filter(due_on__isnull=True)[:200]
+    ]  # fmt: skip
     columns = [Column(c.key, c.label, c.kind) for c in ITEMS]
     return render(
         request,
         "web/portal.html",
-        {"customer": detail.customer, "entity": entity, "rows": rows, "columns": columns, "spine": _linked(spine, links=False)},
+        {
+            "customer": detail.customer,
+            "entity": entity,
+            "rows": rows,
+            "columns": columns,
+            "waiting": waiting,
+            "waiting_columns": WAITING,
+            "spine": _linked(spine, links=False),
+        },
     )
 
 
