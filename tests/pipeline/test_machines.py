@@ -76,6 +76,13 @@ def test_the_methods_rehearse_once_in_the_background_and_are_judged_at_once(
     assert machine.to_rehearse(entity_id=entity.pk, as_of=DAY) is None, "what is on record is not reckoned again"
 
 
+def test_a_long_rehearsal_waits_until_somebody_asks(entity, past, monkeypatch):
+    monkeypatch.setattr(machine, "rehearsals", lambda **asked: "reckoned")
+    assert machine.to_rehearse(entity_id=entity.pk, as_of=DAY) == "reckoned"
+    monkeypatch.setattr(machine, "UNASKED", 155)
+    assert machine.to_rehearse(entity_id=entity.pk, as_of=DAY) is None
+
+
 def test_a_rehearsed_monday_stays_as_it_is(owner, entity):
     first = rehearsed(date(2026, 6, 22), LAST, 100)
     assert keep(owner, entity, first) == 1

@@ -15,7 +15,7 @@ from topline.engine.deals.model import Forecast
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.pipeline import figures, forecast, queries
-from topline.pipeline.models import FrozenSalesForecast
+from topline.pipeline.models import FrozenSalesForecast, Opportunity
 
 FEWEST = 100  # closed deals before anything is learned from them
 METHODS = {
@@ -24,6 +24,7 @@ METHODS = {
     backtest.THIRTY: "the bookings of the last 30 days go on", backtest.LAST: "as many days before, again",
 }  # fmt: skip
 RECORD_MONDAYS, REHEARSED_MONDAYS = 13, 26
+UNASKED = 20_000  # deals up to which the past is rehearsed without anybody asking
 REHEARSED = "rehearsed"
 KINDS = ["machine", REHEARSED]
 
@@ -226,9 +227,12 @@ def rehearsals(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
 
 
 def to_rehearse(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
-    """As `rehearsals`, where none is on record yet: for a company whose deals came in with their past."""
+    """As `rehearsals`, where none is on record yet and it takes minutes: for a company whose deals came in with their past. With more than
+    UNASKED deals somebody asks for it, so that the worker is not kept from the rest of the day's work."""
     known = FrozenSalesForecast.objects.filter(entity_id=entity_id, kind=REHEARSED)
-    return None if known.exists() else rehearsals(entity_id=entity_id, as_of=as_of)
+    if known.exists() or Opportunity.objects.filter(entity_id=entity_id).count() > UNASKED:
+        return None
+    return rehearsals(entity_id=entity_id, as_of=as_of)
 
 
 def record(*, entity_id: int, as_of: date, mondays: int) -> backtest.Backtest:
