@@ -219,7 +219,7 @@ def test_prices_reached_add_up_by_group_and_promotions_say_when_there_is_too_lit
         None,
     )
     page = browser.get("/quotes/prices/").content.decode()
-    assert "not enough data" in page and "85.5 %" in page
+    assert "Not enough data" in page and "85.5 %" in page
     assert page.index(">Net</th>") < page.index(">Payment terms</th>") < page.index(">Pocket</th>")
     (behind,) = {unescape(link) for link in re.findall(r'href="(/quotes/\?by=rep[^"]+)', page)}
     assert browser.get(behind).content.decode().count("Q-000001/1") == 1

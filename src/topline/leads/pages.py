@@ -258,7 +258,7 @@ def campaign_list(request: Asked) -> HttpResponse:
             **c,
             "url": f"{reverse('leads:leads')}?campaign={c['id']}&state=all",
             "back": f"{c['returned']:.1f}" if c["returned"] is not None else None,
-            "ran": f"{day(c['starts_on'])} to {day(c['ends_on'])}" if c["ends_on"] else f"since {day(c['starts_on'])}",
+            "ran": _ran(c["starts_on"], c["ends_on"]),
         }
         for c in queries.campaigns(entity=entity)
     ]
@@ -274,7 +274,7 @@ def campaign_list(request: Asked) -> HttpResponse:
     ]
     context = {
         "rows": rows,
-        "columns": CAMPAIGNS,
+        "columns": [c for c in CAMPAIGNS if c.key != "currency" or len({r["currency"] for r in rows}) > 1],
         "groups": groups,
         "group_columns": [Column("key", queries.BY[by]), *BROUGHT[1:]],
         "path": [
@@ -321,6 +321,14 @@ def _shown(
         "spine": [{**m, "url": ""} for m in timeline.milestones(subject=("lead", found.pk), limit=50).to_dicts()],
     }  # fmt: skip
     return render(request, "leads/lead.html", context, status=status)
+
+
+def _ran(starts_on: date, ends_on: date | None) -> str:
+    """The days of a campaign in words, each day in one piece."""
+    first, last = (day(d).replace(" ", "\u00a0") if d else "" for d in (starts_on, ends_on))
+    if first == last:
+        return first
+    return f"{first} to {last}" if last else f"since {first}"
 
 
 def _row(lead: Lead) -> dict[str, Any]:

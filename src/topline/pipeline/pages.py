@@ -55,7 +55,7 @@ LIST = [
     Column("number", "Number", "code", sort="number", link="url"), Column("name", "Deal", sort="name", link="url"), Column("customer", "Customer", sort="customer", link="customer_url"),
     Column("rep", "Owner", sort="rep"), Column("stage_name", "Stage", sort="position"), Column("category", "Category", "badge", sort="category"),
     Column("value_minor", "Value", "money", sort="value_minor"), Column("currency", ""), Column("close_on", "Closes", "date", sort="close_on"),
-    Column("closed_on", "Closed", "date", sort="closed_on"), Column("next_step", "Next step"), Column("flags", "To mend, and what changed in a week", "sentence"),
+    Column("closed_on", "Closed", "date", sort="closed_on"), Column("next_step", "Next step"), Column("flags", "To mend, moved", "sentence"),
 ]  # fmt: skip
 NARROWED = {"team": "Team", "rep": "Owner", "product": "Product", "segment": "Segment", "region": "Region", "source": "Source"}
 WEEK = timedelta(days=7)
