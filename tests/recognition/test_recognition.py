@@ -329,3 +329,19 @@ def test_a_product_is_said_to_be_earned_otherwise_on_its_page_by_those_who_may(o
     assert "Joining fee" in client.get("/revenue/rules/").content.decode()
     refused = client.post("/revenue/rules/set/", {"product": "none", "method": "term"})
     assert refused.status_code == 400 and "Give a code of the catalog" in refused.content.decode()
+
+
+def test_a_credit_note_of_several_contracts_is_shared_over_them_however_they_are_read(owner, sign, bill, entity, monkeypatch):
+    contracts_of_one_invoice = [sign(), sign({"unit_price_nano": 2_400_00 * 10**9})]
+    bill(JAN)
+    invoice = Invoice.objects.get()
+    billing.credit_invoice(actor=owner, invoice_id=invoice.pk, total_minor=invoice.total_minor // 4, issue_on=FEB)
+    whole = queries.balances(entity, through=FEB28)
+    assert whole["billed_minor"].to_list() == [900_00, 1_800_00]
+    each = [queries.detail(entity, c, through=FEB28)["balance"] for c in contracts_of_one_invoice]
+    assert each == whole.to_dicts()
+    waterfall, left = queries.waterfall(entity, through=FEB28, by="booked"), queries.remaining(entity, through=FEB28)
+    monkeypatch.setattr("topline.recognition.facts.CHUNK", 1)
+    assert queries.balances(entity, through=FEB28).equals(whole)
+    assert queries.waterfall(entity, through=FEB28, by="booked").equals(waterfall)
+    assert queries.remaining(entity, through=FEB28).equals(left)

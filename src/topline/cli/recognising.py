@@ -196,6 +196,63 @@ def revenue_treat(
     console.print(f"The amendment is accounted for as {treatment.replace('_', ' ')}.", highlight=False)
 
 
+@revenue.command("rule")
+def revenue_rule(
+    method: Annotated[str, typer.Argument(help="day, month, point, term or milestone")],
+    product: Annotated[str, typer.Option(help="Code of the product that is earned so; or name an item.")] = "",
+    item: Annotated[int, typer.Option(help="Id of an item of a contract; topline revenue contract tells it.")] = 0,
+    life_months: Annotated[int, typer.Option(help="Of a fee: the customer's life.")] = 0,
+) -> None:
+    """Say how a product, or one item of a contract, is earned."""
+    found = Product.objects.filter(code__iexact=product).first() if product else None
+    if product and found is None:
+        raise NotFound(f"There is no product {product!r}.", field="product", remedy="Give a code of the catalog.")
+    actions.set_rule(
+        actor=_actor(),
+        product_id=found.pk if found else None,
+        item_id=item or None,
+        method=method,
+        life_months=life_months or None,
+    )
+    console.print("Said; the next close catches up what follows from it.", highlight=False)
+
+
+@revenue.command("accept")
+def revenue_accept(
+    item: Annotated[int, typer.Argument(help="Id of an item; topline revenue contract tells it.")],
+    percent: Annotated[str, typer.Argument(help="Which part of it was accepted, in per cent.")],
+    on: Annotated[str, typer.Option(help="On which day; default today.")] = "",
+    note: Annotated[str, typer.Option(help="By whom, and how.")] = "",
+    company: Company = "",
+) -> None:
+    """The customer accepted a part of an item."""
+    actions.accept_part(
+        actor=_actor(),
+        item_id=item,
+        on=day_of(on, entity_of(company)),
+        share_ppm=int(_decimal(percent.removesuffix("%")) * 10_000),
+        note=note,
+    )
+    console.print("Accepted; the next close earns it.", highlight=False)
+
+
+@revenue.command("cost")
+def revenue_cost(
+    number: Number,
+    amount: Annotated[str, typer.Argument(help="What it cost, in the company's currency.")],
+    until: Annotated[str, typer.Argument(help="The first day after it is written off.")],
+    start: Annotated[str, typer.Option("--from", help="Default: the contract's first day.")] = "",
+    what: Annotated[str, typer.Option(help="What it was paid for.")] = "Commission",
+) -> None:
+    """Keep what it cost to win a contract, written off by days."""
+    found = _contract(number)
+    first = day_of(start, found.entity) if start else found.starts_on
+    actions.keep_cost(
+        actor=_actor(), contract_id=found.pk, what=what, amount_minor=parse_amount(amount, found.entity.currency), start=first, end=day_of(until, found.entity)
+    )  # fmt: skip
+    console.print(f"Kept, and written off from {first} until {until}.", highlight=False)
+
+
 # --- parts ---
 def _tell(found: Contract, month: date, supposed: Assumed, *, as_json: bool) -> None:
     told = queries.detail(found.entity, found.pk, through=month, assume=supposed)

@@ -5,18 +5,19 @@ An `Assumed` stands for a what-if: other prices, estimates or treatments than th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from django.db.models import Max, Sum
+from django.db.models import Max, Min, Sum
 
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.catalog.models import BundlePart
 from topline.contracts import usage
-from topline.contracts.models import Amendment, Charge, Contract, Item, ItemChange
+from topline.contracts.models import Amendment, Charge, Contract, Item, ItemChange, SchedulePart
 from topline.engine.documents import EXACT, round_half_away
 from topline.engine.recognition import contracts as engine
 from topline.engine.recognition import modifications
@@ -32,6 +33,7 @@ RESHAPING = (
     "pause",
 )  # amendments after which a price is no longer shared, where what they did is not kept
 LONG_AGO = date(1900, 1, 1)
+CHUNK = 20_000  # contracts that are told at a time: memory stays flat however many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +53,19 @@ class Assumed:
 
 
 NOTHING = Assumed()
+Which = int | range | None
+"""One contract, those with ids in a span, or all."""
 
 
-def contracts(entity: Entity, contract_id: int | None) -> Any:
+def contracts(entity: Entity, which: Which) -> Any:
     """The contracts that are asked about."""
     rows = Contract.objects.filter(entity=entity)
-    return rows.filter(pk=contract_id) if contract_id is not None else rows
+    if isinstance(which, range):
+        return rows.filter(pk__gte=which.start, pk__lt=which.stop)
+    return rows.filter(pk=which) if which is not None else rows
 
 
-def items(entity: Entity, contract_id: int | None, *, assume: Assumed = NOTHING) -> pl.DataFrame:
+def items(entity: Entity, which: Which, *, assume: Assumed = NOTHING) -> pl.DataFrame:
     """Items as the engine takes them, with the rule that each falls under. Three statements."""
     facts = {
         "id": "item_id",
@@ -74,7 +80,7 @@ def items(entity: Entity, contract_id: int | None, *, assume: Assumed = NOTHING)
     columns = [
         "contract_id", "product_id", "replaces_id", "description", "in_advance", "anchor", "unit", "every", "day", "meter_id", *usage.COLUMNS,
     ]  # fmt: skip
-    asked = contracts(entity, contract_id)
+    asked = contracts(entity, which)
     rows = bulk.read(Item.objects.filter(contract__in=asked).order_by("id").values(*columns, *facts)).rename(facts)
     rows = rows.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64), pl.col("replaces_id").cast(pl.Int64))
     unknown = Amendment.objects.filter(contract__in=asked, kind__in=RESHAPING, is_itemised=False).values_list("contract_id", flat=True).distinct()  # fmt: skip
@@ -152,11 +158,9 @@ class History:
     events: pl.DataFrame
 
 
-def history(
-    entity: Entity, contract_id: int | None, known: pl.DataFrame, alone: pl.DataFrame, *, assume: Assumed = NOTHING
-) -> History:
+def history(entity: Entity, which: Which, known: pl.DataFrame, alone: pl.DataFrame, *, assume: Assumed = NOTHING) -> History:
     """What happened to contracts, in the order in which it was told. Four statements."""
-    asked = contracts(entity, contract_id)
+    asked = contracts(entity, which)
     names = {"id": "amendment_id", "effective_on": "on", "ended_before": "term_before"}
     rows = bulk.read(
         Amendment.objects.filter(contract__in=asked, is_itemised=True).order_by("id").values("contract_id", "kind", "told", "recorded_at", *names)
@@ -219,10 +223,10 @@ class Told:
     refunds: pl.DataFrame
 
 
-def tell(entity: Entity, contract_id: int | None, *, through: date, assume: Assumed = NOTHING) -> Told:
+def tell(entity: Entity, which: Which, *, through: date, assume: Assumed = NOTHING) -> Told:
     """Everything that follows from contracts, as it stands by the end of a month. A fixed number of statements, and one for each meter."""
-    known, alone = items(entity, contract_id, assume=assume), prices(entity, assume=assume)
-    past = history(entity, contract_id, known, alone, assume=assume)
+    known, alone = items(entity, which, assume=assume), prices(entity, assume=assume)
+    past = history(entity, which, known, alone, assume=assume)
     agreed = usage.fees(known.filter(pl.col("meter_id").is_null())).drop("explained")
     sold = agreed.filter(pl.col("unit_price_nano").is_not_null() | pl.col("exact").is_not_null())
     # what is sold for nothing but a variable amount of its own takes no share of the fixed price (IFRS 15.85-86)
@@ -230,11 +234,12 @@ def tell(entity: Entity, contract_id: int | None, *, through: date, assume: Assu
     covered = pl.col("item_id").is_in(own.implode()) & (pl.col("unit_price_nano") == 0)
     fees = sold.with_columns(pl.when(covered).then(0).otherwise(c).alias(c) for c in ("low_nano", "high_nano"))
     taken = (
-        Acceptance.objects.filter(item__contract__in=contracts(entity, contract_id))
-        .order_by("id")
-        .values("item_id", "on", "share_ppm")
+        Acceptance.objects.filter(item__contract__in=contracts(entity, which)).order_by("id").values("item_id", "on", "share_ppm")
     )
-    deliveries = bulk.read(taken).with_columns(pl.col("share_ppm").cast(pl.Int64)).join(fees, on="item_id", how="semi")
+    said = bulk.read(taken).with_columns(pl.col("share_ppm").cast(pl.Int64))
+    deliveries = pl.concat([said, _milestones(entity, which).join(said, on="item_id", how="anti")]).join(
+        fees, on="item_id", how="semi"
+    )
     made = engine.obligations(
         fees,
         through=through,
@@ -244,7 +249,7 @@ def tell(entity: Entity, contract_id: int | None, *, through: date, assume: Assu
         prices=alone,
         bundles=bundles(alone),
     )
-    charged = charges(entity, through, contract_id)
+    charged = charges(entity, through, which)
     credited = _credited(entity, through, charged)
     used = _used(entity, known, through)
     parts = pl.concat([made.parts.select(*engine.PARTS), used, credited.select(*engine.PARTS)])
@@ -257,9 +262,19 @@ def tell(entity: Entity, contract_id: int | None, *, through: date, assume: Assu
     return Told(known, alone, made.parts, parts, made.sold, bookings, past, charged, credited, refunds)
 
 
-def charges(entity: Entity, through: date, contract_id: int | None) -> pl.DataFrame:
+def each(entity: Entity, *, through: date, assume: Assumed = NOTHING) -> Iterator[tuple[range, Told]]:
+    """What all contracts earn, some thousand at a time, by their ids."""
+    ends = Contract.objects.filter(entity=entity).aggregate(first=Min("id"), last=Max("id"))
+    if ends["first"] is None:
+        return
+    for start in range(ends["first"], ends["last"] + 1, CHUNK):
+        span = range(start, start + CHUNK)
+        yield span, tell(entity, span, through=through, assume=assume)
+
+
+def charges(entity: Entity, through: date, which: Which) -> pl.DataFrame:
     """Charges of issued documents: contract_id, item_id, invoice_id, position, issued_on, currency, start, end, net_minor, functional_minor (net). One statement."""
-    stands = Charge.objects.filter(item__contract__in=contracts(entity, contract_id), invoice__issued_on__lte=through).exclude(
+    stands = Charge.objects.filter(item__contract__in=contracts(entity, which), invoice__issued_on__lte=through).exclude(
         invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
     )
     facts = {
@@ -308,6 +323,20 @@ def _used(entity: Entity, known: pl.DataFrame, through: date) -> pl.DataFrame:
     told = usage.used(cut, entity=entity, as_of=after).filter(pl.col("net_minor") != 0)
     rows = told.join(metered.select("item_id", "contract_id"), on="item_id", maintain_order="left")
     return rows.with_columns(amount_minor="net_minor", method=pl.lit("day")).select(*engine.PARTS)
+
+
+def _milestones(entity: Entity, which: Which) -> pl.DataFrame:
+    """Milestones of billing schedules that were accepted, as acceptances: item_id, on, share_ppm (of all parts of the item, by cumulative rounding). One statement."""
+    rows = bulk.read(
+        SchedulePart.objects.filter(item__contract__in=contracts(entity, which)).order_by("item_id", "accepted_on", "position").values("item_id", "amount_minor", "accepted_on")
+    )  # fmt: skip
+    whole = rows.with_columns(_all=pl.col("amount_minor").sum().over("item_id")).filter(pl.col("accepted_on").is_not_null())
+    upto = pl.col("amount_minor").cum_sum().over("item_id")
+
+    def share(amount: pl.Expr) -> pl.Expr:
+        return round_half_away(amount.cast(EXACT) * 1_000_000 / pl.col("_all").cast(EXACT))
+
+    return whole.select("item_id", on="accepted_on", share_ppm=share(upto) - share(upto - pl.col("amount_minor")))
 
 
 def _credited(entity: Entity, through: date, charged: pl.DataFrame) -> pl.DataFrame:

@@ -165,7 +165,7 @@ def what_if(request: Asked, contract_id: int) -> HttpResponse:
         for o in kept["obligations"]
     ]  # fmt: skip
     fields = [
-        *({"name": f"alone_{o['item_id']}", "label": f"A unit of {o['description']} costs alone, a month", "value": request.GET.get(f"alone_{o['item_id']}", "")} for o in kept["obligations"] if not o["meter_id"]),
+        *({"name": f"alone_{o['item_id']}", "label": f"A unit of {o['description']} costs alone", "value": request.GET.get(f"alone_{o['item_id']}", "")} for o in kept["obligations"] if not o["meter_id"]),
         *({"name": f"amount_{e['element_id']}", "label": f"{e['what']} comes to", "value": request.GET.get(f"amount_{e['element_id']}", "")} for e in elements),
     ]  # fmt: skip
     choices = [

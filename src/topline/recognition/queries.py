@@ -27,6 +27,7 @@ from topline.recognition.facts import Assumed, Told
 from topline.recognition.models import Close, ContractBalance, ContractCost, Estimate
 
 LIABILITY, REFUND, ASSET, COSTS = "contract_liability", "refund_liability", "contract_asset", "contract_costs"
+CELLS: engine.Schema = {"booked": pl.Date, "month": pl.Date, "currency": pl.String, "amount_minor": pl.Int64}
 BALANCE = [
     "contract_id",
     "customer_id",
@@ -65,11 +66,13 @@ def balances(entity: Entity, *, through: date) -> pl.DataFrame:
     """What each contract was billed and has earned by the end of a month, and what that leaves: one row per contract with the columns of BALANCE.
 
     A liability stands at the rates of the invoices that made it, an asset at the rate of the day. What is expected to go back to the customer is a refund
-    liability. Work: a fixed number of statements, and one for each meter.
+    liability. Work: a fixed number of statements for every 20,000 contracts, and one for each meter.
     """
     ensure_month_end(through)
-    told = facts.tell(entity, None, through=through)
-    return _balances(entity, through, None, told, engine.months(told.parts))
+    found = [
+        _balances(entity, through, span, told, engine.months(told.parts)) for span, told in facts.each(entity, through=through)
+    ]
+    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(BALANCE, pl.Int64) | {"currency": pl.String})
 
 
 def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
@@ -156,9 +159,10 @@ def waterfall(entity: Entity, *, through: date, by: str = "billed") -> pl.DataFr
         cells = earned.join(rows.select("obligation_id", "currency", booked="issued_on"), on="obligation_id")
     else:
         ensure(by == "booked", Invalid(f"Nothing falls by {by!r}.", field="by", remedy="Use booked or billed."))
-        told = facts.tell(entity, None, through=through)
-        found = engine.months(told.bookings.filter(pl.col("booked") <= through))
-        cells = found.join(told.items.select("contract_id", "currency").unique(), on="contract_id")
+        cells = pl.concat([
+            pl.DataFrame(schema=CELLS),
+            *(_fallen(told.bookings.filter(pl.col("booked") <= through), told) for _, told in facts.each(entity, through=through)),
+        ])  # fmt: skip
     return (
         cells.group_by("currency", "month", booked=pl.col("booked").dt.truncate("1mo"))
         .agg(pl.col("amount_minor").sum())
@@ -174,7 +178,9 @@ def remaining(entity: Entity, *, through: date) -> pl.DataFrame:
     returns  contract_id, currency, within_minor (in twelve months), later_minor, undated_minor (not accepted yet), left_minor; usage is not in it
     """
     ensure_month_end(through)
-    known = facts.tell(entity, None, through=through).fees
+    known = pl.concat([
+        pl.DataFrame(schema=engine.PARTS), *(told.fees.filter(pl.col("start").is_null() | (pl.col("end") > through)).select(*engine.PARTS) for _, told in facts.each(entity, through=through))
+    ])  # fmt: skip
     year = date(through.year + 1, through.month, 1)
     months = engine.months(known).filter(pl.col("month") > through)
     sums = months.group_by("contract_id").agg(
@@ -317,10 +323,11 @@ def what_if(entity: Entity, *, through: date, assume: Assumed, months: int = 12)
     first, last = date(through.year - 1, through.month, 1), month_end(through + timedelta(days=round(30.4375 * months)))
 
     def earned(supposed: Assumed, name: str) -> pl.DataFrame:
-        told = facts.tell(entity, None, through=through, assume=supposed)
-        home = told.items.filter(pl.col("currency") == entity.currency).select("contract_id").unique()
-        found = engine.months(told.parts).join(home, on="contract_id", how="semi").filter(pl.col("month").is_between(first, last))
-        return found.group_by("month").agg(pl.col("amount_minor").sum().alias(name))
+        rows = [
+            _fallen(told.parts.with_columns(booked="start"), told).filter((pl.col("currency") == entity.currency) & pl.col("month").is_between(first, last))
+            for _, told in facts.each(entity, through=through, assume=supposed)
+        ]  # fmt: skip
+        return pl.concat([pl.DataFrame(schema=CELLS), *rows]).group_by("month").agg(pl.col("amount_minor").sum().alias(name))
 
     both = earned(facts.NOTHING, "amount_minor").join(earned(assume, "new_minor"), on="month", how="full", coalesce=True)
     both = both.with_columns(pl.col("amount_minor", "new_minor").fill_null(0)).sort("month")
@@ -384,10 +391,20 @@ def off_the_books() -> pl.DataFrame:
 
 
 # --- parts ---
-def _balances(entity: Entity, through: date, contract_id: int | None, told: Told, months: pl.DataFrame) -> pl.DataFrame:
+def _fallen(parts: pl.DataFrame, told: Told) -> pl.DataFrame:
+    """Parts with the day they were booked as cells of a waterfall: booked (month), month, currency, amount_minor."""
+    found = engine.months(parts).join(told.items.select("contract_id", "currency").unique(), on="contract_id")
+    return (
+        found.group_by("currency", "month", booked=pl.col("booked").dt.truncate("1mo"))
+        .agg(pl.col("amount_minor").sum())
+        .select(*CELLS)
+    )
+
+
+def _balances(entity: Entity, through: date, which: facts.Which, told: Told, months: pl.DataFrame) -> pl.DataFrame:
     """Balances of contracts from what they earn by month, what they were charged and what was credited. One statement."""
     earned = months.filter(pl.col("month") <= through).group_by("contract_id").agg(earned_minor=pl.col("amount_minor").sum())
-    found = bulk.read(facts.contracts(entity, contract_id).order_by("id").values("id", "bill_to_id", "currency")).rename(
+    found = bulk.read(facts.contracts(entity, which).order_by("id").values("id", "bill_to_id", "currency")).rename(
         {"id": "contract_id", "bill_to_id": "customer_id"}
     )
     rows = found.join(facts.billed(told.charged, told.credited), on="contract_id", how="left").join(
