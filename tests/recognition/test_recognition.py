@@ -14,7 +14,7 @@ from topline.books import queries as books
 from topline.books.models import Account, Entry, Transfer
 from topline.catalog.models import Product
 from topline.contracts import actions as contracts
-from topline.contracts import runs
+from topline.contracts import runs, schedules
 from topline.contracts.models import Charge, Contract, Item
 from topline.engine.rating.credit_notes import Chosen
 from topline.flows import proofs
@@ -345,3 +345,19 @@ def test_a_credit_note_of_several_contracts_is_shared_over_them_however_they_are
     assert queries.balances(entity, through=FEB28).equals(whole)
     assert queries.waterfall(entity, through=FEB28, by="booked").equals(waterfall)
     assert queries.remaining(entity, through=FEB28).equals(left)
+
+
+def test_an_accepted_milestone_of_a_billing_schedule_earns_its_part(owner, sign, close, entity):
+    contract = sign({"description": "Migration", "unit": "day", "ends_on": date(2026, 1, 2), "unit_price_nano": 1_000_00 * 10**9})
+    item = Item.objects.get(contract_id=contract)
+    actions.set_rule(actor=owner, item_id=item.pk, method="milestone")
+    parts = [("Deposit", 100_00, JAN), ("Design", 300_00, None), ("Go-live", 600_00, None)]
+    told = [{"description": d, "amount_minor": a, "due_on": on} for d, a, on in parts]
+    schedules.set_schedule(actor=owner, item_id=item.pk, parts=told)
+    design, live = item.parts.filter(due_on__isnull=True).order_by("position")
+    schedules.accept_milestone(actor=owner, part_id=design.pk, on=date(2026, 2, 10), accepted_by="Ann")
+    close(FEB28)
+    assert held(entity, "revenue", FEB28) == 333_33
+    schedules.accept_milestone(actor=owner, part_id=live.pk, on=date(2026, 3, 10), accepted_by="Ann")
+    close(MAR31)
+    assert held(entity, "revenue", MAR31) == 1_000_00

@@ -326,9 +326,10 @@ def _used(entity: Entity, known: pl.DataFrame, through: date) -> pl.DataFrame:
 
 
 def _milestones(entity: Entity, which: Which) -> pl.DataFrame:
-    """Milestones of billing schedules that were accepted, as acceptances: item_id, on, share_ppm (of all parts of the item, by cumulative rounding). One statement."""
+    """Milestones of billing schedules that were accepted, as acceptances: item_id, on, share_ppm (of all milestones of the item, by cumulative rounding). One
+    statement."""
     rows = bulk.read(
-        SchedulePart.objects.filter(item__contract__in=contracts(entity, which)).order_by("item_id", "accepted_on", "position").values("item_id", "amount_minor", "accepted_on")
+        SchedulePart.objects.filter(item__contract__in=contracts(entity, which), due_on__isnull=True, dropped_on__isnull=True).order_by("item_id", "accepted_on", "position").values("item_id", "amount_minor", "accepted_on")
     )  # fmt: skip
     whole = rows.with_columns(_all=pl.col("amount_minor").sum().over("item_id")).filter(pl.col("accepted_on").is_not_null())
     upto = pl.col("amount_minor").cum_sum().over("item_id")
