@@ -22,6 +22,7 @@ from topline.contracts import bills, renewing, schedules
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
 from topline.contracts.models import Parked
+from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -239,3 +240,14 @@ def contract_list(
         print_json({"as_of": day, "items": found.to_dicts(), "survival": survival(past).to_dicts()})
         return
     render.renewals(console, found)
+
+
+@app.command("recurring")
+def recurring_revenue(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Monthly recurring revenue of a year: what moved it, what is kept, and what is agreed for the year ahead."""
+    entity = entity_of(company)
+    found = recurring(entity_id=entity.pk, as_of=day_of(as_of, entity))
+    if as_json:
+        print_json({"months": found.bridge, "ahead": found.ahead})
+        return
+    render.recurring(console, found.bridge)

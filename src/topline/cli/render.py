@@ -22,6 +22,7 @@ from topline.contracts.renewal_pages import likely
 from topline.engine import aging as engine
 from topline.engine.deals.backtest import Backtest as SalesBacktest
 from topline.engine.payment_timing.backtest import Backtest
+from topline.engine.recurring_revenue import KINDS
 from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount
 from topline.leads.models import Lead
@@ -228,6 +229,18 @@ def renewals(console: Console, found: pl.DataFrame) -> None:
         renews = f"by {r['renews_months']} months" if r["renews_months"] else "not by itself"
         listed = format_amount(r["list_yearly_minor"], r["currency"]) if r["list_ppm"] else ""
         table.add_row(r["number"], r["customer"], str(r["ends_on"]), renews, likely(r), format_amount(r["yearly_minor"], r["currency"]), listed, r["currency"])  # fmt: skip
+    console.print(table)
+
+
+def recurring(console: Console, found: pl.DataFrame) -> None:
+    """Recurring revenue by month and currency, and what moved it."""
+    if found.is_empty():
+        console.print("Nothing recurs: no contract has anything that is paid for by months or years.")
+        return
+    table = _table("through", "", ">start", *[f">{kind}" for kind in KINDS], ">end", ">customers", ">net kept", ">gross kept")
+    for r in found.to_dicts():
+        moved = [format_amount(r[f"{kind}_minor"], r["currency"]) for kind in ("start", *KINDS, "end")]
+        table.add_row(str(r["day"]), r["currency"], *moved, f"{r['customers']:,}", percent(r["net"]), percent(r["gross"]))
     console.print(table)
 
 

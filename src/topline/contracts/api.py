@@ -12,6 +12,7 @@ from topline.billing.models import TaxRate
 from topline.books import queries as books
 from topline.contracts import actions, bills, queries, renewing, runs, schedules
 from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
+from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
 from topline.kernel.errors import NotFound
 from topline.ui.wire import (  # fmt: skip
@@ -275,6 +276,12 @@ def list_renewals(request: Caller, asked: Query[RenewalsAsked]) -> Any:
     """Contracts that end within 120 days of a day: how likely such contracts went on, and what they would cost at list prices or by an index."""
     found, _ = renewing.board(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of, index_ppm=asked.index_ppm)
     return rows(found)
+
+
+@room.reads("/recurring-revenue", "contracts.view", Rows)
+def list_recurring_revenue(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
+    """Monthly recurring revenue of the thirteen months up to a day: what it began and ended with, what moved it, and what is kept of a year before."""
+    return rows(recurring(entity_id=books.entity(asked.company or None).pk, as_of=asked.as_of).bridge)
 
 
 @room.reads("/contract-survival", "contracts.view", Rows)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.contracts import explain_pages, pages, renewal_pages, run_pages, schedule_pages
+from topline.contracts import explain_pages, pages, recurring_pages, renewal_pages, run_pages, schedule_pages
 
 app_name = "contracts"
 urlpatterns = [
@@ -9,6 +9,7 @@ urlpatterns = [
     path("from-quote/<int:quote_id>/", pages.from_quote, name="from_quote"),
     path("use/", pages.in_use, name="in_use"),
     path("renewals/", renewal_pages.renewals, name="renewals"),
+    path("recurring/", recurring_pages.recurring_revenue, name="recurring"),
     path("documents/<int:invoice_id>/explained/", explain_pages.explained, name="explained"),
     path("schedules/", schedule_pages.schedule_list, name="schedules"),
     path("items/<int:item_id>/schedule/", schedule_pages.schedule, name="schedule"),

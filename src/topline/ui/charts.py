@@ -174,16 +174,17 @@ def lines_chart(
     marks: Sequence[dict[str, Any]] = (),
     shown: dict[str, str] | None = None,
     height: int = 240,
+    every: str = "%d %b",
 ) -> Chart | None:
-    """A line for each series over the same days, its name at its end; `marks` are days with a dashed line.
+    """A line for each series over the same days, its name at its end; `marks` are days with a dashed line, `every` how days are written below.
 
-    rows    one row per day: the day and a figure under each series' name; shown: series to the key of its figure as text, for the table
+    rows    one row per day: the day and a figure (null: a gap) under each series' name; shown: series to the key of its figure as text, for the table
     """
     if not rows or not series:
         return None
     points = [{"day": str(r[x]), "series": name, "value": r[name]} for name in series for r in rows]
     color = alt.Color("series:N", scale=alt.Scale(domain=list(series), range=SERIES[: len(series)]), legend=None)
-    axis_x = alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
+    axis_x = alt.X("day:T", title=None, axis=alt.Axis(format=every, tickCount=8))
     lines = (
         alt.Chart(alt.Data(values=points))
         .mark_line(strokeWidth=2)
