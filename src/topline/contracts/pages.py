@@ -240,7 +240,7 @@ def _is_once(row: dict[str, Any]) -> bool:
 
 def _charge(row: dict[str, Any], currency: str) -> dict[str, Any]:
     return {
-        "item": row["item__description"], "full_start": row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
+        "item": row["item__description"], "full_start": row["start"] if row["full_days"] == 1 else row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
         "url": reverse("billing:invoice", args=[row["invoice_id"]]),
     }  # fmt: skip
 

@@ -29,7 +29,7 @@ STATEMENT = [
 ]  # fmt: skip
 SUMS = ("opening_minor", "invoiced_minor", "credited_minor", "paid_minor", "other_minor", "closing_minor")
 ACCOUNTS = [
-    Column("customer", "Customer", sort="customer", link="url"), *[Column(name, name.removesuffix("_minor").capitalize(), "money", sort=name) for name in SUMS], Column("currency", "", sort="currency"), Column("sent", "Last sent", "date"),
+    Column("customer", "Customer", sort="customer", link="url"), *[Column(name, name.removesuffix("_minor").capitalize(), "money", sort=name) for name in SUMS], Column("currency", ""), Column("sent", "Last sent", "date"),
 ]  # fmt: skip
 AT_ONCE = 200  # statements of a page, and of a download
 
