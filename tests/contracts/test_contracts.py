@@ -18,7 +18,7 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.models import Entity
-from topline.contracts import actions, bills, runs
+from topline.contracts import actions, amendments, bills, credit, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
@@ -89,15 +89,15 @@ def test_a_credit_hold_stops_what_is_new_and_not_what_runs(owner, bill, sign, cu
     runs_on = sign()
     market.set_credit_hold(actor=owner, customer_id=customer, is_on_hold=True, on=JAN, reason="Two broken promises")
     more = {"description": "Support", "quantity_micro": 10**6, "unit_price_nano": 10**11, "unit": "month"}
-    with pytest.raises(actions.CustomerOnHold, match="on credit hold"):
+    with pytest.raises(credit.CustomerOnHold, match="on credit hold"):
         sign()
-    with pytest.raises(actions.CustomerOnHold, match="on credit hold"):
-        actions.amend(actor=owner, contract_id=runs_on, kind="add", on=FEB, item=more)
+    with pytest.raises(credit.CustomerOnHold, match="on credit hold"):
+        amendments.amend(actor=owner, contract_id=runs_on, kind="add", on=FEB, item=more)
     assert Contract.objects.count() == 1 and Item.objects.count() == 1
     bill(sign=True)
     assert documents()  # what runs is billed as before
     market.set_credit_hold(actor=owner, customer_id=customer, is_on_hold=False, on=FEB, reason="Paid")
-    actions.amend(actor=owner, contract_id=runs_on, kind="add", on=FEB, item=more)
+    amendments.amend(actor=owner, contract_id=runs_on, kind="add", on=FEB, item=more)
     assert sign()
 
 
@@ -149,9 +149,9 @@ def test_more_seats_from_the_middle_of_a_paid_month_give_back_and_charge_the_res
         "item_id": item(made),
         "quantity_micro": 3 * 10**6,
     }
-    shown = actions.preview_amendment(**asked, as_of=JAN)
+    shown = amendments.preview_amendment(**asked, as_of=JAN)
     assert Amendment.objects.count() == 0 and Item.objects.count() == 1, "a preview writes nothing"
-    actions.amend(**asked)
+    amendments.amend(**asked)
     bill(JAN.replace(day=17))
     lines = list(
         InvoiceLine.objects.filter(invoice__net_minor=145_16 - 48_39).order_by("position").values_list("net_minor", flat=True)
@@ -165,23 +165,23 @@ def test_more_seats_from_the_middle_of_a_paid_month_give_back_and_charge_the_res
 def test_an_end_in_the_past_gives_back_what_was_billed_beyond_it(owner, bill, sign):
     made = sign()
     bill()
-    actions.amend(actor=owner, contract_id=made, kind="terminate", on=date(2026, 2, 15), because="They left")
+    amendments.amend(actor=owner, contract_id=made, kind="terminate", on=date(2026, 2, 15), because="They left")
     bill()
     assert documents()[1] == ("credit_note", "open", 150_00, 28_50, MAR)
     assert sum(Charge.objects.values_list("net_minor", flat=True)) == 150_00
     assert Milestone.objects.filter(kind="contract_ended").count() == 1
-    with pytest.raises(actions.ContractEnded):
-        actions.amend(actor=owner, contract_id=made, kind="add", on=MAR, item={"description": "More", "quantity_micro": 10**6, "unit_price_nano": 1, "unit": "month"})  # fmt: skip
+    with pytest.raises(amendments.ContractEnded):
+        amendments.amend(actor=owner, contract_id=made, kind="add", on=MAR, item={"description": "More", "quantity_micro": 10**6, "unit_price_nano": 1, "unit": "month"})  # fmt: skip
 
 
 def test_a_pause_a_price_and_a_transfer(owner, bill, sign, make_customers):
     (heir,) = make_customers("Heir")
     made = sign(ends_on=date(2026, 7, 1))
-    actions.amend(actor=owner, contract_id=made, kind="pause", on=FEB, until=MAR)
-    actions.amend(
+    amendments.amend(actor=owner, contract_id=made, kind="pause", on=FEB, until=MAR)
+    amendments.amend(
         actor=owner, contract_id=made, kind="price", on=date(2026, 4, 1), item_id=item(made), unit_price_nano=120_00 * 10**9
     )
-    actions.amend(actor=owner, contract_id=made, kind="transfer", on=date(2026, 5, 1), customer_id=heir)
+    amendments.amend(actor=owner, contract_id=made, kind="transfer", on=date(2026, 5, 1), customer_id=heir)
     bill(date(2026, 12, 1))
     told = dict(Charge.objects.order_by("full_start").values_list("full_start", "net_minor"))
     assert told == {JAN: 100_00, MAR: 100_00, date(2026, 4, 1): 120_00, date(2026, 5, 1): 120_00, date(2026, 6, 1): 120_00}
@@ -190,11 +190,11 @@ def test_a_pause_a_price_and_a_transfer(owner, bill, sign, make_customers):
 
 def test_a_contract_renews_by_itself_once_the_time_for_notice_has_passed(owner, entity, bill, sign):
     made = sign(ends_on=date(2026, 4, 1), renews_months=12, notice_days=30)
-    assert actions.renew_due(actor=owner, entity_id=entity.pk, as_of=MAR) == 0
-    assert actions.renew_due(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 2)) == 1
-    assert actions.renew_due(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 2)) == 0
+    assert amendments.renew_due(actor=owner, entity_id=entity.pk, as_of=MAR) == 0
+    assert amendments.renew_due(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 2)) == 1
+    assert amendments.renew_due(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 2)) == 0
     assert Contract.objects.get(pk=made).ends_on == date(2027, 4, 1)
-    actions.amend(actor=owner, contract_id=made, kind="renew", on=MAR, months=1, uplift_ppm=50_000)
+    amendments.amend(actor=owner, contract_id=made, kind="renew", on=MAR, months=1, uplift_ppm=50_000)
     bill(date(2027, 6, 1))
     told = Charge.objects.order_by("full_start").values_list("net_minor", flat=True)
     assert (len(told), told[14], told[15]) == (16, 100_00, 105_00)
@@ -206,7 +206,7 @@ def test_one_bad_contract_is_parked_with_its_reason_and_the_others_are_billed(ow
     bill(JAN)
     assert sorted(Parked.objects.values_list("contract_id", "code")) == [(bare, "no_price"), (huge, "amount_too_large")]
     assert Charge.objects.get().item.contract_id == good
-    actions.amend(actor=owner, contract_id=bare, kind="price", on=JAN, item_id=item(bare), unit_price_nano=5 * 10**9)
+    amendments.amend(actor=owner, contract_id=bare, kind="price", on=JAN, item_id=item(bare), unit_price_nano=5 * 10**9)
     bill(JAN)
     assert Parked.objects.get(contract_id=bare).cleared_at is not None
     assert Parked.objects.filter(cleared_at__isnull=True).count() == 1, "tried again, and parked once"
@@ -233,7 +233,7 @@ def test_a_place_without_a_tax_rate_is_parked_and_others_elsewhere_are_billed(ow
 def test_a_bill_far_beyond_the_largest_before_waits_for_somebody(owner, bill, sign):
     made = sign()
     bill(JAN)
-    actions.amend(actor=owner, contract_id=made, kind="quantity", on=FEB, item_id=item(made), quantity_micro=600 * 10**6)
+    amendments.amend(actor=owner, contract_id=made, kind="quantity", on=FEB, item_id=item(made), quantity_micro=600 * 10**6)
     bill(FEB)
     parked = Parked.objects.get()
     assert (parked.code, Charge.objects.count()) == ("beyond_bounds", 1)
@@ -250,7 +250,7 @@ def test_a_run_that_is_killed_goes_on_and_comes_to_the_same(owner, entity, sign,
     for payer in make_customers("A", "B", "C"):
         sign(customer_id=payer)
     run = runs.start_run(actor=owner, entity_id=entity.pk, as_of=JAN)
-    assert runs.bill_part(actor=owner, run_id=run) == 1
+    assert runs.bill_part(actor=owner, run_id=run) == 2
     with monkeypatch.context() as broken, pytest.raises(RuntimeError):
         broken.setattr(runs, "_park", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
         runs.bill_part(actor=owner, run_id=run)
@@ -321,7 +321,7 @@ def test_a_contract_that_cannot_be_is_refused_and_nothing_is_written(owner, enti
 def test_an_amendment_that_cannot_be_changes_nothing(owner, sign, asked, said):
     made = sign()
     with pytest.raises((Invalid, NotFound), match=said):
-        actions.amend(actor=owner, contract_id=made, **{"on": FEB} | asked)
+        amendments.amend(actor=owner, contract_id=made, **{"on": FEB} | asked)
     assert Item.objects.get().ends_on is None and not Amendment.objects.exists()
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import taxes
 from topline.books.models import Entity
-from topline.contracts import actions, bills, queries, runs
+from topline.contracts import actions, amendments, bills, queries, runs
 from topline.contracts.models import Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -94,7 +94,7 @@ def test_one_run_bills_every_model_and_tells_how(owner, entity, sign, send, mete
     how = dict(Charge.objects.values_list("item__description", "explained"))
     assert [(s["label"], s["units"], s["minor"]) for s in how["matrix"]] == [("region=eu", 150, 1500), ("all else", 650, 650)]
     assert how["percentage"] == [
-        {"transactions": 4, "value_minor": 800_00.0, "free_minor": 250_00.0, "share_ppm": 13_000, "minor": 11_15.0}
+        {"transactions": 4, "value_minor": 800_00.0, "given": 2, "free_minor": 250_00.0, "share_ppm": 13_000, "minor": 11_15.0}
     ]
     assert [s["units"] for s in how["seats"]] == [12]
     assert queries.yearly([made], on=JAN) == {made: 12 * (180_00 + 120_00)}
@@ -108,7 +108,7 @@ def test_use_that_no_row_of_the_matrix_fits_is_parked_until_it_has_a_price(owner
     runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
     assert "no price for what was used" in Parked.objects.get().message
     rows = [{"when": ["region=eu"], "unit_price_nano": 10 * NANO}, {"when": ["region=us"], "unit_price_nano": 7 * NANO}]
-    actions.amend(actor=owner, contract_id=made, kind="price", on=JAN, item_id=Item.objects.get().pk, price_model="matrix", tiers=rows)  # fmt: skip
+    amendments.amend(actor=owner, contract_id=made, kind="price", on=JAN, item_id=Item.objects.get().pk, price_model="matrix", tiers=rows)  # fmt: skip
     runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
     assert Charge.objects.get().net_minor == 35
 
@@ -117,7 +117,7 @@ def test_a_renewal_raises_every_amount_of_a_price_and_no_share(owner, entity, cu
     item = {"description": "Item", "quantity_micro": 0, "unit": "month", "meter_id": meter, "price_model": "percentage", "share_ppm": 20_000, "fee_nano": 100 * NANO}  # fmt: skip
     tiers = {"description": "Seats", "quantity_micro": MICRO, "unit": "month", "price_model": "graduated", "tiers": [tier(5, 10, 2_00), tier(None, 5)]}  # fmt: skip
     made = actions.add_contract(actor=owner, entity_id=entity.pk, customer_id=customer, currency="EUR", starts_on=JAN, ends_on=FEB, items=[item, tiers])  # fmt: skip
-    actions.amend(actor=owner, contract_id=made, kind="renew", on=JAN, months=1, uplift_ppm=100_000)
+    amendments.amend(actor=owner, contract_id=made, kind="renew", on=JAN, months=1, uplift_ppm=100_000)
     new = Item.objects.filter(starts_on=FEB).order_by("id")
     assert (new[0].share_ppm, new[0].fee_nano) == (20_000, 110 * NANO)
     assert new[1].tiers == [{**tier(5, 11, 2_20)}, {"up_to": None, "unit_price_nano": 5_500_000_000, "flat_fee_minor": 0}]
@@ -126,7 +126,7 @@ def test_a_renewal_raises_every_amount_of_a_price_and_no_share(owner, entity, cu
 @pytest.mark.parametrize(
     ("price", "field", "said"),
     [({"price_model": "free"}, "price_model", "no price model"), ({"price_model": "dynamic"}, "meter_id", "metered"), ({"price_model": "package"}, "package_micro", "more than nothing"),
-     ({"price_model": "volume"}, "tiers", "have rows"), ({"tiers": [tier(None, 1)]}, "tiers", "have rows"), ({"price_model": "volume", "tiers": [tier(10, 1), tier(5, 1), tier(None, 1)]}, "tiers", "above the one before"),
+     ({"price_model": "volume"}, "tiers", "have tiers"), ({"tiers": [tier(None, 1)]}, "tiers", "have tiers"), ({"price_model": "volume", "tiers": [tier(10, 1), tier(5, 1), tier(None, 1)]}, "tiers", "above the one before"),
      ({"price_model": "graduated", "tiers": [tier(10, 1)]}, "tiers", "no end"), ({"price_model": "volume", "tiers": [tier(None, -1)]}, "tiers", "Row 1: prices"), ({"price_model": "volume", "tiers": [tier(None, 1, -1)]}, "tiers", "Row 1: prices"),
      ({"included_micro": -1}, "included_micro", "zero or more"), ({"share_ppm": 5}, "share_ppm", "does not have the share"), ({"meter": True, "price_model": "percentage"}, "share_ppm", "needs the share"),
      ({"meter": True, "price_model": "percentage", "share_ppm": 1, "each_least_minor": 2, "each_most_minor": 1}, "each_most_minor", "less than its least"), ({"meter": True, "price_model": "percentage", "share_ppm": -1}, "share_ppm", "zero or more"),

@@ -10,7 +10,7 @@ from django.test import Client
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.catalog import actions as catalog
-from topline.contracts import actions, renewing
+from topline.contracts import actions, amendments, renewing
 from topline.contracts.models import Contract, Item
 from topline.engine import renewals as engine
 from topline.engine.proportions import wilson
@@ -107,7 +107,7 @@ def test_the_board_counts_what_was_decided_and_leads_to_the_amendment(owner, ent
     for n in range(12):
         made = actions.add_contract(**usual, ends_on=date(2025, 1, 1), items=[item])
         if n < 9:
-            actions.amend(actor=owner, contract_id=made, kind="renew", on=date(2025, 1, 1), months=36)
+            amendments.amend(actor=owner, contract_id=made, kind="renew", on=date(2025, 1, 1), months=36)
     browser = Client()
     browser.force_login(
         Member.objects.get(pk=make_member("Billing").pk), backend="allauth.account.auth_backends.AuthenticationBackend"

@@ -14,7 +14,7 @@ from topline.billing import actions as billing
 from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
-from topline.contracts import actions, foresight, queries, runs, schedules
+from topline.contracts import actions, amendments, foresight, queries, runs, schedules
 from topline.contracts.models import Charge, Item, Parked, SchedulePart
 from topline.engine.rating.credit_notes import Chosen
 from topline.flows import proofs
@@ -187,7 +187,7 @@ def test_what_ends_bills_no_open_part_and_a_dropped_part_is_never_billed(owner, 
     accept(part("Design accepted"))
     with pytest.raises(Conflict, match="accepted or billed"):
         schedules.drop_part(actor=owner, part_id=part("Design accepted").pk, because="x")
-    actions.amend(actor=owner, contract_id=planned.contract_id, kind="terminate", on=date(2026, 3, 2))
+    amendments.amend(actor=owner, contract_id=planned.contract_id, kind="terminate", on=date(2026, 3, 2))
     assert part("Rest").dropped_on == date(2026, 3, 2)
     bill(APR)
     assert [n for _, _, n, _ in billed(planned)] == [100_00, 400_00]
@@ -212,12 +212,14 @@ def test_a_scheduled_item_is_earned_by_its_own_rule_and_its_price_is_not_changed
     assert (found["earned_minor"], found["billed_minor"]) == (999_99 + 20_00, 0), (
         "earned on its day, whatever the schedule says; billed in March"
     )
-    later = actions.amend(actor=owner, contract_id=planned.contract_id, kind="add", on=APR, item={"description": "More", "quantity_micro": 10**6, "unit_price_nano": 50_00 * 10**9, "unit": "day", "ends_on": date(2026, 4, 2)})  # fmt: skip
+    later = amendments.amend(actor=owner, contract_id=planned.contract_id, kind="add", on=APR, item={"description": "More", "quantity_micro": 10**6, "unit_price_nano": 50_00 * 10**9, "unit": "day", "ends_on": date(2026, 4, 2)})  # fmt: skip
     assert later
     more = Item.objects.get(description="More")
     schedules.set_schedule(actor=owner, item_id=more.pk, parts=[{"description": "All", "amount_minor": 50_00, "due_on": APR}])
     with pytest.raises(Invalid, match="billed by a schedule"):
-        actions.amend(actor=owner, contract_id=planned.contract_id, kind="price", on=MAR, item_id=more.pk, unit_price_nano=10**9)
+        amendments.amend(
+            actor=owner, contract_id=planned.contract_id, kind="price", on=MAR, item_id=more.pk, unit_price_nano=10**9
+        )
 
 
 def test_the_customer_accepts_on_the_link_once_and_reaches_no_other_milestone(owner, bill, planned, accept):
@@ -286,7 +288,7 @@ def test_programs_set_schedules_and_accept(api, item):  # noqa: F811
 
 def test_each_line_of_a_document_tells_how_it_was_made(owner, entity, bill, planned, accept, make_member):  # noqa: F811
     accept(part("Design accepted"))
-    actions.amend(actor=owner, contract_id=planned.contract_id, kind="quantity", on=date(2026, 2, 15), item_id=Item.objects.get(description="Seat").pk, quantity_micro=1_333_333)  # fmt: skip
+    amendments.amend(actor=owner, contract_id=planned.contract_id, kind="quantity", on=date(2026, 2, 15), item_id=Item.objects.get(description="Seat").pk, quantity_micro=1_333_333)  # fmt: skip
     bill()
     invoice = Invoice.objects.get()
     note = billing.credit_invoice(

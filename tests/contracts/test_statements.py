@@ -15,24 +15,29 @@ MOST = 40  # for a thousand invoices of two lines: billed, finalised and posted
 
 
 class Counted:
-    """How many statements went to the database."""
+    """How many statements went to the database; those that begin and end the verbs' own transactions are not counted, as in production they are none."""
 
     def __init__(self):
-        self.count = 0
+        self.seen = []
 
-    def __call__(self, execute, *statement):
-        self.count += 1
-        return execute(*statement)
+    def __call__(self, execute, sql, *rest):
+        if not str(sql).startswith(("SAVEPOINT", "RELEASE")):
+            self.seen.append(sql)
+        return execute(sql, *rest)
 
 
-@pytest.mark.parametrize("size", [2_000, 6_000])
+@pytest.mark.parametrize("size", [1_000, 6_000])
 def test_a_thousand_invoices_take_at_most_forty_statements(entity, size):
-    """A run has some seventy statements of its own, whatever it writes; beyond them it stays far below."""
+    """The part of a run that does not grow is below that for a thousand, and no statement is made for each invoice."""
     counted = Counted()
     with clock.at(AS_OF):
-        seed(0, size)
+        seed(0, 10)
+        runs.run(
+            actor=system_actor("test"), entity_id=entity.pk, as_of=AS_OF
+        )  # on SQLite the very first rows of a table take a statement more
+        seed(10, size + 10)
         with connection.execute_wrapper(counted):
             runs.run(actor=system_actor("test"), entity_id=entity.pk, as_of=AS_OF)
     assert list(Invoice.objects.values_list("state", flat=True).distinct()) == ["open"]
-    assert Invoice.objects.count() == size
-    assert counted.count <= MOST * size / 1_000
+    assert Invoice.objects.count() == size + 10
+    assert len(counted.seen) <= MOST * size / 1_000, "\n".join(str(sql)[:100] for sql in counted.seen)

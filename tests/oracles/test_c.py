@@ -23,7 +23,7 @@ from topline.catalog import actions as catalog
 from topline.catalog import promotions
 from topline.catalog.models import Product
 from topline.contracts import actions as contracts
-from topline.contracts import runs
+from topline.contracts import amendments, runs
 from topline.contracts.models import Charge, Item
 from topline.engine import rating
 from topline.engine.recognition import rights, schedules, variable
@@ -104,7 +104,7 @@ class Firm:
 
     def amend(self, kind: str, on: date, *, now: date = LATER, **said: Any) -> int:
         with clock.at(now):
-            return contracts.amend(actor=self.owner, contract_id=self.contract, kind=kind, on=on, because="agreed", **said)
+            return amendments.amend(actor=self.owner, contract_id=self.contract, kind=kind, on=on, because="agreed", **said)
 
     def bill(self, *days: date) -> Firm:
         with clock.at(LATER):

@@ -14,7 +14,7 @@ from topline.billing.models import Invoice
 from topline.books.models import Entry
 from topline.catalog import actions as catalog
 from topline.catalog.models import Product
-from topline.contracts import actions as contracts
+from topline.contracts import amendments
 from topline.contracts.models import Amendment, Item
 from topline.flows import proofs
 from topline.kernel import clock
@@ -85,7 +85,7 @@ def shares(entity, contract, **more):
 
 
 def amend(owner, contract, kind, on, **said):
-    return contracts.amend(actor=owner, contract_id=contract, kind=kind, on=on, because="agreed", **said)
+    return amendments.amend(actor=owner, contract_id=contract, kind=kind, on=on, because="agreed", **said)
 
 
 def test_a_price_alone_counts_for_contracts_that_begin_from_its_day_on(owner, sign, product, price, entity):

@@ -13,8 +13,7 @@ from topline.billing.models import Invoice
 from topline.books import queries as books
 from topline.books.models import Account, Entry, Transfer
 from topline.catalog.models import Product
-from topline.contracts import actions as contracts
-from topline.contracts import runs, schedules
+from topline.contracts import amendments, runs, schedules
 from topline.contracts.models import Charge, Contract, Item
 from topline.engine.rating.credit_notes import Chosen
 from topline.flows import proofs
@@ -155,7 +154,7 @@ def test_an_amendment_is_caught_up_in_its_month_and_all_is_earned_in_the_end(own
     close(JAN31)
     assert held(entity, "revenue", JAN31) == 100_00
     item = Item.objects.get(contract_id=contract)
-    contracts.amend(
+    amendments.amend(
         actor=owner,
         contract_id=contract,
         kind="quantity",

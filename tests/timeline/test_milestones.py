@@ -16,6 +16,7 @@ from topline.catalog import actions as catalog
 from topline.catalog.models import Product
 from topline.connect import actions as connect
 from topline.contracts import actions as contracts
+from topline.contracts import amendments
 from topline.contracts.models import Item
 from topline.kernel import clock
 from topline.leads import actions as leads
@@ -200,7 +201,13 @@ PLAYS = {
     "contracts.add_contract": ({"contract_signed"}, lambda s: s.contract()),
     "contracts.amend": (
         {"contract_amended"},
-        lambda s: contracts.amend(actor=s.owner, contract_id=s.contract(), kind="pause", on=DAY, until=date(2027, 1, 1)),
+        lambda s: amendments.amend(actor=s.owner, contract_id=s.contract(), kind="pause", on=DAY, until=date(2027, 1, 1)),
+    ),
+    "contracts.add_discount": (
+        {"contract_amended"},
+        lambda s: contracts.add_discount(
+            actor=s.owner, contract_id=s.contract(), name="SPRING", share_ppm=100_000, unit="month", starts_on=DAY
+        ),
     ),
     "lifecycle.set_stage": (
         {"stage_set"},

@@ -132,11 +132,10 @@ def issue_invoices(*, actor: Actor, invoice_ids: Sequence[int], issue_on: date) 
             f"Document {_first(odd, 'id')} is {_first(odd, 'state')}.", field="invoice_ids", remedy="Make a new draft."
         ),
     )
+    told = asked.select("id", "number", "total_minor")
     if drafts.height:
-        _issue(actor=actor, drafts=drafts, issue_on=issue_on)
-    return bulk.read(
-        Invoice.objects.filter(pk__in=list(invoice_ids)).order_by("id").values("id", "number", "total_minor")
-    ).rename({"id": "invoice_id"})
+        told = told.update(_issue(actor=actor, drafts=drafts, issue_on=issue_on), on="id")
+    return told.sort("id").rename({"id": "invoice_id"})
 
 
 @action("billing.void_invoices")
@@ -268,10 +267,11 @@ def import_open_items(
     _ensure_positive(frame, label="number")
     _ensure_due_after_issue(frame, issued="issued_on", label="number")
     _ensure_numbers_free(entity_id, frame["number"])
-    frame = _with_functional(entity_id, frame.with_columns(net_minor=pl.col("total_minor") - pl.col("tax_minor")), on="issued_on")
+    entity = Entity.objects.get(pk=entity_id)
+    frame = _with_functional(entity, frame.with_columns(net_minor=pl.col("total_minor") - pl.col("tax_minor")), on="issued_on")
     ids = bulk.reserve_ids(Invoice, frame.height)
     frame = frame.with_columns(id=ids, key=pl.format("invoice:{}:issued", ids))
-    _post_issue(entity_id, frame, credit="revenue" if against == "revenue" else "opening_balance", kind="open_item")
+    _post_issue(entity, frame, credit="revenue" if against == "revenue" else "opening_balance", kind="open_item")
     bulk.insert(
         Invoice,
         frame.select(
@@ -300,7 +300,8 @@ def import_open_items(
     return frame.select("number", invoice_id="id")
 
 
-def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> None:
+def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> pl.DataFrame:
+    """Issue drafts; returns their numbers: id, number."""
     entity_ids = drafts["entity_id"].unique().to_list()
     ensure(len(entity_ids) == 1, Invalid("Documents of one company are issued at a time.", field="invoice_ids"))
     entity_id = entity_ids[0]
@@ -312,14 +313,17 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> None:
         .with_columns(issued_on=pl.lit(issue_on), key=pl.format("invoice:{}:issued", "id"))
     )
     _ensure_due_after_issue(frame, issued="issued_on", label="id")
-    frame = _with_functional(entity_id, frame, on="issued_on")
-    _post_issue(entity_id, frame, credit="revenue", kind="invoice_issued")
+    entity = Entity.objects.get(pk=entity_id)
+    frame = _with_functional(entity, frame, on="issued_on")
+    _post_issue(entity, frame, credit="revenue", kind="invoice_issued")
     several = schedule.filter(pl.len().over("id") > 1)
     bulk.insert(Instalment, several.select("due_on", "amount_minor", "position", invoice_id="id"))
+    numbered = []
     for kind, code, prefix in ((K.INVOICE, "invoice", "INV-"), (K.CREDIT_NOTE, "credit_note", "CN-")):
         batch = frame.filter(pl.col("kind") == kind)
         numbers = series.take(entity_id=entity_id, code=code, count=batch.height, prefix=prefix)
         batch = batch.with_columns(number=numbers)
+        numbered.append(batch.select("id", "number"))
         bulk.update(
             Invoice,
             batch.select(
@@ -339,15 +343,17 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> None:
             on=issue_on,
         )
     changed_many("invoice", frame["id"], after={"state": "open", "issued_on": str(issue_on)})
+    return pl.concat(numbered)
 
 
-def _post_issue(entity_id: int, frame: pl.DataFrame, *, credit: str, kind: str) -> None:
+def _post_issue(entity: Entity, frame: pl.DataFrame, *, credit: str, kind: str) -> None:
     """Receivable against income and tax; a credit note is the same with its sign turned."""
     sign = pl.when(pl.col("kind") == K.CREDIT_NOTE).then(-1).otherwise(1)
     money_columns = ["net_minor", "tax_minor", "functional_net", "functional_tax"]
     signed = frame.with_columns(pl.col(money_columns) * sign, invoice_id="id")
     books.post(
-        entity_id=entity_id,
+        entity_id=entity.pk,
+        entity=entity,
         kind=kind,
         entries=frame.select("key", effective_on="issued_on", source=pl.format("invoice:{}", "id")),
         transfers=[
@@ -357,9 +363,9 @@ def _post_issue(entity_id: int, frame: pl.DataFrame, *, credit: str, kind: str) 
     )
 
 
-def _with_functional(entity_id: int, frame: pl.DataFrame, *, on: str) -> pl.DataFrame:
+def _with_functional(entity: Entity, frame: pl.DataFrame, *, on: str) -> pl.DataFrame:
     """Net and tax in the entity's currency at the rate of the day, each rounded once, so that their sum is the receivable."""
-    home = Entity.objects.get(pk=entity_id).currency
+    home = entity.currency
     for name in ("net", "tax"):
         worth = rates.convert(
             frame.select("currency", pl.col(f"{name}_minor").alias("amount_minor"), pl.col(on).alias("on")), to=home

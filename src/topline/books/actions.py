@@ -185,13 +185,20 @@ def leg(
 
 
 def post(
-    *, entity_id: int, kind: str, entries: pl.DataFrame, transfers: Sequence[pl.DataFrame], reverses: bool = False
+    *,
+    entity_id: int,
+    kind: str,
+    entries: pl.DataFrame,
+    transfers: Sequence[pl.DataFrame],
+    reverses: bool = False,
+    entity: Entity | None = None,
 ) -> pl.DataFrame:
     """Write a batch of entries and their transfers into the books, all or nothing.
 
     entries    one row per entry: key str (unique in the books for ever), effective_on date; optional source str, memo str,
                and reverses_id i64 when `reverses`
     transfers  frames made by `leg`, their key naming the entry; entries without a transfer are not written
+    entity     the company, where the caller has it at hand
     returns    one row per written entry: key, entry_id
 
     The functional amount is taken from the last rate on or before effective_on unless the leg gives it.
@@ -202,7 +209,7 @@ def post(
     if legs.is_empty():
         return pl.DataFrame(schema={"key": pl.String, "entry_id": pl.Int64})
     lock(POST_LOCK, shared=True)
-    entity = Entity.objects.get(pk=entity_id)
+    entity = entity or Entity.objects.get(pk=entity_id)
     entries = entries.join(legs.select("key").unique(), on="key", how="semi", maintain_order="left")
     _check_days(entity, entries)
     _check_new(entries["key"])
@@ -423,13 +430,9 @@ def _check_days(entity: Entity, entries: pl.DataFrame) -> None:
 
 
 def _check_new(keys: pl.Series) -> None:
-    found: list[str] = keys.filter(keys.is_duplicated()).to_list()[:1]
-    for start in range(0, keys.len() if not found else 0, 900):
-        found = list(Entry.objects.filter(key__in=keys.slice(start, 900).to_list()).values_list("key", flat=True)[:1])
-        if found:
-            break
-    if found:
-        key = str(found[0])
+    twice = keys.filter(keys.is_duplicated())
+    key = str(twice[0]) if twice.len() else bulk.any_known("key", Entry, keys.to_list())
+    if key is not None:
         raise AlreadyPosted(f"{key} is in the books already.", remedy="Nothing to do: it counts once.", key=key)
 
 

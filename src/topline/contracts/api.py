@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from ninja import Query
+from ninja import Query, Schema
 from pydantic import Field
 
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, bills, queries, renewing, runs, schedules
+from topline.contracts import actions, amendments, bills, queries, renewing, runs, schedules
 from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
+from topline.kernel import clock
 from topline.kernel.errors import NotFound
 from topline.ui.wire import (  # fmt: skip
     MAX_MINOR,
@@ -42,16 +43,33 @@ from topline.ui.wire import (  # fmt: skip
 )
 
 room = Room(tags=["Contracts"])
-CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days"]  # fmt: skip
+CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days"]  # fmt: skip
 RUN = ["id", "entity_id", "as_of", "state", "started_at", "finished_at"]
 PARKED = ["id", "contract_id", "code", "message", "remedy", "since", "is_released", "cleared_at"]
 PART = ["id", "item_id", "position", "description", "amount_minor", "due_on", "accepted_on", "accepted_by", "dropped_on"]
+PREVIEWED = [
+    "contract_id",
+    "item_id",
+    "description",
+    "full_start",
+    "start",
+    "end",
+    "net_minor",
+    "currency",
+    "sequence",
+    "days",
+    "full_days",
+    "explained",
+]
 RATE = ["id", "country", "tax_class", "rate_ppm", "valid_from"]
 Unit = Literal["day", "week", "month", "quarter", "year"]
 Micro = Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR * 1_000, description="millionths")]
 Nano = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1, description="billionths of a minor unit")]
 Months = Annotated[int, Field(strict=True, ge=0, le=1_200)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3_660)]
+Mode = Literal["invoice_now", "with_next_invoice", "at_period_end", "restart"]
+Kind = Literal["add", "remove", "quantity", "price", "plan", "renew", "co_term", "terminate", "pause", "resume", "transfer"]
+MonthDays = Annotated[int, Field(strict=True, ge=28, le=31, description="days of a month for parts of a period")] | None
 
 
 class PriceTier(Body):
@@ -61,6 +79,7 @@ class PriceTier(Body):
     unit_price_nano: Nano | None = None
     share_ppm: Annotated[int, Field(strict=True, ge=0, le=10**12)] | None = None
     flat_fee_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)] = 0
+    block_micro: Annotated[Micro | None, Field(description="units of a block; one that is begun is charged whole")] = None
     when: Annotated[list[Annotated[str, Field(max_length=141)]], Field(max_length=10)] = []
 
 
@@ -94,6 +113,9 @@ class ContractItem(ItemPrice):
     day: Annotated[int, Field(strict=True, ge=1, le=31)] | None = None
     starts_on: Day | None = None
     ends_on: Day | None = None
+    anchor: Annotated[Day | None, Field(description="a day on which a period begins; default: its first day")] = None
+    aligned: Annotated[Flag, Field(description="its periods begin with those of the contract")] = False
+    free_until: Annotated[Day | None, Field(description="a trial: the first day that costs")] = None
     tax_class: Annotated[str, Field(max_length=20)] = "standard"
     meter_id: Ref | None = None
     alerts_minor: Annotated[
@@ -111,6 +133,9 @@ class NewContract(Body):
     bill_to_id: Ref | None = None
     renews_months: Months = 0
     notice_days: Days = 0
+    on_upgrade: Mode = "invoice_now"
+    on_downgrade: Mode = "invoice_now"
+    month_days: MonthDays = None
     items: Annotated[list[ContractItem], Field(min_length=1, max_length=actions.MAX_ITEMS)]
 
 
@@ -127,12 +152,16 @@ class ContractChanges(Body):
     bill_to_id: Ref = 1
     renews_months: Months = 0
     notice_days: Days = 0
+    on_upgrade: Mode = "invoice_now"
+    on_downgrade: Mode = "invoice_now"
+    month_days: MonthDays = None
 
 
 class NewAmendment(ItemPrice):
-    kind: Literal["add", "remove", "quantity", "price", "renew", "terminate", "pause", "transfer"]
+    kind: Kind
     on: Day
     because: Name = ""
+    mode: Annotated[Mode | None, Field(description="of a quantity, price or plan; default: as the contract says")] = None
     item_id: Ref | None = None
     item: ContractItem | None = None
     quantity_micro: Micro | None = None
@@ -163,6 +192,40 @@ class Because(Body):
 
 class AskedAcceptance(Body):
     recipient: Annotated[str, Field(min_length=3, max_length=254)]
+
+
+class AmendmentAsked(Schema):
+    """An amendment to look at before it is made, and the day up to which is billed."""
+
+    kind: Literal["remove", "quantity", "price", "renew", "co_term", "terminate", "pause", "resume", "transfer"]
+    on: Day
+    as_of: Day
+    mode: Mode | None = None
+    item_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
+    quantity_micro: Annotated[int, Field(ge=0, le=MAX_MINOR * 1_000)] | None = None
+    unit_price_nano: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    months: Annotated[int, Field(ge=1, le=1_200)] | None = None
+    uplift_ppm: Annotated[int, Field(gt=-1_000_000, le=10_000_000)] | None = None
+    until: Day | None = None
+    customer_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
+
+
+class NewDiscount(Body):
+    """A share or an amount off, by periods of its own."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    starts_on: Day
+    unit: Literal["once", "day", "week", "month", "quarter", "year"]
+    every: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 1
+    periods: Annotated[int, Field(strict=True, ge=1, le=10_000, description="null: forever")] | None = None
+    share_ppm: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    amount_minor: Positive | None = None
+    item_id: Ref | None = None
+    product_id: Ref | None = None
+
+
+class EndedDiscount(Body):
+    on: Day
 
 
 class BilledUpTo(Body):
@@ -201,10 +264,24 @@ def list_contracts(request: Caller, asked: Query[Asked]) -> Any:
 @room.reads("/contracts/{int:contract_id}", "contracts.view")
 def get_contract(request: Caller, contract_id: Id) -> Any:
     """One contract with its items, amendments and the newest charges."""
-    found = Contract.objects.filter(pk=contract_id).first()
+    found = Contract.objects.select_related("entity").filter(pk=contract_id).first()
     if found is None:
         raise NotFound(f"There is no contract {contract_id}.", field="contract_id")
-    return {**{name: getattr(found, name) for name in CONTRACT}, **queries.detail(contract_id)}
+    told = queries.detail(contract_id)
+    return {
+        **{name: getattr(found, name) for name in CONTRACT},
+        **told,
+        "discounts": queries.discounts(contract_id, on=clock.today(found.entity.time_zone)),
+    }
+
+
+@room.reads("/contracts/{int:contract_id}/amendment-preview", "contracts.amend", Rows)
+def preview_amendment(request: Caller, contract_id: Id, asked: Query[AmendmentAsked]) -> Any:
+    """What the next run would charge and give back after an amendment; nothing is written."""
+    said = {name: value for name, value in asked.dict().items() if value is not None}
+    return rows(
+        amendments.preview_amendment(actor=request.auth, contract_id=contract_id, **said).select(PREVIEWED).head(MAX_ROWS)
+    )
 
 
 @room.reads("/bill-preview", "contracts.view")
@@ -318,13 +395,25 @@ def change_contract(request: Caller, contract_id: Id, body: ContractChanges) -> 
 def amend(request: Caller, contract_id: Id, body: NewAmendment) -> Any:
     """Change what is billed from a day on; answers with the amendment's id."""
     said = {name: value for name, value in body.model_dump().items() if value is not None}
-    return done(actions.amend(contract_id=contract_id, **said, **once(request)))
+    return done(amendments.amend(contract_id=contract_id, **said, **once(request)))
+
+
+@room.does("/contracts/{int:contract_id}/discounts", "contracts.add_discount")
+def add_discount(request: Caller, contract_id: Id, body: NewDiscount) -> Any:
+    """Take something off what a contract bills; answers with the discount's id."""
+    return done(actions.add_discount(contract_id=contract_id, **body.model_dump(), **once(request)))
+
+
+@room.does("/contract-discounts/{int:discount_id}/end", "contracts.end_discount")
+def end_discount(request: Caller, discount_id: Id, body: EndedDiscount) -> Any:
+    """Let a discount end; answers with its id."""
+    return done(actions.end_discount(discount_id=discount_id, on=body.on, **once(request)))
 
 
 @room.does("/contracts/renew-due", "contracts.renew_due")
 def renew_due(request: Caller, body: BilledUpTo, target: Query[OfCompany]) -> Any:
     """Renew what renews by itself by a day; answers with how many."""
-    return done(actions.renew_due(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
+    return done(amendments.renew_due(entity_id=books.entity(target.company or None).pk, as_of=body.as_of, **once(request)))
 
 
 @room.does("/bill-runs", "contracts.start_run")
@@ -335,10 +424,12 @@ def start_run(request: Caller, body: BilledUpTo, target: Query[OfCompany]) -> An
 
 @room.does("/bill-runs/{int:run_id}/part", "contracts.bill_part")
 def bill_part(request: Caller, run_id: Id) -> Any:
-    """Bill the next part as drafts; answers with how many parts are left. Asked once more with none left, the run is drafted."""
-    runs.bill_part(run_id=run_id, **once(request))
-    seen = queries.progress([run_id])[run_id]
-    return done(seen["parts"] - seen["done"])
+    """Bill the next part as drafts; answers with how many parts are left: with none the run is drafted."""
+    left = runs.bill_part(run_id=run_id, **once(request))
+    if left is None:
+        seen = queries.progress([run_id])[run_id]
+        left = seen["parts"] - seen["done"]
+    return done(left)
 
 
 @room.does("/bill-runs/{int:run_id}/sign", "contracts.sign_run")

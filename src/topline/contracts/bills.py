@@ -15,7 +15,7 @@ import polars as pl
 from topline.billing import taxes
 from topline.books.models import Entity
 from topline.contracts import schedules, usage
-from topline.contracts.models import Charge, Contract, Item, Parked
+from topline.contracts.models import Charge, Contract, Discount, Item, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE
 from topline.engine import charges as engine
 from topline.engine.documents import EXACT, round_half_away
@@ -35,11 +35,15 @@ class Bill:
             tax_category, tax_rate_ppm, ref (of its document)
     heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order
     parked  one row per contract left out: contract_id, code, message, remedy
+    known_parked  contracts that were parked before
+    contracts     how many were looked at
     """
 
     lines: pl.DataFrame
     heads: pl.DataFrame
     parked: pl.DataFrame
+    known_parked: frozenset[int]
+    contracts: int
 
 
 def preview(*, entity: Entity, as_of: date) -> Bill:
@@ -48,31 +52,37 @@ def preview(*, entity: Entity, as_of: date) -> Bill:
 
 
 def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
-    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: nine statements."""
+    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: ten statements."""
     items = items_of(contracts)
     known, bad = priced(items)
     parked = [bad]
     parts = schedules.parts_of(contracts)
-    wanted, odd = wanted_of(known, parts, entity=entity, as_of=as_of)
+    wanted, odd = wanted_of(known, contracts, parts, entity=entity, as_of=as_of)
     parked.append(odd)
     ids = known["item_id"]
-    standing = standing_of(contracts).filter(pl.col("item_id").is_in(ids.implode()))
+    standing = standing_of(contracts, on=on).filter(pl.col("item_id").is_in(ids.implode()))
     lines = engine.missing(wanted, standing).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
-    lines = lines.join(wanted.select(*engine.KEY, "used_micro", "explained"), on=engine.KEY, how="left", maintain_order="left")
+    lines = lines.filter(pl.col("held_until").is_null() | (pl.col("held_until") <= as_of))
+    lines = lines.join(
+        wanted.select(*engine.KEY, "used_micro", "explained", "less"), on=engine.KEY, how="left", maintain_order="left"
+    )
     lines = lines.join(schedules.named(parts), on=engine.KEY, how="left", maintain_order="left")
     lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
     lines, untaxed = _taxed(lines, entity, as_of)
-    lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), contracts, on)
+    stuck = dict(Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True).values_list("contract_id", "is_released"))
+    released = [contract_id for contract_id, is_released in stuck.items() if is_released]
+    lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), released, on)
     lines, heads = _documents(lines)
-    return Bill(lines, heads, pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True))
+    left_out = pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True)
+    return Bill(lines, heads, left_out, frozenset(stuck), items["contract_id"].n_unique())
 
 
 def items_of(contracts: Any) -> pl.DataFrame:
     facts = {
         "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order",
-        "contract__customer_id": "user_id", "meter__unit": "meter_unit", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "starts_on": "start", "ends_on": "end", "id": "item_id",
+        "contract__customer_id": "user_id", "meter__unit": "meter_unit", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "contract__month_days": "month_days", "starts_on": "start", "ends_on": "end", "id": "item_id",
     }  # fmt: skip
     columns = [
         "contract_id",
@@ -84,6 +94,9 @@ def items_of(contracts: Any) -> pl.DataFrame:
         "day",
         "tax_class",
         "meter_id",
+        "product_id",
+        "free_until",
+        "held_until",
         *usage.COLUMNS,
     ]
     rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
@@ -91,20 +104,45 @@ def items_of(contracts: Any) -> pl.DataFrame:
     return (
         rows.rename(facts)
         .filter(~replaced.fill_null(False))
-        .with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64))
+        .with_columns(pl.col("every", "day", "month_days").cast(pl.Int64), start=pl.max_horizontal("start", "free_until"))
     )
 
 
-def wanted_of(items: pl.DataFrame, parts: pl.DataFrame, *, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Every charge that should exist by a day: of `engine.desired`, with used_micro i64 (null for fees) and explained (JSON, null: quantity x price); and
-    the contracts of which no charge can follow (PARKED).
+def wanted_of(
+    items: pl.DataFrame, contracts: Any, parts: pl.DataFrame, *, entity: Entity, as_of: date
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Every charge that should exist by a day: of `engine.desired`, with used_micro i64 (null for fees), explained (JSON, null: quantity x price) and less (the names
+    of discounts, already taken off); and the contracts of which no charge can follow (PARKED).
 
-    items  of `items_of`, priced; parts: of the schedules of these items and others (see `schedules.parts_of`)
+    items  of `items_of`, priced; those of other contracts than these have no discounts; parts: of the schedules of these items and others (see `schedules.parts_of`)
     """
-    fees, metered = items.filter(pl.col("meter_id").is_null()), items.filter(pl.col("meter_id").is_not_null())
-    agreed, odd = soundly(fees, lambda rows: fees_of(rows, parts, as_of=as_of))
-    used, odd_usage = soundly(metered, lambda rows: usage.used(rows, entity=entity, as_of=as_of))
-    return pl.concat([agreed, used.select(agreed.columns)]), pl.concat([odd, odd_usage])
+    wanted, odd = _undiscounted(items, parts, entity, as_of)
+    return less_discounts(wanted, items, contracts), odd
+
+
+def less_discounts(wanted: pl.DataFrame, items: pl.DataFrame, contracts: Any) -> pl.DataFrame:
+    """Charges less the discounts of their contracts; what was taken is explained, and named in less. One statement."""
+    discounts = _discounts(contracts)
+    if discounts.is_empty() or wanted.is_empty():
+        return wanted.with_columns(less=pl.lit(None, dtype=pl.String))
+    left, taken = _taken(wanted, items, discounts)
+    step = pl.struct(off="name", minor=-pl.col("taken_minor").cast(pl.Float64)).struct.json_encode()
+    told = taken.group_by(engine.KEY, maintain_order=True).agg(less=pl.col("name").str.join(", "), _steps=step.str.join(","))
+    rows = left.join(told, on=engine.KEY, how="left", maintain_order="left")
+    before = pl.col("explained").str.strip_suffix("]").fill_null("[")
+    both = before + pl.when(before == "[").then(pl.lit("")).otherwise(pl.lit(",")) + pl.col("_steps") + "]"
+    return rows.with_columns(explained=pl.when(pl.col("_steps").is_null()).then("explained").otherwise(both)).select(*wanted.columns, "less")  # fmt: skip
+
+
+def taken_of(contracts: Any, *, entity: Entity, as_of: date) -> pl.DataFrame:
+    """What discounts take off the charges of contracts up to a day: item_id, full_start, taken_minor. One statement where nothing has a discount."""
+    discounts = _discounts(contracts)
+    if discounts.is_empty():
+        return pl.DataFrame(schema={"item_id": pl.Int64, "full_start": pl.Date, "taken_minor": pl.Int64})
+    ours = contracts.filter(pk__in=discounts["contract_id"].unique().to_list())
+    items, _ = priced(items_of(ours))
+    wanted, _ = _undiscounted(items, schedules.parts_of(ours), entity, as_of)
+    return _taken(wanted, items, discounts)[1].group_by(engine.KEY).agg(pl.col("taken_minor").sum())
 
 
 def fees_of(items: pl.DataFrame, parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
@@ -141,23 +179,50 @@ def soundly(items: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) -
     return pl.concat(good), pl.DataFrame(odd, schema=PARKED)
 
 
-def standing_of(contracts: Any, *, since: date | None = None) -> pl.DataFrame:
-    """Per item and period what was charged and stands, and how often it was charged at all; since: as it was at the end of that day. One statement."""
+def standing_of(contracts: Any, *, on: date, since: date | None = None) -> pl.DataFrame:
+    """Per item and period what was charged and stands, how often it was charged at all, and on which documents on a day (today); since: as it was at
+    the end of that day. One statement."""
     charges = Charge.objects.filter(item__contract__in=contracts)
     if since is not None:
         charges = charges.filter(run__as_of__lte=since)
     rows = bulk.read(
         charges.order_by("item_id", "full_start", "sequence").values(
-            "item_id", "full_start", "full_end", "start", "end", "net_minor", "invoice__state"
+            "item_id", "full_start", "full_end", "start", "end", "net_minor", "invoice__state", "invoice_id", "run__started_at"
         )
     )  # fmt: skip
     stands = pl.when(pl.col("invoice__state") == "void").then(0).otherwise("net_minor")
     return rows.group_by("item_id", "full_start", maintain_order=True).agg(
-        pl.col("full_end").last(), pl.col("start").last(), pl.col("end").last(), net_minor=stands.sum(), charges=pl.len()
+        pl.col("full_end").last(),
+        pl.col("start").last(),
+        pl.col("end").last(),
+        net_minor=stands.sum(),
+        charges=pl.len(),
+        today=pl.col("invoice_id").filter(pl.col("run__started_at").dt.date() == on),
     )
 
 
 # --- parts ---
+def _undiscounted(items: pl.DataFrame, parts: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+    fees, metered = items.filter(pl.col("meter_id").is_null()), items.filter(pl.col("meter_id").is_not_null())
+    agreed, odd = soundly(fees, lambda rows: fees_of(rows, parts, as_of=as_of))
+    used, odd_usage = soundly(metered, lambda rows: usage.used(rows, entity=entity, as_of=as_of))
+    return pl.concat([agreed, used.select(agreed.columns)]), pl.concat([odd, odd_usage])
+
+
+def _discounts(contracts: Any) -> pl.DataFrame:
+    """The discounts of contracts in the order in which they are taken, as the engine reads them."""
+    facts = {"id": "discount_id", "item_id": "only_item_id", "product_id": "only_product_id", "starts_on": "anchor"}
+    columns = ("contract_id", "name", "share_ppm", "amount_minor", "unit", "every", "periods", "ended_on")
+    found = bulk.read(Discount.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts)).rename(facts)
+    return found.select(pl.col(c).cast(t) for c, t in engine.DISCOUNTS.items())
+
+
+def _taken(wanted: pl.DataFrame, items: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    due = pl.when(pl.col("in_advance")).then("start").otherwise("end")
+    ours = wanted.join(items.select("item_id", "contract_id", "product_id", "in_advance"), on="item_id", maintain_order="left")
+    return engine.discounted(ours.with_columns(due=due), discounts)
+
+
 def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     told = taxes.taxed(lines, seller=entity.country, on=as_of)
     bad = told.filter(pl.col("problem").is_not_null()).select(
@@ -166,11 +231,8 @@ def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFra
     return told.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())).drop("problem"), bad
 
 
-def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, contracts: Any, on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, released: list[int], on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Contracts whose bill is far beyond the largest before, or that were billed too often today, wait for somebody to look."""
-    released = Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True, is_released=True).values_list(
-        "contract_id", flat=True
-    )
     before = standing.group_by("contract_id").agg(largest=pl.col("net_minor").max())
     free = pl.col("part").is_null()  # the amounts of a schedule were agreed one by one
     now = lines.group_by("contract_id").agg(
@@ -182,16 +244,11 @@ def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, contracts: Any, on: da
     far = now.join(before, on="contract_id").filter((pl.col("largest") > 0) & (pl.col("bill") > pl.col("largest") * BOUND))
     told = [far.select("contract_id", code=pl.lit("beyond_bounds"), message=pl.format(f"It would be billed more than {BOUND} times the most before ({{}} periods at once).", "periods"),
                        remedy=pl.lit("Look at its items; release it if that is right."))]  # fmt: skip
-    today = bulk.read(
-        Charge.objects.filter(item__contract__in=contracts, run__started_at__date=on).order_by().values("item__contract_id", "invoice_id").distinct()
-    ).group_by(contract_id="item__contract_id").len().filter(pl.col("len") >= MAX_A_DAY)  # fmt: skip
+    documents = standing.select("contract_id", "today").explode("today").drop_nulls().unique()
+    today = documents.group_by("contract_id").len().filter(pl.col("len") >= MAX_A_DAY)
     often = now.join(today, on="contract_id")
     told.append(often.select("contract_id", code=pl.lit("billed_too_often"), message=pl.lit(f"It was billed {MAX_A_DAY} times today."), remedy=pl.lit("Look at its amendments; release it if that is right.")))  # fmt: skip
-    bad = (
-        pl.concat(told)
-        .filter(~pl.col("contract_id").is_in(list(released)))
-        .unique("contract_id", keep="first", maintain_order=True)
-    )
+    bad = pl.concat(told).filter(~pl.col("contract_id").is_in(released)).unique("contract_id", keep="first", maintain_order=True)
     return lines.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())), bad
 
 
@@ -224,8 +281,11 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .then(pl.lit(", corrected"))
         .otherwise(pl.lit(""))
     )
+    less = (
+        pl.when(pl.col("less").is_not_null()).then(pl.format(", less {}", pl.col("less").str.slice(0, 60))).otherwise(pl.lit(""))
+    )
     shown = rows.with_columns(
-        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}{}, {}{}{}", pl.col("description").str.slice(0, 150), pl.concat_str(pl.lit(": "), pl.col("part").str.slice(0, 100)).fill_null(""), span, used, back),
+        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}{}, {}{}{}{}", pl.col("description").str.slice(0, 120), pl.concat_str(pl.lit(": "), pl.col("part").str.slice(0, 90)).fill_null(""), span, used, less, back),
         line_quantity=pl.when(plain).then("quantity_micro").otherwise(engine.MICRO), line_price=pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO),
     )  # fmt: skip
     return shown, heads.drop("_n", "net_minor")

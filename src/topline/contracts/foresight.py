@@ -29,8 +29,9 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     if known.is_empty():
         return pl.DataFrame(schema=COMING)
     scheduled = schedules.parts_of(contracts)
-    wanted, _ = bills.soundly(known, lambda items: bills.fees_of(items, scheduled, as_of=until))
-    standing = bills.standing_of(contracts, since=as_of).filter(pl.col("item_id").is_in(known["item_id"].implode()))
+    agreed, _ = bills.soundly(known, lambda items: bills.fees_of(items, scheduled, as_of=until))
+    wanted = bills.less_discounts(agreed, known, contracts)
+    standing = bills.standing_of(contracts, on=as_of, since=as_of).filter(pl.col("item_id").is_in(known["item_id"].implode()))
     lines = engine.missing(wanted, standing).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
@@ -39,7 +40,7 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     due = pl.when(pl.col("in_advance")).then("start").otherwise("end")
     rows = taxed.select(
         "customer_id", "currency", "terms", amount_minor=pl.col("net_minor") + round_half_away(net * pl.col("tax_rate_ppm").cast(EXACT) / 1_000_000).cast(pl.Int64),
-        bill_on=pl.max_horizontal(due, pl.lit(as_of) + pl.duration(days=1)),
+        bill_on=pl.max_horizontal(due, "held_until", pl.lit(as_of) + pl.duration(days=1)),
     )  # fmt: skip
     billed = (
         rows.group_by("customer_id", "currency", "terms", "bill_on")

@@ -19,6 +19,10 @@ from topline.metering.models import Meter
 DAY = forms.DateInput(attrs={"type": "date"})
 UNITS = [("month", "a month"), ("quarter", "a quarter"), ("year", "a year"), ("week", "a week"), ("day", "once")]
 PPM, NANO = 1_000_000, 10**9
+MODE_CHOICES = [
+    ("invoice_now", "from that day, billed by the next run"), ("with_next_invoice", "from that day, billed with the next period"), ("at_period_end", "from the next period on"),
+    ("restart", "a new period begins on that day"),
+]  # fmt: skip
 
 
 class PriceFields(forms.Form):
@@ -68,6 +72,12 @@ class ItemForm(PriceFields):
     quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, initial=1)
     unit = forms.ChoiceField(choices=UNITS, label="Billed")
     when = forms.ChoiceField(choices=[("advance", "in advance"), ("arrears", "in arrears")])
+    aligned = forms.ChoiceField(
+        choices=[("", "on its own first day"), ("1", "with those of the contract")], required=False, label="Its periods begin", help_text="with others, its first one is a part"
+    )  # fmt: skip
+    free_until = forms.DateField(
+        required=False, widget=DAY, label="Free until before", help_text="a trial: the first day that costs"
+    )
     tax_class = forms.CharField(max_length=20, initial="standard")
     meter = forms.ChoiceField(
         required=False, help_text="for what is billed by use, in arrears; then the quantity is that of the meter"
@@ -126,11 +136,27 @@ class ItemForm(PriceFields):
         once = {"ends_on": starts_on.fromordinal(starts_on.toordinal() + 1)} if said["unit"] == "day" else {}
         return {
             "product_id": product, "description": said["description"], "quantity_micro": micro(said["quantity"]), "unit": said["unit"],
-            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], **once, **metered,
+            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], "aligned": bool(said["aligned"]), "free_until": said["free_until"], **once, **metered,
         }  # fmt: skip
 
 
-class ContractForm(ItemForm):
+class ProrationFields(forms.Form):
+    """How changes inside a period are billed that say nothing themselves."""
+
+    on_upgrade = forms.ChoiceField(choices=MODE_CHOICES, required=False, initial="invoice_now", label="A dearer plan or quantity")
+    on_downgrade = forms.ChoiceField(choices=MODE_CHOICES, required=False, initial="invoice_now", label="A cheaper one")
+    month_days = forms.IntegerField(min_value=28, max_value=31, required=False, label="Days of a month", help_text="for parts of a period, such as 30; empty: those of the calendar")  # fmt: skip
+
+    def clean_on_upgrade(self) -> str:
+        """Where nothing is said: at once."""
+        return self.cleaned_data["on_upgrade"] or "invoice_now"
+
+    def clean_on_downgrade(self) -> str:
+        """Where nothing is said: at once."""
+        return self.cleaned_data["on_downgrade"] or "invoice_now"
+
+
+class ContractForm(ItemForm, ProrationFields):
     """A contract with its first item."""
 
     customer = forms.CharField(max_length=200, help_text="number or name of a customer that is here")
@@ -143,7 +169,7 @@ class ContractForm(ItemForm):
         min_value=0, max_value=1_200, initial=0, label="Renews by months", help_text="0: not by itself"
     )
     notice_days = forms.IntegerField(min_value=0, max_value=3_660, initial=0, label="Notice, days")
-    field_order = ["customer", "currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days"]
+    field_order = ["customer", "currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days"]  # fmt: skip
 
     def buyer(self) -> int:
         """The customer's id. Raises: Invalid."""
@@ -153,7 +179,7 @@ class ContractForm(ItemForm):
         return int(found)
 
 
-class FactsForm(forms.Form):
+class FactsForm(ProrationFields):
     """What is no amendment."""
 
     terms = forms.CharField(max_length=60)
@@ -174,9 +200,11 @@ class AmendForm(forms.Form):
             cast(forms.ChoiceField, self.fields["item_id"]).choices = items
 
     def said(self, currency: str) -> dict[str, Any]:
-        """What `actions.amend` needs beside day and reason."""
+        """What `amendments.amend` needs beside day and reason."""
         known = {**self.cleaned_data}
-        told: dict[str, Any] = {name: known[name] for name in ("item_id", "months", "until") if name in known}
+        told: dict[str, Any] = {
+            name: known[name] for name in ("item_id", "months", "until", "mode") if known.get(name) is not None
+        }
         if "quantity" in known:
             told["quantity_micro"] = micro(known["quantity"])
         if "uplift" in known:
@@ -192,13 +220,19 @@ class OfItem(AmendForm):
     item_id = forms.TypedChoiceField(coerce=int, label="Item")
 
 
-class QuantityForm(OfItem):
+class MovingForm(OfItem):
+    """An amendment that makes an item dearer or cheaper."""
+
+    mode = forms.ChoiceField(choices=[("", "as the contract says"), *MODE_CHOICES], required=False, label="It holds")
+
+
+class QuantityForm(MovingForm):
     """Another quantity."""
 
     quantity = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6)
 
 
-class PriceForm(OfItem, PriceFields):
+class PriceForm(MovingForm, PriceFields):
     """Another price: of a unit, or with a model the whole of it."""
 
     field_order = ["on", "because", "item_id", "price"]
@@ -208,11 +242,11 @@ class PriceForm(OfItem, PriceFields):
         cast(forms.ChoiceField, self.fields["price_model"]).choices = [("", "as it is"), *((m, NAMES[m]) for m in MODELS)]
 
     def said(self, currency: str) -> dict[str, Any]:
-        """What `actions.amend` needs: with a model the whole price, else the terms that are filled in."""
+        """What `amendments.amend` needs: with a model the whole price, else the terms that are filled in."""
         terms = self.terms_of_price(currency)
         if not self.cleaned_data["price_model"]:
             terms = {name: value for name, value in terms.items() if value not in (None, []) and name != "price_model"}
-        return {"item_id": self.cleaned_data["item_id"], **terms}
+        return {"item_id": self.cleaned_data["item_id"], "mode": self.cleaned_data["mode"], **terms}
 
 
 class RenewForm(AmendForm):
@@ -225,7 +259,24 @@ class RenewForm(AmendForm):
 class PauseForm(AmendForm):
     """Nothing is billed for a while."""
 
-    until = forms.DateField(label="Until before", widget=DAY, help_text="the first day that is billed again")
+    until = forms.DateField(
+        label="Until before",
+        widget=DAY,
+        required=False,
+        help_text="the first day that is billed again; empty: until it is resumed",
+    )
+
+
+class CoTermForm(AmendForm):
+    """Another end, together with other contracts."""
+
+    until = forms.DateField(label="Ends on", widget=DAY, help_text="the first day that is not covered")
+
+
+class PlanForm(ItemForm, MovingForm):
+    """Another plan in the place of an item."""
+
+    field_order = ["on", "item_id", "mode", "product", "description", "quantity", "price", "unit"]
 
 
 class TransferForm(AmendForm):
@@ -274,9 +325,39 @@ def parts_as_text(parts: list[dict[str, Any]], currency: str) -> str:
     return "\n".join(f"{p['due_on'] or '*'} {format_amount(p['amount_minor'], currency)} {p['description']}" for p in parts)
 
 
+class DiscountForm(forms.Form):
+    """Something off."""
+
+    name = forms.CharField(max_length=60, help_text="such as the promotion's code")
+    share = forms.DecimalField(min_value=Decimal(0), max_value=Decimal(100), max_digits=7, decimal_places=4, required=False, label="Share, %")  # fmt: skip
+    amount = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, help_text="of a period, or in all where it is taken once")  # fmt: skip
+    unit = forms.ChoiceField(choices=[("once", "once"), ("month", "each month"), ("quarter", "each quarter"), ("year", "each year"), ("week", "each week"), ("day", "each day")], label="Taken")  # fmt: skip
+    periods = forms.IntegerField(
+        min_value=1, max_value=10_000, required=False, label="How many times", help_text="empty: forever"
+    )
+    starts_on = forms.DateField(label="From", widget=DAY)
+    item_id = forms.TypedChoiceField(coerce=int, empty_value=None, required=False, label="Off")
+
+    def __init__(self, *given: Any, items: list[tuple[int, str]], **named: Any) -> None:
+        super().__init__(*given, **named)
+        cast(forms.ChoiceField, self.fields["item_id"]).choices = [("", "all of the contract"), *items]
+
+    def said(self, currency: str) -> dict[str, Any]:
+        """What `actions.add_discount` needs."""
+        known = self.cleaned_data
+        share = None if known["share"] is None else int(known["share"] * 10_000)
+        return {name: known[name] for name in ("name", "unit", "periods", "starts_on", "item_id")} | {"share_ppm": share, "amount_minor": minor(known["amount"], currency)}  # fmt: skip
+
+
+class EndForm(forms.Form):
+    """From when on something holds no longer."""
+
+    on = forms.DateField(label="From", widget=DAY)
+
+
 AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {
     "add": ("Add an item", AddForm), "quantity": ("Change a quantity", QuantityForm), "price": ("Change a price", PriceForm), "remove": ("Remove an item", OfItem),
-    "renew": ("Renew", RenewForm), "pause": ("Pause", PauseForm), "transfer": ("Transfer", TransferForm), "terminate": ("Terminate", AmendForm),
+    "plan": ("Change the plan", PlanForm), "co_term": ("Move the end", CoTermForm), "resume": ("Resume", AmendForm), "renew": ("Renew", RenewForm), "pause": ("Pause", PauseForm), "transfer": ("Transfer", TransferForm), "terminate": ("Terminate", AmendForm),
 }  # fmt: skip
 
 
@@ -301,7 +382,7 @@ def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
             found.append({"up_to": None if parts[0] == "*" else int(parts[0]), **of, "flat_fee_minor": minor(fee, currency)})
         except (IndexError, ValueError, ArithmeticError) as error:
             raise Invalid(
-                f"Line {number} of the price cannot be read.",
+                f"Line {number} of the tiers cannot be read.",
                 field="tiers",
                 remedy="Write up to, price and fee, such as 1000 0.10 5.00; by properties, such as region=eu 0.10.",
             ) from error

@@ -13,6 +13,7 @@ from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.contracts.pricing import BY_UNIT_PRICE, EACH, MODELS, OF_FEES
+from topline.engine.rating.proration import MODES
 from topline.market.models import Customer
 from topline.metering.models import Meter
 from topline.quotes.models import Quote
@@ -28,7 +29,7 @@ class Contract(models.Model):
     ends_on  the first day that is not covered; null: until somebody ends it
     """
 
-    number = models.CharField(max_length=40, unique=True)
+    number = models.CharField(max_length=40)
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
     bill_to = models.ForeignKey(
@@ -42,6 +43,13 @@ class Contract(models.Model):
     ends_on = models.DateField(null=True)
     renews_months = models.IntegerField(default=0, help_text="months by which it renews by itself; 0: it does not")
     notice_days = models.IntegerField(default=0, help_text="days before its end until which somebody may stop the renewal")
+    on_upgrade = models.CharField(
+        max_length=17,
+        default="invoice_now",
+        help_text="how a change is billed that makes it dearer: one of engine.rating.proration.MODES",
+    )
+    on_downgrade = models.CharField(max_length=17, default="invoice_now", help_text="and one that makes it cheaper")
+    month_days = models.IntegerField(null=True, help_text="days of a month for parts of a period; null: those of the calendar")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -51,8 +59,11 @@ class Contract(models.Model):
             models.Index(fields=["entity", "bill_to", "id"], name="contract_by_payer"),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["entity", "number"], name="contract_number_once_in_a_company"),
             models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="contract_ends_after_it_starts"),
             models.CheckConstraint(condition=Q(renews_months__gte=0, notice_days__gte=0), name="contract_renewal_sensible"),
+            models.CheckConstraint(condition=Q(on_upgrade__in=MODES, on_downgrade__in=MODES), name="contract_modes_known"),
+            models.CheckConstraint(condition=Q(month_days__isnull=True) | Q(month_days__gte=28, month_days__lte=31), name="contract_month_sensible"),
         ]  # fmt: skip
 
 
@@ -102,6 +113,8 @@ class Item(models.Model):
     )
     minimum_minor = models.BigIntegerField(null=True, help_text="a whole period of use costs at least so much")
     maximum_minor = models.BigIntegerField(null=True, help_text="and at most so much; of a part of a period by its days")
+    free_until = models.DateField(null=True, help_text="a trial: the first day that costs something")
+    held_until = models.DateField(null=True, help_text="what a change charges and gives back is billed on this day, not before")
     replaces = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -156,6 +169,36 @@ class SchedulePart(models.Model):
         ]  # fmt: skip
 
 
+class Discount(models.Model):
+    """Something off what a contract bills, or one item or product of it, by periods of its own: a share, or an amount a period.
+
+    unit  once: a share of the first bill, or an amount until it is used up; else the grid of its periods, counted from starts_on
+    """
+
+    contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="discounts")
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, null=True, related_name="+", help_text="null: every item")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, null=True, related_name="+", help_text="null: every product")
+    name = models.CharField(max_length=60)
+    share_ppm = models.BigIntegerField(null=True)
+    amount_minor = models.BigIntegerField(null=True)
+    starts_on = models.DateField(help_text="the first day whose charges it lowers")
+    unit = models.CharField(max_length=7)
+    every = models.IntegerField(default=1)
+    periods = models.IntegerField(null=True, help_text="how many periods it lasts; null: forever")
+    ended_on = models.DateField(null=True, help_text="the first day on which it no longer holds")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(share_ppm__isnull=False, share_ppm__gt=0, share_ppm__lte=1_000_000, amount_minor__isnull=True) | Q(amount_minor__isnull=False, amount_minor__gt=0, share_ppm__isnull=True),
+                name="discount_gives_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(unit__in=["once", "day", "week", "month", "quarter", "year"], every__gte=1), name="discount_grid_known"),
+            models.CheckConstraint(condition=Q(periods__isnull=True) | Q(periods__gte=1), name="discount_lasts"),
+        ]  # fmt: skip
+
+
 class UsageAlert(models.Model):
     """That an open period of use reached an amount at which somebody wants to know: told once a period. Append-only."""
 
@@ -187,11 +230,16 @@ class Amendment(models.Model):
         TERMINATE = "terminate", "Terminated"
         PAUSE = "pause", "Paused"
         TRANSFER = "transfer", "Transferred"
+        PLAN = "plan", "Plan changed"
+        CO_TERM = "co_term", "End moved"
+        RESUME = "resume", "Resumed"
 
     contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="amendments", db_constraint=False)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     effective_on = models.DateField()
+    mode = models.CharField(max_length=17, blank=True, help_text="of proration, where it changed a quantity, price or plan")
     told = models.CharField(max_length=300)
+    facts = models.JSONField(default=dict, blank=True, help_text="what a later amendment must know of it")
     because = models.CharField(max_length=300, blank=True)
     is_itemised = models.BooleanField(
         default=False, help_text="what it did to items is kept, see ItemChange; not of amendments from before that was"

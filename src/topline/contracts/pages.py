@@ -13,8 +13,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company
-from topline.contracts import actions, open_periods, queries
-from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, FactsForm
+from topline.contracts import actions, amendments, open_periods, queries
+from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, DiscountForm, EndForm, FactsForm, PlanForm
 from topline.contracts.models import Contract, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE, NAMES
 from topline.contracts.schedule_pages import shown_parts
@@ -43,9 +43,13 @@ FIELDS = {
     "customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift", "meter_id": "meter", "included_micro": "included", "package_micro": "package", "share_ppm": "share",
     "fee_nano": "fee", "free_minor": "free_amount", "each_least_minor": "each_least", "each_most_minor": "each_most", "minimum_minor": "minimum", "maximum_minor": "maximum", "alerts_minor": "alerts",
 }  # fmt: skip
+SEEN = "amendment_seen"  # in the session: which change was shown before it is made
 SAID = "as the events say"  # the label of a step whose price came with the events
 CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
 
+DISCOUNTS = [
+    Column("name", "Discount", link="url"), Column("what", "What"), Column("of", "Off"), Column("starts_on", "From", "date"), Column("last_on", "Until before", "date"), Column("taken_minor", "Taken so far", "money"), Column("state", "", "badge"),
+]  # fmt: skip
 RUNNING = [
     Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("description", "What"), Column("start", "Since", "date"), Column("until", "Until", "date"), Column("used", "Used so far"),
     Column("net_minor", "Costs so far", "money"), Column("currency", ""), Column("made", "How", "sentence"),
@@ -95,6 +99,7 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
         "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
         "parts": parts, "scheduled": {p["item_id"] for p in parts}, "can_schedule": [(i["id"], i["description"]) for i in told["items"] if _is_once(i)], "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
         "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
+        "discounts": [_discount(d, found.currency, found.pk, may_end=request.actor.may("contracts.end_discount")) for d in queries.discounts(found.pk, on=today)], "discount_columns": DISCOUNTS,
         "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
     }  # fmt: skip
     return render(request, "contracts/contract.html", context)
@@ -124,20 +129,17 @@ def new(request: Asked) -> HttpResponse:
     """Write down a contract with its first item; others are added on its page."""
     entity = company(request)
     form = ContractForm(request.POST or None, initial={"currency": entity.currency, "starts_on": clock.today(entity.time_zone)})
+    if request.htmx:
+        return render(request, "contracts/_builder.html", _first_year(request, form, entity.pk))
     if form.is_valid():
-        said = form.cleaned_data
         try:
-            made = actions.add_contract(
-                actor=request.actor, entity_id=entity.pk, customer_id=form.buyer(), currency=said["currency"], starts_on=said["starts_on"], ends_on=said["ends_on"], terms=said["terms"],
-                purchase_order=said["purchase_order"], renews_months=said["renews_months"], notice_days=said["notice_days"], items=[form.item(said["currency"], said["starts_on"])],
-            )  # fmt: skip
+            made = actions.add_contract(actor=request.actor, entity_id=entity.pk, **_new(form))
         except DomainError as error:
             blame(form, error, FIELDS)
         else:
             messages.success(request, "The contract is there; the next bill run bills what is due of it.")
             return redirect("contracts:contract", made)
-    context = {"form": form, "title": "New contract", "back": ("Contracts", reverse("contracts:contracts"))}
-    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+    return render(request, "contracts/new.html", {"form": form}, status=400 if form.errors else 200)
 
 
 @page("contracts.make_contract", methods=("POST",))
@@ -172,6 +174,40 @@ def change(request: Asked, contract_id: int) -> HttpResponse:
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
+@page("contracts.add_discount", methods=("GET", "POST"))
+def new_discount(request: Asked, contract_id: int) -> HttpResponse:
+    """Take something off what a contract bills."""
+    found = queries.contract(contract_id)
+    form = DiscountForm(request.POST or None, items=_choices(found), initial={"starts_on": clock.today(found.entity.time_zone)})
+    if form.is_valid():
+        try:
+            actions.add_discount(actor=request.actor, contract_id=found.pk, **form.said(found.currency))
+        except DomainError as error:
+            blame(form, error, {"share_ppm": "share", "amount_minor": "amount"})
+        else:
+            messages.success(request, "The discount is there; the next bill run takes it off.")
+            return redirect("contracts:contract", found.pk)
+    context = {"form": form, "title": f"Discount on {found.number}", "back": (found.number, reverse("contracts:contract", args=[found.pk]))}  # fmt: skip
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
+@page("contracts.end_discount", methods=("GET", "POST"))
+def end_discount(request: Asked, contract_id: int, discount_id: int) -> HttpResponse:
+    """Let a discount end."""
+    found = queries.contract(contract_id)
+    form = EndForm(request.POST or None, initial={"on": clock.today(found.entity.time_zone)})
+    if form.is_valid():
+        try:
+            actions.end_discount(actor=request.actor, discount_id=discount_id, on=form.cleaned_data["on"])
+        except DomainError as error:
+            blame(form, error)
+        else:
+            messages.success(request, "Periods that begin on that day or later cost their whole price.")
+            return redirect("contracts:contract", found.pk)
+    context = {"form": form, "title": f"End a discount on {found.number}", "back": (found.number, reverse("contracts:contract", args=[found.pk]))}  # fmt: skip
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
+
+
 @page("contracts.amend", methods=("GET", "POST"))
 def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     """Amend a contract; *Preview* says first what the next run would charge and give back."""
@@ -183,33 +219,75 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     first = found.ends_on if kind == "renew" and found.ends_on else today
     told = {name: request.GET[name][:300] for name in ("months", "uplift", "because") if name in request.GET}
     form = made_of(request.POST or None, initial={"on": first, "months": found.renews_months or 12, **told})
-    form.offer(
-        [
-            (i.pk, f"{i.description}, from {i.starts_on}")
-            for i in found.items.order_by("id")
-            if i.ends_on is None or i.ends_on > i.starts_on
-        ]
-    )
+    form.offer(_choices(found))
     shown: list[dict[str, Any]] | None = None
+    first_seen = False
     if form.is_valid():
         try:
             asked = _asked(request, found, kind, form)
-            if "preview" in request.POST:
-                shown = _shown(actions.preview_amendment(**asked, as_of=max(today, form.cleaned_data["on"])), found.currency)
+            change = f"{found.pk} {kind} {form.cleaned_data['on']}"
+            first_seen = request.session.get(SEEN) != change and amendments.is_backdated(found.pk, form.cleaned_data["on"])
+            if "preview" in request.POST or first_seen:
+                request.session[SEEN] = change
+                shown = _shown(amendments.preview_amendment(**asked, as_of=max(today, form.cleaned_data["on"])), found.currency)
             else:
-                actions.amend(**asked)
+                amendments.amend(**asked)
                 messages.success(request, f"{label}: done; the next bill run charges or gives back what follows from it.")
                 return redirect("contracts:contract", found.pk)
         except DomainError as error:
             blame(form, error, FIELDS)
-    context = {"form": form, "label": label, "contract": found, "shown": shown, "columns": CHARGES[:-1]}
+    context = {"form": form, "label": label, "contract": found, "shown": shown, "first_seen": first_seen, "columns": CHARGES[:-1]}
     return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
 
 
 # --- parts ---
+def _new(form: ContractForm) -> dict[str, Any]:
+    """What `actions.add_contract` needs. Raises: Invalid."""
+    said = form.cleaned_data
+    facts = ("currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days")  # fmt: skip
+    return {name: said[name] for name in facts} | {"customer_id": form.buyer(), "items": [form.item(said["currency"], said["starts_on"])]}  # fmt: skip
+
+
+def _first_year(request: Asked, form: ContractForm, entity_id: int) -> dict[str, Any]:
+    """What the contract that is being written down would be billed in its first year, or what is still missing."""
+    if not form.is_valid():
+        return {"missing": [f"{form.fields[name].label or name.replace('_', ' ')}: {said[0]}" for name, said in form.errors.items() if name in form.fields][:5]}  # fmt: skip
+    try:
+        lines = actions.preview_contract(actor=request.actor, entity_id=entity_id, **_new(form))
+    except DomainError as error:
+        return {"missing": [f"{error.message} {error.remedy}".strip()]}
+    return {"shown": _shown(lines, form.cleaned_data["currency"]), "columns": CHARGES[:-1], "total": int(lines["net_minor"].sum()), "currency": form.cleaned_data["currency"], "count": lines.height}  # fmt: skip
+
+
+def _choices(found: Contract) -> list[tuple[int, str]]:
+    """Items of a contract that bill something, for a form."""
+    ours = found.items.order_by("id")
+    return [(i.pk, f"{i.description}, from {i.starts_on}") for i in ours if i.ends_on is None or i.ends_on > i.starts_on]
+
+
+def _discount(row: dict[str, Any], currency: str, contract_id: int, *, may_end: bool) -> dict[str, Any]:
+    """A discount in words, with a link to the page that ends it."""
+    size = (
+        f"{row['share_ppm'] / 10_000:g} %" if row["share_ppm"] else f"{format_amount(row['amount_minor'], currency)} {currency}"
+    )
+    unit = row["unit"] if row["every"] == 1 else f"{row['every']} {row['unit']}s"
+    times = "" if row["periods"] is None else f", {row['periods']} times"
+    when = ("of the first bill" if row["share_ppm"] else "in all") if row["unit"] == "once" else f"each {unit}{times}"
+    url = reverse("contracts:end_discount", args=[contract_id, row["id"]]) if may_end and row["ended_on"] is None else None
+    return {**row, "currency": currency, "url": url, "what": f"{size} {when}", "of": row["item__description"] or row["product__name"] or "all of the contract", "state": "" if row["holds"] else "over" if row["last_on"] or row["left_minor"] == 0 else "to come"}  # fmt: skip
+
+
 def _asked(request: Asked, found: Contract, kind: str, form: AmendForm) -> dict[str, Any]:
     said = form.cleaned_data
-    more = {"item": form.item(found.currency, said["on"])} if isinstance(form, AddForm) else form.said(found.currency)
+    if isinstance(form, PlanForm):
+        plan = {
+            name: value
+            for name, value in form.item(found.currency, said["on"]).items()
+            if name not in ("aligned", "free_until", "ends_on")
+        }
+        more: dict[str, Any] = {"item_id": said["item_id"], "mode": said["mode"], "item": plan}
+    else:
+        more = {"item": form.item(found.currency, said["on"])} if isinstance(form, AddForm) else form.said(found.currency)
     return {"actor": request.actor, "contract_id": found.pk, "kind": kind, "on": said["on"], "because": said["because"], **more}
 
 
@@ -261,8 +339,10 @@ def made(row: dict[str, Any], currency: str) -> str:
     said = row.get("explained") or []
     steps = json.loads(said) if isinstance(said, str) else said
     part = "the whole period" if row["days"] == row["full_days"] else f"{row['days']} of {row['full_days']} days"
+    priced = [s for s in steps if not s.get("off")]
+    told = [_step(s, currency) for s in steps]
     if steps:
-        part = "; ".join(_step(s, currency) for s in steps)
+        part = "; ".join(told if priced else [part, *told])
     if row["sequence"] == 0:
         return part
     return f"difference to what was billed before; now due: {part if row['full_days'] else 'nothing'}"
@@ -272,7 +352,12 @@ def _price(row: dict[str, Any], currency: str) -> str:
     """What an item costs, in words."""
     model = row["price_model"]
     if model not in BY_UNIT_PRICE:
-        parts = [NAMES[model] if model != "percentage" else f"{row['share_ppm'] / 10_000:g} % of each transaction"]
+        words = {
+            "percentage": f"{(row['share_ppm'] or 0) / 10_000:g} % of each transaction",
+            "graduated": "by tiers, graduated",
+            "volume": "by tiers, by volume",
+        }
+        parts = [words.get(model, NAMES[model])]
     elif row["unit_price_nano"] is None:
         parts = ["not agreed yet"]
     else:
@@ -293,11 +378,13 @@ def _price(row: dict[str, Any], currency: str) -> str:
 
 def _step(step: dict[str, Any], currency: str) -> str:
     """A step of an amount: units at a price, a tier and its fee, a cell of a matrix, transactions; or the least or most that was agreed."""
+    if step.get("off"):
+        return f"less {step['off']}, {format_amount(-round(step['minor']), currency)}"
     if step.get("bound"):
         return f"at {step['bound']} {format_amount(round(step['minor']), currency)}"
     scale = 10 ** exponent(currency)
     if step.get("transactions"):
-        free = f", {step['free_minor'] / scale:,g} of it free" if step.get("free_minor") else ""
+        free = f", {step['free_minor'] / scale:,g} of it free ({step['given']:,} wholly)" if step.get("free_minor") else ""
         return f"{step['transactions']:,} transactions of {step['value_minor'] / scale:,g} in all{free}, at {step['share_ppm'] / 10_000:g} %"
     parts = (
         [f"{step['units']:,g} at {(step.get('unit_price_minor') or 0) / scale:g}"]

@@ -2,7 +2,7 @@
 
 per_unit              a price a unit; the first `included_micro` cost nothing
 package               a price for each begun package of `package_micro`; the first `included_micro` cost nothing
-graduated             each unit at the price of its own tier, and the fee of each tier that is reached
+graduated             each unit (or begun block of `block_micro`) at the price of its own tier, and the fee of each tier that is reached
 volume                all units at the price of the tier that is reached
 percentage            a share of each transaction's value, with a fee, an allowance, a least and a most a transaction
 graduated_percentage  each part of the value by the share of its own tier
@@ -32,7 +32,7 @@ MAX_ROWS = 200
 ROWS = pl.List(
     pl.Struct(
         {
-            "up_to": pl.Int64, "unit_price_nano": pl.Int64, "flat_fee_minor": pl.Int64, "share_ppm": pl.Int64, "when": pl.List(pl.String),
+            "up_to": pl.Int64, "unit_price_nano": pl.Int64, "flat_fee_minor": pl.Int64, "share_ppm": pl.Int64, "block_micro": pl.Int64, "when": pl.List(pl.String),
         }
     )
 )  # fmt: skip
@@ -55,7 +55,7 @@ def ensure_price(row: Mapping[str, Any], *, method: str | None) -> None:
     """
     model, rows = row.get("price_model") or "per_unit", row.get("tiers") or []
     ensure(model in MODELS, Invalid(f"{model!r} is no price model.", field="price_model", remedy=f"Use one of {', '.join(MODELS)}."))  # fmt: skip
-    ensure(method is not None or model in OF_FEES, Invalid(f"{NAMES[model].capitalize()} is a price of what is metered.", field="meter_id", remedy="Name the meter."))  # fmt: skip
+    ensure(method is not None or model in OF_FEES, Invalid(f"{NAMES[model].capitalize()} is a price for what is metered.", field="meter_id", remedy="Name the meter."))  # fmt: skip
     price = row.get("unit_price_nano")
     ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
     for name, models in TERMS.items():
@@ -83,7 +83,9 @@ def price_of(row: Mapping[str, Any]) -> dict[str, Any]:
     if model == "matrix":
         told["tiers"] = [{"when": list(r.get("when") or []), of: r[of]} for r in row.get("tiers") or []]
     else:
-        told["tiers"] = [{"up_to": r.get("up_to"), of: r[of], "flat_fee_minor": r.get("flat_fee_minor") or 0} for r in row.get("tiers") or []]  # fmt: skip
+        told["tiers"] = [
+            {"up_to": r.get("up_to"), of: r[of], "flat_fee_minor": r.get("flat_fee_minor") or 0} | ({"block_micro": r["block_micro"]} if r.get("block_micro") else {}) for r in row.get("tiers") or []
+        ]  # fmt: skip
     return told
 
 
@@ -100,12 +102,16 @@ def raised(price: Mapping[str, Any], ppm: int) -> dict[str, Any]:
 
 def _ensure_rows(model: str, rows: list[Mapping[str, Any]]) -> None:
     by_rows = model in BY_ROWS
-    ensure(by_rows == bool(rows), Invalid("Tiers and matrices have rows, other prices have none.", field="tiers"))
+    ensure(
+        by_rows == bool(rows),
+        Invalid("Graduated and volume prices have tiers, matrices have rows, others have none.", field="tiers"),
+    )
     ensure(len(rows) <= MAX_ROWS, Invalid(f"A price has at most {MAX_ROWS} rows.", field="tiers"))
     of = "share_ppm" if model == "graduated_percentage" else "unit_price_nano"
     for number, row in enumerate(rows, start=1):
         ensure(row.get(of) is not None, Invalid(f"Row {number} has no price.", field="tiers"))
         ensure(row[of] >= 0 and (row.get("flat_fee_minor") or 0) >= 0, Invalid(f"Row {number}: prices and fees of tiers are zero or more.", field="tiers"))  # fmt: skip
+        ensure((row.get("block_micro") or 0) >= 0, Invalid(f"Row {number}: a block holds more than nothing.", field="tiers"))
         conditions = row.get("when") or []
         ensure(model == "matrix" or not conditions, Invalid(f"Row {number}: only a matrix has conditions.", field="tiers"))
         for condition in conditions:

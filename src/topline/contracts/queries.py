@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,10 +10,11 @@ import polars as pl
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from topline.contracts import schedules, usage
-from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Item
-from topline.contracts.pricing import PRICE
+from topline.contracts import bills, schedules, usage
+from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Discount, Item
+from topline.contracts.pricing import BY_UNIT_PRICE, PRICE
 from topline.engine import charges as engine
+from topline.engine import periods
 from topline.kernel import bulk
 from topline.kernel.errors import NotFound
 
@@ -75,6 +77,40 @@ def detail(contract_id: int) -> dict[str, Any]:
     return {"items": list(items[:SHOWN]), "amendments": list(amended[:SHOWN]), "charges": list(charged[:SHOWN])}
 
 
+def discounts(contract_id: int, *, on: date) -> list[dict[str, Any]]:
+    """Discounts of a contract in their order, what each takes of all that is due by a day, and whether it holds then. A few statements.
+
+    left_minor, of an amount that is taken once: what was not used up; periods_left, where they are counted: those after the running one.
+    """
+    columns = ("id", "name", "item_id", "item__description", "product_id", "product__name", "share_ppm", "amount_minor", "starts_on", "unit", "every", "periods", "ended_on")  # fmt: skip
+    rows = Discount.objects.filter(contract_id=contract_id).order_by("id").values_list(*columns)[:SHOWN]
+    found: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in rows]
+    if not found:
+        return []
+    contracts = Contract.objects.filter(pk=contract_id)
+    known, _ = bills.priced(bills.items_of(contracts))
+    wanted, _ = bills.wanted_of(known, contracts, schedules.parts_of(contracts), entity=contract(contract_id).entity, as_of=on)
+    taken: dict[str, int] = {}
+    for step in [step for told in wanted["explained"].drop_nulls() for step in json.loads(told) if step.get("off")]:
+        taken[step["off"]] = taken.get(step["off"], 0) - round(step["minor"])
+    for row in found:
+        row["taken_minor"] = taken.get(row["name"], 0)
+        row["left_minor"] = row["amount_minor"] - row["taken_minor"] if row["unit"] == "once" and row["amount_minor"] else None
+        row["last_on"], row["periods_left"] = _lasts(row, on)
+        used_up = row["left_minor"] == 0 or (row["unit"] == "once" and row["share_ppm"] is not None and row["taken_minor"] > 0)
+        row["holds"] = row["starts_on"] <= on and not used_up and (row["last_on"] is None or row["last_on"] > on)
+    return found
+
+
+def _lasts(row: dict[str, Any], on: date) -> tuple[date | None, int | None]:
+    """The first day whose charges a discount does not lower any more (None: it goes on), and its periods after the one that holds a day (None: no end)."""
+    if row["periods"] is None or row["unit"] == "once":
+        return row["ended_on"], None
+    grid = pl.DataFrame({"anchor": [row["starts_on"]], "unit": [row["unit"]], "every": [row["every"]], "day": pl.Series([None], dtype=pl.Int64)})  # fmt: skip
+    end, now = grid.select(end=periods.boundary(pl.lit(row["periods"])), now=periods.place(pl.lit(on))).row(0)
+    return min(row["ended_on"] or end, end), max(row["periods"] - max(now, 0) - 1, 0)
+
+
 def renewals(*, entity_id: int, as_of: date) -> pl.DataFrame:
     """Contracts that end within 120 days, the next first: contract_id, number, customer_id, customer, owner, ends_on, notice_by, renews_months,
     currency, yearly_minor. Two statements."""
@@ -92,22 +128,23 @@ def renewals(*, entity_id: int, as_of: date) -> pl.DataFrame:
 
 def value(contract_id: int) -> tuple[int | None, int]:
     """What a contract comes to in all by its items, and what was billed of it, in minor units; None where an item has no end, no price yet, or is
-    billed by what is used: nobody knows the whole. Two statements."""
-    items = _priced_fees(Item.objects.filter(contract_id=contract_id))
+    billed by what is used: nobody knows the whole. Three statements."""
+    contracts = Contract.objects.filter(pk=contract_id)
+    items = bills.items_of(contracts)
     stands = Charge.objects.filter(item__contract_id=contract_id).exclude(invoice__state="void")
     billed = int(stands.aggregate(sum=Coalesce(Sum("net_minor"), 0))["sum"])
     lasting = items.filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
     is_known = lasting.select(
         (
             pl.col("end").is_not_null()
-            & (pl.col("unit_price_nano").is_not_null() | pl.col("exact").is_not_null())
+            & (pl.col("unit_price_nano").is_not_null() | ~pl.col("price_model").is_in(BY_UNIT_PRICE))
             & pl.col("meter_id").is_null()
         ).all()
     ).item()
     last = lasting["end"].max()
     if not is_known or not isinstance(last, date):
         return None, billed
-    whole = engine.desired(lasting, as_of=last)
+    whole = bills.less_discounts(bills.fees_of(lasting, schedules.parts_of(contracts).clear(), as_of=last), lasting, contracts)
     return int(whole["net_minor"].sum()), billed
 
 
@@ -158,8 +195,18 @@ def progress(run_ids: list[int]) -> dict[int, dict[str, int]]:
 # --- parts ---
 def _priced_fees(rows: QuerySet[Item]) -> pl.DataFrame:
     """Items with what a whole period of them costs (exact, null: quantity x price, or by what is used). One statement."""
-    names = {"id": "item_id", "starts_on": "start", "ends_on": "end", "contract__currency": "currency"}
-    columns = ["contract_id", "in_advance", "anchor", "unit", "every", "day", "meter_id", *usage.COLUMNS]
-    found = bulk.read(rows.values(*columns, *names)).rename(names).with_columns(pl.col("every", "day").cast(pl.Int64))
+    names = {
+        "id": "item_id",
+        "starts_on": "start",
+        "ends_on": "end",
+        "contract__currency": "currency",
+        "contract__month_days": "month_days",
+    }
+    columns = ["contract_id", "in_advance", "anchor", "unit", "every", "day", "meter_id", "free_until", *usage.COLUMNS]
+    found = (
+        bulk.read(rows.values(*columns, *names))
+        .rename(names)
+        .with_columns(pl.col("every", "day", "month_days").cast(pl.Int64), start=pl.max_horizontal("start", "free_until"))
+    )
     exact = usage.fees(found.filter(pl.col("meter_id").is_null())).select("item_id", "exact")
     return found.join(exact, on="item_id", how="left", maintain_order="left")

@@ -189,7 +189,7 @@ def tax_rates(request: Asked) -> HttpResponse:
 # --- parts ---
 def _bill(request: Asked, run_id: int) -> HttpResponse:
     for _ in range(PARTS_AT_ONCE):
-        if runs.bill_part(actor=request.actor, run_id=run_id) is None:
+        if not runs.bill_part(actor=request.actor, run_id=run_id):
             break
     return redirect("contracts:run", run_id)
 

@@ -10,7 +10,7 @@ from datetime import date
 
 import polars as pl
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Exists, Sum
 from django.db.models.functions import Coalesce
 
 from topline.billing import actions as billing
@@ -19,7 +19,7 @@ from topline.books.models import Entity
 from topline.contracts import bills
 from topline.contracts.models import BillRun, BillRunPart, Charge, Contract, Parked
 from topline.kernel import bulk, clock
-from topline.kernel.actions import action, changed, changed_many
+from topline.kernel.actions import action, changed, changed_many, inside
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 
@@ -42,47 +42,44 @@ class RunNotDrafted(Conflict):
 @action("contracts.start_run")
 def start_run(*, actor: Actor, entity_id: int, as_of: date) -> int:
     """Begin the run up to a day, or go on with the one that is under way; returns its id. Raises: NotFound, RunUnderWay (another day)."""
-    ensure(Entity.objects.filter(pk=entity_id).exists(), NotFound(f"There is no company {entity_id}.", field="entity_id"))
     running = BillRun.objects.select_for_update().filter(entity_id=entity_id, state=S.RUNNING).first()
     if running is not None:
         ensure(running.as_of == as_of, RunUnderWay(f"The run of {running.as_of} is not finished.", field="as_of", remedy="Let it finish first: topline bill run."))  # fmt: skip
         return running.pk
-    made = BillRun.objects.create(entity_id=entity_id, as_of=as_of, started_at=clock.now(), started_by=actor.key)
     payers = bulk.read(Contract.objects.filter(entity_id=entity_id).order_by("bill_to_id").values("bill_to_id").distinct())
+    ensure(payers.height > 0 or Entity.objects.filter(pk=entity_id).exists(), NotFound(f"There is no company {entity_id}.", field="entity_id"))  # fmt: skip
+    made = BillRun.objects.create(entity_id=entity_id, as_of=as_of, started_at=clock.now(), started_by=actor.key)
     spans = (
         payers.with_row_index("_n")
         .group_by(part=pl.col("_n") // PART)
         .agg(first_payer_id=pl.col("bill_to_id").min(), last_payer_id=pl.col("bill_to_id").max())
     )
-    bulk.insert(BillRunPart, spans.sort("part").select("first_payer_id", "last_payer_id", run_id=pl.lit(made.pk)))
+    rows = spans.sort("part").select("first_payer_id", "last_payer_id").to_dicts()
+    BillRunPart.objects.bulk_create([BillRunPart(run=made, **row) for row in rows], batch_size=1_000)
     changed("bill_run", made.pk, after={"as_of": as_of, "parts": spans.height})
     return made.pk
 
 
 @action("contracts.bill_part")
 def bill_part(*, actor: Actor, run_id: int) -> int | None:
-    """Bill the next part of a run as drafts; returns the documents written, None when no part is left (the run is then drafted).
+    """Bill the next part of a run as drafts; returns how many parts are left: with none the run is drafted. None: others are at all that is left.
 
     Work: a fixed number of statements a part, whatever it holds. Raises: NotFound.
     """
-    run = _run(run_id)
-    open_parts = BillRunPart.objects.filter(run=run, is_done=False).order_by("id")
-    part = open_parts.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked).first()
-    if part is None:
-        if run.state == S.RUNNING and not open_parts.exists():
-            BillRun.objects.filter(pk=run.pk, state=S.RUNNING).update(state=S.DRAFTED, finished_at=clock.now())
-            changed("bill_run", run.pk, after={"state": S.DRAFTED})
-        return None
-    contracts = Contract.objects.filter(entity_id=run.entity_id).filter(
-        bill_to_id__gte=part.first_payer_id, bill_to_id__lte=part.last_payer_id
+    open_parts = BillRunPart.objects.filter(run_id=run_id, is_done=False).order_by("id")
+    part = open_parts.select_related("run__entity").select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked, of=("self",)).first()  # fmt: skip
+    if part is not None:
+        _bill(actor, part.run, part)
+    done = BillRun.objects.filter(~Exists(open_parts.order_by()), pk=run_id, state=S.RUNNING).update(
+        state=S.DRAFTED, finished_at=clock.now()
     )
-    bill = bills.compute(contracts, entity=run.entity, as_of=run.as_of, on=clock.today(run.entity.time_zone))
-    written = _write(actor, run, bill)
-    _park(run, bill)
-    part.is_done, part.contracts, part.charges, part.documents = True, contracts.count(), bill.lines.height, written
-    part.save()
-    changed("bill_run_part", part.pk, after={"charges": bill.lines.height, "documents": written, "parked": bill.parked.height})
-    return written
+    if done:
+        changed("bill_run", run_id, after={"state": S.DRAFTED})
+        return 0
+    left = open_parts.count()
+    if not left:
+        _run(run_id)  # there is none, or it was drafted before
+    return left if part is not None or not left else None
 
 
 @action("contracts.sign_run")
@@ -94,10 +91,11 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = 2_000) -
     run = _run(run_id)
     ensure(run.state == S.DRAFTED, RunNotDrafted(f"The run of {run.as_of} is {run.state}.", field="run_id", remedy="Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
     drafts = Invoice.objects.filter(pk__in=Charge.objects.filter(run=run).values("invoice_id"), state=Invoice.State.DRAFT)
-    ids = list(drafts.order_by("id").values_list("id", flat=True)[:limit])
+    found = list(drafts.order_by("id").values_list("id", flat=True)[: limit + 1])
+    ids = found[:limit]
     if ids:
-        billing.issue_invoices(actor=actor, invoice_ids=ids, issue_on=issue_on)
-    left = drafts.count()
+        inside(billing.issue_invoices)(actor=actor, invoice_ids=ids, issue_on=issue_on)
+    left = drafts.count() if len(found) > limit else 0
     if not left:
         run.state, run.signed_by, run.finished_at = S.FINAL, actor.key, clock.now()
         run.save()
@@ -124,7 +122,7 @@ def release_parked(*, actor: Actor, parked_id: int, because: str) -> int:
 def run(*, actor: Actor, entity_id: int, as_of: date, sign: bool = True) -> BillRun:
     """Start or go on with a run, bill every part and, if asked to, issue all drafts; each part and each batch commits by itself."""
     run_id = start_run(actor=actor, entity_id=entity_id, as_of=as_of)
-    while bill_part(actor=actor, run_id=run_id) is not None:
+    while bill_part(actor=actor, run_id=run_id):
         pass
     while sign and sign_run(actor=actor, run_id=run_id, issue_on=as_of):
         pass
@@ -138,6 +136,17 @@ def unbilled(entity_id: int) -> dict[str, int]:
 
 
 # --- parts ---
+def _bill(actor: Actor, run: BillRun, part: BillRunPart) -> None:
+    """Write the drafts of a part and what is parked of it."""
+    contracts = Contract.objects.filter(entity_id=run.entity_id, bill_to_id__gte=part.first_payer_id, bill_to_id__lte=part.last_payer_id)  # fmt: skip
+    bill = bills.compute(contracts, entity=run.entity, as_of=run.as_of, on=clock.today(run.entity.time_zone))
+    written = _write(actor, run, bill)
+    _park(run, bill)
+    part.is_done, part.contracts, part.charges, part.documents = True, bill.contracts, bill.lines.height, written
+    part.save()
+    changed("bill_run_part", part.pk, after={"charges": bill.lines.height, "documents": written, "parked": bill.parked.height})
+
+
 def _run(run_id: int) -> BillRun:
     found = BillRun.objects.select_related("entity").filter(pk=run_id).first()
     if found is None:
@@ -157,7 +166,7 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> int:
         quantity_micro="line_quantity",
         unit_price_nano="line_price",
     )
-    made = billing.draft_invoices(actor=actor, entity_id=run.entity_id, invoices=bill.heads, lines=lines).select(
+    made = inside(billing.draft_invoices)(actor=actor, entity_id=run.entity_id, invoices=bill.heads, lines=lines).select(
         "ref", "invoice_id"
     )
     columns = [
@@ -181,12 +190,9 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> int:
 
 def _park(run: BillRun, bill: bills.Bill) -> None:
     """Note what was left out, once for each contract; a contract that was billed is cleared."""
-    standing = {
-        p.contract_id: p
-        for p in Parked.objects.filter(contract_id__in=bill.parked["contract_id"].to_list(), cleared_at__isnull=True)
-    }
     Parked.objects.bulk_create(
-        [Parked(**row, since=run.as_of, run=run) for row in bill.parked.to_dicts() if row["contract_id"] not in standing]
+        [Parked(**row, since=run.as_of, run=run) for row in bill.parked.to_dicts() if row["contract_id"] not in bill.known_parked]
     )
-    billed = bill.lines["contract_id"].unique().to_list()
-    Parked.objects.filter(contract_id__in=billed, cleared_at__isnull=True).update(cleared_at=clock.now())
+    billed = bill.known_parked & set(bill.lines["contract_id"].unique())
+    if billed:
+        Parked.objects.filter(contract_id__in=billed, cleared_at__isnull=True).update(cleared_at=clock.now())

@@ -28,5 +28,7 @@ urlpatterns = [
     path("runs/<int:run_id>/sign/", run_pages.sign, name="sign"),
     path("<int:contract_id>/", pages.contract, name="contract"),
     path("<int:contract_id>/change/", pages.change, name="change"),
+    path("<int:contract_id>/discounts/new/", pages.new_discount, name="new_discount"),
+    path("<int:contract_id>/discounts/<int:discount_id>/end/", pages.end_discount, name="end_discount"),
     path("<int:contract_id>/amend/<str:kind>/", pages.amend, name="amend"),
 ]

@@ -25,7 +25,7 @@ COLUMNS = [
     "maximum_minor",
 ]  # of an item, besides its grid
 TERM = dict.fromkeys(("unit_price_nano", *TERMS), pl.Int64)
-STEP = ("units", "unit_price", "flat_fee", "exact", "label", "transactions", "value", "free", "share_ppm")
+STEP = ("units", "unit_price", "flat_fee", "exact", "label", "transactions", "given", "value", "free", "share_ppm")
 TRANSACTIONS: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "value": EXACT}
 CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "charge_id": pl.Int64,
@@ -158,7 +158,7 @@ def _tiers(items: pl.DataFrame) -> pl.DataFrame:
     price = pl.when(pl.col("price_model") == "graduated_percentage").then(share).otherwise(pl.col("unit_price_nano").cast(EXACT) / engine.NANO)  # fmt: skip
     return _rows(items, [m for m in BY_ROWS if m != "matrix"]).select(
         "item_id", lower=pl.col("up_to").shift(1, fill_value=0).over("item_id").cast(EXACT), upper=pl.col("up_to").cast(EXACT), unit_price=price,
-        flat_fee=pl.col("flat_fee_minor").fill_null(0).cast(EXACT),
+        flat_fee=pl.col("flat_fee_minor").fill_null(0).cast(EXACT), block_size=pl.col("block_micro").cast(EXACT) / engine.MICRO,
     )  # fmt: skip
 
 

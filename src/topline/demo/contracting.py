@@ -10,7 +10,8 @@ import polars as pl
 from topline.billing import actions as billing
 from topline.billing.models import InvoiceLine
 from topline.catalog import queries as catalog
-from topline.contracts import actions, runs, schedules
+from topline.contracts import actions, amendments, runs, schedules
+from topline.contracts.dates import add_months
 from topline.contracts.models import Item
 from topline.engine.rating.credit_notes import Chosen
 from topline.kernel.actor import Actor
@@ -46,7 +47,7 @@ def play(*, actor: Actor, entity_id: int, end: date) -> None:
             "unit_price_nano": point["unit_price_nano"] * 9 // 10,
             "unit": "quarter",
         }
-        actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=actions.add_months(first, 3), items=[item], renews_months=12, notice_days=30)  # fmt: skip
+        actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=add_months(first, 3), items=[item], renews_months=12, notice_days=30)  # fmt: skip
     runs.run(actor=actor, entity_id=entity_id, as_of=first)
     line = InvoiceLine.objects.filter(invoice__entity_id=entity_id, invoice__kind="invoice", invoice__state="open", quantity_micro__gte=4 * 10**6, invoice__issued_on=first).order_by("id").first()  # fmt: skip
     if line is not None:
@@ -67,14 +68,14 @@ def _project(actor: Actor, entity_id: int, buyer: int, first: date) -> None:
         "ends_on": first + timedelta(days=1),
     }
     made = actions.add_contract(
-        actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=actions.add_months(first, 6), items=[once], purchase_order="PO-5117"
+        actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=add_months(first, 6), items=[once], purchase_order="PO-5117"
     )  # fmt: skip
     item = Item.objects.get(contract_id=made)
     parts = [
         ("Deposit", 4_000_00, first),
         ("Concept accepted", 8_000_00, None),
         ("Go-live accepted", 8_000_00, None),
-        ("Rest", 4_000_00, actions.add_months(first, 2)),
+        ("Rest", 4_000_00, add_months(first, 2)),
     ]
     schedules.set_schedule(
         actor=actor, item_id=item.pk, parts=[{"description": d, "amount_minor": m, "due_on": on} for d, m, on in parts]
@@ -85,12 +86,12 @@ def _project(actor: Actor, entity_id: int, buyer: int, first: date) -> None:
 
 def _taken_over(actor: Actor, entity_id: int, buyer: int, first: date, *, goes_on: bool) -> None:
     """A subscription of almost two years that another system billed until now; or one that ended after its first year."""
-    begun, over = actions.add_months(first, -22), actions.add_months(first, -10)
-    until = actions.add_months(first, 2)
+    begun, over = add_months(first, -22), add_months(first, -10)
+    until = add_months(first, 2)
     item = {**SEAT, "starts_on": first, "ends_on": until} if goes_on else {**SEAT, "starts_on": over, "ends_on": over}
     made = actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=begun, ends_on=over, items=[item], notice_days=30)  # fmt: skip
     if goes_on:
-        actions.amend(actor=actor, contract_id=made, kind="renew", on=over, months=12, because="Taken over with the contract")
+        amendments.amend(actor=actor, contract_id=made, kind="renew", on=over, months=12, because="Taken over with the contract")
 
 
 def _statements(actor: Actor, entity_id: int, first: date) -> None:

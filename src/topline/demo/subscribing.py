@@ -9,7 +9,8 @@ import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
-from topline.contracts import actions, open_periods, runs
+from topline.contracts import actions, amendments, open_periods, runs
+from topline.contracts.dates import add_months
 from topline.contracts.models import Charge, Contract, Item
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
@@ -43,7 +44,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
     first = end.replace(day=1)
     for n, buyer in enumerate(buyers):
         name, unit, price, (least, most) = PLANS[n % len(PLANS)]
-        ends = actions.add_months(first, dice.choice([1, 2, 3, 6, 12]))
+        ends = add_months(first, dice.choice([1, 2, 3, 6, 12]))
         item = {
             "description": name,
             "quantity_micro": dice.randint(least, most) * 10**6,
@@ -67,7 +68,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
     for contract, quantity in zip(seats, (80, 4), strict=True):
         item_id = contract.items.get().pk
         on = min(end, first.replace(day=16))
-        actions.amend(
+        amendments.amend(
             actor=actor,
             contract_id=contract.pk,
             kind="quantity",
@@ -86,7 +87,7 @@ def _earn(actor: Actor, entity_id: int, first: date) -> None:
     workshop = Contract.objects.filter(items__description=PLANS[1][0]).order_by("id").first()
     if workshop is None:
         return
-    before = actions.add_months(first, -1)
+    before = add_months(first, -1)
     made = actions.add_contract(
         actor=actor, entity_id=entity_id, customer_id=workshop.customer_id, currency="EUR", starts_on=before, ends_on=first,
         items=[{"description": "Workshop, four days", "quantity_micro": 4 * 10**6, "unit_price_nano": 1_400_00 * 10**9, "unit": "day", "ends_on": before + timedelta(days=1)}],
@@ -95,7 +96,7 @@ def _earn(actor: Actor, entity_id: int, first: date) -> None:
     recognition.set_rule(actor=actor, item_id=item.pk, method="milestone")
     recognition.accept_part(actor=actor, item_id=item.pk, on=before + timedelta(days=9), share_ppm=500_000, note="Two days held")
     for contract in Contract.objects.filter(ends_on__gt=first).order_by("id")[:5]:
-        end = contract.ends_on or actions.add_months(first, 12)
+        end = contract.ends_on or add_months(first, 12)
         recognition.keep_cost(
             actor=actor,
             contract_id=contract.pk,
@@ -121,7 +122,7 @@ def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None
         "ends_on": before + timedelta(days=1),
     }
     made = actions.add_contract(
-        actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=actions.add_months(before, 12),
+        actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=add_months(before, 12),
         items=[setup, year | {"description": "Platform, a year", "unit_price_nano": 12_000_00 * 10**9}],
     )  # fmt: skip
     alone = 1_500_00 * 10**9
@@ -143,7 +144,7 @@ def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None
     recognition.add_variable_amount(
         actor=actor, contract_id=made, what="Rebate for the year", on=before, outcomes=rebate, is_paid_back=True
     )
-    amended = actions.amend(
+    amended = amendments.amend(
         actor=actor, contract_id=made, kind="add", on=before + timedelta(days=14), because="They wanted more",
         item=year | {"description": "Analytics, a year", "unit_price_nano": 2_400_00 * 10**9},
     )  # fmt: skip
@@ -151,7 +152,7 @@ def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None
         actor=actor, amendment_id=amended, treatment="prospective", because="Negotiated together with the platform"
     )
     actions.add_contract(
-        actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=actions.add_months(before, 36),
+        actor=actor, entity_id=entity_id, customer_id=customer_id, currency="EUR", starts_on=before, ends_on=add_months(before, 36),
         items=[year | {"description": "Archive, three years ahead", "every": 3, "unit_price_nano": 2_700_00 * 10**9}],
     )  # fmt: skip
     for basis in ("observed", "market"):
@@ -173,7 +174,7 @@ def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None
 def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date) -> None:
     """Calls of an interface, billed by tiers since last month, and some events that have no place."""
     meter = metering.add_meter(actor=actor, code="API", name="Calls of the interface", method="sum", unit="calls")
-    before = actions.add_months(first, -1)
+    before = add_months(first, -1)
     tiers = [
         {"up_to": 10_000, "unit_price_nano": 0, "flat_fee_minor": 25_00},
         {"up_to": None, "unit_price_nano": 2 * 10**8, "flat_fee_minor": 0},

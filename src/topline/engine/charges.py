@@ -11,7 +11,7 @@ from datetime import date
 import polars as pl
 
 from topline.engine import periods, rating
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import EXACT, largest_remainder, round_half_away
 from topline.engine.rating.proration import days_between
 from topline.engine.rating.tiers import bounded
 
@@ -25,7 +25,7 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
 
     items    one row per item: item_id, start, end (null: none; the first day that is not billed), in_advance bool, the grid (anchor, unit, every,
              day; see `periods.Grid`), quantity_micro, unit_price_nano i64 (of a whole period); or exact decimal minor units of a whole period, where other
-             than quantity x price
+             than quantity x price; month_days i64, where a month has that many for parts of a period
     returns  one row per item and period: item_id, full_start, full_end, start, end (the billed part), net_minor, days, full_days i64
     A whole period's amount is the difference of two rounded sums from the start of the grid, so that a price with parts of a cent adds up to
     what was agreed; a part of a period is the part of the exact price, rounded once.
@@ -37,7 +37,8 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     exact = pl.coalesce("exact", exact) if "exact" in items.columns else exact
     number = pl.col("_n").cast(EXACT)
     whole = round_half_away(pl.col("_exact") * (number + 1)) - round_half_away(pl.col("_exact") * number)
-    days, full = days_between(pl.col("start"), pl.col("end")), days_between(pl.col("full_start"), pl.col("full_end"))
+    full = _days("full_start", "full_end", items)
+    days = pl.min_horizontal(_days("start", "end", items), full)
     part = round_half_away(pl.col("_exact") * pl.col("days").cast(EXACT) / pl.col("full_days").cast(EXACT))
     return (
         rows.with_columns(_exact=exact, _n=periods.place(pl.col("full_start")), days=days, full_days=full)
@@ -65,6 +66,91 @@ def scheduled(parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
         )
         .sort(*KEY)
     )  # fmt: skip
+
+
+def _days(start: str, end: str, items: pl.DataFrame) -> pl.Expr:
+    """Days by the calendar, or by months of a fixed length where the item has one."""
+    by_calendar = days_between(pl.col(start), pl.col(end))
+    if "month_days" not in items.columns:
+        return by_calendar
+    fixed = pl.col("month_days").cast(pl.Int64)
+    return pl.when(fixed.is_null()).then(by_calendar).otherwise(days_between(pl.col(start), pl.col(end), month_days=fixed))
+
+
+DISCOUNTS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "discount_id": pl.Int64, "contract_id": pl.Int64, "only_item_id": pl.Int64, "only_product_id": pl.Int64, "name": pl.String, "share_ppm": pl.Int64, "amount_minor": pl.Int64, "anchor": pl.Date,
+    "unit": pl.String, "every": pl.Int64, "periods": pl.Int64, "ended_on": pl.Date,
+}  # fmt: skip
+
+
+def discounted(wanted: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take discounts off charges, each off what the ones before it left.
+
+    wanted     one row per charge: item_id, full_start, contract_id, product_id, start, due (the day it is billed) dates, net_minor i64
+    discounts  in order of application, DISCOUNTS: an amount is one for each period of the discount's grid (unit once: one in all, until it is used up), and goes to the
+               charges that are due first; those of one day share it by largest remainder
+    returns    wanted with net_minor less what was taken, and one row per charge and discount that took something: item_id, full_start, discount_id, name, taken_minor
+    Work: one join a place; a contract has few discounts.
+    """
+    rest = wanted.with_row_index("_row").with_columns(_left=pl.col("net_minor"))
+    taken = [
+        pl.DataFrame(
+            schema={
+                "item_id": pl.Int64,
+                "full_start": pl.Date,
+                "discount_id": pl.Int64,
+                "name": pl.String,
+                "taken_minor": pl.Int64,
+            }
+        )
+    ]
+    placed = discounts.with_columns(
+        _place=pl.int_range(pl.len()).over("contract_id"), day=pl.lit(None, dtype=pl.Int64), _unit=pl.col("unit")
+    )
+    for at in placed["_place"].unique().sort():
+        one = placed.filter(pl.col("_place") == at).with_columns(
+            unit=pl.when(pl.col("unit") == "once").then(pl.lit("month")).otherwise("unit")
+        )
+        rows = rest.select("_row", "item_id", "full_start", "contract_id", "product_id", "start", "due", "_left").join(
+            one, on="contract_id", maintain_order="left"
+        )
+        begun = pl.max_horizontal("start", "full_start")
+        fits = (
+            (pl.col("only_item_id").is_null() | (pl.col("only_item_id") == pl.col("item_id"))) & (pl.col("only_product_id").is_null() | (pl.col("only_product_id") == pl.col("product_id")).fill_null(value=False))
+            & (begun >= pl.col("anchor")) & (pl.col("ended_on").is_null() | (begun < pl.col("ended_on"))) & (pl.col("_left") > 0)
+        )  # fmt: skip
+        once = pl.col("_unit") == "once"
+        rows = rows.filter(fits).with_columns(_n=pl.when(once).then(0).otherwise(periods.place(begun)))
+        rows = rows.filter(
+            (once | pl.col("periods").is_null() | (pl.col("_n") < pl.col("periods")))
+            & (~once | pl.col("share_ppm").is_null() | (pl.col("due") == pl.col("due").min().over("discount_id")))
+        )
+        group, bill = ["discount_id", "_n"], ["discount_id", "_n", "due"]
+        base = pl.col("_left").sum().over(bill)
+        bills = (
+            rows.group_by(bill)
+            .agg(_base=pl.col("_left").sum())
+            .sort(bill)
+            .with_columns(_before=pl.col("_base").cum_sum().over(group) - pl.col("_base"))
+        )
+        rows = rows.join(bills, on=bill, maintain_order="left")
+        amount = pl.min_horizontal((pl.col("amount_minor") - pl.col("_before")).clip(0), "_base").cast(EXACT)
+        share = pl.col("_base").cast(EXACT) * pl.col("share_ppm").cast(EXACT) / 10**6
+        whole = pl.when(pl.col("share_ppm").is_null()).then(amount).otherwise(share)
+        exact = pl.col("_whole") * pl.col("_left").cast(EXACT) / base.cast(EXACT)
+        cut = (
+            rows.with_columns(_whole=whole)
+            .with_columns(_exact=exact)
+            .with_columns(taken_minor=largest_remainder(pl.col("_exact"), round_half_away(pl.col("_whole")), over=bill))
+        )
+        cut = cut.filter(pl.col("taken_minor") > 0)
+        taken.append(cut.select(*taken[0].columns))
+        rest = (
+            rest.join(cut.select("_row", "taken_minor"), on="_row", how="left", maintain_order="left")
+            .with_columns(_left=pl.col("_left") - pl.col("taken_minor").fill_null(0))
+            .drop("taken_minor")
+        )
+    return rest.with_columns(net_minor=pl.col("_left")).drop("_row", "_left"), pl.concat(taken)
 
 
 def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
@@ -100,11 +186,11 @@ def priced(
     spans         one row per quantity: charge_id, item_id, model str, minor i64 (minor units of a major one), quantity decimal, event_minor decimal (what events
                   said themselves), and of the price unit_price_nano, included_micro, package_micro, share_ppm, fee_nano, free_count, free_minor, each_least_minor,
                   each_most_minor i64
-    tiers         of tiered items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units
+    tiers         of tiered items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units, block_size decimal (null: any fraction)
     transactions  of percentages, in order of time: charge_id, value decimal minor units
     cells         of matrices: charge_id, label, quantity, unit_price decimal minor units (null: no row of the matrix fits)
     returns       charge_id, exact decimal and net_minor i64, one row per span in order (null where no price answers); and how: charge_id, units, unit_price,
-                  flat_fee, exact, label, transactions, value, free, share_ppm
+                  flat_fee, exact, label, transactions, given (transactions that cost nothing), value, free, share_ppm
     Raises: AmountTooLarge. Work: a few hash joins.
     """  # fmt: skip
     plain = spans.filter(~pl.col("model").is_in(["percentage", "matrix"]))
@@ -142,6 +228,6 @@ def _percentages(spans: pl.DataFrame, transactions: pl.DataFrame) -> tuple[pl.Da
         found.lines.select("charge_id", "exact"), on="charge_id", how="left", maintain_order="left"
     )
     steps = found.rows.group_by("charge_id", maintain_order=True).agg(
-        pl.col("exact").sum(), pl.col("value").sum(), pl.col("free").sum(), pl.col("share_ppm").first(), transactions=pl.len().cast(pl.Int64)
+        pl.col("exact").sum(), pl.col("value").sum(), pl.col("free").sum(), pl.col("share_ppm").first(), transactions=pl.len().cast(pl.Int64), given=pl.col("wholly_free").sum().cast(pl.Int64)
     )  # fmt: skip
     return lines.with_columns(pl.col("exact").fill_null(0)), steps

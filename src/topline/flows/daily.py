@@ -17,7 +17,7 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.collections import actions, reminders, timing
-from topline.contracts import actions as contracts
+from topline.contracts import amendments
 from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
@@ -187,7 +187,7 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     price_lateness(actor=actor, entity_id=entity_id, as_of=as_of)
     leads.score_leads(actor=actor, entity_id=entity_id, as_of=as_of)
-    contracts.renew_due(actor=actor, entity_id=entity_id, as_of=as_of)
+    amendments.renew_due(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
     freeze_sales(actor=actor, entity_id=entity_id, as_of=as_of)

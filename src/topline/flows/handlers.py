@@ -7,8 +7,7 @@ from typing import Any
 from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
-from topline.contracts import actions as contracts
-from topline.contracts import open_periods
+from topline.contracts import amendments, open_periods
 from topline.flows import daily, deliveries, reminders
 from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
@@ -59,7 +58,7 @@ HANDLERS: dict[str, Handler] = {
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
     "tell_alerts": daily.handled_by(open_periods.tell_alerts),
-    "renew_contracts": daily.handled_by(contracts.renew_due),
+    "renew_contracts": daily.handled_by(amendments.renew_due),
     "score_leads": daily.handled_in_parts(lead_queries.scores, leads.score_leads),
     "write_deals_down": daily.handled_by(daily.write_down),
     "learn_timing": daily.handled_in_parts(daily.lesson, daily.learn),

@@ -91,12 +91,7 @@ def action(
             actor = cast(Actor, given.get("actor"))
             key = given.pop("idempotency_key", None)
             reason = given.get("reason", "") if takes_reason else given.pop("reason", "")
-            if not actor.may(code):
-                raise PermissionMissing(
-                    f"{actor.name or actor.key} may not do this ({code}).",
-                    remedy="Ask an Owner for the role that allows it.",
-                    permission=code,
-                )
+            _ensure_may(actor, code)
             asked = {name: value for name, value in given.items() if name not in {"actor", "ahead"}}
             if ahead is not None and given.get("ahead") is None:
                 given["ahead"] = ahead(**asked)
@@ -117,6 +112,22 @@ def action(
         return cast(Callable[P, R], call)
 
     return wrap
+
+
+def inside(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb as a part of the action that calls it: in its transaction without a savepoint, on its audit record; the permission is still asked for.
+
+    A refusal undoes the whole action, so it is not to be caught there.
+    """
+    code = next(spec.code for spec in registry.values() if spec.function is verb)
+    plain = cast(Callable[P, R], inspect.unwrap(verb))
+
+    def call(*args: P.args, **inputs: P.kwargs) -> R:
+        _current()
+        _ensure_may(cast(Actor, inputs.get("actor")), code)
+        return plain(*args, **inputs)
+
+    return call
 
 
 def changed(kind: str, subject_id: int, *, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None) -> None:
@@ -142,6 +153,15 @@ def history(kind: str, subject_id: int, *, limit: int = 100) -> list[AuditSubjec
     """What happened to one document, newest first: the audit subjects with their records."""
     rows = AuditSubject.objects.filter(kind=kind, first_id__lte=subject_id, last_id__gte=subject_id)
     return list(rows.select_related("record").order_by("-id")[:limit])
+
+
+def _ensure_may(actor: Actor, code: str) -> None:
+    if not actor.may(code):
+        raise PermissionMissing(
+            f"{actor.name or actor.key} may not do this ({code}).",
+            remedy="Ask an Owner for the role that allows it.",
+            permission=code,
+        )
 
 
 def _current() -> _Trail:

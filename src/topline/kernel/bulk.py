@@ -58,13 +58,11 @@ def reserve_ids(model: type[models.Model], count: int) -> pl.Series:
         if is_postgresql():
             cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
             return pl.Series("id", [row[0] for row in cursor.fetchall()], dtype=pl.Int64).sort()
-        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])
-        found = cursor.fetchone()
-        first = (found[0] if found else 0) + 1
-        if found:
-            cursor.execute("UPDATE sqlite_sequence SET seq = %s WHERE name = %s", [first + count - 1, table])
-        else:
-            cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, first + count - 1])
+        cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = %s RETURNING seq", [count, table])
+        found = cursor.fetchall()  # to the end: the statement takes effect only then
+        if not found:
+            cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, count])
+        first = (found[0][0] if found else count) - count + 1
     return pl.int_range(first, first + count, dtype=pl.Int64, eager=True).alias("id")
 
 
@@ -72,7 +70,7 @@ def insert(model: type[models.Model], frame: pl.DataFrame) -> pl.DataFrame:
     """Write a frame as new rows; returns it with the column `id`, reserved here unless it is already there.
 
     frame   one row per new row: attribute names of the model; defaults of fields left out are filled in
-    Work: one statement per 50,000 rows and at most two for ids.
+    Work: one statement per 50,000 rows and at most two for ids (one, once the table has rows).
     Raises: django.db.IntegrityError where a constraint refuses; the surrounding transaction is then to be rolled back.
     """
     if frame.is_empty():
@@ -124,6 +122,17 @@ def read(rows: QuerySet[Any, Any]) -> pl.DataFrame:
     except EmptyResultSet:  # the filter can match nothing, such as `id__in=[]`
         return pl.DataFrame(schema=types)
     return query(sql, params, types)
+
+
+def any_known(field: str, model: type[models.Model], values: Sequence[str]) -> str | None:
+    """The first of many texts that stands in a column of a table, if one does. Work: one statement, whatever their number."""
+    table, column = connection.ops.quote_name(model._meta.db_table), connection.ops.quote_name(field)
+    among = f"{column} = ANY(%s)" if is_postgresql() else f"{column} IN (SELECT value FROM json_each(%s))"
+    with connection.cursor() as cursor:
+        given = list(values) if is_postgresql() else json.dumps(list(values))
+        cursor.execute(f"SELECT {column} FROM {table} WHERE {among} LIMIT 1", [given])
+        found = cursor.fetchone()
+    return str(found[0]) if found else None
 
 
 def read_locked(model: type[models.Model], ids: Sequence[int], columns: Sequence[str]) -> pl.DataFrame:

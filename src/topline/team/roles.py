@@ -156,6 +156,8 @@ CONTRACTS = frozenset(
         "contracts.add_contract",
         "contracts.amend",
         "contracts.change_contract",
+        "contracts.add_discount",
+        "contracts.end_discount",
         "contracts.renew_due",
         "contracts.set_schedule",
         "contracts.accept_milestone",

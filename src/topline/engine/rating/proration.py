@@ -25,7 +25,7 @@ class BilledTwice(Conflict):
     code = "billed_twice"
 
 
-def days_between(start: pl.Expr, end: pl.Expr, *, month_days: int | None = None) -> pl.Expr:
+def days_between(start: pl.Expr, end: pl.Expr, *, month_days: int | pl.Expr | None = None) -> pl.Expr:
     """Days of [start, end).
 
     month_days  a fixed month length instead of the calendar: every month, February too, counts as that many days
@@ -33,11 +33,13 @@ def days_between(start: pl.Expr, end: pl.Expr, *, month_days: int | None = None)
     if month_days is None:
         return (end - start).dt.total_days()
 
+    fixed = month_days if isinstance(month_days, pl.Expr) else pl.lit(month_days, dtype=pl.Int64)
+
     def day(of: pl.Expr) -> pl.Expr:
-        return pl.min_horizontal(of.dt.day().cast(pl.Int64), pl.lit(month_days, dtype=pl.Int64))
+        return pl.min_horizontal(of.dt.day().cast(pl.Int64), fixed)
 
     months = (end.dt.year().cast(pl.Int64) - start.dt.year()) * 12 + end.dt.month().cast(pl.Int64) - start.dt.month()
-    return months * month_days + day(end) - day(start)
+    return months * fixed + day(end) - day(start)
 
 
 def prorate(rows: pl.DataFrame, *, month_days: int | None = None) -> pl.DataFrame:
