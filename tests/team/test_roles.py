@@ -131,6 +131,7 @@ PAGES: dict[str, str | None] = {
     "contracts:contract": "contracts.view",
     "contracts:change": "contracts.change_contract",
     "contracts:amend": "contracts.amend",
+    "contracts:recurring": "contracts.view",
     "contracts:new_discount": "contracts.add_discount",
     "contracts:end_discount": "contracts.end_discount",
     "leads:leads": "leads.view",
