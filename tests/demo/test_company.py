@@ -47,7 +47,7 @@ def every_room_has_something_to_show_and_all_proofs_hold(demo):
     assert [p.name for p in proofs.verify() if not p.holds] == []
     empty = {m._meta.label for m in apps.get_models() if m.__module__.startswith("topline.") and not m.objects.exists()}
     fine = {"kernel.IdempotencyKey", "kernel.OutboxMessage", "team.ApiToken", "connect.ImportBatch", "connect.ImportProblem", "books.PeriodLock",
-            "books.ExchangeRate", "market.CustomerAlias", "billing.Instalment", "treasury.OutflowDeferral"}  # fmt: skip
+            "books.ExchangeRate", "market.CustomerAlias", "billing.Instalment", "treasury.OutflowDeferral", "metering.Backfill", "metering.LakePart"}  # fmt: skip
     assert empty <= fine
     assert Member.objects.filter(email=company.EMAIL).exists()
     assert set(ROLES) - {"Customer"} <= set(RoleGrant.objects.values_list("role", flat=True))
