@@ -86,7 +86,7 @@ SALES_TEAM = frozenset(
 SALES_OPERATIONS = frozenset(
     {"catalog.add_products", "catalog.change_product", "catalog.add_price_book", "catalog.add_prices", "catalog.add_promotion", "catalog.stop_promotion", "catalog.set_bands",
      "catalog.set_volume_steps", "catalog.set_parts", "pipeline.set_stages",
-     "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities", "pipeline.call_for_any", "pipeline.freeze_sales_forecast", "pipeline.ask_rehearsal", "pipeline.keep_rehearsals"}
+     "pipeline.snapshot_pipeline", "pipeline.withdraw_opportunities", "pipeline.call_for_any", "pipeline.freeze_sales_forecast", "pipeline.ask_rehearsal"}
 )  # fmt: skip
 LANDSCAPE = frozenset(
     {"market.add_competitor", "market.change_competitor", "market.add_competitor_prices", "market.add_assessment", "market.review_assessment",
@@ -248,6 +248,7 @@ JOBS = frozenset(
         "processor.match_payouts",
         "contracts.tell_alerts",
         "metering.move_to_lake",
+        "pipeline.keep_rehearsals",
     }
 )  # done by jobs, and by whoever holds the link of a quote: no role has them
 SYSTEM = JOBS.union(*ROLES.values())
