@@ -136,18 +136,19 @@ class Plan:
 _PLANS: Remembered[Plan] = Remembered(size=16)
 
 
-def plan(*, entity: Entity, as_of: date) -> Plan:
+def plan(*, entity: Entity, as_of: date, plain: queries.Forecast | None = None) -> Plan:
     """Levers for the next payrolls, and the next taxes and vendors that cannot wait, whose odds are below 90 in 100.
 
+    plain  the plain forecast of that day, where the caller has it already
     Kept in memory until anything changes. Work: the outlook of the day, and a fixed number of statements.
     """
-    return _PLANS.get((entity.pk, as_of), lambda: _plan(entity, as_of))
+    return _PLANS.get((entity.pk, as_of), lambda: _plan(entity, as_of, plain))
 
 
-def _plan(entity: Entity, as_of: date) -> Plan:
+def _plan(entity: Entity, as_of: date, plain: queries.Forecast | None) -> Plan:
     if not outlook.is_quick(entity):
         return Plan(as_of, entity.currency, None)
-    told, read = outlook.with_behind(entity=entity, as_of=as_of)
+    told, read = outlook.with_behind(entity=entity, as_of=as_of, plain=plain)
     if not (read.payrolls or read.duties):
         return Plan(as_of, entity.currency, told)
     desk = _Desk(entity, as_of, read)

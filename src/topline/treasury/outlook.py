@@ -171,9 +171,12 @@ def outlook(*, entity: Entity, as_of: date) -> Outlook:
     return _OUTLOOKS.get((entity.pk, as_of), lambda: _last_read(entity, as_of)[0])
 
 
-def with_behind(*, entity: Entity, as_of: date) -> tuple[Outlook, Behind]:
-    """The outlook of a day and what it was read from. Only the last two are kept: they are large. Work: that of `outlook`."""
-    return _last_read(entity, as_of)
+def with_behind(*, entity: Entity, as_of: date, plain: queries.Forecast | None = None) -> tuple[Outlook, Behind]:
+    """The outlook of a day and what it was read from. Only the last two are kept: they are large. Work: that of `outlook`.
+
+    plain  the plain forecast of that day, where the caller has it already
+    """
+    return _last_read(entity, as_of, plain)
 
 
 def without(*, entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
@@ -285,8 +288,8 @@ _READ: Remembered[tuple[Outlook, Behind]] = Remembered(size=2)
 _WITHOUT: Remembered[Without] = Remembered(size=8)
 
 
-def _last_read(entity: Entity, as_of: date) -> tuple[Outlook, Behind]:
-    return _READ.get((entity.pk, as_of), lambda: _read(basis(entity, as_of, record_of(entity, as_of))))
+def _last_read(entity: Entity, as_of: date, plain: queries.Forecast | None = None) -> tuple[Outlook, Behind]:
+    return _READ.get((entity.pk, as_of), lambda: _read(basis(entity, as_of, record_of(entity, as_of), plain)))
 
 
 def _without(entity: Entity, as_of: date, invoice_ids: frozenset[int]) -> Without:
@@ -334,9 +337,9 @@ class Futures:
     outflows: list[tuple[int, int]]
 
 
-def basis(entity: Entity, as_of: date, record: tuple[Score, ...]) -> Basis:
-    """The plain forecast and the open book of a day. Work: one prediction of every open invoice."""
-    base = queries.forecast(entity=entity, as_of=as_of)
+def basis(entity: Entity, as_of: date, record: tuple[Score, ...], plain: queries.Forecast | None = None) -> Basis:
+    """The plain forecast (made, where the caller has none) and the open book of a day. Work: one prediction of every open invoice."""
+    base = plain or queries.forecast(entity=entity, as_of=as_of)
     told = _uncovered(timing.forecast(entity_id=entity.pk, as_of=as_of), base.covered)
     horizon = base.daily.height
     debits = [(c.debit_on - as_of).days - 1 for c in [*base.payrolls, *base.duties]]

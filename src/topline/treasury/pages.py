@@ -43,7 +43,7 @@ def cash(request: Asked) -> HttpResponse:
     every = request.GET.get("every", "week")
     found = queries.forecast(entity=entity, as_of=as_of)
     periods = found.by(every).to_dicts()
-    helps = levers.plan(entity=entity, as_of=as_of)
+    helps = levers.plan(entity=entity, as_of=as_of, plain=found)
     told = helps.outlook or frozen.told(entity=entity, as_of=as_of, plain=found)
     home = entity.currency
     at_end = {as_of + timedelta(days=r.day): r for r in told.ranges} if told else {}

@@ -76,7 +76,7 @@ def _read(entity: Entity, as_of: date) -> Today:
     aging = figures.aged(entity_id=entity.pk, as_of=as_of)
     forecast = treasury.forecast(entity=entity, as_of=as_of, items=aging.items)
     needs = bool(forecast.payrolls or forecast.duties)
-    helps = levers.plan(entity=entity, as_of=as_of) if needs else None
+    helps = levers.plan(entity=entity, as_of=as_of, plain=forecast) if needs else None
     told = (helps.outlook if helps else None) or (frozen.told(entity=entity, as_of=as_of, plain=forecast) if needs else None)
     late = aging.items.filter((pl.col("age_days") > 0) & (pl.col("open_minor") > 0)).sort("open_minor", descending=True).head(8)
     return Today(
