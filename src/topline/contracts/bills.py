@@ -122,7 +122,7 @@ def wanted_of(
 
 def less_discounts(wanted: pl.DataFrame, items: pl.DataFrame, contracts: Any) -> pl.DataFrame:
     """Charges less the discounts of their contracts; what was taken is explained, and named in less. One statement."""
-    discounts = _discounts(contracts)
+    discounts = discounts_of(contracts)
     if discounts.is_empty() or wanted.is_empty():
         return wanted.with_columns(less=pl.lit(None, dtype=pl.String))
     left, taken = _taken(wanted, items, discounts)
@@ -134,15 +134,12 @@ def less_discounts(wanted: pl.DataFrame, items: pl.DataFrame, contracts: Any) ->
     return rows.with_columns(explained=pl.when(pl.col("_steps").is_null()).then("explained").otherwise(both)).select(*wanted.columns, "less")  # fmt: skip
 
 
-def taken_of(contracts: Any, *, entity: Entity, as_of: date) -> pl.DataFrame:
-    """What discounts take off the charges of contracts up to a day: item_id, full_start, taken_minor. One statement where nothing has a discount."""
-    discounts = _discounts(contracts)
-    if discounts.is_empty():
-        return pl.DataFrame(schema={"item_id": pl.Int64, "full_start": pl.Date, "taken_minor": pl.Int64})
-    ours = contracts.filter(pk__in=discounts["contract_id"].unique().to_list())
-    items, _ = priced(items_of(ours))
-    wanted, _ = _undiscounted(items, schedules.parts_of(ours), entity, as_of)
-    return _taken(wanted, items, discounts)[1].group_by(engine.KEY).agg(pl.col("taken_minor").sum())
+def discounts_of(contracts: Any) -> pl.DataFrame:
+    """The discounts of contracts in the order in which they are taken, as the engine reads them. One statement."""
+    facts = {"id": "discount_id", "item_id": "only_item_id", "product_id": "only_product_id", "starts_on": "anchor"}
+    columns = ("contract_id", "name", "share_ppm", "amount_minor", "unit", "every", "periods", "ended_on")
+    found = bulk.read(Discount.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts)).rename(facts)
+    return found.select(pl.col(c).cast(t) for c, t in engine.DISCOUNTS.items())
 
 
 def fees_of(items: pl.DataFrame, parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
@@ -209,18 +206,9 @@ def _undiscounted(items: pl.DataFrame, parts: pl.DataFrame, entity: Entity, as_o
     return pl.concat([agreed, used.select(agreed.columns)]), pl.concat([odd, odd_usage])
 
 
-def _discounts(contracts: Any) -> pl.DataFrame:
-    """The discounts of contracts in the order in which they are taken, as the engine reads them."""
-    facts = {"id": "discount_id", "item_id": "only_item_id", "product_id": "only_product_id", "starts_on": "anchor"}
-    columns = ("contract_id", "name", "share_ppm", "amount_minor", "unit", "every", "periods", "ended_on")
-    found = bulk.read(Discount.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts)).rename(facts)
-    return found.select(pl.col(c).cast(t) for c, t in engine.DISCOUNTS.items())
-
-
 def _taken(wanted: pl.DataFrame, items: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    due = pl.when(pl.col("in_advance")).then("start").otherwise("end")
     ours = wanted.join(items.select("item_id", "contract_id", "product_id", "in_advance"), on="item_id", maintain_order="left")
-    return engine.discounted(ours.with_columns(due=due), discounts)
+    return engine.discounted(ours.with_columns(due=engine.DUE), discounts)
 
 
 def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:

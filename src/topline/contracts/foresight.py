@@ -37,10 +37,9 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     )
     taxed = taxes.taxed(lines, seller=entity.country, on=as_of)
     net = pl.col("net_minor").cast(EXACT)
-    due = pl.when(pl.col("in_advance")).then("start").otherwise("end")
     rows = taxed.select(
         "customer_id", "currency", "terms", amount_minor=pl.col("net_minor") + round_half_away(net * pl.col("tax_rate_ppm").cast(EXACT) / 1_000_000).cast(pl.Int64),
-        bill_on=pl.max_horizontal(due, "held_until", pl.lit(as_of) + pl.duration(days=1)),
+        bill_on=pl.max_horizontal(engine.DUE, "held_until", pl.lit(as_of) + pl.duration(days=1)),
     )  # fmt: skip
     billed = (
         rows.group_by("customer_id", "currency", "terms", "bill_on")

@@ -193,7 +193,7 @@ def value_of(item: Item) -> int:
 
 def parts_of(contracts: Any) -> pl.DataFrame:
     """The parts of the schedules of contracts: item_id, anchor, position, amount_minor, bill_on (null: a milestone that is open), part str; dropped ones, and those of
-    items that were removed, have no bill_on either. One statement."""
+    items that were removed, have no bill_on either; is_dropped. One statement."""
     facts = {"item__anchor": "anchor", "item__starts_on": "_start", "item__ends_on": "_end"}
     rows = bulk.read(
         SchedulePart.objects.filter(item__contract__in=contracts)
@@ -202,7 +202,15 @@ def parts_of(contracts: Any) -> pl.DataFrame:
     ).rename({**facts, "description": "part"})
     lasting = pl.col("_end").is_null() | (pl.col("_end") > pl.col("_start"))
     bills = pl.when(lasting & pl.col("dropped_on").is_null()).then(pl.coalesce("due_on", "accepted_on"))
-    return rows.select("item_id", "anchor", "amount_minor", "part", position=pl.col("position").cast(pl.Int64), bill_on=bills)
+    return rows.select(
+        "item_id",
+        "anchor",
+        "amount_minor",
+        "part",
+        position=pl.col("position").cast(pl.Int64),
+        bill_on=bills,
+        is_dropped=pl.col("dropped_on").is_not_null(),
+    )
 
 
 def named(parts: pl.DataFrame) -> pl.DataFrame:

@@ -17,6 +17,8 @@ from topline.engine.rating.tiers import bounded
 
 MICRO, NANO = 10**6, 10**9
 KEY = ["item_id", "full_start"]
+DUE = pl.when(pl.col("in_advance")).then("start").otherwise("end")
+"""The day from which a charge is billed."""
 
 
 @bounded

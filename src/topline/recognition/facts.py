@@ -16,11 +16,11 @@ from django.db.models import Max, Min, Sum
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.catalog.models import BundlePart
-from topline.contracts import usage
+from topline.contracts import bills, schedules, usage
 from topline.contracts.models import Amendment, Charge, Contract, Item, ItemChange, SchedulePart
 from topline.engine.documents import EXACT, round_half_away
 from topline.engine.recognition import contracts as engine
-from topline.engine.recognition import modifications
+from topline.engine.recognition import modifications, price
 from topline.kernel import bulk
 from topline.recognition.models import Acceptance, Estimate, Rule, StandalonePrice, Treatment
 
@@ -76,13 +76,19 @@ def items(entity: Entity, which: Which, *, assume: Assumed = NOTHING) -> pl.Data
         "contract__starts_on": "term_start",
         "contract__ends_on": "term_end",
         "contract__created_at": "_created",
+        "contract__month_days": "month_days",
     }
     columns = [
-        "contract_id", "product_id", "replaces_id", "description", "in_advance", "anchor", "unit", "every", "day", "meter_id", *usage.COLUMNS,
+        "contract_id", "product_id", "replaces_id", "description", "in_advance", "anchor", "unit", "every", "day", "meter_id", "free_until", *usage.COLUMNS,
     ]  # fmt: skip
     asked = contracts(entity, which)
     rows = bulk.read(Item.objects.filter(contract__in=asked).order_by("id").values(*columns, *facts)).rename(facts)
-    rows = rows.with_columns(pl.col("every").cast(pl.Int64), pl.col("day").cast(pl.Int64), pl.col("replaces_id").cast(pl.Int64))
+    rows = rows.with_columns(
+        pl.col("every").cast(pl.Int64),
+        pl.col("day").cast(pl.Int64),
+        pl.col("replaces_id", "month_days").cast(pl.Int64),
+        pl.col("free_until").cast(pl.Date),
+    )
     unknown = Amendment.objects.filter(contract__in=asked, kind__in=RESHAPING, is_itemised=False).values_list("contract_id", flat=True).distinct()  # fmt: skip
     rules = bulk.read(Rule.objects.order_by("id").values("product_id", "item_id", "method", "ssp_low_nano", "ssp_high_nano", "life_months"))  # fmt: skip
     of_item, of_product = (
@@ -240,6 +246,8 @@ def tell(entity: Entity, which: Which, *, through: date, assume: Assumed = NOTHI
     deliveries = pl.concat([said, _milestones(entity, which).join(said, on="item_id", how="anti")]).join(
         fees, on="item_id", how="semi"
     )
+    used = _used(entity, known, through)
+    off = bills.discounts_of(contracts(entity, which))
     made = engine.obligations(
         fees,
         through=through,
@@ -248,11 +256,14 @@ def tell(entity: Entity, which: Which, *, through: date, assume: Assumed = NOTHI
         changes=past.changes,
         prices=alone,
         bundles=bundles(alone),
+        discounts=off,
+        used=used,
+        scheduled=_scheduled(entity, which, through) if off.height else None,
     )
     charged = charges(entity, through, which)
     credited = _credited(entity, through, charged)
-    used = _used(entity, known, through)
-    parts = pl.concat([made.parts.select(*engine.PARTS), used, credited.select(*engine.PARTS)])
+    used = made.used.with_columns(amount_minor="net_minor", method=pl.lit("day")).filter(pl.col("amount_minor") != 0)
+    parts = pl.concat([made.parts.select(*engine.PARTS), used.select(*engine.PARTS), credited.select(*engine.PARTS)])
     bookings = pl.concat([
         made.bookings, used.with_columns(booked="start").select(*engine.PARTS, "booked"), credited.select(*engine.PARTS, "booked")
     ])  # fmt: skip
@@ -314,15 +325,26 @@ def billed(charged: pl.DataFrame, credited: pl.DataFrame) -> pl.DataFrame:
 
 # --- parts ---
 def _used(entity: Entity, known: pl.DataFrame, through: date) -> pl.DataFrame:
-    """What was used up to the end of the day, the running period included, as parts. Statements: one for each meter."""
-    metered = known.filter(pl.col("meter_id").is_not_null())
+    """What was used up to the end of the day, the running period included, as charges before discounts: `price.USED` and end. Statements: one for each meter."""
+    metered = price.paid(known.filter(pl.col("meter_id").is_not_null()))
     if metered.is_empty():
-        return pl.DataFrame(schema=engine.PARTS)
+        return pl.DataFrame(schema=price.USED | {"end": pl.Date})
     after = through + timedelta(days=1)
     cut = metered.with_columns(end=pl.min_horizontal("end", pl.lit(after)).fill_null(after))
     told = usage.used(cut, entity=entity, as_of=after).filter(pl.col("net_minor") != 0)
-    rows = told.join(metered.select("item_id", "contract_id"), on="item_id", maintain_order="left")
-    return rows.with_columns(amount_minor="net_minor", method=pl.lit("day")).select(*engine.PARTS)
+    rows = told.join(
+        metered.select("item_id", "contract_id", pl.col("product_id").cast(pl.Int64), _until="end"),
+        on="item_id",
+        maintain_order="left",
+    )
+    return rows.with_columns(due=pl.min_horizontal("full_end", "_until")).select(*price.USED, "end")
+
+
+def _scheduled(entity: Entity, which: Which, through: date) -> pl.DataFrame:
+    """Parts of billing schedules as they are billed; milestones that are open as if they were billed next. One statement."""
+    parts = schedules.parts_of(contracts(entity, which)).filter(~pl.col("is_dropped"))
+    next_day = pl.lit(through + timedelta(days=1))
+    return parts.with_columns(bill_on=pl.col("bill_on").fill_null(next_day)).select(*price.PARTS)
 
 
 def _milestones(entity: Entity, which: Which) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 A contract whose price is known in full is shared over its items by what each costs alone (IFRS 15.73-86). What happens to it later, an amendment or
 another estimate of a variable amount, is played in the order in which it became known: what was earned before the day stays, what comes after
-is shared anew as `modifications.treatments` says. Contracts without an end earn period by period what each item is sold for.
+is shared anew as `modifications.treatments` says. Contracts without an end earn period by period what each item is sold for: what it is billed, so that
+a trial earns nothing and a discount lowers the periods that it is taken off. See `price` for what is free or discounted under an end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import polars as pl
 
 from topline.engine import charges
 from topline.engine.documents import EXACT, largest_remainder, round_half_away
-from topline.engine.recognition import allocation
+from topline.engine.recognition import allocation, price
 from topline.engine.recognition.schedules import schedule
 
 Schema = dict[str, pl.DataType | type[pl.DataType]]
@@ -46,11 +47,13 @@ PPM = 1_000_000
 class Obligations(NamedTuple):
     """parts: what is earned (columns of PARTS; start null: when somebody accepts it), and ssp, what each costs alone. sold: item_id, sold_minor (by what was agreed).
     bookings: parts with booked date, by what was agreed or changed when: they add up to parts, with the opposite of what a change took away.
+    used: what was used less what discounts take off it.
     """
 
     parts: pl.DataFrame
     sold: pl.DataFrame
     bookings: pl.DataFrame
+    used: pl.DataFrame
 
 
 def obligations(
@@ -62,22 +65,34 @@ def obligations(
     changes: pl.DataFrame | None = None,
     prices: pl.DataFrame | None = None,
     bundles: pl.DataFrame | None = None,
+    discounts: pl.DataFrame | None = None,
+    used: pl.DataFrame | None = None,
+    scheduled: pl.DataFrame | None = None,
 ) -> Obligations:
     """The parts in which items are earned, up to the end of what was agreed; of items without an end, what began by `through`.
 
     items       one row per item that is sold by periods: contract_id, item_id, replaces_id, product_id, currency, the columns of `charges.desired`, method str (day: by days served; month: in equal months;
                 point: on the first day; term: over the contract or, where life_months says so, the customer's life; milestone: as parts are accepted), low_nano, high_nano
-                i64 (what a unit costs alone in a month; null: see prices), term_start, term_end date (null: none), life_months i64, booked_on date, is_known bool (false: how it was amended is not known)
+                i64 (what a unit costs alone in a month; null: see prices), term_start, term_end date (null: none), life_months i64, booked_on date, is_known bool (false: how it was amended is not known);
+                free_until date, where something is free
     deliveries  one row per acceptance: item_id, on date, share_ppm i64 (of the item, in all at most a million)
     events      what happened to a contract, numbered from 1 in the order in which it was told: contract_id, seq, kind str; of an amendment on, treatment, term_before (the contract's end before it);
                 of an estimate on, delta_minor (what it adds to the price), item_id (null: the whole contract), since (seq from which it is promised)
     changes     what an amendment did to items: contract_id, seq, item_id, until_before, is_new
     prices      stand-alone selling prices by product, currency and day: see PRICES; residual ones are believed within their range
     bundles     products that are regularly sold together for less: bundle_id, product_id, currency, together (what that costs, as a share of what they cost apart)
-    A contract's amounts add up to what it is sold for and what is estimated. Work: O((items + periods) x most events of a contract).
+    discounts   of contracts, in the order in which they are taken: see `charges.DISCOUNTS`, and `price` for how they are allocated
+    used        charges of what was used, with which discounts are shared: the columns of `price.USED`, and others
+    scheduled   parts by which items are billed, those without a day as if billed next: see `price.PARTS`
+    A contract's amounts add up to what it is sold for, which is what it is billed, and what is estimated. Work: O((items + periods) x most events of a contract).
     """
     known = _Known(
-        *(pl.DataFrame(schema=s) if f is None else f for f, s in ((deliveries, DELIVERIES), (changes, CHANGES), (prices, PRICES), (bundles, BUNDLES)))
+        *(
+            pl.DataFrame(schema=s) if f is None else f
+            for f, s in (
+                (deliveries, DELIVERIES), (changes, CHANGES), (prices, PRICES), (bundles, BUNDLES), (discounts, charges.DISCOUNTS), (used, price.USED), (scheduled, price.PARTS),
+            )
+        )
     )  # fmt: skip
     events = pl.DataFrame(schema=EVENTS) if events is None else events
     sold = items.filter(
@@ -88,11 +103,12 @@ def obligations(
     open_ones = known.changes.filter(~pl.col("is_new") & pl.col("until_before").is_null())["contract_id"]
     endless = sold.filter(pl.col("end").is_null() | ~pl.col("is_known"))["contract_id"]
     whole = sold.filter(~pl.col("contract_id").is_in(pl.concat([endless, open_ones]).unique().implode()))
-    rest = sold.join(whole, on="item_id", how="anti").filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
-    ends = rest.filter(pl.col("end").is_not_null())
-    loose = pl.concat([
-        _pieces(ends, known, _last(ends, through)), _pieces(rest.filter(pl.col("end").is_null()), known, through)
-    ])  # fmt: skip
+    rest = price.paid(sold.join(whole, on="item_id", how="anti"))
+    rest = rest.filter(pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
+    ends, endless_ones = rest.filter(pl.col("end").is_not_null()), rest.filter(pl.col("end").is_null())
+    spans = [(whole, _last(whole, through)), (ends, _last(ends, through)), (endless_ones, through)]
+    taken = _taken(known, known.discounts, spans)
+    loose = pl.concat([_pieces(some, known, until, taken=taken) for some, until in spans[1:]])
     state, log, agreed = _played(whole, known, events)
     told = loose.with_columns(amount_minor="sold_minor").select(*_STATE, "sold_minor")
     booked = items.select("item_id", booked="booked_on")
@@ -107,7 +123,10 @@ def obligations(
     ])  # fmt: skip
     sums = pl.concat([agreed.select("item_id", "sold_minor"), told.select("item_id", "sold_minor")])
     sums = sums.group_by("item_id").agg(pl.col("sold_minor").sum())
-    return Obligations(parts.sort("contract_id", "item_id", "start"), sums.sort("item_id"), every)
+    off = taken.group_by(charges.KEY).agg(_off=pl.col("taken_minor").sum())
+    net = known.used.join(off, on=charges.KEY, how="left", maintain_order="left")
+    net = net.with_columns(net_minor=pl.col("net_minor") - pl.col("_off").fill_null(0)).drop("_off")
+    return Obligations(parts.sort("contract_id", "item_id", "start"), sums.sort("item_id"), every, net)
 
 
 def months(parts: pl.DataFrame) -> pl.DataFrame:
@@ -167,6 +186,26 @@ class _Known(NamedTuple):
     changes: pl.DataFrame
     prices: pl.DataFrame
     bundles: pl.DataFrame
+    discounts: pl.DataFrame
+    used: pl.DataFrame
+    scheduled: pl.DataFrame
+
+
+def _taken(known: _Known, discounts: pl.DataFrame, spans: list[tuple[pl.DataFrame, date]]) -> pl.DataFrame:
+    """What discounts take off charges of items, each up to a day, and of what was used. See `price.taken`."""
+    if discounts.is_empty():
+        return pl.DataFrame(schema=price.TAKEN)
+    ours = [(price.paid(items.join(discounts, on="contract_id", how="semi")), until) for items, until in spans]
+    fees = pl.concat([charges.desired(items.with_columns(in_advance=pl.lit(value=True)), as_of=until) for items, until in ours])
+    facts = pl.concat([items.select("contract_id", "item_id", pl.col("product_id").cast(pl.Int64), "in_advance", "term_start") for items, _ in ours])  # fmt: skip
+    used = known.used.join(discounts, on="contract_id", how="semi")
+    return price.taken(fees, facts, discounts, used=used, parts=known.scheduled)
+
+
+def _taken_at(items: pl.DataFrame, known: _Known) -> pl.DataFrame:
+    """What discounts take off a version of contracts."""
+    discounts = known.discounts.join(items, on="contract_id", how="semi", maintain_order="left")
+    return _taken(known, discounts, [(items, _last(items, date.min))])
 
 
 def _last(items: pl.DataFrame, otherwise: date) -> date:
@@ -175,9 +214,15 @@ def _last(items: pl.DataFrame, otherwise: date) -> date:
 
 
 def _pieces(
-    items: pl.DataFrame, known: _Known, until: date, *, chains: pl.DataFrame | None = None, on: pl.Expr | None = None
+    items: pl.DataFrame,
+    known: _Known,
+    until: date,
+    *,
+    taken: pl.DataFrame,
+    chains: pl.DataFrame | None = None,
+    on: pl.Expr | None = None,
 ) -> pl.DataFrame:
-    """Every period of items with what it is sold for and costs alone, and the days over which it is earned: its own, or those of the contract. What is earned
+    """Every period of items with what it is sold for and costs alone, both less discounts (see `price.less`), and the days over which it is earned: its own, or those of the contract. What is earned
     by milestones is one piece for each acceptance and one for what is left, of an item and all that it replaces. Columns of _STATE with chain, sold_minor; amounts are 0."""
     if items.is_empty():
         return pl.DataFrame(schema=PARTS | {"full_start": pl.Date, "ssp": EXACT, "chain": pl.Int64, "sold_minor": pl.Int64})
@@ -208,11 +253,21 @@ def _pieces(
             amount_minor=pl.lit(0, dtype=pl.Int64),
         )
     )  # fmt: skip
-    rows = allocation.believed(allocation.together(rows, known.bundles))
+    rows = price.less(
+        allocation.believed(allocation.together(rows, known.bundles)), pl.concat([taken, _free(rated, sold, until)])
+    )
     line = items.select("item_id", chain="item_id") if chains is None else chains
     return _by_acceptance(
         rows.join(line, on="item_id", maintain_order="left").select(*_STATE, "chain", "sold_minor"), known.deliveries, line
     )
+
+
+def _free(items: pl.DataFrame, made: pl.DataFrame, until: date) -> pl.DataFrame:
+    """What the free days of items would have cost; none are left where items begin when they cost something."""
+    if "free_until" not in items.columns or items.filter(trial := pl.col("free_until") > pl.col("start")).is_empty():
+        return pl.DataFrame(schema=price.TAKEN)
+    some = items.filter(trial)
+    return price.free(made.join(some, on="item_id", how="semi"), charges.desired(price.paid(some), as_of=until))
 
 
 def _by_acceptance(rows: pl.DataFrame, deliveries: pl.DataFrame, chains: pl.DataFrame) -> pl.DataFrame:
@@ -245,7 +300,9 @@ def _played(items: pl.DataFrame, known: _Known, events: pl.DataFrame) -> tuple[p
     items = items.join(born, on="item_id", how="left", maintain_order="left").with_columns(pl.col("_born").fill_null(0))
     first = _version(items, known, events, 0)
     ids = {"group": pl.lit(0, dtype=pl.Int64), "since": pl.lit(0, dtype=pl.Int64)}
-    pieces = _pieces(first, known, _last(first, date.min)).with_columns(**ids, key=pl.lit(0, dtype=pl.Int64))
+    pieces = _pieces(first, known, _last(first, date.min), taken=_taken_at(first, known)).with_columns(
+        **ids, key=pl.lit(0, dtype=pl.Int64)
+    )
     sold = pieces.group_by("contract_id", "item_id", maintain_order=True).agg(pl.col("sold_minor").sum())
     state = _spread(pieces.group_by(_PLACE, maintain_order=True).agg(pool_minor=pl.col("sold_minor").sum()), pieces).drop(
         "sold_minor", "key"
@@ -337,12 +394,13 @@ def _amended(turn: _Turn) -> _After:
     kept, old = hit.filter(~pl.col("_in")), hit.filter("_in")
     group = old.group_by("contract_id").agg(_group=pl.col("group").min())
     touched = pl.concat([old.select("item_id"), begun.select("item_id")]).unique()
-    version = _version(turn.items, turn.known, turn.events, turn.step)
-    version = version.join(facts, on="contract_id", maintain_order="left").filter(
+    agreed = _version(turn.items.join(facts, on="contract_id", how="semi"), turn.known, turn.events, turn.step)
+    taken = _taken_at(agreed, turn.known)
+    version = agreed.join(facts, on="contract_id", maintain_order="left").filter(
         pl.col("item_id").is_in(touched["item_id"].implode())
     )
     day = pl.when(pl.col("treatment") == "catch_up").then("term_start").otherwise(pl.max_horizontal("on", "term_start"))
-    new = _pieces(version, turn.known, _last(version, date.min), chains=chains, on=day).join(
+    new = _pieces(version, turn.known, _last(version, date.min), taken=taken, chains=chains, on=day).join(
         facts, on="contract_id", maintain_order="left"
     )
     new = new.join(group, on="contract_id", how="left", maintain_order="left")
@@ -358,9 +416,12 @@ def _amended(turn: _Turn) -> _After:
         .group_by(_PLACE).agg(change=pl.col("sold_after").fill_null(0).sum() - pl.col("sold_minor").fill_null(0).sum())
     )  # fmt: skip
     pool = old.group_by(_PLACE).agg(before=pl.col("amount_minor").sum()).join(change, on=_PLACE, how="full", coalesce=True)
+    moved = _moved(turn, taken, touched)
+    pool = pool.join(moved.group_by("contract_id").agg(pl.col("moved").sum()), on="contract_id", how="left")
+    first = pl.col("key") == pl.col("key").min().over("contract_id")
     pool = pool.join(facts, on="contract_id").select(
-        *_PLACE, "on", "treatment", pool_minor=pl.col("before").fill_null(0) + pl.col("change").fill_null(0)
-    )
+        *_PLACE, "on", "treatment", pool_minor=pl.col("before").fill_null(0) + pl.col("change").fill_null(0) + pl.when(first).then(pl.col("moved").fill_null(0)).otherwise(0)
+    )  # fmt: skip
     past, _ = _cut(old)
     catching = pl.col("treatment") == "catch_up"
     forward = _forward(pool.filter(~catching), past, new.filter(~catching))
@@ -374,8 +435,23 @@ def _amended(turn: _Turn) -> _After:
         version.select("contract_id", "item_id").join(after, on=["contract_id", "item_id"]).rename({"sold_after": "sold_minor"})
     )
     gone = pl.concat([touched, fresh.select("item_id")]).unique()
-    sold = pl.concat([turn.sold.join(gone, on="item_id", how="anti"), fresh.select(turn.sold.columns)])
+    stays = turn.sold.join(gone, on="item_id", how="anti").join(moved, on=["contract_id", "item_id"], how="left")
+    stays = stays.with_columns(sold_minor=pl.col("sold_minor") + pl.col("moved").fill_null(0))
+    sold = pl.concat([stays.select(turn.sold.columns), fresh.select(turn.sold.columns)])
     return _After(pl.concat([kept.select(_SHAPE), made]), log, sold, chains)
+
+
+def _moved(turn: _Turn, taken: pl.DataFrame, touched: pl.DataFrame) -> pl.DataFrame:
+    """What an amendment moves of the discounts of items that it does not touch, because they are shared with others now: contract_id, item_id, moved (what is taken less)."""
+    if turn.known.discounts.is_empty():
+        return pl.DataFrame(schema={"contract_id": pl.Int64, "item_id": pl.Int64, "moved": pl.Int64})
+    ours = turn.items.join(turn.happened, on="contract_id", how="semi")
+    before = _taken_at(_version(ours, turn.known, turn.events, turn.step - 1), turn.known)
+    both = pl.concat([before.select("item_id", moved="taken_minor"), taken.select("item_id", moved=-pl.col("taken_minor"))])
+    sums = (
+        both.join(touched, on="item_id", how="anti").group_by("item_id").agg(pl.col("moved").sum()).filter(pl.col("moved") != 0)
+    )
+    return ours.select("contract_id", "item_id").join(sums, on="item_id")
 
 
 def _forward(pool: pl.DataFrame, past: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
