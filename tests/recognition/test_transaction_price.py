@@ -8,7 +8,7 @@ import pytest
 
 from topline.contracts import actions as contracts
 from topline.contracts import amendments, schedules
-from topline.contracts.models import Contract, Item
+from topline.contracts.models import Contract, Item, SchedulePart
 from topline.flows import proofs
 from topline.kernel import clock
 from topline.metering import actions as metering
@@ -105,6 +105,14 @@ def test_discounts_follow_amendments_usage_schedules_and_months_of_thirty_days(o
             {"amount_minor": 400_00, "due_on": JUL, "description": "Rest"},
         ],
     )
+    given_up = sign({"unit": "day", "ends_on": date(2026, 1, 2), "unit_price_nano": 900_00 * NANO})
+    milestones = [
+        {"amount_minor": 500_00, "due_on": JAN, "description": "First"},
+        {"amount_minor": 400_00, "description": "Never"},
+    ]
+    schedules.set_schedule(actor=owner, item_id=Item.objects.get(contract=given_up).pk, parts=milestones)
+    never = SchedulePart.objects.get(item__contract=given_up, due_on=None).pk
+    schedules.drop_part(actor=owner, part_id=never, because="Not wanted")
     for contract in (amended, shared, measured):
         off(contract, amount_minor=100_01)
     off(built, share_ppm=200_000, starts_on=FEB)
@@ -124,6 +132,7 @@ def test_discounts_follow_amendments_usage_schedules_and_months_of_thirty_days(o
     for contract, (billed, earned, liability, asset) in ends.items():
         assert (earned, liability, asset) == (billed, 0, 0), Contract.objects.get(pk=contract).number
     assert ends[measured][0] == 12 * (360_00 - 100_01)
+    assert ends[given_up][0] == 500_00
     assert ends[built][0] == 500_00 + 320_00
     assert ends[short][0] == 90_00 + 10 * 270_00 + 90_00  # ten of thirty days, at either end
     assert told(entity, date(2026, 9, 30))[shared] == (3_599_91, 3_599_91, 0, 0)  # 100.01 is shared by two, and taken once

@@ -258,7 +258,7 @@ def tell(entity: Entity, which: Which, *, through: date, assume: Assumed = NOTHI
         bundles=bundles(alone),
         discounts=off,
         used=used,
-        scheduled=_scheduled(entity, which, through) if off.height else None,
+        scheduled=_scheduled(entity, which, through),
     )
     charged = charges(entity, through, which)
     credited = _credited(entity, through, charged)
@@ -342,7 +342,7 @@ def _used(entity: Entity, known: pl.DataFrame, through: date) -> pl.DataFrame:
 
 def _scheduled(entity: Entity, which: Which, through: date) -> pl.DataFrame:
     """Parts of billing schedules as they are billed; milestones that are open as if they were billed next. One statement."""
-    parts = schedules.parts_of(contracts(entity, which)).filter(~pl.col("is_dropped"))
+    parts = schedules.parts_of(contracts(entity, which))
     next_day = pl.lit(through + timedelta(days=1))
     return parts.with_columns(bill_on=pl.col("bill_on").fill_null(next_day)).select(*price.PARTS)
 

@@ -83,7 +83,7 @@ def obligations(
     bundles     products that are regularly sold together for less: bundle_id, product_id, currency, together (what that costs, as a share of what they cost apart)
     discounts   of contracts, in the order in which they are taken: see `charges.DISCOUNTS`, and `price` for how they are allocated
     used        charges of what was used, with which discounts are shared: the columns of `price.USED`, and others
-    scheduled   parts by which items are billed, those without a day as if billed next: see `price.PARTS`
+    scheduled   parts by which items are billed, those without a day as if billed next, dropped ones to be left out: see `price.PARTS`
     A contract's amounts add up to what it is sold for, which is what it is billed, and what is estimated. Work: O((items + periods) x most events of a contract).
     """
     known = _Known(
@@ -192,14 +192,15 @@ class _Known(NamedTuple):
 
 
 def _taken(known: _Known, discounts: pl.DataFrame, spans: list[tuple[pl.DataFrame, date]]) -> pl.DataFrame:
-    """What discounts take off charges of items, each up to a day, and of what was used. See `price.taken`."""
+    """What discounts take off charges of items, each up to a day, and of what was used; and what was dropped of them. See `price.taken`."""
+    gone = pl.concat([price.dropped(known.scheduled, items) for items, _ in spans])
     if discounts.is_empty():
-        return pl.DataFrame(schema=price.TAKEN)
+        return gone
     ours = [(price.paid(items.join(discounts, on="contract_id", how="semi")), until) for items, until in spans]
     fees = pl.concat([charges.desired(items.with_columns(in_advance=pl.lit(value=True)), as_of=until) for items, until in ours])
     facts = pl.concat([items.select("contract_id", "item_id", pl.col("product_id").cast(pl.Int64), "in_advance", "term_start") for items, _ in ours])  # fmt: skip
     used = known.used.join(discounts, on="contract_id", how="semi")
-    return price.taken(fees, facts, discounts, used=used, parts=known.scheduled)
+    return pl.concat([gone, price.taken(fees, facts, discounts, used=used, parts=known.scheduled)])
 
 
 def _taken_at(items: pl.DataFrame, known: _Known) -> pl.DataFrame:

@@ -21,7 +21,7 @@ TAKEN: dict[str, pl.DataType | type[pl.DataType]] = {
 USED: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.Int64, "full_start": pl.Date, "contract_id": pl.Int64, "product_id": pl.Int64, "start": pl.Date, "due": pl.Date, "net_minor": pl.Int64,
 }  # fmt: skip
-PARTS: dict[str, pl.DataType | type[pl.DataType]] = {"item_id": pl.Int64, "anchor": pl.Date, "position": pl.Int64, "amount_minor": pl.Int64, "bill_on": pl.Date}  # fmt: skip
+PARTS: dict[str, pl.DataType | type[pl.DataType]] = {"item_id": pl.Int64, "anchor": pl.Date, "position": pl.Int64, "amount_minor": pl.Int64, "bill_on": pl.Date, "is_dropped": pl.Boolean}  # fmt: skip
 
 
 def paid(items: pl.DataFrame) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def taken(
     if discounts.is_empty():
         return pl.DataFrame(schema=TAKEN)
     split = parts.join(items, on="item_id", how="semi")
-    due = charges.scheduled(split, as_of=date.max)
+    due = charges.scheduled(split.filter(~pl.col("is_dropped")), as_of=date.max)
     every = pl.concat([fees.join(split, on="item_id", how="anti"), due.select(fees.columns)])
     ours = every.join(items.select("item_id", "contract_id", "product_id", "in_advance"), on="item_id", maintain_order="left")
     wanted = pl.concat([ours.with_columns(due=charges.DUE), used], how="diagonal_relaxed").select(*USED)
@@ -55,6 +55,18 @@ def taken(
     first = split.select("item_id", _only="anchor").unique("item_id")
     told = found.join(kinds, on="discount_id", how="left").join(first, on="item_id", how="left")
     return told.with_columns(full_start=pl.coalesce("_only", "full_start")).select(*TAKEN)
+
+
+def dropped(parts: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """What will never be billed of items because parts of their schedules were dropped, as if a discount had taken it (TAKEN)."""
+    gone = parts.filter("is_dropped").join(items, on="item_id", how="semi")
+    return gone.select(
+        "item_id",
+        full_start="anchor",
+        discount_id=pl.lit(-1, dtype=pl.Int64),
+        is_shared=pl.lit(value=False),
+        taken_minor="amount_minor",
+    )
 
 
 def free(made: pl.DataFrame, paid_for: pl.DataFrame) -> pl.DataFrame:
