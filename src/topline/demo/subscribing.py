@@ -51,10 +51,12 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
             "unit_price_nano": None if n == COUNT - 1 else price * 10**9,
             "unit": unit,
         }
-        actions.add_contract(
+        made = actions.add_contract(
             actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=first, ends_on=ends, items=[item], renews_months=12 if n % 3 else 0, notice_days=30,
             purchase_order=f"PO-{4_000 + n}" if n % 5 == 0 else "",
         )  # fmt: skip
+        if n == 1:
+            actions.add_discount(actor=actor, contract_id=made, name="Partner, first quarter", starts_on=first, unit="month", periods=3, share_ppm=100_000)  # fmt: skip
     _use(actor, entity_id, buyers[:6], dice, first)
     run = runs.run(actor=actor, entity_id=entity_id, as_of=first)
     billed = Charge.objects.filter(run=run).order_by("invoice_id").values_list("invoice_id", flat=True).distinct()

@@ -112,7 +112,7 @@ class ProductWhatIfAsked(Through):
     high_nano: Annotated[int, Field(ge=0, le=actions.MAX_NANO)]
 
 
-class WaterfallAsked(Through):
+class RevenueWaterfallAsked(Through):
     by: Code = "billed"
 
 
@@ -139,7 +139,7 @@ def list_balances(request: Caller, asked: Query[ContractBalancesAsked]) -> Any:
 
 
 @room.reads("/recognition/waterfall", "recognition.view", Rows)
-def list_waterfall(request: Caller, asked: Query[WaterfallAsked]) -> Any:
+def list_waterfall(request: Caller, asked: Query[RevenueWaterfallAsked]) -> Any:
     """What was billed (by=billed) or booked (by=booked) by month, by the month in which it is earned; the newest thousand cells."""
     return rows(queries.waterfall(books.entity(asked.company or None), through=asked.through, by=asked.by).tail(MAX_ROWS))
 
