@@ -30,7 +30,7 @@ test: $(VENV)/dev ## Run all tests: on SQLite, and on PostgreSQL where a server 
 
 test-slow: $(VENV)/dev ## Run the tests marked slow, and look for new counter-examples
 	$(BIN)/pytest -m slow
-	TOPLINE_HYPOTHESIS=hunt $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder tests/engine tests/kernel
+	TOPLINE_HYPOTHESIS=hunt $(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder tests/engine tests/kernel tests/api/test_schema.py
 
 lint: $(VENV)/dev ## Check style, types and the order of the rooms
 	$(BIN)/ruff check .
