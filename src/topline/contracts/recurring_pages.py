@@ -24,7 +24,7 @@ from topline.ui.tables import Column
 
 BRIDGE = [
     Column("day", "Through", "date"), Column("start_minor", "At the start", "money"), *[Column(f"{kind}_minor", kind.capitalize(), "money", link=f"{kind}_url") for kind in KINDS], Column("end_minor", "At the end", "money"),
-    Column("customers", "Customers", "integer"), Column("gross_said", "Gross kept, 12 months"), Column("net_said", "Net kept, 12 months"),
+    Column("customers", "Customers", "integer"), Column("gross_said", "Gross kept"), Column("net_said", "Net kept"),
 ]  # fmt: skip
 MOVES = [
     Column("customer", "Customer", link="url"), Column("kind", "What"), Column("before_minor", "Before", "money"), Column("change_minor", "Change", "money"), Column("mrr_minor", "Now", "money"),
@@ -87,7 +87,7 @@ def _chart(months: list[dict[str, Any]], ahead: list[dict[str, Any]], currency: 
         for day, at in sorted(figures.items())
     ]
     return lines_chart(
-        told, x="day", series=series, title="Monthly recurring revenue", y_title=currency, shown=shown, every="%b %Y"
+        told, x="day", series=series, title="Monthly recurring revenue", y_title=currency, shown=shown, every="%b %y"
     )
 
 

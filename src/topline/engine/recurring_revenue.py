@@ -82,12 +82,12 @@ def movements(stood: pl.DataFrame, items: pl.DataFrame, days: Sequence[date]) ->
 def bridge(moves: pl.DataFrame) -> pl.DataFrame:
     """MRR from month to month: start + new + reactivation + expansion + contraction + churn = end.
 
-    returns  one row per currency and day: start_minor, a sum for each of KINDS, end_minor, customers (who pay at its end)
+    returns  one row per currency and day on which, or before which, something recurred: start_minor, a sum for each of KINDS, end_minor, customers (who pay at its end)
     """
     sums = [pl.col("change_minor").filter(pl.col("kind") == kind).sum().alias(f"{kind}_minor") for kind in KINDS]
     return moves.group_by("currency", "day").agg(
         pl.col("before_minor").sum().alias("start_minor"), *sums, pl.col("mrr_minor").sum().alias("end_minor"), customers=(pl.col("mrr_minor") > 0).sum()
-    ).sort("currency", "day")  # fmt: skip
+    ).filter((pl.col("start_minor") > 0) | (pl.col("end_minor") > 0)).sort("currency", "day")  # fmt: skip
 
 
 def retention(stood: pl.DataFrame, days: Sequence[date], *, apart: int = YEAR) -> pl.DataFrame:
