@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from django.db import transaction
 
 from topline.catalog.models import Product
 from topline.contracts import bills, items, pricing, schedules
@@ -87,13 +86,12 @@ def preview_amendment(**asked: Any) -> pl.DataFrame:
     returns  the lines of the run (see `bills.Bill`)
     """
     as_of = asked.pop("as_of")
-    with transaction.atomic():
-        before = transaction.savepoint()
+
+    def change() -> int:
         amend(**asked)
-        contract = Contract.objects.select_related("entity").get(pk=asked["contract_id"])
-        found = bills.compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of).lines
-        transaction.savepoint_rollback(before)
-    return found
+        return int(asked["contract_id"])
+
+    return bills.tried(change, as_of=as_of)
 
 
 def is_backdated(contract_id: int, on: date) -> bool:

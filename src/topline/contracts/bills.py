@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 
 import polars as pl
+from django.db import transaction
 
 from topline.billing import taxes
 from topline.books.models import Entity
@@ -49,6 +50,19 @@ class Bill:
 def preview(*, entity: Entity, as_of: date) -> Bill:
     """What a run up to a day would write, computed by the same code and written nowhere."""
     return compute(Contract.objects.filter(entity=entity), entity=entity, as_of=as_of, on=clock.today(entity.time_zone))
+
+
+def tried(change: Callable[[], int], *, as_of: date) -> pl.DataFrame:
+    """The lines that a contract would be billed up to a day after a change: it is made, billed and taken back again.
+
+    change  makes it and returns the contract's id; what it raises is raised
+    """
+    with transaction.atomic():
+        before = transaction.savepoint()
+        contract = Contract.objects.select_related("entity").get(pk=change())
+        found = compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of).lines
+        transaction.savepoint_rollback(before)
+    return found
 
 
 def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:

@@ -13,7 +13,7 @@ from topline.contracts import pricing, usage
 from topline.contracts.models import Contract, Item
 from topline.engine import charges as engine
 from topline.engine import periods
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import round_half_away
 from topline.kernel.errors import Invalid, NotFound, ensure
 from topline.metering.models import Meter
 
@@ -108,8 +108,7 @@ def yearly_minor(row: dict[str, Any], currency: str) -> int | None:
         "tiers": json.dumps(row["tiers"] or []),
     }
     found = usage.fees(pl.DataFrame([told], schema_overrides=usage.TERM | {"quantity_micro": pl.Int64}))
-    plain = pl.col("quantity_micro").cast(EXACT) / engine.MICRO * (pl.col("unit_price_nano").cast(EXACT) / engine.NANO)
-    exact = found.select(round_half_away(pl.coalesce("exact", plain) * PER_YEAR[row["unit"]])).item()
+    exact = found.select(round_half_away(engine.exact_price() * PER_YEAR[row["unit"]])).item()
     return int(exact) // int(row["every"])
 
 

@@ -56,12 +56,8 @@ def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
     """What the items of contracts that run on a day come to in a year, in minor units (annualised: ARR by contract). One statement."""
     running = Q(ends_on__gt=on) | Q(ends_on__isnull=True)
     rows = _priced_fees(Item.objects.filter(running, contract_id__in=contract_ids, starts_on__lte=on, meter__isnull=True))
-    plain = (
-        pl.col("quantity_micro").cast(engine.EXACT) / engine.MICRO * (pl.col("unit_price_nano").cast(engine.EXACT) / engine.NANO)
-    )
-    exact = pl.coalesce("exact", plain)
     times = pl.col("unit").replace_strict(PER_YEAR, return_dtype=pl.Int64) / pl.col("every")
-    sums = rows.group_by("contract_id").agg(yearly=(exact.cast(pl.Float64) * times).sum().round().cast(pl.Int64))
+    sums = rows.group_by("contract_id").agg(yearly=(engine.exact_price().cast(pl.Float64) * times).sum().round().cast(pl.Int64))
     return dict(sums.iter_rows())
 
 

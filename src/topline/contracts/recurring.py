@@ -53,10 +53,7 @@ def _items(entity_id: int) -> pl.DataFrame:
     agreed = Item.objects.filter(contract__entity_id=entity_id, meter__isnull=True).exclude(unit="day")
     agreed = agreed.exclude(pk__in=SchedulePart.objects.values("item_id")).exclude(starts_on=F("ends_on"))
     rows = bulk.read(agreed.order_by("id").values("unit", "every", *usage.COLUMNS, *facts)).rename(facts)
-    plain = (
-        pl.col("quantity_micro").cast(engine.EXACT) / engine.MICRO * (pl.col("unit_price_nano").cast(engine.EXACT) / engine.NANO)
-    )
-    priced = usage.fees(rows).with_columns(exact=pl.coalesce("exact", plain)).drop_nulls("exact")
+    priced = usage.fees(rows).with_columns(exact=engine.exact_price()).drop_nulls("exact")
     return priced.select(
         "item_id", "customer_id", "currency", "start", "end", "contract_end", "renews_months", "unit", "every", "exact"
     )

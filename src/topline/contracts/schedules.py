@@ -15,7 +15,7 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from topline.contracts.models import Charge, Contract, Item, SchedulePart
 from topline.engine import charges as engine
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import round_half_away
 from topline.kernel import bulk, clock, outbox
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -265,10 +265,9 @@ def off_their_items(*, entity_id: int | None = None) -> pl.DataFrame:
         .values("item_id", "item__quantity_micro", "item__unit_price_nano", *facts)
     )
     rows = bulk.read(sums.annotate(schedule_minor=Sum("amount_minor"))).rename(facts)
-    exact = (
-        pl.col("item__quantity_micro").cast(EXACT) / engine.MICRO * (pl.col("item__unit_price_nano").cast(EXACT) / engine.NANO)
+    told = rows.with_columns(
+        agreed_minor=round_half_away(engine.by_quantity("item__")), schedule_minor=pl.col("schedule_minor").cast(pl.Int64)
     )
-    told = rows.with_columns(agreed_minor=round_half_away(exact), schedule_minor=pl.col("schedule_minor").cast(pl.Int64))
     return told.filter(pl.col("agreed_minor") != pl.col("schedule_minor")).sort("contract_id", "item_id")
 
 

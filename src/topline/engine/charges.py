@@ -21,6 +21,16 @@ DUE = pl.when(pl.col("in_advance")).then("start").otherwise("end")
 """The day from which a charge is billed."""
 
 
+def by_quantity(of: str = "") -> pl.Expr:
+    """Quantity x price in exact minor units; null without a price. of: what stands before the names of both columns."""
+    return (pl.col(f"{of}quantity_micro").cast(EXACT) / MICRO) * (pl.col(f"{of}unit_price_nano").cast(EXACT) / NANO)
+
+
+def exact_price() -> pl.Expr:
+    """What a whole period costs in exact minor units: as the price model made it (`exact`), else quantity x price."""
+    return pl.coalesce("exact", by_quantity())
+
+
 @bounded
 def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     """Every charge that should exist by a day.
@@ -35,8 +45,7 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     """
     started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
     rows = periods.due_periods(started, as_of=as_of)
-    exact = (pl.col("quantity_micro").cast(EXACT) / MICRO) * (pl.col("unit_price_nano").cast(EXACT) / NANO)
-    exact = pl.coalesce("exact", exact) if "exact" in items.columns else exact
+    exact = exact_price() if "exact" in items.columns else by_quantity()
     number = pl.col("_n").cast(EXACT)
     whole = round_half_away(pl.col("_exact") * (number + 1)) - round_half_away(pl.col("_exact") * number)
     full = _days("full_start", "full_end", items)
