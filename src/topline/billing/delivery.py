@@ -38,10 +38,7 @@ def send_invoices(*, actor: Actor, invoice_ids: Sequence[int], recipient: str = 
     returns    one row per document: invoice_id, delivery_id (null: not queued), problem str (why; null where queued)
     Work: a fixed number of statements. Raises: InvoiceNotIssued, NotFound, Invalid (an address that is none).
     """
-    ensure(
-        not recipient or ("@" in recipient and " " not in recipient),
-        Invalid(f"{recipient!r} is no e-mail address.", field="recipient"),
-    )
+    ensure_address(recipient)
     asked = bulk.read(
         Invoice.objects.filter(pk__in=list(invoice_ids)).order_by("id").values("id", "number", "state", "customer_id")
     )
@@ -49,23 +46,9 @@ def send_invoices(*, actor: Actor, invoice_ids: Sequence[int], recipient: str = 
     ensure(not lost, NotFound(f"There is no document {lost[0] if lost else ''}.", field="invoice_ids"))
     odd = asked.filter(pl.col("state").is_in(["draft", "void"]))
     ensure(odd.is_empty(), InvoiceNotIssued(f"Document {odd['id'][0] if odd.height else ''} is {odd['state'][0] if odd.height else ''}.", field="invoice_ids", remedy="Issue it first."))  # fmt: skip
-    found = asked.join(addresses(asked["customer_id"]), on="customer_id", how="left", maintain_order="left")
-    told = pl.lit(recipient) if recipient else pl.col("email")
-    fresh = bulk.read(Delivery.objects.filter(invoice_id__in=list(invoice_ids), queued_at__gt=clock.now() - AGAIN).exclude(state=S.BOUNCED).values("invoice_id", "recipient"))  # fmt: skip
-    found = found.with_columns(recipient=told).join(
-        fresh.with_columns(_fresh=True).unique(),
-        left_on=["id", "recipient"],
-        right_on=["invoice_id", "recipient"],
-        how="left",
-        maintain_order="left",
-    )
-    problem = (
-        pl.when(pl.col("recipient").is_null())
-        .then(pl.lit("Nobody of the customer has an e-mail address."))
-        .when(pl.col("_fresh"))
-        .then(pl.lit("It was sent there a moment ago."))
-    )
-    found = found.with_columns(problem=problem)
+    sent = Delivery.objects.filter(invoice_id__in=list(invoice_ids), queued_at__gt=clock.now() - AGAIN).exclude(state=S.BOUNCED)
+    fresh = bulk.read(sent.values("recipient", "invoice_id")).rename({"invoice_id": "id"})
+    found = addressed(asked, fresh, by="id", recipient=recipient)
     going = found.filter(pl.col("problem").is_null())
     made = bulk.insert(
         Delivery,
@@ -141,6 +124,29 @@ def record_bounce(*, actor: Actor, message_id: str, text: str) -> int | None:
     """A mail system gave a message back; returns the delivery's id, None where the message is none of ours."""
     found = Delivery.objects.filter(message_id=message_id).first() if message_id else None
     return mark_delivery(actor=actor, delivery_id=found.pk, state=S.BOUNCED, note=text) if found is not None else None
+
+
+def ensure_address(recipient: str) -> None:
+    """Empty, or what can be an e-mail address. Raises: Invalid."""
+    ensure(not recipient or ("@" in recipient and " " not in recipient), Invalid(f"{recipient!r} is no e-mail address.", field="recipient"))  # fmt: skip
+
+
+def addressed(asked: pl.DataFrame, fresh: pl.DataFrame, *, by: str, recipient: str) -> pl.DataFrame:
+    """Where things go to customers, and what keeps one from going.
+
+    asked     one row per thing: `by`, customer_id; fresh: `by` and recipient of what was sent a moment ago; recipient: the address of all, else each
+              customer's contact for invoices
+    returns   asked with recipient and problem str (null: it may go). One statement.
+    """
+    found = asked.join(addresses(asked["customer_id"]), on="customer_id", how="left", maintain_order="left").with_columns(recipient=pl.lit(recipient) if recipient else pl.col("email"))  # fmt: skip
+    known = found.join(fresh.with_columns(_fresh=True).unique(), on=[by, "recipient"], how="left", maintain_order="left")
+    problem = (
+        pl.when(pl.col("recipient").is_null())
+        .then(pl.lit("Nobody of the customer has an e-mail address."))
+        .when(pl.col("_fresh"))
+        .then(pl.lit("It was sent there a moment ago."))
+    )
+    return known.with_columns(problem=problem)
 
 
 def addresses(customer_ids: pl.Series) -> pl.DataFrame:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
-from topline.billing.delivery import addresses
+from topline.billing.delivery import AGAIN, addressed, ensure_address
 from topline.books.models import Entity
 from topline.kernel import bulk, clock, outbox
 from topline.kernel.actions import action, changed, changed_many
@@ -20,7 +20,6 @@ from topline.timeline import actions as timeline
 
 S = StatementDelivery.State
 TOPIC = "send_statement"
-AGAIN = timedelta(minutes=10)  # within which the same statement is not sent to the same address twice
 MOST = 10_000
 
 
@@ -37,25 +36,15 @@ def send_statements(
     statements.ensure_span(since, until)
     ensure(Entity.objects.filter(pk=entity_id).exists(), NotFound(f"There is no company {entity_id}.", field="entity_id"))
     ensure(0 < len(customer_ids) <= MOST, Invalid(f"Send 1 to {MOST} statements at once.", field="customer_ids"))
-    ensure(not recipient or ("@" in recipient and " " not in recipient), Invalid(f"{recipient!r} is no e-mail address.", field="recipient"))  # fmt: skip
+    ensure_address(recipient)
     asked = pl.DataFrame({"customer_id": sorted(set(customer_ids))}, schema={"customer_id": pl.Int64})
     market.ensure_known(asked["customer_id"])
-    known = asked.join(addresses(asked["customer_id"]), on="customer_id", how="left", maintain_order="left")
     fresh = bulk.read(
         StatementDelivery.objects.filter(entity_id=entity_id, since=since, until=until, queued_at__gt=clock.now() - AGAIN)
         .exclude(state=S.BOUNCED)
         .values("customer_id", "recipient")
     )
-    found = known.with_columns(recipient=pl.lit(recipient) if recipient else pl.col("email")).join(
-        fresh.with_columns(_fresh=True).unique(), on=["customer_id", "recipient"], how="left", maintain_order="left"
-    )
-    problem = (
-        pl.when(pl.col("recipient").is_null())
-        .then(pl.lit("Nobody of the customer has an e-mail address."))
-        .when(pl.col("_fresh"))
-        .then(pl.lit("It was sent there a moment ago."))
-    )
-    found = found.with_columns(problem=problem)
+    found = addressed(asked, fresh, by="customer_id", recipient=recipient)
     going = found.filter(pl.col("problem").is_null())
     facts = {"entity_id": pl.lit(entity_id), "since": pl.lit(since), "until": pl.lit(until), "queued_at": pl.lit(clock.now())}
     made = bulk.insert(StatementDelivery, going.select("customer_id", "recipient", **facts))
