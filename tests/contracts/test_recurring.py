@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.conftest import make_member  # noqa: F401
-from topline.contracts import actions
+from topline.contracts import actions, queries
+from topline.contracts.models import Item
 from topline.contracts.recurring import recurring
 from topline.engine import recurring_revenue as mrr
 from topline.engine.documents import EXACT
@@ -104,12 +105,57 @@ def signed(owner, entity, make_customers):
 
 
 def test_contracts_bring_their_month_and_end_where_they_were_agreed_to(signed, entity, django_assert_num_queries):
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         found = recurring(entity_id=entity.pk, as_of=TODAY)
     last = found.bridge.to_dicts()[-1]
     assert (last["day"], last["end_minor"], last["customers"], last["net"]) == (TODAY, 200_00, 2, None)
     ahead = found.ahead.filter(pl.col("day") == date(2026, 5, 31)).to_dicts()
     assert [(a["agreed_minor"], a["renewing_minor"]) for a in ahead] == [(0, 100_00)]
+
+
+@pytest.fixture
+def agree(owner, entity, make_customers):
+    """A contract of some items; returns its id."""
+    (customer,) = make_customers("Hooli")
+
+    def make(*rows: dict, starts_on=date(2026, 1, 1)):
+        items = [{"description": f"Item {n}", "quantity_micro": 10**6, "unit": "month", **row, "unit_price_nano": row["unit_price_nano"] * 10**9} for n, row in enumerate(rows)]  # fmt: skip
+        return actions.add_contract(actor=owner, entity_id=entity.pk, customer_id=customer, currency="EUR", starts_on=starts_on, items=items)  # fmt: skip
+
+    with clock.at(TODAY):
+        yield make
+
+
+def ends(entity) -> dict[date, int]:
+    return {row["day"]: row["end_minor"] for row in recurring(entity_id=entity.pk, as_of=TODAY).bridge.to_dicts()}
+
+
+def test_a_trial_brings_nothing_before_its_first_day_that_costs_something(agree, entity):
+    agree({"unit_price_nano": 100_00, "free_until": date(2026, 3, 1)})
+    found = recurring(entity_id=entity.pk, as_of=TODAY)
+    assert [(m["day"].month, m["kind"], m["change_minor"]) for m in found.moves.to_dicts()] == [(3, "new", 100_00)]
+
+
+def test_a_discount_that_lasts_is_a_lower_price_and_one_for_some_periods_is_not(agree, entity, owner):
+    made = agree({"unit_price_nano": 100_00}, {"unit_price_nano": 600_00, "unit": "year"})
+    first = Item.objects.filter(contract_id=made).order_by("id")[0].pk
+    more = {"actor": owner, "contract_id": made, "unit": "month"}
+    actions.add_discount(**more, name="TENTH", share_ppm=100_000, starts_on=date(2026, 2, 1))
+    gone = actions.add_discount(**more, name="LESS", amount_minor=20_00, item_id=first, starts_on=date(2026, 2, 1))
+    actions.add_discount(**more, name="WELCOME", share_ppm=500_000, periods=6, starts_on=date(2026, 1, 1))
+    actions.end_discount(actor=owner, discount_id=gone, on=date(2026, 3, 1))
+    assert list(ends(entity).values()) == [150_00, 115_00, 135_00]
+    assert queries.yearly([made], on=TODAY) == {made: 12 * 135_00}
+
+
+def test_an_amount_is_taken_as_often_as_what_it_lowers_and_no_deeper(agree, entity, owner):
+    made = agree({"unit_price_nano": 1_200_00, "unit": "year"})
+    actions.add_discount(actor=owner, contract_id=made, name="TEN", amount_minor=10_00, unit="month", starts_on=date(2026, 2, 1))
+    assert ends(entity)[TODAY] == 100_00 - 83  # ten of each yearly bill, not of each month
+    actions.add_discount(
+        actor=owner, contract_id=made, name="ALL", amount_minor=9_999_00, unit="month", starts_on=date(2026, 3, 1)
+    )
+    assert ends(entity)[TODAY] == 0
 
 
 def test_the_page_opens_who_moved_it_and_refuses_what_is_none(signed, make_member):  # noqa: F811

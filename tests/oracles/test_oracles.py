@@ -34,14 +34,15 @@ WAITING = {
     "G": r"pareto-nbd\..*|bg-bb\..*|mbg-nbd\..*|m4\..*|payment-date\..*",
     "I": r"commission\..*|clawback",
     "D": r"lots\..*|return\..*",
-    "E": r"mrr\..*|churn\..*|retention.*|arr|cac|ltv|sales-velocity",
+    "E": r"churn\.annualise|cac|ltv|sales-velocity",
 }  # fmt: skip
 
-# Areas that a module of their own answers: test_payment_cost, test_schedules, test_quotas and test_customer_value.
+# Areas that a module of their own answers: test_payment_cost, test_schedules, test_quotas, test_customer_value and test_recurring_revenue.
 ELSEWHERE = {
     "F": r".*",
     "G": r"bg-nbd\..*|cdnow\..*|gamma-gamma\..*",
     "D": r"dunning\..*|schedule\..*",
+    "E": r"mrr\..*|churn\.rate|retention.*|arr",
     "I": r"quota\..*|forecast\..*|split",
 }
 

@@ -15,12 +15,12 @@ from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, D
 from topline.contracts.pricing import BY_UNIT_PRICE, PRICE
 from topline.engine import charges as engine
 from topline.engine import periods
+from topline.engine import recurring_revenue as mrr
 from topline.kernel import bulk
 from topline.kernel.errors import NotFound
 
 NET = pl.col("net_minor").sum()
 AHEAD = timedelta(days=120)
-PER_YEAR = {"day": 0, "week": 52, "month": 12, "quarter": 4, "year": 1}
 SHOWN = 200
 OFF = {
     "contract_id": pl.Int64,
@@ -53,12 +53,18 @@ def contracts(*, entity_id: int, text: str = "", state: str = "", on: date | Non
 
 
 def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
-    """What the items of contracts that run on a day come to in a year, in minor units (annualised: ARR by contract). One statement."""
+    """What the items of contracts that run on a day come to in a year, less the discounts that last, in minor units (annualised: ARR by contract).
+
+    A trial counts by what it will cost. Two statements.
+    """
     running = Q(ends_on__gt=on) | Q(ends_on__isnull=True)
-    rows = _priced_fees(Item.objects.filter(running, contract_id__in=contract_ids, starts_on__lte=on, meter__isnull=True))
-    times = pl.col("unit").replace_strict(PER_YEAR, return_dtype=pl.Int64) / pl.col("every")
-    sums = rows.group_by("contract_id").agg(yearly=(engine.exact_price().cast(pl.Float64) * times).sum().round().cast(pl.Int64))
-    return dict(sums.iter_rows())
+    agreed = Item.objects.filter(running, contract_id__in=contract_ids, starts_on__lte=on, meter__isnull=True).exclude(unit="day")
+    rows = priced_fees(agreed).select(
+        "item_id", "contract_id", "product_id", "currency", "unit", "every", customer_id="contract_id", exact=engine.exact_price() * 12, start=pl.lit(on), end=pl.lit(None, dtype=pl.Date)
+    )  # fmt: skip
+    off = lasting(Contract.objects.filter(pk__in=contract_ids)).with_columns(amount_minor=pl.col("amount_minor") * 12)
+    sums = mrr.standing(rows.drop_nulls("exact"), [on], discounts=off)
+    return dict(sums.select("customer_id", "mrr_minor").iter_rows())
 
 
 def detail(contract_id: int) -> dict[str, Any]:
@@ -105,6 +111,12 @@ def _lasts(row: dict[str, Any], on: date) -> tuple[date | None, int | None]:
     grid = pl.DataFrame({"anchor": [row["starts_on"]], "unit": [row["unit"]], "every": [row["every"]], "day": pl.Series([None], dtype=pl.Int64)})  # fmt: skip
     end, now = grid.select(end=periods.boundary(pl.lit(row["periods"])), now=periods.place(pl.lit(on))).row(0)
     return min(row["ended_on"] or end, end), max(row["periods"] - max(now, 0) - 1, 0)
+
+
+def lasting(contracts: Any) -> pl.DataFrame:
+    """Discounts of contracts that last until somebody ends them, as the engine reads them. One statement."""
+    found = bills.discounts_of(contracts)
+    return found.filter(pl.col("periods").is_null() & (pl.col("unit") != "once"))
 
 
 def renewals(*, entity_id: int, as_of: date) -> pl.DataFrame:
@@ -175,6 +187,34 @@ def charges_off_their_lines() -> pl.DataFrame:
     )
 
 
+def priced_fees(rows: QuerySet[Item]) -> pl.DataFrame:
+    """Items from the first day on that costs something (start), with what a whole period of them costs (exact, null: quantity x price, or by what is
+    used), and of their contract customer_id, currency, contract_end and renews_months. One statement."""
+    names = {
+        "id": "item_id", "starts_on": "start", "ends_on": "end", "contract__customer_id": "customer_id", "contract__currency": "currency", "contract__month_days": "month_days",
+        "contract__ends_on": "contract_end", "contract__renews_months": "renews_months",
+    }  # fmt: skip
+    columns = [
+        "contract_id",
+        "product_id",
+        "in_advance",
+        "anchor",
+        "unit",
+        "every",
+        "day",
+        "meter_id",
+        "free_until",
+        *usage.COLUMNS,
+    ]
+    found = (
+        bulk.read(rows.values(*columns, *names))
+        .rename(names)
+        .with_columns(pl.col("every", "day", "month_days").cast(pl.Int64), start=pl.max_horizontal("start", "free_until"))
+    )
+    exact = usage.fees(found.filter(pl.col("meter_id").is_null())).select("item_id", "exact")
+    return found.join(exact, on="item_id", how="left", maintain_order="left")
+
+
 def progress(run_ids: list[int]) -> dict[int, dict[str, int]]:
     """How far each run is: parts, done, charges, documents. One statement."""
     sums = {
@@ -186,23 +226,3 @@ def progress(run_ids: list[int]) -> dict[int, dict[str, int]]:
     rows = BillRunPart.objects.filter(run_id__in=run_ids).order_by().values_list("run_id").annotate(**sums)
     found = {run_id: dict(zip(sums, told, strict=True)) for run_id, *told in rows}
     return {pk: found.get(pk, dict.fromkeys(sums, 0)) for pk in run_ids}
-
-
-# --- parts ---
-def _priced_fees(rows: QuerySet[Item]) -> pl.DataFrame:
-    """Items with what a whole period of them costs (exact, null: quantity x price, or by what is used). One statement."""
-    names = {
-        "id": "item_id",
-        "starts_on": "start",
-        "ends_on": "end",
-        "contract__currency": "currency",
-        "contract__month_days": "month_days",
-    }
-    columns = ["contract_id", "in_advance", "anchor", "unit", "every", "day", "meter_id", "free_until", *usage.COLUMNS]
-    found = (
-        bulk.read(rows.values(*columns, *names))
-        .rename(names)
-        .with_columns(pl.col("every", "day", "month_days").cast(pl.Int64), start=pl.max_horizontal("start", "free_until"))
-    )
-    exact = usage.fees(found.filter(pl.col("meter_id").is_null())).select("item_id", "exact")
-    return found.join(exact, on="item_id", how="left", maintain_order="left")

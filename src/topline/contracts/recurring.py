@@ -8,13 +8,13 @@ from datetime import date
 import polars as pl
 from django.db.models import F
 
-from topline.contracts import usage
-from topline.contracts.models import Item, SchedulePart
+from topline.contracts import queries
+from topline.contracts.models import Contract, Item, SchedulePart
 from topline.engine import charges as engine
 from topline.engine import recurring_revenue as mrr
-from topline.kernel import bulk
 
 BACK, AHEAD, SHOWN = 24, 12, 13
+COLUMNS = ["item_id", "contract_id", "product_id", "customer_id", "currency", "start", "end", "contract_end", "renews_months", "unit", "every", "exact"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,39 +32,38 @@ class Recurring:
 
 
 def recurring(*, entity_id: int, as_of: date) -> Recurring:
-    """MRR of the thirteen months up to a day and the twelve after it, per currency. Work: one statement, O(items x months)."""
-    items = _items(entity_id)
+    """MRR of the thirteen months up to a day and the twelve after it, per currency. Work: two statements, O(items x months)."""
+    items, lasting = _items(entity_id), _lasting(entity_id)
     days = mrr.month_ends(as_of, back=BACK)
-    stood = mrr.standing(items, days)
+    stood = mrr.standing(items, days, discounts=lasting)
     moves = mrr.movements(stood, items, days)
     kept = mrr.retention(stood, days)
     shown = mrr.bridge(moves).filter(pl.col("day") >= days[-SHOWN]).join(kept, on=["currency", "day"], how="left")
     moved = moves.filter(pl.col("kind").is_not_null() & (pl.col("day") >= days[-SHOWN]))
-    return Recurring(shown.sort("currency", "day"), moved, _ahead(items, as_of))
+    return Recurring(shown.sort("currency", "day"), moved, _ahead(items, lasting, as_of))
 
 
 # --- parts ---
 def _items(entity_id: int) -> pl.DataFrame:
-    """Items that are paid for by periods, whether used or not, with what a whole period costs. One statement."""
-    facts = {
-        "id": "item_id", "contract__customer_id": "customer_id", "contract__currency": "currency", "starts_on": "start", "ends_on": "end",
-        "contract__ends_on": "contract_end", "contract__renews_months": "renews_months",
-    }  # fmt: skip
+    """Items that are paid for by periods, whether used or not, with what a whole period costs, from the first day on that costs something. One statement."""
     agreed = Item.objects.filter(contract__entity_id=entity_id, meter__isnull=True).exclude(unit="day")
     agreed = agreed.exclude(pk__in=SchedulePart.objects.values("item_id")).exclude(starts_on=F("ends_on"))
-    rows = bulk.read(agreed.order_by("id").values("unit", "every", *usage.COLUMNS, *facts)).rename(facts)
-    priced = usage.fees(rows).with_columns(exact=engine.exact_price()).drop_nulls("exact")
-    return priced.select(
-        "item_id", "customer_id", "currency", "start", "end", "contract_end", "renews_months", "unit", "every", "exact"
-    )
+    rows = queries.priced_fees(agreed.order_by("id")).with_columns(exact=engine.exact_price())
+    paid = pl.col("exact").is_not_null() & (pl.col("end").is_null() | (pl.col("end") > pl.col("start")))
+    return rows.filter(paid).select(COLUMNS)
 
 
-def _ahead(items: pl.DataFrame, as_of: date) -> pl.DataFrame:
+def _lasting(entity_id: int) -> pl.DataFrame:
+    """Discounts that last as long as the contract, or until somebody ends them: what is taken off for so many periods is no lower price. One statement."""
+    return queries.lasting(Contract.objects.filter(entity_id=entity_id))
+
+
+def _ahead(items: pl.DataFrame, lasting: pl.DataFrame, as_of: date) -> pl.DataFrame:
     days = mrr.month_ends(as_of, back=0, ahead=AHEAD)
     goes_on = (pl.col("renews_months") > 0) & (pl.col("end") == pl.col("contract_end")) & (pl.col("end") > as_of)
     renewed = items.with_columns(end=pl.when(goes_on).then(None).otherwise("end"))
     sums = [
-        mrr.standing(rows, days).group_by("currency", "day").agg(pl.col("mrr_minor").sum().alias(name))
+        mrr.standing(rows, days, discounts=lasting).group_by("currency", "day").agg(pl.col("mrr_minor").sum().alias(name))
         for rows, name in ((items, "agreed_minor"), (renewed, "renewing_minor"))
     ]
     return (

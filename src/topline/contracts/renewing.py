@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from topline.catalog import queries as catalog
 from topline.contracts import queries
+from topline.contracts.items import PER_YEAR
 from topline.contracts.models import Amendment, Contract, Item
 from topline.engine import charges as engine
 from topline.engine import renewals
@@ -69,7 +70,7 @@ def _listed(rows: pl.DataFrame) -> pl.DataFrame:
     ).rename({"ends_on": "_until"})
     both = items.join(ends, on="contract_id").filter(pl.col("_until").is_null() | (pl.col("_until") == pl.col("ends_on")))
     listed = catalog.prices(both.select("product_id", "currency", on="ends_on"))["unit_price_nano"]
-    times = pl.col("unit").replace_strict(queries.PER_YEAR, default=0, return_dtype=pl.Int64) / pl.col("every")
+    times = pl.col("unit").replace_strict(PER_YEAR, default=0, return_dtype=pl.Int64) / pl.col("every")
     size = pl.col("quantity_micro").cast(pl.Float64) / engine.MICRO * times / engine.NANO
     known = both.with_columns(_list=listed).drop_nulls("_list")
     sums = known.group_by("contract_id").agg(_now=(size * pl.col("unit_price_nano")).sum(), _list=(size * pl.col("_list")).sum())

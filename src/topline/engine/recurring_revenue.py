@@ -12,6 +12,7 @@ from datetime import date
 import polars as pl
 
 from topline.engine.documents import EXACT, round_half_away
+from topline.engine.rating.tiers import bounded
 
 A_MONTH = {"day": (365, 12), "week": (52, 12), "month": (1, 1), "quarter": (1, 3), "year": (1, 12)}
 KINDS = ("new", "reactivation", "expansion", "contraction", "churn")
@@ -19,11 +20,11 @@ BY = ["customer_id", "currency"]
 YEAR = 12  # month ends between the two days that retention compares
 
 
-def monthly() -> pl.Expr:
-    """What an item brings in a month, exact: its `exact` minor units a period, brought from every `every` `unit`s to one month."""
-    of, by = ({unit: pair[i] for unit, pair in A_MONTH.items()} for i in (0, 1))
-    times = pl.col("unit").replace_strict(of, return_dtype=pl.Int64).cast(EXACT)
-    return pl.col("exact") * times / (pl.col("unit").replace_strict(by, return_dtype=pl.Int64) * pl.col("every")).cast(EXACT)
+def monthly(of: str = "exact", *, unit: str = "unit", every: str = "every") -> pl.Expr:
+    """What minor units a period (the column `of`) come to in a month, exact: brought from every `every` `unit`s to one month."""
+    up, down = ({name: pair[i] for name, pair in A_MONTH.items()} for i in (0, 1))
+    times = pl.col(unit).replace_strict(up, return_dtype=pl.Int64).cast(EXACT)
+    return pl.col(of).cast(EXACT) * times / (pl.col(unit).replace_strict(down, return_dtype=pl.Int64) * pl.col(every)).cast(EXACT)
 
 
 def month_ends(through: date, *, back: int, ahead: int = 0) -> list[date]:
@@ -35,21 +36,20 @@ def month_ends(through: date, *, back: int, ahead: int = 0) -> list[date]:
     return [through if end.replace(day=1) == first else end for end in ends.dt.month_end()]
 
 
-def standing(items: pl.DataFrame, days: Sequence[date]) -> pl.DataFrame:
+def standing(items: pl.DataFrame, days: Sequence[date], *, discounts: pl.DataFrame | None = None) -> pl.DataFrame:
     """MRR of every customer on days on which they have any.
 
-    items    one row per item: customer_id, currency, start, end (first day without it, null: none), unit, every, exact (minor units of a period)
-    returns  one row per customer, currency and day: mrr_minor i64, rounded once. Work: O(items x days).
+    items      one row per item: customer_id, currency, start, end (first day without it, null: none), unit, every, exact (minor units of a period);
+               with discounts also item_id, contract_id and product_id
+    discounts  that last (`charges.DISCOUNTS`, in order): each off what the ones before it left, from its day on; an amount at most as often as what it lowers
+    returns    one row per customer, currency and day: mrr_minor i64, rounded once. Work: O(items x days).
     """
     on = pl.DataFrame({"day": list(days)}, schema={"day": pl.Date})
     running = (pl.col("start") <= pl.col("day")) & (pl.col("end").is_null() | (pl.col("end") > pl.col("day")))
-    sums = (
-        items.with_columns(_exact=monthly())
-        .join(on, how="cross")
-        .filter(running)
-        .group_by(*BY, "day")
-        .agg(pl.col("_exact").sum())
-    )
+    rows = items.with_columns(_exact=monthly()).join(on, how="cross").filter(running)
+    if discounts is not None and discounts.height:
+        rows = _less(rows, discounts)
+    sums = rows.group_by(*BY, "day").agg(pl.col("_exact").sum())
     return sums.select(*BY, "day", mrr_minor=round_half_away(pl.col("_exact")).cast(pl.Int64)).filter(pl.col("mrr_minor") > 0)
 
 
@@ -82,11 +82,13 @@ def movements(stood: pl.DataFrame, items: pl.DataFrame, days: Sequence[date]) ->
 def bridge(moves: pl.DataFrame) -> pl.DataFrame:
     """MRR from month to month: start + new + reactivation + expansion + contraction + churn = end.
 
-    returns  one row per currency and day on which, or before which, something recurred: start_minor, a sum for each of KINDS, end_minor, customers (who pay at its end)
+    returns  one row per currency and day on which, or before which, something recurred: start_minor, a sum for each of KINDS, end_minor,
+             customers (who pay at its end), customers_before (who paid at its start) and lost (of those, who do not any more)
     """
     sums = [pl.col("change_minor").filter(pl.col("kind") == kind).sum().alias(f"{kind}_minor") for kind in KINDS]
     return moves.group_by("currency", "day").agg(
-        pl.col("before_minor").sum().alias("start_minor"), *sums, pl.col("mrr_minor").sum().alias("end_minor"), customers=(pl.col("mrr_minor") > 0).sum()
+        pl.col("before_minor").sum().alias("start_minor"), *sums, pl.col("mrr_minor").sum().alias("end_minor"), customers=(pl.col("mrr_minor") > 0).sum(),
+        customers_before=(pl.col("before_minor") > 0).sum(), lost=(pl.col("kind") == "churn").sum(),
     ).filter((pl.col("start_minor") > 0) | (pl.col("end_minor") > 0)).sort("currency", "day")  # fmt: skip
 
 
@@ -105,3 +107,30 @@ def retention(stood: pl.DataFrame, days: Sequence[date], *, apart: int = YEAR) -
     return both.group_by("currency", "day").agg(
         gross=kept.sum() / pl.col("had").sum(), net=pl.col("mrr_minor").sum() / pl.col("had").sum()
     ).sort("currency", "day")  # fmt: skip
+
+
+# --- parts ---
+@bounded
+def _less(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
+    """Items on days with _exact less what discounts take of it. Raises: AmountTooLarge."""
+    left = rows.with_row_index("_row")
+    terms = {"unit": "_unit", "every": "_every"}
+    placed = discounts.with_columns(_place=pl.int_range(pl.len()).over("contract_id")).rename(terms)
+    for at in placed["_place"].unique().sort():
+        one = placed.filter(pl.col("_place") == at)
+        fits = (
+            (pl.col("only_item_id").is_null() | (pl.col("only_item_id") == pl.col("item_id")))
+            & (pl.col("only_product_id").is_null() | (pl.col("only_product_id") == pl.col("product_id")).fill_null(value=False))
+            & (pl.col("day") >= pl.col("anchor")) & (pl.col("ended_on").is_null() | (pl.col("day") < pl.col("ended_on"))) & (pl.col("_exact") > 0)
+        )  # fmt: skip
+        bill = ["discount_id", "day"]
+        cut = left.join(one, on="contract_id").filter(fits)
+        amount = pl.min_horizontal(
+            monthly("amount_minor", unit="_unit", every="_every"), monthly("amount_minor").max().over(bill), pl.col("_exact").sum().over(bill)
+        )  # fmt: skip
+        part = amount * pl.col("_exact") / pl.col("_exact").sum().over(bill)
+        share = pl.col("_exact") * pl.col("share_ppm").cast(EXACT) / 10**6
+        taken = cut.select("_row", _taken=pl.when(pl.col("share_ppm").is_null()).then(part).otherwise(share))
+        left = left.join(taken, on="_row", how="left", maintain_order="left")
+        left = left.with_columns(_exact=pl.col("_exact") - pl.col("_taken").fill_null(0)).drop("_taken")
+    return left.drop("_row")
