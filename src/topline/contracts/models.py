@@ -288,12 +288,18 @@ class BillRun(models.Model):
 
 
 class BillRunPart(models.Model):
-    """A span of payers of a run; whoever takes it bills it whole or not at all."""
+    """A span of payers of a run; whoever takes it bills it whole or not at all.
+
+    first_invoice_id, last_invoice_id  the span of ids in which its drafts lie (others may lie between them); null: it made none
+    """
 
     run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="parts")
     first_payer_id = models.BigIntegerField()
     last_payer_id = models.BigIntegerField()
     is_done = models.BooleanField(default=False)
+    is_issued = models.BooleanField(default=False)
+    first_invoice_id = models.BigIntegerField(null=True)
+    last_invoice_id = models.BigIntegerField(null=True)
     contracts = models.IntegerField(default=0)
     charges = models.IntegerField(default=0)
     documents = models.IntegerField(default=0)

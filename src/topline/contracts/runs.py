@@ -83,19 +83,26 @@ def bill_part(*, actor: Actor, run_id: int) -> int | None:
 
 
 @action("contracts.sign_run")
-def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = 2_000) -> int:
+def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) -> int:
     """Issue the drafts of a run, at most `limit` at once: legal numbers, ledger, milestones; returns how many are left.
 
-    With none left the run is final. Issuing again what is issued changes nothing. Raises: NotFound, RunNotDrafted, and what issuing refuses.
+    With none left the run is final. Issuing again what is issued changes nothing. Work: what is read and written depends on `limit`, not on how large the
+    run is. Raises: NotFound, RunNotDrafted, and what issuing refuses.
     """
     run = _run(run_id)
     ensure(run.state == S.DRAFTED, RunNotDrafted(f"The run of {run.as_of} is {run.state}.", field="run_id", remedy="Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
-    drafts = Invoice.objects.filter(pk__in=Charge.objects.filter(run=run).values("invoice_id"), state=Invoice.State.DRAFT)
-    found = list(drafts.order_by("id").values_list("id", flat=True)[: limit + 1])
-    ids = found[:limit]
+    waiting, ids, left = list(run.parts.filter(is_issued=False).order_by("id")), list[int](), 0
+    while waiting and not left:
+        drafts = _drafts(waiting[0]).to_list()
+        room = limit - len(ids)
+        ids, left = ids + drafts[:room], len(drafts[room:])
+        if not left:
+            part = waiting.pop(0)
+            part.is_issued = True
+            part.save(update_fields=["is_issued"])
     if ids:
         inside(billing.issue_invoices)(actor=actor, invoice_ids=ids, issue_on=issue_on)
-    left = drafts.count() if len(found) > limit else 0
+    left += sum(part.documents for part in waiting[1:])
     if not left:
         run.state, run.signed_by, run.finished_at = S.FINAL, actor.key, clock.now()
         run.save()
@@ -142,9 +149,27 @@ def _bill(actor: Actor, run: BillRun, part: BillRunPart) -> None:
     bill = bills.compute(contracts, entity=run.entity, as_of=run.as_of, on=clock.today(run.entity.time_zone))
     written = _write(actor, run, bill)
     _park(run, bill)
-    part.is_done, part.contracts, part.charges, part.documents = True, bill.contracts, bill.lines.height, written
+    part.is_done, part.contracts, part.charges, part.documents = True, bill.contracts, bill.lines.height, len(written)
+    part.first_invoice_id, part.last_invoice_id, part.is_issued = (
+        min(written, default=None),
+        max(written, default=None),
+        not written,
+    )
     part.save()
-    changed("bill_run_part", part.pk, after={"charges": bill.lines.height, "documents": written, "parked": bill.parked.height})
+    changed(
+        "bill_run_part", part.pk, after={"charges": bill.lines.height, "documents": len(written), "parked": bill.parked.height}
+    )
+
+
+def _drafts(part: BillRunPart) -> pl.Series:
+    """Ids of what waits to be issued of a part, ascending. Two statements, each a range of one index, so that no stale statistics can mislead a planner."""
+    span = (part.first_invoice_id, part.last_invoice_id)
+    drafts = bulk.read(
+        Invoice.objects.filter(pk__gte=span[0], pk__lte=span[1], state=Invoice.State.DRAFT).order_by("pk").values("id")
+    )
+    charges = bulk.read(Charge.objects.filter(invoice_id__gte=span[0], invoice_id__lte=span[1]).values("invoice_id", "run_id"))
+    ours = charges.filter(pl.col("run_id") == part.run_id)
+    return drafts.join(ours, left_on="id", right_on="invoice_id", how="semi", maintain_order="left")["id"]
 
 
 def _run(run_id: int) -> BillRun:
@@ -154,9 +179,10 @@ def _run(run_id: int) -> BillRun:
     return found
 
 
-def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> int:
+def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> list[int]:
+    """Write documents, lines and charges; returns the ids of the documents."""
     if bill.heads.is_empty():
-        return 0
+        return []
     lines = bill.lines.select(
         "ref",
         "position",
@@ -185,7 +211,7 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> int:
     rows = bill.lines.join(made, on="ref", maintain_order="left").with_columns(pl.col("explained").fill_null("[]"))
     written = bulk.insert(Charge, rows.select(*columns, "explained", quantity_micro="used_micro", run_id=pl.lit(run.pk)))
     changed_many("charge", written["id"])
-    return made.height
+    return made["invoice_id"].to_list()
 
 
 def _park(run: BillRun, bill: bills.Bill) -> None:

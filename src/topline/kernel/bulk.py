@@ -17,7 +17,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import QuerySet
 
-from topline.kernel.database import is_postgresql
+from topline.kernel.database import is_postgresql, one_of
 
 CHUNK = 50_000
 FEW = 900  # ids that one statement may name: SQLite takes 999 parameters where it was built sparingly
@@ -127,32 +127,38 @@ def read(rows: QuerySet[Any, Any]) -> pl.DataFrame:
 def any_known(field: str, model: type[models.Model], values: Sequence[str]) -> str | None:
     """The first of many texts that stands in a column of a table, if one does. Work: one statement, whatever their number."""
     table, column = connection.ops.quote_name(model._meta.db_table), connection.ops.quote_name(field)
-    among = f"{column} = ANY(%s)" if is_postgresql() else f"{column} IN (SELECT value FROM json_each(%s))"
+    among, given = one_of(column, values)
     with connection.cursor() as cursor:
-        given = list(values) if is_postgresql() else json.dumps(list(values))
-        cursor.execute(f"SELECT {column} FROM {table} WHERE {among} LIMIT 1", [given])
+        cursor.execute(f"SELECT {column} FROM {table} WHERE {among} LIMIT 1", given)
         found = cursor.fetchone()
     return str(found[0]) if found else None
+
+
+def read_by_id(model: type[models.Model], ids: Sequence[int] | pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """Rows of a table in the order of their ids, of those that exist. Work: one statement with one parameter, however many ids."""
+    types = schema(model, columns)
+    wanted = pl.Series("id", ids, dtype=pl.Int64).unique().sort().to_list()
+    if not wanted:
+        return pl.DataFrame(schema=types)
+    fields, quote = {f.attname: f for f in model._meta.concrete_fields}, connection.ops.quote_name
+    named = ", ".join(quote(cast(str, fields[name].column)) for name in columns)
+    is_wanted, given = one_of("id", wanted)
+    return query(f"SELECT {named} FROM {quote(model._meta.db_table)} WHERE {is_wanted} ORDER BY id", given, types)
 
 
 def read_locked(model: type[models.Model], ids: Sequence[int], columns: Sequence[str]) -> pl.DataFrame:
     """Rows by id, locked in the order of their ids until the transaction ends, so that rivals queue instead of deadlock.
 
-    Work: one statement per 30,000 ids. The caller must be in a transaction; SQLite's immediate ones are the lock.
+    Work: one statement, two on PostgreSQL. The caller must be in a transaction; SQLite's immediate ones are the lock.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("Rows are locked inside a transaction; open one first.")
-    ordered, types = sorted(set(ids)), schema(model, columns)
-    manager = model._default_manager
+    ordered = sorted(set(ids))
     if is_postgresql() and ordered:
         with connection.cursor() as cursor:
             table = connection.ops.quote_name(model._meta.db_table)
             cursor.execute(f"SELECT id FROM {table} WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [ordered])
-    parts = [
-        read(manager.filter(pk__in=ordered[start : start + 30_000]).order_by("pk").values(*columns))
-        for start in range(0, len(ordered), 30_000)
-    ]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=types)
+    return read_by_id(model, ordered, columns)
 
 
 def query(sql: str, params: Sequence[Any], types: dict[str, pl.DataType]) -> pl.DataFrame:
