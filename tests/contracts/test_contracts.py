@@ -273,6 +273,28 @@ def test_drafts_wait_for_a_signature_and_a_void_draft_is_billed_anew(owner, enti
         runs.sign_run(actor=owner, run_id=BillRun.objects.order_by("-id").first().pk, issue_on=JAN)
 
 
+def test_a_run_is_signed_in_batches_and_leaves_the_drafts_of_others_alone(owner, bill, sign, make_customers, monkeypatch):
+    monkeypatch.setattr(runs, "PART", 2)
+    a, b, c, d, e = make_customers("A", "B", "C", "D", "E")
+    for payer in (a, b):
+        sign(customer_id=payer)
+    earlier = bill(JAN, sign=False)
+    for payer in (c, d, e):
+        sign(customer_id=payer)
+    later = bill(JAN, sign=False)
+    assert [(p.documents, p.is_issued) for p in later.parts.order_by("id")] == [(0, True), (2, False), (1, False)]
+    later.parts.filter(is_issued=False).update(
+        first_invoice_id=1
+    )  # ids of the two runs as workers at the same moment would mix them
+    assert runs.sign_run(actor=owner, run_id=later.pk, issue_on=JAN, limit=1) == 2
+    assert runs.sign_run(actor=owner, run_id=later.pk, issue_on=JAN, limit=1) == 1
+    billing.void_invoices(actor=owner, invoice_ids=[Invoice.objects.get(customer_id=e).pk], void_on=JAN)
+    assert runs.sign_run(actor=owner, run_id=later.pk, issue_on=JAN, limit=1) == 0
+    found = dict(Invoice.objects.values_list("customer_id", "state"))
+    assert found == {a: "draft", b: "draft", c: "open", d: "open", e: "void"}
+    assert (BillRun.objects.get(pk=later.pk).state, BillRun.objects.get(pk=earlier.pk).state) == ("final", "drafted")
+
+
 def test_statements_do_not_grow_with_what_is_billed(owner, entity, sign, make_customers):
     def counted():
         with CaptureQueriesContext(

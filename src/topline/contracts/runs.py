@@ -93,7 +93,7 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) ->
     ensure(run.state == S.DRAFTED, RunNotDrafted(f"The run of {run.as_of} is {run.state}.", field="run_id", remedy="Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
     waiting, ids, left = list(run.parts.filter(is_issued=False).order_by("id")), list[int](), 0
     while waiting and not left:
-        drafts = _drafts(waiting[0]).to_list()
+        drafts = sorted(set(_drafts(waiting[0])) - set(ids))
         room = limit - len(ids)
         ids, left = ids + drafts[:room], len(drafts[room:])
         if not left:
