@@ -11,6 +11,7 @@ import pytest
 from topline.catalog.models import Price, Product
 from topline.connect import actions, readers
 from topline.connect.models import ImportBatch
+from topline.kernel import clock
 from topline.kernel.errors import Conflict
 from topline.market.models import Customer
 from topline.pipeline import actions as pipeline
@@ -118,6 +119,8 @@ def ground(load):
         ("D2,Ann,Proposal,PUMP,Globex,5.00,2026-01-05,,2026-01-01,", "close_on", "expected_before_opened"),
         ("D2,Ann,Proposal,PUMP,Globex,5.00,2026-01-05,,,Perhaps", "category", "unknown_category"),
         ("D2,Ann,Proposal,PUMP,Globex,-5.00,2026-01-05,,,", "amount", "negative_amount"),
+        ("D2,Ann,Won,PUMP,Globex,5.00,2026-01-05,,2126-02-01,", "closed_on", "in_the_future"),
+        ("D2,Ann,Proposal,PUMP,Globex,5.00,2126-01-05,,,", "opened_on", "in_the_future"),
     ],
 )
 def test_a_bad_row_is_told_and_the_others_are_kept(ground, load, row, column, code):
@@ -152,7 +155,7 @@ def test_an_import_taken_back_counts_nowhere_and_may_come_again(owner, entity, g
 def test_an_import_on_which_work_rests_is_not_taken_back(owner, ground, load):
     batch = load(f"{HEAD}D1,Ann,Proposal,PUMP,Globex,7.00,2026-01-05,,,\n", "opportunities")
     made = Opportunity.objects.get()
-    pipeline.change_opportunity(actor=owner, opportunity_id=made.pk, changes={"next_step": "Call"}, on=date(2099, 1, 1))
+    pipeline.change_opportunity(actor=owner, opportunity_id=made.pk, changes={"next_step": "Call"}, on=clock.today())
     with pytest.raises(Conflict):
         actions.undo_import(actor=owner, batch_id=batch.pk, on=date(2026, 3, 1))
     assert not Opportunity.objects.get().is_withdrawn

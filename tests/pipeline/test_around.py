@@ -97,7 +97,7 @@ def test_what_a_deal_is_about_changes_and_a_day_before_still_knows_what_it_was(o
         assert "3.5" in client.get(f"/pipeline/{made}/").content.decode()
         assert client.post(f"/pipeline/{made}/lines/", {**sent, "form-0-quantity": "-1"}).status_code == 400
     assert (worth(DAY), worth(later)) == ([20_00], [17_50])
-    with pytest.raises(Invalid, match="no such product"):
+    with clock.at(later), pytest.raises(Invalid, match="no such product"):
         around.set_deal_lines(actor=owner, opportunity_id=made, lines=[(10**9, 1)], on=later)
 
 

@@ -37,6 +37,8 @@ def test_the_open_deals_are_printed_by_stage_and_by_category(run, deal, change):
 def test_the_api_tells_the_same_figures(api, owner, team, deal):
     deal(amount_minor=90_000)
     won = deal("Won", amount_minor=70_000)
+    future = api.post(f"/opportunities/{won}/win", {"on": "2126-01-01", "amount_minor": 5, "said_by": "Kim"})
+    assert (future.status_code, future.json()["detail"]) == (422, "2126-01-01 has not come yet.")
     actions.win_opportunity(actor=owner, opportunity_id=won, on=FEB)
     groups = api.get("/pipeline", as_of="2026-02-05", by="stage").json()["groups"]
     assert [(g["key"], g["value_minor"]) for g in groups] == [("prospecting", 90_000)]

@@ -75,6 +75,29 @@ def test_a_deal_is_won_with_an_amount_and_a_day(owner, entity, deal):
         actions.win_opportunity(actor=owner, opportunity_id=made, on=MAR)
 
 
+def test_nothing_is_told_of_a_day_that_has_not_come_yet(owner, entity, team, deal, change):
+    made = deal(amount_minor=950)
+    row = {"name": "Fans", "rep_id": team["Ann"], "currency": "EUR", "opened_on": JAN}
+    won, lost = row | {"stage": "won", "amount_minor": 5}, row | {"stage": "lost", "loss_reason": "Price", "competitor": "nobody"}
+    with clock.at(FEB):
+        for add in (
+            won | {"closed_on": MAR},
+            lost | {"closed_on": MAR},
+            row | {"stage": "prospecting", "opened_on": MAR},
+            row | {"stage": "prospecting", "engaged_on": MAR},
+        ):
+            with pytest.raises(Invalid, match="has not come yet") as refused:
+                actions.add_opportunities(actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([add]), known_on=FEB)
+            assert refused.value.field in {"closed_on", "opened_on", "engaged_on"} and str(FEB) in refused.value.remedy
+        with pytest.raises(Invalid, match="has not come yet"):
+            actions.add_opportunities(actor=owner, entity_id=entity.pk, opportunities=pl.DataFrame([row | {"stage": "prospecting"}]), known_on=MAR)  # fmt: skip
+        with pytest.raises(Invalid, match="has not come yet"):
+            actions.lose_opportunity(actor=owner, opportunity_id=made, on=MAR, loss_reason="Price", competitor="nobody")
+        with pytest.raises(Invalid, match="has not come yet"):
+            change(made, MAR, stage="proposal")
+    assert Opportunity.objects.count() == 1 and Opportunity.objects.get().state == "open"
+
+
 @pytest.mark.parametrize(("reason", "competitor", "field"), [("", "Initech", "loss_reason"), ("Price", " ", "competitor")])
 def test_a_deal_is_lost_for_a_reason_and_to_somebody(owner, deal, reason, competitor, field):
     made = deal()

@@ -12,10 +12,11 @@ from topline.cli import commands
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid
-from topline.pipeline import actions, calls, forecast, machine, people
-from topline.pipeline.models import FrozenSalesForecast
+from topline.pipeline import actions, calls, chances, forecast, machine, people
+from topline.pipeline.models import DealChance, FrozenSalesForecast, Opportunity
 from topline.team.queries import actor_of
 
+JAN = date(2026, 1, 5)
 DAY = date(2026, 7, 6)  # the Monday after a quarter
 LAST = {"start": date(2026, 4, 1), "end": date(2026, 7, 1)}
 NOW = {"start": date(2026, 7, 1), "end": date(2026, 10, 1)}
@@ -38,9 +39,17 @@ def rehearsed(monday, quarter, total, low=None, high=None, name="pool"):
     return {"as_of": monday, "starts_on": quarter["start"], "ends_on": quarter["end"], "name": name, "amount_minor": total, "p10_minor": low, "p90_minor": high, "currency": "EUR"}  # fmt: skip
 
 
-def keep(owner, entity, *rows):
-    frame = pl.DataFrame(list(rows), schema_overrides={"p10_minor": pl.Int64, "p90_minor": pl.Int64})
-    return calls.keep_rehearsals(actor=owner, entity_id=entity.pk, as_of=DAY, ahead=frame)
+def keep(owner, entity, *rows, chances=()):
+    whole = {"amount_minor": pl.Int64, "p10_minor": pl.Int64, "p90_minor": pl.Int64}
+    schema = {"as_of": pl.Date, "starts_on": pl.Date, "ends_on": pl.Date, "name": pl.String, **whole, "currency": pl.String}
+    frame = pl.DataFrame(list(rows), schema=schema)
+    ahead = machine.Rehearsed(frame, pl.DataFrame(list(chances), schema=machine.CHANCES))
+    return calls.keep_rehearsals(actor=owner, entity_id=entity.pk, as_of=DAY, ahead=ahead)
+
+
+def told_of(deal_id, monday, quarter, bp, **facts):
+    row = {"opportunity_id": deal_id, "as_of": monday, "ends_on": quarter["end"], "in_period_bp": bp, "ever_bp": bp, "by_week": "[]", "reasons": "[]"}  # fmt: skip
+    return row | {"age_days": None, "stage_key": "", "stage_days": None} | facts
 
 
 def test_a_frozen_monday_tells_everybody_with_all_whom_they_lead(owner, entity, team, past):
@@ -54,6 +63,66 @@ def test_a_frozen_monday_tells_everybody_with_all_whom_they_lead(owner, entity, 
     assert max(ann["amount_minor"], bob["amount_minor"]) < mia["amount_minor"]
     assert mia["amount_minor"] == pytest.approx(ann["amount_minor"] + bob["amount_minor"], rel=0.1)
     assert machine.said(entity_id=entity.pk, **NOW, as_of=DAY - timedelta(days=1)) is None, "not known the day before"
+
+
+def test_a_frozen_monday_tells_the_chance_of_every_open_deal_and_the_quarter_as_twenty_futures(
+    owner, entity, team, past, deal, client, make_member
+):
+    fresh = deal(opened_on=DAY - timedelta(days=5), amount_minor=100_00)
+    told = machine.frozen_methods(entity_id=entity.pk, as_of=DAY)
+    calls.freeze_sales_forecast(actor=owner, entity_id=entity.pk, as_of=DAY, told=told)
+    row = DealChance.objects.get(opportunity_id=fresh)
+    assert (row.as_of, row.ends_on, row.is_rehearsed, len(row.by_week), row.age_days) == (DAY, NOW["end"], False, 27, 6)
+    assert sum(bp for _, _, bp in row.reasons) == pytest.approx(row.ever_bp, abs=20), "the steps lead to the chance"
+    assert sum(row.by_week) == pytest.approx(row.ever_bp, abs=20), "and so do the weeks"
+    assert 0 < row.in_period_bp <= row.ever_bp
+    pool = FrozenSalesForecast.objects.get(as_of=DAY, name="pool", rep=None)
+    assert len(pool.dots_minor) == 20 and pool.dots_minor == sorted(pool.dots_minor)
+    assert pool.dots_minor[1] <= pool.p10_minor <= pool.dots_minor[2], "two dots of twenty lie below P10"
+    client.force_login(make_member("Owner"))
+    with clock.at(DAY + timedelta(days=1)):
+        page = client.get(f"/pipeline/{fresh}/").content.decode()
+        board = client.get("/pipeline/forecast/").content.decode()
+        ann = client.get(f"/pipeline/forecast/?rep={team['Ann']}").content.decode()
+    found = chances.chance(deal=Opportunity.objects.get(pk=fresh), as_of=DAY)
+    assert f"{found.in_quarter} in 100 to be won by 30 Sep 2026" in page
+    assert "A deal of yours on its first day" in page and "This one is 6 days old" in page
+    assert "Not yet verified on your data" in page
+    assert found.steps[0].points + sum(step.points for step in found.steps[1:]) == found.ever
+    assert "Company: what the quarter may bring" in board and "Ann: what the quarter may bring" in ann
+    assert chances.chance(deal=Opportunity.objects.get(pk=fresh), as_of=DAY - timedelta(days=1)) is None
+
+
+def test_chances_are_judged_when_their_quarter_is_over(owner, entity, deal, client, make_member):
+    monday = date(2026, 6, 22)
+    won, lost, late = (deal(name=name, opened_on=date(2026, 6, 1), amount_minor=100_00) for name in ("Won", "Lost", "Late"))
+    actions.win_opportunity(actor=owner, opportunity_id=won, on=date(2026, 6, 25))
+    actions.lose_opportunity(actor=owner, opportunity_id=lost, on=date(2026, 6, 26), loss_reason="Price", competitor="nobody")
+    actions.win_opportunity(actor=owner, opportunity_id=late, on=date(2026, 7, 2))
+    still = deal(name="Still open", opened_on=date(2026, 6, 1))
+    rows = [told_of(pk, monday, LAST, 3_500) for pk in (won, lost, late)] + [told_of(still, DAY, NOW, 3_999)]
+    keep(owner, entity, rehearsed(monday, LAST, 100), chances=rows)
+    (band,) = chances.kept(entity_id=entity.pk, as_of=DAY)
+    assert (band.low, band.high, band.told, band.deals) == (30, 40, 3, 3)
+    assert band.came == pytest.approx(100 / 3), "what is won after the quarter does not count"
+    assert chances.kept(entity_id=entity.pk, as_of=date(2026, 6, 30)) == [], "the quarter was not over"
+    assert keep(owner, entity, chances=rows) == 0 and DealChance.objects.count() == 4, "a day on record stays as it is"
+    client.force_login(make_member("Owner"))
+    with clock.at(DAY):
+        assert "30 to 40" in client.get("/pipeline/accuracy/").content.decode()
+        page = client.get(f"/pipeline/{still}/").content.decode()
+    assert (
+        "When 30 to 40 in 100 were told for quarters that are over, 33 in 100 were won: 3 times, 3 deals; that few say little"
+        in page
+    )
+
+
+def test_no_chance_is_told_as_certain(owner, entity, deal):
+    pk = deal(opened_on=JAN)
+    keep(owner, entity, chances=[told_of(pk, date(2026, 6, 22), LAST, 10_000), told_of(pk, date(2026, 6, 29), LAST, 0)])
+    found = chances.chance(deal=Opportunity.objects.select_related("stage").get(pk=pk), as_of=DAY)
+    assert (found.in_quarter, found.before) == (1, 99)
+    assert [band.low for band in chances.kept(entity_id=entity.pk, as_of=DAY)] == [90, 0]
 
 
 def test_the_methods_rehearse_once_in_the_background_and_are_judged_at_once(
@@ -73,6 +142,11 @@ def test_the_methods_rehearse_once_in_the_background_and_are_judged_at_once(
     assert set(rows.values_list("starts_on", flat=True)) == {LAST["start"]}
     pool = rows.filter(name="pool").latest("as_of")
     assert pool.amount_minor == pytest.approx(39 * 100_00, rel=0.1), "twelve weeks of the quarter are won by then"
+    assert len(pool.dots_minor) == 20
+    judged = DealChance.objects.filter(is_rehearsed=True)
+    assert set(judged.values_list("as_of", flat=True)) == {date(2026, 6, 22), date(2026, 6, 29)}
+    assert {len(weeks) for weeks in judged.filter(as_of=date(2026, 6, 29)).values_list("by_week", flat=True)} == {27}
+    assert {len(weeks) for weeks in judged.filter(as_of=date(2026, 6, 22)).values_list("by_week", flat=True)} == {0}
     assert machine.to_rehearse(entity_id=entity.pk, as_of=DAY) is None, "what is on record is not reckoned again"
 
 
@@ -105,7 +179,7 @@ def test_ranges_are_counted_as_held_or_not_and_what_was_frozen_goes_before_what_
     assert machine.said(entity_id=entity.pk, **LAST, as_of=date(2026, 6, 30)).judged == 0, "the quarter was not over"
     calls.freeze_sales_forecast(
         actor=owner, entity_id=entity.pk, as_of=date(2026, 6, 29),
-        told=pl.DataFrame([{"rep_id": None, "name": "pool", "amount_minor": won, "p10_minor": 0, "p90_minor": 2 * won}], schema_overrides={"rep_id": pl.Int64}),
+        told=machine.Frozen(pl.DataFrame([{"rep_id": None, "name": "pool", "amount_minor": won, "p10_minor": 0, "p90_minor": 2 * won, "dots_minor": None}], schema_overrides={"rep_id": pl.Int64, "dots_minor": pl.String}), pl.DataFrame(schema=machine.CHANCES)),
     )  # fmt: skip
     assert not machine.said(entity_id=entity.pk, **LAST, as_of=DAY).is_rehearsed
 

@@ -231,6 +231,23 @@ def test_every_bar_of_the_waterfall_opens_its_deals(client, book):
     assert client.get(f"/pipeline/waterfall/?{query}&step=odd").status_code == 422
 
 
+def test_the_waterfall_of_one_owner_or_team_is_of_their_deals_and_still_adds_up(client, book, api):
+    query = "start=2026-01-10&as_of=2026-03-05"
+    bob = client.get(f"/pipeline/waterfall/?{query}&rep=Bob").content.decode()
+    steps = re.findall(r">(\w[\w ]*)</a></td><td class=\"integer\">(\d+)</td>", bob)
+    assert dict(steps) | {"Start": "1", "End": "1"} == dict(steps), steps
+    assert sum(int(count) for _, count in steps) == 2, "nothing of the others"
+    assert "rep=Bob" in re.search(r'href="(/pipeline/\?[^"]*)"[^>]*>List', bob)[1], "the other views keep the filter"
+    assert client.get(f"/pipeline/waterfall/?{query}&team=Mia").content.decode().count("rep=") == 0
+    whole, of_ann, of_bob = (
+        {s["step"]: s["amount_minor"] for s in api.get("/pipeline-waterfall", start="2026-01-10", end="2026-03-05", **picked).json()["items"]}
+        for picked in ({}, {"rep": "Ann"}, {"rep": "Bob"})
+    )  # fmt: skip
+    assert of_ann["end"] == sum(minor for step, minor in of_ann.items() if step != "end")
+    assert all(whole[step] == of_ann.get(step, 0) + of_bob.get(step, 0) for step in whole)
+    assert api.get("/pipeline-waterfall", start="2026-01-10", end="2026-03-05", team="Nobody").json()["items"] == []
+
+
 def test_pages_of_an_empty_company_say_what_to_do(client, entity):
     for name in ("deals", "board", "funnel", "statistics", "waterfall", "people"):
         assert client.get(reverse(f"pipeline:{name}")).status_code == 200, name

@@ -100,6 +100,7 @@ def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         (pl.col("closed_on") < pl.col("engaged_on"), "closed_on", "closed_before_engaged", "is before the first talk", "Correct one of the two days."),
         (pl.col("close_on") < pl.col("opened_on"), "close_on", "expected_before_opened", "is before it was opened", "Correct one of the two days."),
         (pl.col("engaged_on") < pl.col("opened_on"), "engaged_on", "engaged_before_opened", "is before it was opened", "Correct one of the two days."),
+        *((pl.col(day) > clock.today(), day, "in_the_future", "has not come yet", "Correct the day.") for day in ("opened_on", "engaged_on", "closed_on")),
     ]  # fmt: skip
     for odd, column, code, what, remedy in checks:
         rows = refuse(rows, problems, odd, column, code, what, remedy)

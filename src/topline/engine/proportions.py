@@ -25,6 +25,11 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
+def chance_words(percent: int) -> str:
+    """Fixed words for a probability, so that they mean the same everywhere."""
+    return "very likely" if percent >= 90 else "likely" if percent >= 66 else "about even" if percent >= 33 else "unlikely"
+
+
 def wilson(hits: int, of: int) -> tuple[float, float]:
     """The 95 % score interval of one share. Source: Wilson, JASA 22 (1927) 209-212."""
     share, z2 = hits / of, NORMAL_95**2

@@ -162,21 +162,25 @@ def to_freeze(*, entity_id: int, as_of: date) -> tuple[Forecast, Outlook] | None
     return outlook.to_freeze(entity_id=entity_id, as_of=as_of) if as_of.weekday() == MONDAY else None
 
 
-def sales_to_freeze(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
-    """What the machines say about the quarter on Mondays, an empty frame where they know too little; None on other days."""
-    if as_of.weekday() != MONDAY:
-        return None
-    found = machine.frozen_methods(entity_id=entity_id, as_of=as_of)
-    return pl.DataFrame() if found is None else found
+@dataclass(frozen=True)
+class Monday:
+    """A day on which the sales forecast is frozen; said: None where the machines know too little."""
+
+    said: machine.Frozen | None
 
 
-def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFrame | None = None) -> int | None:
+def sales_to_freeze(*, entity_id: int, as_of: date) -> Monday | None:
+    """What the machines say about the quarter on Mondays; None on other days."""
+    return Monday(machine.frozen_methods(entity_id=entity_id, as_of=as_of)) if as_of.weekday() == MONDAY else None
+
+
+def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: Monday | None = None) -> int | None:
     """Write the sales forecast down on Mondays: calls, categories, and what the machines say; returns how many figures.
 
     ahead  the machines' figures, where they were computed already
     """
-    said = sales_to_freeze(entity_id=entity_id, as_of=as_of) if ahead is None else ahead
-    return None if said is None else calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=as_of, told=said)
+    today = ahead or sales_to_freeze(entity_id=entity_id, as_of=as_of)
+    return None if today is None else calls.freeze_sales_forecast(actor=actor, entity_id=entity_id, as_of=as_of, told=today.said)
 
 
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:

@@ -86,12 +86,13 @@ def add_opportunities(
                    (engine.sales.history.changes_told), with `entry_stage` (default the first) and `engaged_stage`
     returns        one row per deal in the same order: opportunity_id i64, number str
     Work: a fixed number of statements.
-    Raises: Invalid (name, rep, stage, category, currency, amount, days out of order, won without amount or day), OpportunityNumberTaken.
+    Raises: Invalid (name, rep, stage, category, currency, amount, days out of order or not come yet, won without amount or day),
+    OpportunityNumberTaken.
     """
     if opportunities.is_empty():
         return pl.DataFrame(schema={"opportunity_id": pl.Int64, "number": pl.String})
     frame, now = _deals(opportunities), clock.now()
-    _check_deals(entity_id, frame)
+    _check_deals(entity_id, frame, known_on)
     rows = frame.select(
         *(c for c in frame.columns if c not in {"ref", "stage", "kind"}),
         state="kind",
@@ -324,13 +325,17 @@ def _owned(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(rep_id=pl.coalesce("rep_id", placed["rep_id"]))
 
 
-def _check_deals(entity_id: int, frame: pl.DataFrame) -> None:
+def _check_deals(entity_id: int, frame: pl.DataFrame, known_on: date) -> None:
     def refuse(odd: pl.Expr, sentence: str, field: str, remedy: str = "Correct it.") -> None:
         bad = frame.filter(odd.fill_null(False))
         if bad.height:
             raise Invalid(f"{bad['number'][0]}: {sentence}", field=field, remedy=remedy, number=bad["number"][0])
 
-    ensure(Entity.objects.filter(pk=entity_id).exists(), NotFound(f"There is no company {entity_id}.", field="entity_id"))
+    entity = Entity.objects.filter(pk=entity_id).first()
+    if entity is None:
+        raise NotFound(f"There is no company {entity_id}.", field="entity_id")
+    today = clock.today(entity.time_zone)
+    ensure_come(known_on, today, "known_on")
     refuse(pl.col("name").fill_null("").str.strip_chars() == "", "a deal needs a name.", "name", "Fill in the name.")
     unknown = ", ".join(frame.filter(pl.col("stage_id").is_null())["stage"].fill_null("").unique().to_list())
     refuse(pl.col("stage_id").is_null(), f"there is no stage {unknown}.", "stage", "Use a stage of the pipeline.")
@@ -353,6 +358,13 @@ def _check_deals(entity_id: int, frame: pl.DataFrame) -> None:
         ("opened_on", "engaged_on"),
     ):
         refuse(pl.col(second) < pl.col(first), f"{second} lies before {first}.", second, "Correct one of the two days.")
+    for column, what in (("opened_on", "opened"), ("engaged_on", "first talked about"), ("closed_on", "closed")):
+        refuse(
+            pl.col(column) > today,
+            f"a deal cannot have been {what} on a day that has not come yet.",
+            column,
+            f"Choose {today} or an earlier day.",
+        )
     few = {"number__in": frame["number"].to_list()} if frame.height <= bulk.FEW else {}
     known = bulk.read(Opportunity.objects.filter(is_withdrawn=False, **few).values("number"))["number"]
     taken = frame.filter(pl.col("number").is_duplicated() | pl.col("number").is_in(known.implode()))["number"]
@@ -371,6 +383,7 @@ def _deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
     if deal is None:
         raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id")
     ensure_mine(actor, deal)
+    ensure_come(on, clock.today(deal.entity.time_zone), "on")
     last = OpportunityChange.objects.filter(opportunity_id=opportunity_id).order_by("-effective_on", "-id").first()
     ensure(
         last is None or last.effective_on <= on,
@@ -379,6 +392,11 @@ def _deal(actor: Actor, opportunity_id: int, on: date) -> Opportunity:
         ),
     )  # fmt: skip
     return deal
+
+
+def ensure_come(on: date, today: date, field: str) -> None:
+    """Raises: Invalid for a day of the company that has not come yet: what did not happen cannot be told."""
+    ensure(on <= today, Invalid(f"{on} has not come yet.", field=field, remedy=f"Choose {today} or an earlier day."))
 
 
 def ensure_mine(actor: Actor, deal: Opportunity) -> None:
@@ -419,8 +437,6 @@ def _move(deal: Opportunity, stage: Stage) -> None:
 
 
 def _close(actor: Actor, deal: Opportunity, kind: str, before: dict[str, str], on: date) -> int:
-    today = clock.today(deal.entity.time_zone)
-    ensure(on <= today, Invalid(f"{on} has not come yet.", field="on", remedy=f"Choose {today} or an earlier day."))
     first = max((day for day in (deal.opened_on, deal.engaged_on) if day is not None), default=on)
     ensure(on >= first, Invalid(f"{deal.number} was opened on {first}.", field="on", remedy="Choose a later day."))
     stage = Stage.objects.get(kind=kind)

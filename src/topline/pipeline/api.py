@@ -14,7 +14,7 @@ from topline.engine.sales.waterfall import summary
 from topline.kernel import clock
 from topline.kernel.errors import NotFound
 from topline.pipeline import actions, around, calls, figures, forecast, machine, people, queries, quotas, stages, territories
-from topline.pipeline.models import Opportunity, Territory
+from topline.pipeline.models import DealChance, Opportunity, Territory
 from topline.ui.wire import (
     MAX_ROWS,
     Asked,
@@ -43,6 +43,18 @@ from topline.ui.wire import (
 room = Room(tags=["Pipeline"])
 DEAL = ["id", "number", "name", "entity_id", "customer_id", "rep_id", "state", "category", "amount_minor", "currency", "opened_on", "engaged_on", "close_on",
         "closed_on", "source", "segment", "next_step", "loss_reason", "competitor"]  # fmt: skip
+CHANCE = [
+    "as_of",
+    "is_rehearsed",
+    "ends_on",
+    "in_period_bp",
+    "ever_bp",
+    "by_week",
+    "reasons",
+    "age_days",
+    "stage_key",
+    "stage_days",
+]
 Sixty = Annotated[str, Field(max_length=60)]
 Step = Annotated[str, Field(max_length=300)]
 Reason = Annotated[str, Field(max_length=100)]
@@ -190,7 +202,7 @@ def list_opportunities(request: Caller, asked: Query[DealsAsked]) -> Any:
 
 @room.reads("/opportunities/{int:opportunity_id}", "pipeline.view")
 def get_opportunity(request: Caller, opportunity_id: Id) -> Any:
-    """One deal with its lines and its history, oldest change first."""
+    """One deal with its lines, its chance to be won (of 10,000, as last told) and its history, oldest change first."""
     found = Opportunity.objects.filter(pk=opportunity_id).select_related("stage").first()
     if found is None:
         raise NotFound(f"There is no deal {opportunity_id}.", field="opportunity_id")
@@ -209,7 +221,14 @@ def get_opportunity(request: Caller, opportunity_id: Id) -> Any:
         "people": list(found.people.values("contact_id", "role")[: around.MAX_PEOPLE]),
         "competitor_ids": list(found.rivals.values_list("competitor_id", flat=True)[: around.MAX_RIVALS]),
         "changes": list(changes),
+        "chance": _chance(found),
     }
+
+
+def _chance(deal: Opportunity) -> dict[str, Any] | None:
+    """How likely an open deal is to be won, of 10,000, as last told; null where nothing was."""
+    told = DealChance.objects.filter(opportunity_id=deal.pk).order_by("-as_of").first() if deal.state == "open" else None
+    return {name: getattr(told, name) for name in CHANCE} if told else None
 
 
 @room.reads("/stages", "pipeline.view", Rows)
@@ -346,6 +365,12 @@ class WaterfallAsked(OfCompany):
     end: Day
     since: Day | None = None
     until: Day | None = None
+    rep: Name = ""
+    team: Annotated[str, Field(max_length=200, description="who leads the seller")] = ""
+    product: Name = ""
+    segment: Name = ""
+    region: Sixty = ""
+    source: Sixty = ""
 
 
 class PipelineAsked(DealsDayAsked):
@@ -381,9 +406,14 @@ def get_statistics(request: Caller, asked: Query[StatisticsAsked]) -> Any:
 @room.reads("/pipeline-waterfall", "pipeline.view", Rows)
 def get_waterfall(request: Caller, asked: Query[WaterfallAsked]) -> Any:
     """What became of the pipeline between the ends of two days, by currency and step; start and all steps make the end. `since` and
-    `until` narrow it to what is expected to close in those days."""
+    `until` narrow it to what is expected to close in those days, the others to deals that are such at the end."""
     entity = books.entity(asked.company or None)
-    legs = figures.waterfall(entity_id=entity.pk, start=asked.start, end=asked.end, since=asked.since, until=asked.until)
+    among = figures.among(
+        entity_id=entity.pk, as_of=asked.end, rep=asked.rep, team=asked.team, product=asked.product, segment=asked.segment, region=asked.region, source=asked.source
+    )  # fmt: skip
+    legs = figures.waterfall(
+        entity_id=entity.pk, start=asked.start, end=asked.end, since=asked.since, until=asked.until, among=among
+    )
     return rows(summary(legs))
 
 

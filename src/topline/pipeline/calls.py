@@ -11,7 +11,7 @@ from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Forbidden, Invalid, NotFound, ensure
 from topline.pipeline import forecast, machine
-from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Rep
+from topline.pipeline.models import DealChance, ForecastCall, FrozenSalesForecast, Opportunity, Rep
 
 ANY_CALL = "pipeline.call_for_any"  # the right to call, and to override, for people who are not led by the caller
 NUMBERS = ["commit", "best_case", "pipeline", "commit_forecast", "best_case_forecast", "open_pipeline"]
@@ -79,11 +79,11 @@ def override_call(
 
 
 @action("pipeline.freeze_sales_forecast")
-def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, told: pl.DataFrame | None = None) -> int:
+def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, told: machine.Frozen | None = None) -> int:
     """Write the forecast of the running quarter down as it stands, so that it can be judged later; returns how many figures.
 
     A day that is written down already stays as it is.
-    told  figures of methods and people (`machine.frozen_methods`), in the currency of most deals
+    told  figures of methods and people, and chances of deals (`machine.frozen_methods`), in the currency of most deals
     """  # fmt: skip
     start, end = forecast.quarter(as_of)
     if FrozenSalesForecast.objects.filter(entity_id=entity_id, as_of=as_of).exclude(kind=machine.REHEARSED).exists():
@@ -95,10 +95,12 @@ def freeze_sales_forecast(*, actor: Actor, entity_id: int, as_of: date, told: pl
     parts += [rows.select("rep_id", kind=pl.lit("category"), name=pl.lit(c), amount_minor=c) for c in NUMBERS]
     parts += [rows.select("rep_id", kind=pl.lit("call"), name=pl.lit(c), amount_minor=f"{c}_call") for c in forecast.CALLS]
     figures = pl.concat(parts).drop_nulls("amount_minor")
-    figures = figures.with_columns(pl.lit(None, dtype=pl.Int64).alias(c) for c in ("p10_minor", "p90_minor"))
-    if told is not None and told.height:
-        by_method = told.select("rep_id", pl.lit("machine").alias("kind"), "name", "amount_minor", "p10_minor", "p90_minor")
+    ranged = {"p10_minor": pl.Int64, "p90_minor": pl.Int64, "dots_minor": pl.String}
+    figures = figures.with_columns(pl.lit(None, dtype=kind).alias(c) for c, kind in ranged.items())
+    if told is not None:
+        by_method = told.methods.select("rep_id", pl.lit("machine").alias("kind"), "name", "amount_minor", *ranged)
         figures = pl.concat([figures, by_method])
+        _keep_chances(entity_id, told.chances, is_rehearsed=False)
     written = bulk.insert(
         FrozenSalesForecast,
         figures.with_columns(
@@ -122,18 +124,27 @@ def ask_rehearsal(*, actor: Actor, entity_id: int, as_of: date) -> int:
 
 
 @action("pipeline.keep_rehearsals")
-def keep_rehearsals(*, actor: Actor, entity_id: int, as_of: date, ahead: pl.DataFrame) -> int:
+def keep_rehearsals(*, actor: Actor, entity_id: int, as_of: date, ahead: machine.Rehearsed) -> int:
     """Put on record what the methods would have said on past Mondays; returns how many figures. A Monday that is there stays as it is.
 
     ahead  `machine.rehearsals` of that day
     """
     known = bulk.read(FrozenSalesForecast.objects.filter(entity_id=entity_id, kind=machine.REHEARSED).values("as_of", "starts_on").distinct())  # fmt: skip
-    fresh = ahead.join(known, on=["as_of", "starts_on"], how="anti")
+    fresh = ahead.methods.join(known, on=["as_of", "starts_on"], how="anti")
+    _keep_chances(entity_id, ahead.chances, is_rehearsed=True)
     if fresh.is_empty():
         return 0
     written = bulk.insert(FrozenSalesForecast, fresh.with_columns(entity_id=pl.lit(entity_id), kind=pl.lit(machine.REHEARSED)))
     changed_many("frozen_sales_forecast", written["id"])
     return written.height
+
+
+def _keep_chances(entity_id: int, chances: pl.DataFrame, *, is_rehearsed: bool) -> None:
+    """Put the chances of deals on record; a day that has some stays as it is, and so does a deal that went away meanwhile."""
+    days = DealChance.objects.filter(entity_id=entity_id).values_list("as_of", flat=True).distinct()
+    there = bulk.read(Opportunity.objects.filter(entity_id=entity_id).values("id")).rename({"id": "opportunity_id"})
+    fresh = chances.filter(~pl.col("as_of").is_in(list(days))).join(there, on="opportunity_id", how="semi", maintain_order="left")
+    bulk.insert(DealChance, fresh.with_columns(entity_id=pl.lit(entity_id), is_rehearsed=pl.lit(is_rehearsed)))
 
 
 def callable_by(*, actor: Actor, start: date) -> set[int]:

@@ -217,15 +217,31 @@ def funnel_deals(
     return funnels.behind(found, queries.stages(), step=step, what=what)
 
 
-def waterfall(*, entity_id: int, start: date, end: date, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+def waterfall(
+    *,
+    entity_id: int,
+    start: date,
+    end: date,
+    since: date | None = None,
+    until: date | None = None,
+    among: pl.Series | None = None,
+) -> pl.DataFrame:
     """The bridge from the pipeline at the end of `start` to that at the end of `end`, each deal's steps; see engine.sales.waterfall.
 
+    among  ids of the deals that count; all without it
     Raises: Invalid when the days stand the wrong way round.
     """
     ensure(start < end, Invalid("The first day comes before the last.", field="start", remedy="Correct one of the two days."))
-    return bridges.waterfall(
-        queries.deals(entity_id=entity_id, as_of=start), queries.deals(entity_id=entity_id, as_of=end), since=since, until=until
-    )
+    before, after = (_among(queries.deals(entity_id=entity_id, as_of=day), among) for day in (start, end))
+    return bridges.waterfall(before, after, since=since, until=until)
+
+
+def among(*, entity_id: int, as_of: date, **wanted: str) -> pl.Series | None:
+    """The ids of a day's deals that bear all the words asked for (rep, team, product, ..); None where nothing is asked for."""
+    told = {name: word for name, word in wanted.items() if word}
+    if not told:
+        return None
+    return book(entity_id=entity_id, as_of=as_of).filter(*(pl.col(name) == word for name, word in told.items()))["opportunity_id"]
 
 
 def summary(found: pl.DataFrame, *, by: str, currency: str) -> list[dict[str, Any]]:

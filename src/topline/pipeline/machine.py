@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -11,7 +12,8 @@ import polars as pl
 from topline.engine import quotas as engine
 from topline.engine.deals import backtest
 from topline.engine.deals.book import Book
-from topline.engine.deals.model import Forecast
+from topline.engine.deals.model import Forecast, Model
+from topline.engine.deals.reasons import reasons
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.pipeline import figures, forecast, queries
@@ -27,6 +29,12 @@ RECORD_MONDAYS, REHEARSED_MONDAYS = 13, 26
 UNASKED = 20_000  # deals up to which the past is rehearsed without anybody asking
 REHEARSED = "rehearsed"
 KINDS = ["machine", REHEARSED]
+JUDGED_DEALS = 2_000  # of a rehearsed Monday, evenly from all: enough to judge chances by
+BP = 10_000
+CHANCES = {
+    "opportunity_id": pl.Int64, "as_of": pl.Date, "ends_on": pl.Date, "in_period_bp": pl.Int64, "ever_bp": pl.Int64, "by_week": pl.String, "reasons": pl.String,
+    "age_days": pl.Int64, "stage_key": pl.String, "stage_days": pl.Int64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,9 @@ class Machine:
 
     methods  one row per method that had enough past: name, amount_minor, p10_minor, p90_minor (of the pool alone: the range is drawn for it), weight (in the pool)
     p10, p50, p90, won: of the pool, minor units. owners: one row per person: owner, p10_minor, p50_minor, p90_minor, p_attain (null without
-    quota). people: one row per person with all whom they lead: rep_id, amount_minor (P50), p10_minor, p90_minor. snapshots: past Mondays that
-    the pool learned from
+    quota). people: one row per person with all whom they lead: rep_id, amount_minor (P50), p10_minor, p90_minor, dots_minor (futures of
+    equal chance, in order). dots: those of the company. snapshots: past Mondays that the pool learned from. chances: one row per open deal,
+    CHANCES (lists as JSON)
     """
 
     as_of: date
@@ -50,14 +59,34 @@ class Machine:
     won_minor: int
     owners: pl.DataFrame
     people: pl.DataFrame
+    dots: list[int]
     snapshots: int
+    chances: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What the machines say on a Monday, for the record: methods (rep_id, null for the company; name, amount_minor, p10_minor, p90_minor,
+    dots_minor as JSON) and chances of deals (CHANCES)."""
+
+    methods: pl.DataFrame
+    chances: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What every method would have said on past Mondays: methods, one row per Monday and method (as_of, starts_on, ends_on, name,
+    amount_minor, p10_minor, p90_minor, currency, dots_minor as JSON), and chances of deals (CHANCES)."""
+
+    methods: pl.DataFrame
+    chances: pl.DataFrame
 
 
 @dataclass(frozen=True)
 class Said:
     """What the machines said about a period on the last Monday that is on record.
 
-    methods       name, amount_minor, p10_minor, p90_minor, currency; people: the pool's figure (minor units: P50, P10, P90) of each person
+    methods       name, amount_minor, p10_minor, p90_minor, currency, dots_minor (of the pool: futures of equal chance); people: the pool's figure (minor units: P50, P10, P90) of each person
                   with all whom they lead, by rep_id
     is_rehearsed  reckoned later, from what was known before that Monday
     held, judged  how many of the pool's ranges of quarters that are over held what came, of how many
@@ -153,24 +182,25 @@ def machine(*, entity_id: int, as_of: date, start: date, end: date, currency: st
     told = names.select("owner", p_attain=pl.when(pl.col("amount_minor").is_not_null()).then(chance))
     return Machine(
         as_of, start, end, currency, pl.DataFrame(rows, schema=schema), whole["p10_minor"], whole["p50_minor"], whole["p90_minor"],
-        whole["won_minor"], by_owner.join(told, on="owner", how="left", maintain_order="left"), _people(future, widen=shot.widen), shot.pool.snapshots if shot.pool else 0,
+        whole["won_minor"], by_owner.join(told, on="owner", how="left", maintain_order="left"), _people(future, widen=shot.widen),
+        future.dots_of(list(range(future.owners.height)), widen=shot.widen), shot.pool.snapshots if shot.pool else 0, _chances(shot.forecast, shot.model, known, as_of=as_of),
     )  # fmt: skip
 
 
-def frozen_methods(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
+def frozen_methods(*, entity_id: int, as_of: date) -> Frozen | None:
     """The machines' figures of the running quarter for a Monday's record; None where there is too little to learn from.
 
-    returns  one row per method, and one of the pool for everybody with all whom they lead: rep_id (null: the company), name, amount_minor,
-             p10_minor, p90_minor
+    returns  one row per method, and one of the pool for everybody with all whom they lead; and the chances of every open deal
     """
     start, end = forecast.quarter(as_of)
     try:
         found = machine(entity_id=entity_id, as_of=as_of, start=start, end=end)
     except Invalid:
         return None
-    columns = ["rep_id", "name", "amount_minor", "p10_minor", "p90_minor"]
-    whole = found.methods.with_columns(rep_id=pl.lit(None, dtype=pl.Int64)).select(columns)
-    return pl.concat([whole, found.people.with_columns(name=pl.lit(backtest.POOL)).select(columns)])
+    columns = ["rep_id", "name", "amount_minor", "p10_minor", "p90_minor", "dots_minor"]
+    dots = pl.when(pl.col("name") == backtest.POOL).then(pl.lit(json.dumps(found.dots)))
+    whole = found.methods.with_columns(rep_id=pl.lit(None, dtype=pl.Int64), dots_minor=dots).select(columns)
+    return Frozen(pl.concat([whole, found.people.with_columns(name=pl.lit(backtest.POOL)).select(columns)]), found.chances)
 
 
 def said(*, entity_id: int, start: date, end: date, as_of: date) -> Said | None:
@@ -183,7 +213,7 @@ def said(*, entity_id: int, start: date, end: date, as_of: date) -> Said | None:
     last = mine.values("as_of", "kind").first()
     if last is None:
         return None
-    fields = ["name", "rep_id", "amount_minor", "p10_minor", "p90_minor", "currency"]
+    fields = ["name", "rep_id", "amount_minor", "p10_minor", "p90_minor", "currency", "dots_minor"]
     rows = list(mine.filter(**last).order_by("id").values(*fields)[:10_000])
     held, judged = held_so_far(entity_id=entity_id, as_of=as_of)
     people = {r["rep_id"]: r for r in rows if r["rep_id"] is not None}
@@ -209,24 +239,38 @@ def held_so_far(*, entity_id: int, as_of: date) -> tuple[int, int]:
     return held, told.height
 
 
-def rehearsals(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
+def rehearsals(*, entity_id: int, as_of: date) -> Rehearsed | None:
     """What every method would have said about its quarter on each of the last Mondays whose quarter is over, for the record; None where too
     little is known.
 
-    returns  one row per Monday and method: as_of, starts_on, ends_on date, name, amount_minor, p10_minor, p90_minor i64, currency
     Work: a training a Monday.
-    """  # fmt: skip
+    """
     try:
-        weeks = record(entity_id=entity_id, as_of=as_of, mondays=REHEARSED_MONDAYS).weeks
+        found = record(entity_id=entity_id, as_of=as_of, mondays=REHEARSED_MONDAYS)
     except Invalid:
         return None
     whole = [pl.col(c).round().cast(pl.Int64) for c in ("p10_minor", "p90_minor")]
-    return weeks.select(
-        as_of="on", starts_on="start", ends_on="end", name="method", amount_minor=pl.col("forecast_minor").round().cast(pl.Int64), currency=pl.lit(currency_of(entity_id=entity_id, as_of=as_of)),
-    ).hstack(weeks.select(*whole))  # fmt: skip
+    currency = currency_of(entity_id=entity_id, as_of=as_of)
+    methods = found.weeks.select(
+        as_of="on", starts_on="start", ends_on="end", name="method", amount_minor=pl.col("forecast_minor").round().cast(pl.Int64), currency=pl.lit(currency),
+        dots_minor=pl.col("dots_minor").map_elements(lambda dots: json.dumps(dots.to_list()), return_dtype=pl.String),
+    ).hstack(found.weeks.select(*whole))  # fmt: skip
+    last = found.last
+    if last is None:
+        return Rehearsed(methods, pl.DataFrame(schema=CHANCES))
+    before = found.chances.filter(pl.col("on") < last.forecast.on)
+    every = pl.col("_nth") % pl.max_horizontal(pl.col("_all") // JUDGED_DEALS, 1) == 0
+    sampled = before.with_columns(_nth=pl.int_range(pl.len()).over("on"), _all=pl.len().over("on")).filter(every)
+    judged = sampled.select(
+        opportunity_id="deal_id", as_of="on", ends_on="end", in_period_bp=_bp("p_won"), ever_bp=_bp("p_ever"), by_week=pl.lit("[]"), reasons=pl.lit("[]"),
+        age_days=pl.lit(None, dtype=pl.Int64), stage_key=pl.lit(""), stage_days=pl.lit(None, dtype=pl.Int64),
+    )  # fmt: skip
+    day = last.forecast.on
+    known = book(entity_id=entity_id, as_of=as_of, currency=currency)
+    return Rehearsed(methods, pl.concat([judged, _chances(last.forecast, last.model, known, as_of=day)]))
 
 
-def to_rehearse(*, entity_id: int, as_of: date) -> pl.DataFrame | None:
+def to_rehearse(*, entity_id: int, as_of: date) -> Rehearsed | None:
     """As `rehearsals`, where none is on record yet and it takes minutes: for a company whose deals came in with their past. With more than
     UNASKED deals somebody asks for it, so that the worker is not kept from the rest of the day's work."""
     known = FrozenSalesForecast.objects.filter(entity_id=entity_id, kind=REHEARSED)
@@ -271,5 +315,30 @@ def _people(future: Forecast, *, widen: float) -> pl.DataFrame:
         while node is not None:
             columns.setdefault(node, []).append(at[name])
             node = above[node]
-    rows = [(rep_id, *(round(v) for v in future.range_of(mine, widen=widen))) for rep_id, mine in columns.items()]
-    return pl.DataFrame(rows, schema=["rep_id", "p10_minor", "amount_minor", "p90_minor"], orient="row", schema_overrides={"rep_id": pl.Int64, "p10_minor": pl.Int64, "amount_minor": pl.Int64, "p90_minor": pl.Int64})  # fmt: skip
+    rows = [
+        (rep_id, *(round(v) for v in future.range_of(mine, widen=widen)), json.dumps(future.dots_of(mine, widen=widen)))
+        for rep_id, mine in columns.items()
+    ]
+    schema = {"rep_id": pl.Int64, "p10_minor": pl.Int64, "amount_minor": pl.Int64, "p90_minor": pl.Int64, "dots_minor": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _bp(name: str) -> pl.Expr:
+    return (pl.col(name).clip(0.0, 1.0) * BP).round().cast(pl.Int64)
+
+
+def _chances(future: Forecast, model: Model, known: Book, *, as_of: date) -> pl.DataFrame:
+    """The chances of the deals of a forecast, with weeks and reasons, as rows of the record: CHANCES."""
+    if future.deals.is_empty():
+        return pl.DataFrame(schema=CHANCES)
+    why = reasons(model, known, on=future.on).with_columns(bp=(pl.col("moves") * BP).round().cast(pl.Int64))
+    steps: dict[int, list[list[Any]]] = {}
+    for deal_id, factor, value, bp in why.select("deal_id", "factor", "value", "bp").iter_rows():
+        steps.setdefault(deal_id, []).append([factor, value, bp])
+    moment = why.unique("deal_id", keep="first", maintain_order=True).select("deal_id", "age_days", "stage_days", stage_key=pl.col("stage").fill_null(""))  # fmt: skip
+    weeks = [json.dumps([round(BP * p) for p in row]) for row in future.by_week.tolist()]
+    rows = future.deals.select(
+        "deal_id", opportunity_id="deal_id", as_of=pl.lit(as_of), ends_on=pl.lit(future.end), in_period_bp=_bp("p_won"), ever_bp=_bp("p_ever"),
+        by_week=pl.Series(weeks, dtype=pl.String), reasons=pl.Series([json.dumps(steps[pk]) for pk in future.deals["deal_id"]], dtype=pl.String),
+    )  # fmt: skip
+    return rows.join(moment, on="deal_id", how="left", maintain_order="left").select(list(CHANCES))

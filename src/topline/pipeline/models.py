@@ -338,6 +338,7 @@ class FrozenSalesForecast(models.Model):
     amount_minor = models.BigIntegerField()
     p10_minor = models.BigIntegerField(null=True)
     p90_minor = models.BigIntegerField(null=True)
+    dots_minor = models.JSONField(null=True, help_text="of the pool: futures of equal chance, in order")
     currency = models.CharField(max_length=3)
 
     class Meta:
@@ -346,4 +347,36 @@ class FrozenSalesForecast(models.Model):
             models.UniqueConstraint(fields=["entity", "as_of", "starts_on", "kind", "name", "rep"], condition=Q(rep__isnull=False), name="frozen_sales_once"),
             models.UniqueConstraint(fields=["entity", "as_of", "starts_on", "kind", "name"], condition=Q(rep__isnull=True), name="frozen_company_sales_once"),
             models.CheckConstraint(condition=Q(kind__in=["call", "category", "won", "quota", "machine", "rehearsed"]), name="frozen_sales_kind_known"),
+        ]  # fmt: skip
+
+
+class DealChance(models.Model):
+    """How likely an open deal was to be won, as told on a Monday. Append-only, so that it can be judged when its quarter is over.
+
+    Chances are ten-thousandths: in_period_bp before the end of the quarter, ever_bp within 27 weeks, by_week in each of these. Of a Monday
+    that was rehearsed (reckoned later, from what was known before it) only the last one has weeks and reasons, and a part of the deals.
+
+    reasons  steps from the chance of a deal on its first day to this one, [factor, group, ten-thousandths], which add up to ever_bp
+    """
+
+    append_only = True
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="+")
+    as_of = models.DateField()
+    ends_on = models.DateField(help_text="the first day after the quarter")
+    is_rehearsed = models.BooleanField(default=False)
+    in_period_bp = models.IntegerField()
+    ever_bp = models.IntegerField()
+    by_week = models.JSONField(default=list)
+    reasons = models.JSONField(default=list)
+    age_days = models.IntegerField(null=True)
+    stage_key = models.CharField(max_length=40, blank=True, help_text="empty where stages told nothing")
+    stage_days = models.IntegerField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity", "ends_on", "in_period_bp"], name="chance_to_judge")]
+        constraints = [
+            models.UniqueConstraint(fields=["opportunity", "as_of"], name="chance_once_a_day"),
+            models.CheckConstraint(condition=Q(in_period_bp__gte=0, in_period_bp__lte=10_000, ever_bp__gte=0, ever_bp__lte=10_000), name="chance_is_a_share"),
         ]  # fmt: skip

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from topline.books.company import company, day_asked
 from topline.catalog import queries as catalog
+from topline.engine.proportions import chance_words
 from topline.engine.sales.hygiene import FLAGS
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
@@ -24,11 +25,12 @@ from topline.kernel.money import format_amount
 from topline.market import competitors
 from topline.market import queries as market
 from topline.market.models import Contact
-from topline.pipeline import actions, around, figures, queries
+from topline.pipeline import actions, around, chances, figures, machine, queries
 from topline.pipeline.forms import ChangeForm, DealForm, LoseForm, WinForm
 from topline.pipeline.models import Category, DealContact, Opportunity, OpportunityChange, Rep
 from topline.team import queries as team
 from topline.ui.access import Asked, page
+from topline.ui.charts import Chart, bar_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.format import day as day_in_words
 from topline.ui.tables import Column, listing
@@ -101,7 +103,7 @@ def deals(request: Asked) -> HttpResponse:
         "summaries": figures.SUMMARIES, "summary": figures.summary(everything, by=by, currency=currency), "categories": figures.summary(everything, by="category", currency=currency),
         "flags": [(key, SHORT[key], words, int(open_ones[key].sum())) for key, words in FLAGS.items()],
         "sums": found.group_by("currency").agg(pl.col("value_minor").sum(), pl.col("value_minor").null_count().alias("unknown")).sort("currency").to_dicts(),
-        "choices": _choices(book),
+        "choices": choices(book),
         "stages": queries.stages().to_dicts(), "carried": carried(state.filters),
         "labels": {c.value: c.label.lower() for c in Category},
     }  # fmt: skip
@@ -135,7 +137,7 @@ def board(request: Asked) -> HttpResponse:
         card["may"] = may and (request.actor.may(actions.ANY_DEAL) or card["rep_id"] == own)
     context = {
         "columns": columns, "as_of": as_of, "carried": carried(filters), "filters": filters, "limit": BOARD_CARDS, "list": listing(request.path, request.GET.dict(), columns=LIST, default_sort="-value_minor", filters=FILTERS),
-        "choices": _choices(book), "beside": [f"{k.replace('_', ' ')} {v}" for k, v in filters.items() if k not in {*NARROWED, "q", "state", "by"}], "all_of": {c["key"]: reverse("pipeline:deals") + carried({**filters, "stage": c["key"]}) for c in columns},
+        "choices": choices(book), "beside": [f"{k.replace('_', ' ')} {v}" for k, v in filters.items() if k not in {*NARROWED, "q", "state", "by"}], "all_of": {c["key"]: reverse("pipeline:deals") + carried({**filters, "stage": c["key"]}) for c in columns},
     }  # fmt: skip
     return render(request, "pipeline/board.html", context)
 
@@ -171,7 +173,9 @@ def deal(request: Asked, opportunity_id: int) -> HttpResponse:
         for line in found.lines.filter(removed_on__isnull=True).select_related("product").order_by("id")[:100]
     ]  # fmt: skip
     verbs = _verbs(request, found, today)
+    chance = chances.chance(deal=found, as_of=today)
     context = {
+        "chance": chance, "weeks": _weeks(chance), "words": chance_words, "fewest": chances.FEWEST, "least": machine.FEWEST,
         "deal": found, "lines": lines, "history": history, "today": today, "list_minor": listed["list_minor"][0] if listed.height else None, "verbs": verbs,
         "columns": [Column("product", "Product", link="url"), Column("quantity", "Quantity"), *([Column("amount_minor", "Amount", "money")] if any(line["amount_minor"] is not None for line in lines) else [])],
         "category": Category(found.category).label.lower(), "people": around.contact_roles(found.pk), "rivals": (met := around.rivals(found.pk)), "rival_ids": {r.competitor_id for r in met},
@@ -179,6 +183,19 @@ def deal(request: Asked, opportunity_id: int) -> HttpResponse:
         "competitors": list(competitors.competitors().order_by("name")[:around.MAX_RIVALS]), "may_lines": bool(verbs) and found.state == "open" and request.actor.may("pipeline.set_deal_lines"),
     }  # fmt: skip
     return render(request, "pipeline/deal.html", context)
+
+
+def _weeks(chance: chances.Chance | None) -> Chart | None:
+    """The chance to be won in each week ahead."""
+    if chance is None or not any(bp for _, bp in chance.weeks):
+        return None
+    rows = [
+        {"week": day_in_words(day)[:-5], "percent": bp * 100 / machine.BP, "shown": f"{bp * 100 / machine.BP:.1f} %"}
+        for day, bp in chance.weeks
+    ]
+    return bar_chart(
+        rows, x="week", y="percent", title="Chance to be won in the week from", y_title="%", shown="shown", height=120
+    )
 
 
 @page("pipeline.add_opportunities", methods=("GET", "POST"))
@@ -283,7 +300,7 @@ def _moved(field: str, before: str, row: Mapping[str, Any]) -> str:
     return f"{'later' if before < row['close_on'].isoformat() else 'earlier'} than {day_in_words(date.fromisoformat(before))}"
 
 
-def _choices(book: pl.DataFrame) -> dict[str, tuple[str, list[str]]]:
+def choices(book: pl.DataFrame) -> dict[str, tuple[str, list[str]]]:
     """What list and board may be narrowed by: name to label and values."""
     return {name: (label, sorted(x for x in book[name].drop_nulls().unique().to_list() if x)) for name, label in NARROWED.items()}
 

@@ -18,14 +18,15 @@ from topline.engine import quotas as engine
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
 from topline.kernel.models import OutboxMessage
-from topline.pipeline import calls, figures, forecast, quotas
+from topline.kernel.money import to_major
+from topline.pipeline import calls, chances, figures, forecast, quotas
 from topline.pipeline import machine as machines
 from topline.pipeline.forms import CallForm, QuotaForm, SplitForm
 from topline.pipeline.models import ForecastCall, Rep
 from topline.pipeline.pages import carried, day_of
 from topline.team import queries as team
 from topline.ui.access import Asked, page
-from topline.ui.charts import bar_chart
+from topline.ui.charts import Chart, bar_chart, quantile_dots
 from topline.ui.format import day as format_day
 from topline.ui.format import money
 from topline.ui.tables import Column
@@ -146,7 +147,7 @@ def sales_forecast(request: Asked) -> HttpResponse:
         raise NotFound("There is no such part of the board.", field="rep", remedy="Choose a name on the board.")
     context = {
         **shared, "rows": rows, "picked": picked, "what": what, "whats": WHAT, "columns": DEALS, "stale_days": forecast.STALE_DAYS, "segments": board.segments.to_dicts(),
-        "machine": machine, "methods": machines.METHODS, "has_likely": board.rows["most_likely_call"].null_count() < board.rows.height, "by_words": BY_WORDS,
+        "machine": machine, "methods": machines.METHODS, "futures": _futures(machine, picked, board), "has_likely": board.rows["most_likely_call"].null_count() < board.rows.height, "by_words": BY_WORDS,
         **(_panel(entity, board, picked, what) if picked else {}),
     }  # fmt: skip
     return render(request, "pipeline/forecast.html", context)
@@ -202,7 +203,7 @@ def accuracy(request: Asked) -> HttpResponse:
         else None
     )
     waits = OutboxMessage.objects.filter(topic="rehearse_sales", key__startswith=f"rehearse_sales:{entity.pk}:", state=OutboxMessage.State.WAITING).exists()  # fmt: skip
-    context = {"rows": rows, "by": by, "bys": BY, "as_of": as_of, "chart": chart, "waits": waits, "may_rehearse": request.actor.may("pipeline.ask_rehearsal")}  # fmt: skip
+    context = {"chances": chances.kept(entity_id=entity.pk, as_of=as_of), "fewest": chances.FEWEST, "rows": rows, "by": by, "bys": BY, "as_of": as_of, "chart": chart, "waits": waits, "may_rehearse": request.actor.may("pipeline.ask_rehearsal")}  # fmt: skip
     return render(request, "pipeline/accuracy.html", context)
 
 
@@ -243,6 +244,23 @@ def _asked(request: Asked) -> tuple[Entity, date, date, date]:
     as_of = day_asked(request, entity)
     start, end = forecast.quarter(day_of(request.GET.get("quarter") or as_of.isoformat(), "quarter"))
     return entity, as_of, start, end
+
+
+def _futures(machine: machines.Said | None, picked: dict[str, Any] | None, board: forecast.Board) -> dict[str, Any] | None:
+    """What the quarter may bring the company, or who was picked, as futures of equal chance beside the quota; None where none were drawn."""
+    who = picked or {"rep_id": None, "name": "Company", "quota_minor": board.company["quota_minor"]}
+    told = None if machine is None else machine.people.get(who["rep_id"]) if who["rep_id"] else machine.pool
+    if told is None or not told["dots_minor"] or told["currency"] != board.currency:
+        return None
+    dots, quota, currency = told["dots_minor"], who["quota_minor"], board.currency
+    rows = [
+        {"major": float(to_major(minor, currency)), "shown": money(minor, currency), "least": f"{100 - 100 * (place + 0.5) / len(dots):.1f} %"}
+        for place, minor in enumerate(dots)
+    ]  # fmt: skip
+    marks = [("Quota", float(to_major(quota, currency)))] if quota else []
+    chart: Chart | None = quantile_dots(rows, x="major", title=f"{who['name']}: what the quarter may bring", x_title=currency, shown="shown", chance="least", marks=marks)  # fmt: skip
+    reaching = sum(minor >= quota for minor in dots) if quota else None
+    return {"chart": chart, "name": who["name"], "dots": len(dots), "reaching": reaching, "quota_minor": quota}
 
 
 def _likely(machine: machines.Said | None, row: dict[str, Any], currency: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from topline.engine.win_rates import FEWEST
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, to_major
 from topline.pipeline import figures, queries
-from topline.pipeline.pages import carried, day_of, narrowed
+from topline.pipeline.pages import NARROWED, carried, choices, day_of, narrowed
 from topline.ui.access import Asked, page
 from topline.ui.charts import waterfall_chart
 from topline.ui.export import MAX_ROWS, export
@@ -138,14 +138,17 @@ def waterfall(request: Asked) -> HttpResponse:
     start = day_of(request.GET.get("start") or (as_of - timedelta(days=28)).isoformat(), "start")
     since = day_of(request.GET["since"], "since") if request.GET.get("since") else None
     until = day_of(request.GET["until"], "until") if request.GET.get("until") else None
-    legs = figures.waterfall(entity_id=entity.pk, start=start, end=as_of, since=since, until=until)
+    picked = {name: request.GET[name] for name in NARROWED if request.GET.get(name)}
+    book = figures.book(entity_id=entity.pk, as_of=as_of)
+    among = narrowed(book, {**picked, "state": "all"})["opportunity_id"] if picked else None
+    legs = figures.waterfall(entity_id=entity.pk, start=start, end=as_of, since=since, until=until, among=among)
     counted = figures.currencies(legs.filter(pl.col("step").is_in(["start", "created", "end"])))
     currency = request.GET.get("currency") or next(iter(counted), entity.currency)
     mine = legs.filter(pl.col("currency") == currency)
     step = request.GET.get("step", "")
     if step and step not in WORDS:
         raise Invalid(f"There is no step {step!r}.", field="step", remedy="Choose a bar of the waterfall.")
-    query = {"as_of": as_of, "start": start, "currency": currency, "since": since or "", "until": until or ""}
+    query = {**picked, "as_of": as_of, "start": start, "currency": currency, "since": since or "", "until": until or ""}
     rows = [
         {**row, "label": WORDS[row["step"]], "url": "?" + urlencode({**query, "step": row["step"]})} for row in bridges.summary(mine).to_dicts()
     ]  # fmt: skip
@@ -162,7 +165,8 @@ def waterfall(request: Asked) -> HttpResponse:
     ]
     newest = None if {r["step"] for r in rows} - {"start", "end"} else figures.reach(entity_id=entity.pk)[1]
     context = {
-        "older": _older(newest, start, lambda day: {"start": day - timedelta(days=28), "as_of": day}),
+        "older": _older(newest, start, lambda day: {**picked, "start": day - timedelta(days=28), "as_of": day}),
+        "picked": picked, "choices": choices(book), "carried": carried(picked),
         "rows": rows, "chart": waterfall_chart(bars, x="step", y="major", title="Pipeline between two days", y_title=currency, shown="shown"), "start": start, "as_of": as_of,
         "since": since, "until": until, "currency": currency, "currencies": counted, "step": step, "step_label": WORDS.get(step, ""), "behind": behind[:SHOWN],
         "behind_count": len(behind), "columns": DEALS,

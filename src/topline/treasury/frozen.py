@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from topline.books.models import Entity
 from topline.engine.cash import Coverage
 from topline.engine.cash_paths import Range
+from topline.engine.proportions import chance_words
 from topline.treasury import outlook
 from topline.treasury.models import FrozenForecast
 from topline.treasury.outlook import Odds, Outlook, Score, trust
@@ -53,7 +54,7 @@ def told(*, entity: Entity, as_of: date, plain: Forecast) -> Outlook | None:
         before = days.get(at.debit_on - timedelta(days=1))
         need = plain.minimum_minor + leaves.get(at.debit_on, at.amount_minor)
         lacks, short = (max(0, need - before[at_share]) if before else at.short_minor for at_share in ("p10_minor", "p50_minor"))
-        return Odds(coverage=at, percent=percent, words=outlook.words(percent), short_p90_minor=lacks, short_minor=short)
+        return Odds(coverage=at, percent=percent, words=chance_words(percent), short_p90_minor=lacks, short_minor=short)
 
     asked = [(at, known.get((at.name, at.debit_on, at.amount_minor))) for at in plain.payrolls]
     return FrozenOutlook(

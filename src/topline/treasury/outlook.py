@@ -21,6 +21,7 @@ from topline.collections import timing
 from topline.engine import cash, cash_paths
 from topline.engine.cash import Coverage
 from topline.engine.payment_timing.model import Forecast, counted_only, predict
+from topline.engine.proportions import chance_words
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -133,7 +134,7 @@ class Standing:
     @property
     def odds(self) -> Odds:
         """In percent, words and amounts."""
-        return Odds(self.coverage, self.percent, words(self.percent), self.lacks(0.9), self.lacks(0.5))
+        return Odds(self.coverage, self.percent, chance_words(self.percent), self.lacks(0.9), self.lacks(0.5))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,11 +277,6 @@ def freeze_forecast(*, actor: Actor, entity_id: int, as_of: date, ahead: tuple[q
     )  # fmt: skip
     changed("frozen_forecast", row.pk, after={"as_of": as_of, "lowest_p10_minor": found.lowest.p10})
     return row.pk
-
-
-def words(percent: int) -> str:
-    """Fixed words for a probability, so that they mean the same everywhere."""
-    return "very likely" if percent >= 90 else "likely" if percent >= 66 else "about even" if percent >= 33 else "unlikely"
 
 
 _OUTLOOKS: Remembered[Outlook] = Remembered(size=16)

@@ -30,6 +30,8 @@ PALETTE = {
     "#10000b": "bad",
 }
 LONG_LABEL = 14  # letters; longer ones are written a word a line
+MANY_LABELS = 16  # bars; of more than these not every one is named below
+PILES = 14  # places side by side into which the dots of a range fall
 SERIES = ["#100001", "#100002", "#100003", "#100004", "#100005"]
 INK, LINE, BAD = "#100009", "#10000a", "#10000b"
 
@@ -59,7 +61,9 @@ def bar_chart(
     if not rows:
         return None
     is_long = max(len(str(r[x])) for r in rows) > LONG_LABEL
-    axis = alt.Axis(labelAngle=0, **({"labelExpr": "split(datum.label, ' ')"} if is_long else {}))
+    axis = alt.Axis(
+        labelAngle=0, labelOverlap=len(rows) > MANY_LABELS, **({"labelExpr": "split(datum.label, ' ')"} if is_long else {})
+    )
     base = alt.Chart(alt.Data(values=[dict(r) for r in rows])).mark_bar(color=SERIES[0], cornerRadiusEnd=2)
     encoded = base.encode(
         x=alt.X(f"{x}:N", sort=None, title=None, axis=axis),
@@ -224,6 +228,45 @@ def dots_chart(
     )
     table = [[str(r[y]), str(r.get(shown or x, ""))] for r in rows]
     return _draw(encoded, title=title, height=26 * len(rows), head=[y, x_title], rows=table)
+
+
+def quantile_dots(
+    rows: Sequence[dict[str, Any]],
+    *,
+    x: str,
+    title: str,
+    x_title: str,
+    shown: str = "",
+    chance: str = "",
+    marks: Sequence[tuple[str, float]] = (),
+) -> Chart | None:
+    """A figure that is not certain, as futures of equal chance: a dot each, piled up where they lie close together.
+
+    rows   one row per future, the smallest first: its figure, under `shown` as text, and under `chance` how likely at least that is, as text
+    marks  names and figures to compare with, each a line
+    Source: quantile dot plots, Kay, Kola, Hullman and Munson, CHI 2016.
+    """
+    if not rows:
+        return None
+    least, most = (float(end) for end in (rows[0][x], rows[-1][x]))
+    width = (most - least) / PILES or max(abs(most), 1.0) / PILES
+    heights: dict[int, int] = {}
+    dots = []
+    for row in rows:
+        pile = min(int((float(row[x]) - least) / width), PILES - 1)
+        heights[pile] = heights.get(pile, 0) + 1
+        dots.append({"at": least + (pile + 0.5) * width, "high": heights[pile]})
+    ends = [least - width, most + width, *(at for _, at in marks)]
+    axis_x = alt.X("at:Q", title=x_title, scale=alt.Scale(domain=[min(ends), max(ends)], nice=False), axis=alt.Axis(format="~s", tickCount=7, grid=False))  # fmt: skip
+    highest = max(heights.values())
+    axis_y = alt.Y("high:Q", axis=None, scale=alt.Scale(domain=[0.4, highest + 0.6]))
+    piled = alt.Chart(alt.Data(values=dots)).mark_circle(size=260, color=SERIES[0], opacity=1).encode(x=axis_x, y=axis_y)
+    lines = [
+        alt.Chart(alt.Data(values=[{"at": at}])).mark_rule(color=SERIES[1], strokeDash=[4, 3], strokeWidth=2).encode(x="at:Q")
+        for _, at in marks
+    ]
+    table = [[str(r.get(shown or x, "")), str(r.get(chance, ""))] for r in rows]
+    return _draw(alt.layer(piled, *lines), title=title, height=22 * highest + 14, head=[x_title, "At least this"], rows=table)
 
 
 def _draw(chart: Any, *, title: str, height: int, head: list[str], rows: list[list[str]]) -> Chart:

@@ -25,6 +25,7 @@ from topline.engine.deals.backtest import (
 from topline.engine.deals.book import Book, LeakingColumn, TwoCurrencies, as_of
 from topline.engine.deals.clock import Settings
 from topline.engine.deals.model import predict, train
+from topline.engine.deals.reasons import BEGINNING, MOMENT, reasons
 from topline.engine.deals.tilt import NOT_TOLD
 from topline.kernel.errors import Invalid
 
@@ -113,6 +114,44 @@ def test_a_blank_field_says_nothing_about_the_outcome(company):
     open_deals = told(book).deals
     filled = replace(company, deals=company.deals.with_columns(segment=pl.lit(None, dtype=pl.String)))
     assert np.allclose(open_deals["p_won"], told(filled).deals["p_won"], atol=0.05)
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_the_steps_to_a_chance_add_up_to_it_and_begin_with_that_of_a_new_deal(staged):
+    book = made_up(staged=staged)
+    model = train(book, on=LOOKS, settings=QUICK)
+    deals = predict(model, book, on=LOOKS, end=LOOKS + timedelta(weeks=8)).deals
+    why = reasons(model, book, on=LOOKS)
+    summed = why.group_by("deal_id", maintain_order=True).agg(pl.col("moves").sum(), pl.col("factor"))
+    both = deals.join(summed, on="deal_id", how="left", maintain_order="left")
+    assert np.allclose(both["p_ever"], both["moves"], atol=1e-9)
+    effects = [effect.factor for effect in model.tilt.effects]
+    assert set(map(tuple, summed["factor"].to_list())) == {(BEGINNING, MOMENT, *effects)}
+    assert why.filter(pl.col("factor") == BEGINNING)["moves"].n_unique() == 1
+    assert why["stage"].is_null().all() == (not staged)
+
+
+def test_an_owner_who_wins_more_moves_the_chance_up_and_one_who_wins_less_down():
+    book = made_up(edge=0.35)
+    model = train(book, on=LOOKS, settings=QUICK)
+    why = reasons(model, book, on=LOOKS)
+    people = why.filter(pl.col("factor").is_in(["team", "owner"])).join(book.deals.select("deal_id", whose="owner"), on="deal_id")
+    by_owner = people.group_by("whose").agg(pl.col("moves").sum() / pl.col("deal_id").n_unique())
+    moves = dict(by_owner.iter_rows())
+    assert max(moves, key=moves.__getitem__) == "owner 0" and min(moves, key=moves.__getitem__) == "owner 1"
+    assert moves["owner 0"] > 0.05 > -0.05 > moves["owner 1"]
+
+
+def test_twenty_futures_stand_for_the_whole(company):
+    forecast = told(company)
+    every = list(range(forecast.owners.height))
+    dots = forecast.dots_of(every)
+    low, mid, high = forecast.range_of(every)
+    assert len(dots) == 20 and dots == sorted(dots)
+    assert dots[1] <= low <= dots[2] and dots[9] <= mid <= dots[10] and dots[17] <= high <= dots[18]
+    wide = forecast.dots_of(every, widen=2.0)
+    assert wide[-1] - mid == pytest.approx(2 * (dots[-1] - mid), rel=0.01)
+    assert min(forecast.dots_of(every, widen=50.0)) >= round(forecast.won.sum()), "what is won stays won"
 
 
 def test_the_same_company_and_day_show_the_same_futures(company):

@@ -175,8 +175,11 @@ class Backtest:
               snapshots u32, deals u32
     bookings  one row per span and method: as `accuracy.scores`
     quarters  the same by quarter of the snapshot: quarter date (its first day) in place of span
-    weeks     one row per snapshot and method: the record (RECORDED, the range of the pool widened)
+    weeks     one row per snapshot and method: the record (RECORDED, the range of the pool widened), and dots_minor: the pool as
+              futures of equal chance (`Forecast.dots_of`), null for others
     bands     whether commit, best case and pipeline kept their word: `accuracy.calibration`
+    chances   one row per snapshot and open deal: on, start, end date, deal_id, p_won, p_ever f64
+    last      the last snapshot
     """
 
     deals: pl.DataFrame
@@ -184,6 +187,8 @@ class Backtest:
     quarters: pl.DataFrame
     weeks: pl.DataFrame
     bands: pl.DataFrame
+    chances: pl.DataFrame
+    last: Snapshot | None
 
 
 def backtest(
@@ -207,17 +212,31 @@ def backtest(
     past = history(whole)
     ends = past.rows.select("deal_id", closed=pl.Series(past.closed), won=pl.Series(past.won))
     told: list[tuple[Matrix, Matrix]] = []
-    ranges: list[tuple[date, float, float]] = []
+    ranges: list[tuple[date, float, float, list[int]]] = []
+    chances: list[pl.DataFrame] = []
+    last: Snapshot | None = None
     record = pl.DataFrame(schema=RECORDED)
     for shot, after in rehearse(whole, days=days, period=period, settings=settings):
         record, forecast = after, shot.forecast
         if forecast.on < first:
             continue
-        ranges.append((forecast.on, shot.p10_minor, shot.p90_minor))
+        last = shot
+        dots = forecast.dots_of(list(range(forecast.owners.height)), widen=shot.widen)
+        ranges.append((forecast.on, shot.p10_minor, shot.p90_minor, dots))
+        told_on = {"on": forecast.on, "start": forecast.start, "end": forecast.end}
+        chances.append(
+            forecast.deals.select(*(pl.lit(day).alias(name) for name, day in told_on.items()), "deal_id", "p_won", "p_ever")
+        )
         joined = forecast.deals.select("deal_id", "p_won").join(ends, on="deal_id", maintain_order="left")
         came = joined.select(pl.col("won") & (pl.col("closed") < day_number(forecast.end))).to_series().cast(pl.Float64)
         told.append((joined["p_won"].to_numpy(), came.to_numpy()))
-    held = pl.DataFrame(ranges, schema={"on": pl.Date, "p10_minor": pl.Float64, "p90_minor": pl.Float64}, orient="row")
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {
+        "on": pl.Date,
+        "p10_minor": pl.Float64,
+        "p90_minor": pl.Float64,
+        "dots_minor": pl.List(pl.Int64),
+    }
+    held = pl.DataFrame(ranges, schema=schema, orient="row")
     weeks = record.filter(pl.col("on") >= first).drop("p10_minor", "p90_minor")
     weeks = weeks.join(held.with_columns(method=pl.lit(POOL)), on=["on", "method"], how="left", maintain_order="left")
     part = int(np.floor(FROZEN_ON * mondays))
@@ -237,6 +256,8 @@ def backtest(
         accuracy.scores(by_quarter, "quarter", naive=THIRTY),
         weeks,
         accuracy.calibration(said, truth),
+        pl.concat(chances) if chances else pl.DataFrame(),
+        last,
     )
 
 

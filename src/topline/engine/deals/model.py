@@ -28,6 +28,7 @@ RECENT_WEEKS = 13  # from which new deals are drawn
 REALISED_PRIOR = 10.0  # won deals at list price that the record of a product leans on
 ONE_BY_ONE = 2_000  # the deals worth most are drawn one by one, the others by their mean and spread
 PATHS = 2_000
+DOTS = 20  # futures that a picture of a range shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,13 @@ class Forecast:
         won = self.won[columns].sum()
         return float(max(low, won)), float(mid), float(max(high, won))
 
+    def dots_of(self, columns: list[int], *, widen: float = 1.0, number: int = DOTS) -> list[int]:
+        """What some owners bring in all, as so many futures of equal chance (the middles of equal parts), told as wide as `range_of`."""
+        total = self.futures[:, columns].sum(axis=1)
+        middle, won = np.median(total), self.won[columns].sum()
+        told = middle + (np.quantile(total, (np.arange(number) + 0.5) / number) - middle) * widen
+        return [round(float(v)) for v in np.maximum(told, won)]
+
     def roll_up(self, *by: str, widen: float = 1.0) -> pl.DataFrame:
         """P10, P50, P90 and mean of what the period brings, for the company or by owner or team.
 
@@ -248,26 +256,54 @@ def _brings(model: Model, rows: pl.DataFrame, amount: Matrix) -> Matrix:
     return np.asarray(amount * share.to_numpy())
 
 
-def _chances(
-    model: Model, past: History, stages: Stages, opened: Days, today: int, low: int, high: int
-) -> tuple[Matrix, Matrix, Matrix]:
-    """Chance of each open deal to be won in each week, in the period, and at all."""
-    clock, horizon = model.clock, WEEKS * 7
-    code, entered = stages.at(opened, np.full(len(opened), today))
-    alike, back = _alike(Seen(past.opened[opened], np.full(len(opened), today), code, entered))
-    hazard, share = clock.of(alike, horizon=horizon)
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the clock alone says of open deals, for the pieces of time that end at `edges` (days from the forecast's).
+
+    summed  hazard added up to each edge; won: share won of what closes in each piece. One row per kind of deal
+    back    which kind each deal is
+    """
+
+    edges: Days
+    summed: Matrix
+    won: Matrix
+    back: Days
+
+    def chances(self, ratio: Matrix, shift: Matrix) -> Matrix:
+        """Deals x pieces: the chance to be won in each, with hazards multiplied by `ratio` and log-odds to be won moved by `shift`."""
+        survived = np.exp(-ratio[:, None] * np.c_[np.zeros(len(self.summed)), self.summed][self.back])
+        return np.asarray((survived[:, :-1] - survived[:, 1:]) * tilt.moved(self.won[self.back], shift[:, None]))
+
+
+def ahead_of(model: Model, seen: Seen, *, edges: Days) -> Ahead:
+    """The clock ahead of deals as they are seen from a day; see Ahead. Work: O(distinct ages and stages x days x trees)."""
+    alike, back = _alike(seen)
+    hazard, share = model.clock.of(alike, horizon=WEEKS * 7)
     summed = np.cumsum(-np.log1p(-hazard), axis=1)
-    ratio, shift = model.tilt.of(past.rows[opened], past.amount[opened])
-    edges = np.unique(np.r_[np.arange(7, horizon + 1, 7), [e for e in (low, high) if 0 < e <= horizon]])
     pieces = np.diff(np.c_[np.zeros(len(hazard)), summed], axis=1)
     starts = np.r_[0, edges[:-1]]
     weight = np.maximum(np.add.reduceat(pieces, starts, axis=1), 1e-12)
     won = np.add.reduceat(pieces * share, starts, axis=1) / weight
-    survived = np.exp(-ratio[:, None] * np.c_[np.zeros(len(hazard)), summed[:, edges - 1]][back])
-    chance = (survived[:, :-1] - survived[:, 1:]) * tilt.moved(np.clip(won, 0.001, 0.999)[back], shift[:, None])
-    by_week = np.add.reduceat(chance, np.searchsorted(edges, np.arange(7, horizon + 1, 7) - 6), axis=1)
+    return Ahead(edges, summed[:, edges - 1], np.clip(won, 0.001, 0.999), back)
+
+
+def _chances(
+    model: Model, past: History, stages: Stages, opened: Days, today: int, low: int, high: int
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Chance of each open deal to be won in each week, in the period, and at all."""
+    weeks = np.arange(7, WEEKS * 7 + 1, 7)
+    edges = np.unique(np.r_[weeks, [e for e in (low, high) if 0 < e <= WEEKS * 7]])
+    ahead = ahead_of(model, seen_from(past, stages, opened, today), edges=edges)
+    chance = ahead.chances(*model.tilt.of(past.rows[opened], past.amount[opened]))
+    by_week = np.add.reduceat(chance, np.searchsorted(edges, weeks - 6), axis=1)
     inside = (edges > low) & (edges <= high)
     return by_week, chance[:, inside].sum(axis=1), chance.sum(axis=1)
+
+
+def seen_from(past: History, stages: Stages, which: Days, today: int) -> Seen:
+    """Some deals as they are seen from a day."""
+    code, entered = stages.at(which, np.full(len(which), today))
+    return Seen(past.opened[which], np.full(len(which), today), code, entered)
 
 
 def _alike(seen: Seen) -> tuple[Seen, Days]:

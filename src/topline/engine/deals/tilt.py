@@ -41,11 +41,11 @@ class Tilt:
         """Whether any field says which deals are won."""
         return any(effect.likelier for effect in self.effects)
 
-    def of(self, rows: pl.DataFrame, amount: Matrix) -> tuple[Matrix, Matrix]:
-        """For each deal the ratio of its hazard to the clock's, and the shift of its log-odds to be won."""
+    def of(self, rows: pl.DataFrame, amount: Matrix, *, first: int | None = None) -> tuple[Matrix, Matrix]:
+        """For each deal the ratio of its hazard to the clock's, and the shift of its log-odds to be won; by the first so many factors, or all."""
         quicker, likelier = np.zeros(rows.height), np.zeros(rows.height)
         groups = groups_of(rows, amount, self.edges or {})
-        for effect in self.effects:
+        for effect in self.effects[:first]:
             if effect.factor in groups.columns:
                 column = groups[effect.factor]
                 quicker += _mapped(column, effect.quicker)
