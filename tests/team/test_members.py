@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from topline.config import settings as product
 from topline.kernel import clock
 from topline.kernel.actions import PermissionMissing
 from topline.kernel.errors import Conflict, Forbidden, Invalid, NotFound
@@ -57,7 +58,8 @@ def test_a_member_without_address_or_known_role_is_refused(owner, change, field)
     assert refusal.value.field == field
 
 
-def test_a_password_is_kept_as_an_argon2_hash(add):
+def test_a_password_is_kept_as_an_argon2_hash(add, settings):
+    settings.PASSWORD_HASHERS = product.PASSWORD_HASHERS
     member = add("Ann")
     assert member.password.startswith("argon2")
     assert member.check_password(PASSWORD)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
+from ninja.openapi.schema import OpenAPISchema
 
 from topline.api import problems
 from topline.api.parsing import StrictParser
@@ -52,7 +54,20 @@ class Docs(DocsBase):
         return render(request, "api/docs.html", {"openapi_url": self.get_openapi_url(api, kwargs)})
 
 
-api = NinjaAPI(
+class Described(NinjaAPI):
+    """An API whose description is made once: it says the same as long as the process lives, and takes seconds to make."""
+
+    @cache  # noqa: B019  there is one, and it lives as long as the process
+    def described(self, path_prefix: str) -> OpenAPISchema:
+        """The description of what stands under a path."""
+        return super().get_openapi_schema(path_prefix=path_prefix)
+
+    def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None) -> OpenAPISchema:
+        """See NinjaAPI."""
+        return self.described(path_prefix or self.get_root_path(path_params or {}))
+
+
+api = Described(
     title="Topline",
     version="1",
     description=DESCRIPTION,
