@@ -19,6 +19,7 @@ BY_A_PERSON = {
     "books.open_entity",
     "bank.import_statements",
 }  # secrets, set-up, files through /imports
+SERVED = {"billing.issue_interest_note"}  # by the verb of another room, which says what is claimed
 
 
 def ok(response):
@@ -289,8 +290,29 @@ def test_every_action_has_a_verb_or_is_named_as_left_to_a_person():
         if operation.methods == ["POST"]
     }
     rooms = {code for code in registry if not code.startswith("test.")}
-    assert rooms - offered == BY_A_PERSON | JOBS
+    assert rooms - offered == BY_A_PERSON | SERVED | JOBS
     assert offered <= rooms
+
+
+def test_interest_is_read_and_claimed_by_a_rate_that_is_written_down(api, entity, customer, invoice):
+    type(entity).objects.filter(pk=entity.pk).update(country="SE")
+    asked = {"customer_id": customer, "until": "2027-01-10"}
+    (row,) = items(api.get("/interest/claimable", **asked))
+    assert row["unknown"].startswith("No published rate is known for the Riksbank's reference rate from 1 Jul 2026")
+    wanted = {"customer_id": customer, "invoice_ids": [invoice], "until": "2027-01-10", "issue_on": "2027-01-10"}
+    refused = api.post("/interest/claims", wanted)
+    assert (refused.status_code, refused.json()["code"]) == (409, "reference_rate_unknown")
+    for since in ("2026-07-01", "2027-01-01"):
+        result(
+            api.post(
+                "/reference-rates", {"jurisdiction": "SE", "valid_from": since, "percent": "2.0", "source": "A test"}, key=since
+            )
+        )
+    note = result(api.post("/interest/claims", wanted, key="again"))
+    (claim,) = items(api.get("/interest/claims"))
+    assert (claim["document_id"], claim["until"], claim["is_standing"]) == (note, "2027-01-10", True)
+    assert [r["rate_ppm"] for r in items(api.get("/reference-rates"))] == [20_000, 20_000]
+    assert items(api.get("/interest/claimable", **asked)) == []
 
 
 def test_a_discount_is_offered_written_taken_and_withdrawn(api, entity, customer, invoice, payment):

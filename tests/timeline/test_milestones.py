@@ -14,6 +14,7 @@ from topline.billing import delivery
 from topline.billing.models import Delivery
 from topline.catalog import actions as catalog
 from topline.catalog.models import Product
+from topline.collections import claims
 from topline.connect import actions as connect
 from topline.contracts import actions as contracts
 from topline.contracts import amendments
@@ -141,6 +142,14 @@ class Stage:
         with clock.at(DAY):
             verb(actor=quote_links.customer_behind(quote), quote_id=quote.pk, **said)
 
+    def interest(self):
+        """An interest note for an invoice that is late by its contract."""
+        market.change_customer(actor=self.owner, customer_id=self.customer, changes={"late_interest_bps": 1_000})
+        invoice = self.issue(self.customer, 100_000, on=date(2026, 1, 5), terms="net 10")[0]
+        claims.claim_interest(
+            actor=self.owner, entity_id=self.entity.pk, customer_id=self.customer, invoice_ids=[invoice], until=DAY, issue_on=DAY
+        )
+
     def lost(self):
         made = self.deal()
         pipeline.lose_opportunity(actor=self.owner, opportunity_id=made, on=DAY, loss_reason="Price", competitor="Initech")
@@ -237,6 +246,8 @@ PLAYS = {
     "pipeline.lose_opportunity": ({"opportunity_lost"}, lambda s: s.lost()),
     "billing.issue_invoices": ({"invoice_issued"}, lambda s: s.invoice()),
     "billing.credit_invoice": ({"credit_note_issued"}, lambda s: s.note(s.invoice())),
+    "billing.issue_interest_note": ({"invoice_issued"}, lambda s: s.interest()),
+    "collections.claim_interest": ({"invoice_issued", "interest_claimed"}, lambda s: s.interest()),
     "billing.void_invoices": (
         {"invoice_voided"},
         lambda s: billing.void_invoices(actor=s.owner, invoice_ids=[s.invoice()], void_on=DAY, reason="Never sent"),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import polars as pl
 
 from topline.billing import queries
-from topline.billing.models import Instalment, Invoice, InvoiceLine
+from topline.billing.models import OWED, Instalment, Invoice, InvoiceLine
 from topline.books import actions as books
 from topline.books import rates
 from topline.books.actions import leg
@@ -29,6 +29,7 @@ from topline.timeline import actions as timeline
 HEAD = ["kind", "terms", "purchase_order", "memo", "due_on", "corrects_id"]
 LINE = ["position", "description", "quantity_micro", "unit_price_nano", "discount_ppm", "tax_category", "tax_rate_ppm"]
 K, S = Invoice.Kind, Invoice.State
+ISSUED = {K.INVOICE: "invoice_issued", K.CREDIT_NOTE: "credit_note_issued", K.INTEREST: "invoice_issued"}  # milestones
 
 
 class InvoiceNotDraft(Conflict):
@@ -78,6 +79,41 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
     Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, corrected document).
     """
+    return _draft(entity_id, invoices, lines)
+
+
+@action("billing.issue_interest_note")
+def issue_interest_note(
+    *,
+    actor: Actor,
+    entity_id: int,
+    customer_id: int,
+    currency: str,
+    lines: pl.DataFrame,
+    issue_on: date,
+    due_on: date,
+    memo: str = "",
+    terms: str = "",
+) -> int:
+    """Issue a document that claims interest and compensation for late payment; returns its id.
+
+    It pays for no supply and is outside the scope of VAT (CJEU 222/81); what it comes to is income from interest, not revenue. Which days
+    are claimed is told by the collections room, whose verb this serves.
+    lines   one row per line: description, amount_minor > 0
+    Raises: InvoiceHasNoLines, InvoiceNotPositive, DueBeforeIssue, Invalid (currency), NotFound (customer), books.PeriodLocked, rates.RateMissing.
+    """
+    head = pl.DataFrame({"ref": ["1"], "customer_id": [customer_id], "currency": [currency], "kind": [K.INTEREST.value], "memo": [memo[:300]],
+                         "terms": [terms[:60]], "due_on": [due_on]})  # fmt: skip
+    rows = lines.with_row_index("position", offset=1).select(
+        "position", "description", ref=pl.lit("1"), quantity_micro=pl.lit(10**6), unit_price_nano=pl.col("amount_minor") * 10**9, tax_category=pl.lit("O")
+    )  # fmt: skip
+    made = _draft(entity_id, head, rows)
+    note_id = int(made["invoice_id"][0])
+    _issue(actor=actor, drafts=queries.for_update([note_id]), issue_on=issue_on)
+    return note_id
+
+
+def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     for code in invoices["currency"].unique().to_list():
         money.ensure_currency(code)
     market.ensure_known(invoices["customer_id"])
@@ -208,7 +244,7 @@ def preview_credit(*, invoice_id: int, total_minor: int | None = None, lines: Se
 def _credit(invoice: dict[str, Any], total_minor: int | None, chosen: Sequence[Chosen]) -> tuple[dict[str, Any], pl.DataFrame]:
     """An invoice that may be credited, and the lines of its credit note."""
     ensure(
-        invoice["kind"] == K.INVOICE and invoice["state"] in {S.OPEN, S.PAID, S.WRITTEN_OFF},
+        invoice["kind"] in OWED and invoice["state"] in {S.OPEN, S.PAID, S.WRITTEN_OFF},
         Conflict("Only an issued invoice can be credited.", field="invoice_id", remedy="Void or change the draft instead."),
     )
     ensure(total_minor is None or not chosen, Invalid("Credit an amount over all lines, or lines.", field="total_minor", remedy="Leave one of them out."))  # fmt: skip
@@ -315,12 +351,21 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> pl.DataFram
     _ensure_due_after_issue(frame, issued="issued_on", label="id")
     entity = Entity.objects.get(pk=entity_id)
     frame = _with_functional(entity, frame, on="issued_on")
-    _post_issue(entity, frame, credit="revenue", kind="invoice_issued")
+    of_interest = pl.col("id").is_in(queries.interest_notes(frame))
+    for income, documents_of_it in (("revenue", frame.filter(~of_interest)), ("late_interest", frame.filter(of_interest))):
+        if documents_of_it.height:
+            _post_issue(entity, documents_of_it, credit=income, kind="invoice_issued")
     several = schedule.filter(pl.len().over("id") > 1)
     bulk.insert(Instalment, several.select("due_on", "amount_minor", "position", invoice_id="id"))
     numbered = []
-    for kind, code, prefix in ((K.INVOICE, "invoice", "INV-"), (K.CREDIT_NOTE, "credit_note", "CN-")):
+    for kind, code, prefix in (
+        (K.INVOICE, "invoice", "INV-"),
+        (K.CREDIT_NOTE, "credit_note", "CN-"),
+        (K.INTEREST, "interest", "INT-"),
+    ):
         batch = frame.filter(pl.col("kind") == kind)
+        if batch.is_empty():
+            continue
         numbers = series.take(entity_id=entity_id, code=code, count=batch.height, prefix=prefix)
         batch = batch.with_columns(number=numbers)
         numbered.append(batch.select("id", "number"))
@@ -336,7 +381,7 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> pl.DataFram
             ),
         )
         timeline.record(
-            "invoice_issued" if kind == K.INVOICE else "credit_note_issued",
+            ISSUED[kind],
             _subjects(batch),
             subject="invoice",
             actor=actor,

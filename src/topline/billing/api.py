@@ -61,7 +61,7 @@ Short = Annotated[str, Field(max_length=60)]
 
 class InvoicesAsked(Asked):
     state: Literal["", "draft", "open", "paid", "void", "written_off"] = ""
-    kind: Literal["", "invoice", "credit_note"] = ""
+    kind: Literal["", "invoice", "credit_note", "interest"] = ""
     customer_id: Id | None = None
     number: Code = ""
 

@@ -128,7 +128,7 @@ def _printed(found: Document) -> dict[str, object]:
     return {
         "language": language,
         "words": words,
-        "title": words["credit_note" if is_credit else "invoice"],
+        "title": words[invoice.kind],
         "number": invoice.number or "–",
         "accent": entity.accent,
         "logo": logo_of(entity),

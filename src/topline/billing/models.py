@@ -10,7 +10,9 @@ from topline.market.models import Customer
 
 
 class Invoice(models.Model):
-    """An invoice or credit note (EN 16931). Open is total less allocated; a document is corrected by another, never edited.
+    """An invoice, credit note or interest note (EN 16931). Open is total less allocated; a document is corrected by another, never edited.
+
+    An interest note claims interest and compensation for late payment: outside the scope of VAT, since it pays for no supply (CJEU 222/81).
 
     allocated_minor  payments, credit notes, discounts and write-offs applied to it (for a credit note: what it was used for)
     """
@@ -18,6 +20,7 @@ class Invoice(models.Model):
     class Kind(models.TextChoices):
         INVOICE = "invoice"
         CREDIT_NOTE = "credit_note"
+        INTEREST = "interest"
 
     class State(models.TextChoices):
         DRAFT = "draft"
@@ -74,6 +77,9 @@ class Invoice(models.Model):
                 condition=Q(state__in=["draft", "open", "paid", "void", "written_off"]), name="invoice_state_known"
             ),
         ]
+
+
+OWED = (Invoice.Kind.INVOICE, Invoice.Kind.INTEREST)  # kinds of documents that ask for money
 
 
 class InvoiceLine(models.Model):

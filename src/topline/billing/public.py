@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from topline.billing import delivery, documents, queries
-from topline.billing.models import Delivery
+from topline.billing.models import OWED, Delivery
 from topline.billing.pages import as_line, handed_out
 from topline.kernel import clock
 from topline.timeline import queries as timeline
@@ -24,7 +24,7 @@ def document(request: HttpRequest, found: Delivery) -> HttpResponse:
     detail = queries.invoice_detail(found.invoice_id)
     spine = timeline.milestones(subject=("invoice", found.invoice_id), only_visible_to_customer=True, limit=50)
     context = {
-        "may_pay": bool(settings.ENVIRONMENT.processor) and detail.open_minor > 0 and detail.invoice.kind == detail.invoice.Kind.INVOICE,
+        "may_pay": bool(settings.ENVIRONMENT.processor) and detail.open_minor > 0 and detail.invoice.kind in OWED,
         "is_e_invoice": not documents.document(detail).problems,
         "detail": detail, "invoice": detail.invoice, "token": found.token, "today": clock.today(detail.invoice.entity.time_zone), "lines": [as_line(line, detail.invoice.currency) for line in detail.lines],
         "spine": [{**m, "url": "", "visible_to_customer": False} for m in spine.to_dicts()],

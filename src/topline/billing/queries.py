@@ -56,6 +56,21 @@ def head(invoice_id: int) -> dict[str, Any]:
     return dict(found)
 
 
+def interest_notes(drafts: pl.DataFrame) -> list[int]:
+    """Those of some documents that claim interest, or take such a claim back: what they come to is no revenue. One statement where there are credit notes.
+
+    drafts  id, kind
+    """
+    of_kind = {
+        kind: drafts.filter(pl.col("kind") == kind)["id"].to_list() for kind in (Invoice.Kind.INTEREST, Invoice.Kind.CREDIT_NOTE)
+    }
+    found = of_kind[Invoice.Kind.INTEREST]
+    for start in range(0, len(notes := of_kind[Invoice.Kind.CREDIT_NOTE]), bulk.FEW):
+        chunk = notes[start : start + bulk.FEW]
+        found += Invoice.objects.filter(pk__in=chunk, corrects__kind=Invoice.Kind.INTEREST).values_list("id", flat=True)
+    return found
+
+
 def issue_entries(invoice_ids: Sequence[int]) -> pl.DataFrame:
     """The ledger entries by which documents were booked: invoice_id, entry_id."""
     keys = [f"invoice:{i}:issued" for i in invoice_ids]

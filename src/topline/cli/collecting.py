@@ -11,16 +11,18 @@ from typing import Annotated
 import polars as pl
 import typer
 
+from topline.billing import delivery
 from topline.cli import render
 from topline.cli.main import app
 from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, entity_of, print_json
 from topline.collections import actions as collecting
-from topline.collections import reminders, timing
+from topline.collections import claims, reminders, timing
 from topline.engine.payment_timing import backtest as backtesting
 from topline.flows import daily
 from topline.flows import reminders as mail
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
+from topline.market import queries as market
 from topline.market.models import Customer
 from topline.pipeline import machine as machines
 from topline.receivables import documents as receivable_documents
@@ -176,6 +178,39 @@ def remind(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> 
         console.print(f"{count} x {step}: {state}", highlight=False)
     if planned.is_empty():
         console.print("Nobody is due for a reminder.")
+
+
+@app.command()
+def interest(
+    customer: Annotated[str, typer.Argument(help="Its number")],
+    company: Company = "",
+    until: Annotated[str, typer.Option(help="Last day that is claimed; default: today.")] = "",
+    claim: Annotated[bool, typer.Option("--claim", help="Issue an interest note for all of it, one for each currency.")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send the notes to the contact for invoices.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What a customer may be charged for paying late, invoice by invoice; with --claim as a document."""
+    entity = entity_of(company)
+    today, last = clock.today(entity.time_zone), day_of(until, entity)
+    found = claims.parts(entity=entity, customer_id=market.by_number(customer).pk, until=last)
+    made: list[int] = []
+    if claim:
+        actor = system_actor("command line")
+        for currency in dict.fromkeys(p.currency for p in found):
+            ids = sorted({p.invoice_id for p in found if p.currency == currency and not p.is_disputed})
+            if ids:
+                made.append(
+                    claims.claim_interest(
+                        actor=actor, entity_id=entity.pk, customer_id=market.by_number(customer).pk, invoice_ids=ids, until=last, issue_on=today
+                    )
+                )  # fmt: skip
+        if send and made:
+            delivery.send_invoices(actor=actor, invoice_ids=made)
+    if as_json:
+        items = [{**asdict(p), "unknown": p.unknown.words if p.unknown else None} for p in found]
+        print_json({"until": last, "items": items, "notes": made})
+        return
+    render.interest(console, found, made)
 
 
 @app.command("daily")

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from topline.billing.einvoice.check import Problem
 from topline.billing.einvoice.model import EInvoice
+from topline.collections.claims import Part
 from topline.connect.models import ImportBatch
 from topline.contracts.bills import Bill
 from topline.contracts.models import Contract
@@ -144,6 +145,23 @@ def pipeline(console: Console, groups: Sequence[dict[str, Any]], *, by: str, cur
         told = ["" if minor is None else format_amount(minor, currency) for minor in sums]
         table.add_row(row["label"], f"{row['deals']:,}", *told, currency)
     console.print(table)
+
+
+def interest(console: Console, found: Sequence[Part], notes: Sequence[int]) -> None:
+    """What may be claimed for paying late, a row per invoice or instalment, and what is missing for it."""
+    if not found:
+        console.print("Nothing is late, or was paid late, that has not been claimed.", highlight=False)
+        return
+    table = _table("invoice", "days", ">number", ">on", "at, a year", ">interest", ">compensation", "currency")
+    for p in found:
+        amounts = [format_amount(a, p.currency) for a in (p.principal_minor, p.interest_minor, p.compensation_minor)]
+        rates = ", ".join(f"{r} %" for r in p.percents)
+        table.add_row(p.number, f"{p.first_on} to {p.until}", str(p.days), amounts[0], rates, *amounts[1:], p.currency)
+    console.print(table)
+    for missing in dict.fromkeys(p.unknown.words for p in found if p.unknown):
+        console.print(f"{missing} Enter it on the page Reference rates.", highlight=False)
+    for note in notes:
+        console.print(f"An interest note was issued (document {note}).", highlight=False)
 
 
 def aging(console: Console, found: Aging) -> None:

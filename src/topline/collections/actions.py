@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from topline.billing import queries as billing
-from topline.billing.models import Invoice
+from topline.billing.models import OWED, Invoice
 from topline.collections import queries
 from topline.collections.models import (
     Contact,
@@ -490,7 +490,7 @@ def _ensure_owed(invoice: dict[str, object], amount: int) -> None:
     currency = str(invoice["currency"])
     ensure(amount > 0, Invalid("The amount must be more than zero.", field="amount_minor"))
     ensure(
-        invoice["state"] == Invoice.State.OPEN and invoice["kind"] == Invoice.Kind.INVOICE and amount <= rest,
+        invoice["state"] == Invoice.State.OPEN and invoice["kind"] in OWED and amount <= rest,
         NotOwed(
             f"{money.Money(amount, currency)} is not open on {invoice['number'] or 'the draft'}: {money.Money(rest, currency)} is.",
             field="amount_minor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import polars as pl
@@ -10,8 +11,8 @@ from ninja import Query
 from pydantic import Field
 
 from topline.books import queries as books
-from topline.collections import actions, reminders, timing, trials, worklist
-from topline.collections.models import Contact, Dispute, PaymentPlan, Promise, Reminder
+from topline.collections import actions, claims, reminders, timing, trials, worklist
+from topline.collections.models import Contact, Dispute, PaymentPlan, Promise, ReferenceRate, Reminder
 from topline.kernel import clock
 from topline.ui.wire import (
     MAX_ROWS,
@@ -82,6 +83,19 @@ REMINDER = [
     "sent_at",
     "replied_at",
 ]
+CLAIM = [
+    "id",
+    "document_id",
+    "invoice_id",
+    "due_on",
+    "after_on",
+    "until",
+    "principal_minor",
+    "interest_minor",
+    "compensation_minor",
+    "is_standing",
+]
+RATE = ["id", "jurisdiction", "valid_from", "rate_ppm", "source", "recorded_at", "actor_key"]
 CONTACT = ["id", "entity_id", "customer_id", "channel", "outcome", "person", "note", "occurred_on", "recorded_at", "actor_key"]
 Text = Annotated[str, Field(max_length=4_000)]
 Note = Annotated[str, Field(max_length=300)]
@@ -176,6 +190,27 @@ class NewPlan(Body):
     note: Note = ""
     channel: SpokenBy = ""
     person: Name = ""
+
+
+class ClaimableAsked(OfCompany):
+    customer_id: Id
+    until: Day | None = None
+
+
+class NewInterestClaim(Body):
+    customer_id: Ref
+    invoice_ids: Ids
+    until: Day
+    issue_on: Day
+    days_to_pay: Annotated[int, Field(strict=True, ge=0, le=366)] = claims.DAYS_TO_PAY
+    note: Annotated[str, Field(max_length=200)] = ""
+
+
+class NewReferenceRate(Body):
+    jurisdiction: Annotated[str, Field(min_length=1, max_length=2)]
+    valid_from: Day
+    percent: Annotated[Decimal, Field(ge=-100, le=100, max_digits=7, decimal_places=4)]
+    source: Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class Ended(Body):
@@ -295,6 +330,43 @@ class OfferDay(Body):
 def list_reminders(request: Caller, asked: Query[Asked]) -> Any:
     """Reminders with what became of each."""
     return page(Reminder.objects.filter(entity_id=books.entity(asked.company or None).pk), REMINDER, asked)
+
+
+@room.reads("/interest/claimable", "collections.view")
+def read_claimable(request: Caller, asked: Query[ClaimableAsked]) -> Any:
+    """What a customer may be charged for paying late and has not been, one row per invoice or instalment; `unknown` where a rate is missing."""
+    entity = books.entity(asked.company or None)
+    until = asked.until or clock.today(entity.time_zone)
+    found = claims.parts(entity=entity, customer_id=asked.customer_id, until=until)
+    items = [
+        {**{k: v for k, v in asdict(p).items() if k not in ("unknown", "percents")}, "percents": [str(r) for r in p.percents], "unknown": p.unknown.words if p.unknown else None}
+        for p in found
+    ]  # fmt: skip
+    return {"until": until, "items": items}
+
+
+@room.reads("/interest/claims", "collections.view", Page)
+def list_claims(request: Caller, asked: Query[Asked]) -> Any:
+    """Days of lateness that interest notes claim, and what for."""
+    return page(claims.claims(books.entity(asked.company or None).pk), CLAIM, asked)
+
+
+@room.reads("/reference-rates", "collections.view", Page)
+def list_rates(request: Caller, asked: Query[Asked]) -> Any:
+    """Reference rates that were written down here; the newest of a half-year counts, and goes before the shipped tables."""
+    return page(ReferenceRate.objects.all(), RATE, asked)
+
+
+@room.does("/interest/claims", "collections.claim_interest")
+def claim_interest(request: Caller, target: Query[OfCompany], body: NewInterestClaim) -> Any:
+    """Claim interest and compensation as an interest note; answers with the note's id. Send it as any invoice."""
+    return done(claims.claim_interest(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/reference-rates", "collections.add_reference_rate")
+def add_reference_rate(request: Caller, body: NewReferenceRate) -> Any:
+    """Write down the reference rate of a half-year with its source; answers with its id."""
+    return done(claims.add_reference_rate(**body.model_dump(), **once(request)))
 
 
 @room.does("/contacts", "collections.log_contact")

@@ -8,6 +8,7 @@ from typing import Any, cast
 import polars as pl
 from django import forms
 
+from topline.billing.models import OWED
 from topline.collections.models import Contact, Dispute
 from topline.collections.workspace import Debt
 from topline.engine.dunning import CHANNELS, LONGEST_WAIT, Step
@@ -112,7 +113,7 @@ class DisputeForm(SpokenForm):
 
     def __init__(self, data: Any = None, *, debt: Debt, auto_id: str = "id_%s") -> None:
         super().__init__(data, debt=debt, initial={"deadline_on": next_workday(debt.as_of + FORTNIGHT)}, auto_id=auto_id)
-        free = {i["invoice_id"]: i for i in debt.items if not i["disputed_minor"] and i["kind"] == "invoice"}
+        free = {i["invoice_id"]: i for i in debt.items if not i["disputed_minor"] and i["kind"] in OWED}
         self.currencies = {str(k): i["currency"] for k, i in free.items()}
         said = {k: f"{i['number']}, {format_amount(i['open_minor'], i['currency'])} {i['currency']}" for k, i in free.items()}
         self.offer("invoice_id", list(said.items()))

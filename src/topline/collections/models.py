@@ -314,3 +314,60 @@ class PayrollStake(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["entity", "as_of"], name="one_payroll_stake_per_day")]
+
+
+class ReferenceRate(models.Model):
+    """A reference rate of statutory late interest that the company wrote down, with where it was published; it goes before the tables.
+
+    Append-only: of one jurisdiction and half-year the newest row counts.
+    jurisdiction  a key of engine.reference_rates.TABLES
+    """
+
+    append_only = True
+
+    jurisdiction = models.CharField(max_length=2)
+    valid_from = models.DateField(help_text="1 January or 1 July: the half-year that it rules")
+    rate_ppm = models.IntegerField(help_text="millionths a year: 2.15 % is 21500; may be negative")
+    source = models.CharField(max_length=300)
+    recorded_at = models.DateTimeField()
+    actor_key = models.CharField(max_length=60)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(source=""), name="reference_rate_has_a_source"),
+            models.CheckConstraint(
+                condition=Q(rate_ppm__gte=-1_000_000, rate_ppm__lte=1_000_000), name="reference_rate_is_a_share"
+            ),
+        ]
+
+
+class InterestClaim(models.Model):
+    """Days of lateness of an invoice, or of an instalment of it, that an interest note claims.
+
+    due_on     the day that the part was due
+    after_on   the last day that bears no interest here: the due day, or the last day that was claimed before
+    is_standing  false once the note was voided, so that the days may be claimed anew; a credit note waives them for good
+    """
+
+    document = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+", db_index=False)
+    due_on = models.DateField()
+    after_on = models.DateField()
+    until = models.DateField()
+    principal_minor = models.BigIntegerField(help_text="what was owed when the days began")
+    interest_minor = models.BigIntegerField()
+    compensation_minor = models.BigIntegerField()
+    is_standing = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["invoice", "due_on", "after_on"], condition=Q(is_standing=True), name="late_days_claimed_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(after_on__gte=F("due_on"), until__gt=F("after_on")), name="late_days_follow_the_due_day"
+            ),
+            models.CheckConstraint(
+                condition=Q(interest_minor__gte=0, compensation_minor__gte=0), name="interest_claim_is_not_negative"
+            ),
+        ]

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from topline.billing import delivery
-from topline.billing.models import Invoice
+from topline.billing.models import OWED, Invoice
 from topline.books.models import Entity
 from topline.collections import actions, queries
 from topline.collections.letters import letter, letters
@@ -377,7 +377,7 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
 
 def still_open(*, entity_id: int) -> pl.DataFrame:
     """Invoices that are open whatever day a clock says, so that one that went back reminds nobody of what is paid: invoice_id."""
-    rows = Invoice.objects.filter(entity_id=entity_id, state=Invoice.State.OPEN, kind=Invoice.Kind.INVOICE)
+    rows = Invoice.objects.filter(entity_id=entity_id, state=Invoice.State.OPEN, kind__in=OWED)
     return bulk.read(rows.values("id")).rename({"id": "invoice_id"})
 
 

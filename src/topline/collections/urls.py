@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.collections import ladder_pages, pages
+from topline.collections import interest_pages, ladder_pages, pages
 
 app_name = "collections"
 urlpatterns = [
@@ -9,7 +9,9 @@ urlpatterns = [
     path("board/ways/", pages.ways, name="ways"),
     path("ladders/", ladder_pages.ladders, name="ladders"),
     path("ladders/set/", ladder_pages.ladder, name="ladder"),
+    path("reference-rates/", interest_pages.rates, name="rates"),
     path("<int:customer_id>/", pages.workspace, name="workspace"),
+    path("<int:customer_id>/interest/", interest_pages.claim, name="claim_interest"),
     path("<int:customer_id>/call/", pages.call, name="call"),
     path("<int:customer_id>/promise/", pages.promise, name="promise"),
     path("<int:customer_id>/dispute/", pages.dispute, name="dispute"),

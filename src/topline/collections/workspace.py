@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from topline.billing.models import OWED
 from topline.books.models import Entity
 from topline.collections import interest, queries, worklist
 from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
@@ -29,6 +30,7 @@ class Debt:
     owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
     case_id  the case that was opened last and is not closed, as the timeline tells (cases stand above this room)
     hold     the milestone by which the customer was put on credit hold, None when they are on none
+    unknown  the half-year without a published reference rate, so that interest is counted by the last known one; None where all are known
     plannable  what a payment plan may take, one row per currency, most first: currency, invoice_ids, open_minor; whole invoices that
              are overdue and neither disputed nor under a plan
     """
@@ -40,6 +42,7 @@ class Debt:
     count: int
     owed: list[dict[str, Any]]
     plannable: list[dict[str, Any]]
+    unknown: interest.Unknown | None
     unapplied: list[dict[str, Any]]
     promises: list[Promise]
     disputes: list[Dispute]
@@ -63,10 +66,7 @@ class Debt:
         free = [
             {**i, "ask_minor": i["open_minor"] - i["disputed_minor"]}
             for i in self.items
-            if i["kind"] == "invoice"
-            and i["promised_on"] is None
-            and not i["is_planned"]
-            and i["open_minor"] > i["disputed_minor"]
+            if i["kind"] in OWED and i["promised_on"] is None and not i["is_planned"] and i["open_minor"] > i["disputed_minor"]
         ]
         return sorted(free, key=lambda i: (i["late_days"] <= 0, i["due_on"], i["invoice_id"]))
 
@@ -106,6 +106,7 @@ def debt(*, entity: Entity, customer_id: int, as_of: date, listed: pl.DataFrame 
     return Debt(
         customer=detail, as_of=as_of, row=rows.row(0, named=True) if rows.height else None, items=items, count=frame.height, owed=owed,
         plannable=_plannable(frame, {*contested["invoice_id"], *planned}),
+        unknown=next((u for c in charges if (u := interest.unknown(entity, c))), None),
         unapplied=aged.unapplied.sort("received_on").to_dicts(), promises=queries.promises(**asked, limit=20), disputes=queries.disputes(**asked, limit=20),
         plans=queries.plans(**asked, limit=10), reminders=queries.reminders(**asked, limit=20), contacts=queries.contacts(**asked, limit=20),
         offers=[o for o in offers.offers(entity.pk, as_of=as_of, **asked, limit=20) if o["state"] == "running"],
@@ -128,7 +129,7 @@ def _case(detail: market.CustomerDetail) -> int | None:
 
 
 def _plannable(frame: pl.DataFrame, taken: set[int]) -> list[dict[str, Any]]:
-    late = frame.filter((pl.col("late_days") > 0) & (pl.col("kind") == "invoice"))["invoice_id"].unique()
+    late = frame.filter((pl.col("late_days") > 0) & pl.col("kind").is_in(list(OWED)))["invoice_id"].unique()
     free = frame.filter(pl.col("invoice_id").is_in(late.implode()) & ~pl.col("invoice_id").is_in(list(taken)))
     sums = free.group_by("currency").agg(invoice_ids=pl.col("invoice_id").unique().sort(), open_minor=pl.col("open_minor").sum())
     return sums.sort("open_minor", "currency", descending=[True, False]).to_dicts()

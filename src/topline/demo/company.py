@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -14,18 +15,19 @@ from topline.bank import actions as bank
 from topline.bank import queries as bank_queries
 from topline.bank.formats.model import Statement, StatementEntry
 from topline.billing import actions as billing
+from topline.billing.models import Invoice
 from topline.books import actions as books
 from topline.books import queries as book_queries
 from topline.books.models import Entity
 from topline.cases import actions as cases
 from topline.cases import queries as case_queries
 from topline.collections import actions as collections
-from topline.collections import reminders
+from topline.collections import claims, reminders
 from topline.collections.models import DunningPolicy
 from topline.demo import capturing, contracting, paying, quotas, quoting, script, selling, subscribing, surrounding
 from topline.demo import market as landscape
 from topline.demo.script import EMPLOYER_PPM, TAX_PPM, Script
-from topline.engine import terms
+from topline.engine import reference_rates, terms
 from topline.flows import daily
 from topline.kernel import clock
 from topline.kernel.actor import Actor
@@ -363,6 +365,7 @@ class _Play:
         others = late.filter(~pl.col("customer_id").is_in([row["customer_id"] for row in one_each])).sort("due_on", "invoice_id")
         for invoice_id in others["invoice_id"].head(1):
             write_offs.propose_write_off(actor=self.actor, invoice_id=invoice_id, on=end, reason="Nobody answers any more")
+        self._claim_interest(end, others["invoice_id"].to_list()[1:3])
         early = reminders.chaseable(entity_id=self.entity_id, as_of=end).filter(pl.col("due_on") > end + timedelta(days=14))
         early = early.sort("open_minor", "invoice_id", descending=True).head(2)
         discounts = early.select("invoice_id", discount_minor=pl.col("open_minor") // 50)
@@ -370,6 +373,21 @@ class _Play:
         reminders.plan_reminders(**told, as_of=end)
         levers.weigh_calls(**told, as_of=end)
         outlook.freeze_forecast(**told, as_of=end)
+
+    def _claim_interest(self, end: date, late: list[int]) -> None:
+        """Interest is claimed of two who are late; the second claim is waived by a credit note. A rate is written down as an example."""
+        claims.add_reference_rate(
+            actor=self.actor, jurisdiction="SE", valid_from=reference_rates.first_day(reference_rates.half_of(end)), percent=Decimal("2.00"),
+            source="An example of the demo company, not a published rate",
+        )  # fmt: skip
+        owing = Invoice.objects.filter(pk__in=late).order_by("id")
+        told: dict[str, Any] = {"actor": self.actor, "entity_id": self.entity_id, "until": end, "issue_on": end}
+        notes = [claims.claim_interest(**told, customer_id=invoice.customer_id, invoice_ids=[invoice.pk]) for invoice in owing]
+        for note in notes[1:]:
+            credit = billing.credit_invoice(actor=self.actor, invoice_id=note, issue_on=end, reason="Waived: they pay by Friday")
+            total = Invoice.objects.get(pk=note).total_minor
+            links = pl.DataFrame({"invoice_id": [note], "amount_minor": [total]})
+            receivables.apply_credit_note(actor=self.actor, credit_note_id=credit, links=links, on=end)
 
     def _bill(self, day: date, sales: list[script.Sale]) -> None:
         refs = [str(n) for n in range(len(sales))]

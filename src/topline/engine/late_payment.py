@@ -1,91 +1,32 @@
 """What late payment costs the debtor by law or contract: interest, its start, and the fixed sum for recovery.
 
-Rates are percent a year as exact decimals; interest is simple, on actual days. Reference rates change by half-years; the
-tables below are facts of the European Central Bank (main refinancing rate) and the Bank of England (Bank Rate).
+Rates are percent a year as exact decimals; interest is simple, on actual days. Reference rates change by half-years: their tables
+and the rules that refer to them stand in `reference_rates`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 
-from topline.kernel.errors import Invalid, NotFound, ensure
+from topline.engine import reference_rates as rates
+from topline.kernel.errors import Invalid, ensure
 from topline.kernel.money import EXACT, Rounding, round_minor
 
 D = Decimal
 NOTHING = Decimal(0)
 EU_DAYS_TO_PAY = 30  # Directive 2011/7/EU, article 3(3)(b): where no day was agreed
 
-# Main refinancing rate on the first day of each half-year (Directive 2011/7/EU, article 2(7) and 3(2)). Held against the Banque de
-# France's table of policy rates (dates of effect to October 2024) and, for the halves of 2025/26 that follow it, the Bundesbank's
-# announcement of the base rate for 1 January 2026 (2.15 in the last operation of December and of June 2025). The rate of July 2026 is known from a second-hand quotation alone.
-ECB = {
-    (2013, 1): "0.75", (2013, 2): "0.50", (2014, 1): "0.25", (2014, 2): "0.15", (2015, 1): "0.05", (2015, 2): "0.05", (2016, 1): "0.05", (2016, 2): "0.00",
-    (2017, 1): "0.00", (2017, 2): "0.00", (2018, 1): "0.00", (2018, 2): "0.00", (2019, 1): "0.00", (2019, 2): "0.00", (2020, 1): "0.00", (2020, 2): "0.00",
-    (2021, 1): "0.00", (2021, 2): "0.00", (2022, 1): "0.00", (2022, 2): "0.00", (2023, 1): "2.50", (2023, 2): "4.00", (2024, 1): "4.50", (2024, 2): "4.25",
-    (2025, 1): "3.15", (2025, 2): "2.15", (2026, 1): "2.15", (2026, 2): "2.40",
-}  # fmt: skip
-# Bank Rate on 31 December and 30 June, for the half-year after it (Late Payment of Commercial Debts (Rate of Interest) Order 2002). Held
-# against the table of the Pay on Time campaign up to 2024, and the Bank's decisions of June 2024 and 2025 and 18 December 2025 (3.75).
-BANK_OF_ENGLAND = {
-    (2013, 1): "0.50", (2013, 2): "0.50", (2014, 1): "0.50", (2014, 2): "0.50", (2015, 1): "0.50", (2015, 2): "0.50", (2016, 1): "0.50", (2016, 2): "0.50",
-    (2017, 1): "0.25", (2017, 2): "0.25", (2018, 1): "0.50", (2018, 2): "0.50", (2019, 1): "0.75", (2019, 2): "0.75", (2020, 1): "0.75", (2020, 2): "0.10",
-    (2021, 1): "0.10", (2021, 2): "0.10", (2022, 1): "0.25", (2022, 2): "1.25", (2023, 1): "3.50", (2023, 2): "5.00", (2024, 1): "5.25", (2024, 2): "5.25",
-    (2025, 1): "4.75", (2025, 2): "4.25", (2026, 1): "3.75",
-}  # fmt: skip
-UK_COMPENSATION = ((100_000, 4_000), (1_000_000, 7_000))  # debt below, sum (pence); from 10,000 pounds on 100 pounds
-# Points above the reference rate: the Directive's minimum of 8, more where a member state's own rule is known here.
-# Germany: 9 above its base rate (BGB 288), which has stood 0.88 below the main refinancing rate in every half-year of the table.
-MARGIN_POINTS = {"EU": D(8), "UK": D(8), "DE": D("8.12")}
-EU_STATES = frozenset(
-    [
-        "EU",
-        "AT",
-        "BE",
-        "BG",
-        "CY",
-        "CZ",
-        "DE",
-        "DK",
-        "EE",
-        "ES",
-        "FI",
-        "FR",
-        "GR",
-        "HR",
-        "HU",
-        "IE",
-        "IT",
-        "LT",
-        "LU",
-        "LV",
-        "MT",
-        "NL",
-        "PL",
-        "PT",
-        "RO",
-        "SE",
-        "SI",
-        "SK",
-    ]
-)
-
-
-# States of the Union without the euro refer to the rate of their own central bank (Directive 2011/7/EU, article 2(7)(b)); their
-# rates have no table here, and that of the European Central Bank would be the wrong one.
-OWN_REFERENCE = frozenset(["CZ", "DK", "HU", "PL", "RO", "SE"])
+NO_OWN: Mapping[rates.Half, Decimal] = MappingProxyType({})
 
 
 def jurisdiction(country: str) -> str:
     """Under which table of late-payment rules a company's claims fall; empty where none is known."""
-    if country in OWN_REFERENCE:
-        return ""
-    if country in {"GB", "UK"}:
-        return "UK"
-    return "DE" if country == "DE" else "EU" if country in EU_STATES else ""
+    return rates.jurisdiction_of(country)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +41,19 @@ class StatutoryRate:
 
 @dataclass(frozen=True, slots=True)
 class LateCharge:
-    """What may be claimed on top of a late debt: interest, days and fixed compensation, in minor units."""
+    """What may be claimed on top of a late debt: interest, days and fixed compensation, in minor units.
+
+    spans         first day, last day and yearly percent of each stretch
+    principal_minor  what was owed when these days began
+    unknown_from  the first day whose half-year has no published rate, so that the last known one was taken; None where all are known
+    """
 
     days: int
     interest_minor: int
     compensation_minor: int
     spans: tuple[tuple[date, date, Decimal], ...]
+    unknown_from: date | None = None
+    principal_minor: int = 0
 
     @property
     def total_minor(self) -> int:
@@ -115,7 +63,8 @@ class LateCharge:
 
 def half_year(day: date) -> tuple[date, date]:
     """First and last day of the half-year that a day lies in."""
-    return (date(day.year, 1, 1), date(day.year, 6, 30)) if day.month <= 6 else (date(day.year, 7, 1), date(day.year, 12, 31))
+    half = rates.half_of(day)
+    return rates.first_day(half), rates.last_day(half)
 
 
 def statutory_rate(
@@ -126,24 +75,20 @@ def statutory_rate(
     reference_on  the day on which the reference rate was read: 1 January / 1 July in the EU, 31 December / 30 June in the UK
     Raises: NotFound for a jurisdiction without a table.
     """
-    margin = margin_points if margin_points is not None else _margin(jurisdiction)
     governed = reference_on + timedelta(days=1) if jurisdiction == "UK" else reference_on
+    margin = margin_points if margin_points is not None else rates.margin(jurisdiction, rates.half_of(governed))
     return StatutoryRate(reference_rate + margin, *half_year(governed))
 
 
-def rate_on(jurisdiction: str, day: date) -> StatutoryRate:
-    """The statutory rate in force on a day; days after the tables' end take the last half-year and say so.
+def rate_on(jurisdiction: str, day: date, *, own: Mapping[rates.Half, Decimal] = NO_OWN) -> StatutoryRate:
+    """The statutory rate in force on a day; a day whose half-year is not known takes the last one that is and says so.
 
-    Raises: NotFound (jurisdiction without a table, days before 2013).
+    own  reference rates that the company wrote down for this jurisdiction
+    Raises: NotFound (jurisdiction without a table, days before anything known).
     """
-    table = BANK_OF_ENGLAND if jurisdiction == "UK" else ECB
-    margin = _margin(jurisdiction)
-    key = (day.year, 1 if day.month <= 6 else 2)
-    ensure(
-        key >= min(table), NotFound(f"There is no reference rate for {day}.", field="day", remedy="Use the rate of the contract.")
-    )
-    is_latest = key > max(table)
-    return StatutoryRate(D(table[min(key, max(table))]) + margin, *half_year(day), is_latest=is_latest)
+    half = rates.half_of(day)
+    percent, known = rates.published(jurisdiction, half, own=own)
+    return StatutoryRate(percent + rates.margin(jurisdiction, half), *half_year(day), is_latest=known != half)
 
 
 def interest_from(*, due_on: date | None, invoice_received_on: date | None = None, goods_received_on: date | None = None) -> date:
@@ -183,11 +128,8 @@ def simple_interest(
 
 
 def compensation(*, jurisdiction: str, debt_minor: int) -> int:
-    """The fixed sum for the cost of recovery, in cents or pence per invoice (for the EU: 40 euros, CJEU C-78/22: per late instalment)."""
-    if jurisdiction == "UK":
-        return next((amount for below, amount in UK_COMPENSATION if debt_minor < below), 10_000)
-    _margin(jurisdiction)
-    return 4_000
+    """The fixed sum for the cost of recovery per late part, in minor units of the currency in which the rule states it."""
+    return next(amount for below, amount in rates.law_of(jurisdiction).fixed if debt_minor < below)
 
 
 def late_charge(
@@ -198,22 +140,39 @@ def late_charge(
     until: date,
     contract_percent: Decimal | None = None,
     paid: Sequence[tuple[date, int]] = (),
+    claimed_until: date | None = None,
+    own: Mapping[rates.Half, Decimal] = NO_OWN,
 ) -> LateCharge:
     """Interest on a late debt until a day, split where the rate changes or a part was paid, and the fixed compensation.
 
+    principal_minor   what was owed when these days began
     contract_percent  the yearly rate of the contract, which then takes the place of the statutory one
-    paid              parts paid after the due day, each counted from the day after it came
+    paid              parts paid after the days began, each counted from the day after it came
+    claimed_until     the last day whose interest was claimed before; these days begin after it, and the compensation went with it
+    own               reference rates that the company wrote down for this jurisdiction
+    Raises: NotFound (jurisdiction, nothing known so early).
     """
-    points = sorted({due_on, until, *(d for d, _ in paid if due_on < d < until), *_half_year_ends(due_on, until)})
-    exact, spans = D(0), []
+    start = max(due_on, claimed_until) if claimed_until is not None else due_on
+    until = max(start, until)
+    holds = contract_percent is None and rates.law_of(jurisdiction).holds
+    changes = [] if contract_percent is not None or holds else _half_year_ends(start, until)
+    points = sorted({start, until, *(d for d, _ in paid if start < d < until), *changes})
+    exact, spans, unknown = D(0), [], None
     for first, last in itertools.pairwise(points):
         rest = principal_minor - sum(a for d, a in paid if d <= first)
-        percent = contract_percent if contract_percent is not None else rate_on(jurisdiction, first + timedelta(days=1)).percent
+        if contract_percent is not None:
+            percent = contract_percent
+        else:
+            ruling = (due_on if holds else first) + timedelta(days=1)
+            rate = rate_on(jurisdiction, ruling, own=own)
+            percent = rate.percent
+            unknown = unknown or (first + timedelta(days=1) if rate.is_latest else None)
         exact += EXACT.divide(EXACT.multiply(D(max(0, rest)), percent) * (last - first).days, D(36_500))
         spans.append((first + timedelta(days=1), last, percent))
-    days = days_late(due_on=due_on, paid_on=until)
-    fixed = compensation(jurisdiction=jurisdiction, debt_minor=principal_minor) if days and contract_percent is None else 0
-    return LateCharge(days, round_minor(exact), fixed, tuple(spans))
+    days = days_late(due_on=start, paid_on=until)
+    is_first = days and contract_percent is None and claimed_until is None
+    fixed = compensation(jurisdiction=jurisdiction, debt_minor=principal_minor) if is_first else 0
+    return LateCharge(days, round_minor(exact), fixed, tuple(spans), unknown, principal_minor)
 
 
 def level_of(*, days_overdue: int, level_days: Sequence[int]) -> int:
@@ -229,14 +188,3 @@ def dunning_fee(*, overdue_minor: int, fixed_minor: int = 0, percent: Decimal = 
 def _half_year_ends(start: date, end: date) -> list[date]:
     days = [date(year, *last) for year in range(start.year, end.year + 1) for last in ((6, 30), (12, 31))]
     return [day for day in days if start < day < end]
-
-
-def _margin(jurisdiction: str) -> Decimal:
-    known = jurisdiction in MARGIN_POINTS or jurisdiction in EU_STATES
-    ensure(
-        known,
-        NotFound(
-            f"There is no late-payment table for {jurisdiction!r}.", field="jurisdiction", remedy="Use the rate of the contract."
-        ),
-    )
-    return MARGIN_POINTS.get(jurisdiction, MARGIN_POINTS["EU"])

@@ -87,6 +87,14 @@ def customer_detail(customer_id: int) -> CustomerDetail:
     )
 
 
+def by_number(number: str) -> Customer:
+    """One customer by its number; a merged record answers with the one that took it over. Raises: NotFound."""
+    found = Customer.objects.filter(number=number).values_list("id", flat=True).first()
+    if found is None:
+        raise NotFound(f"There is no customer {number}.", field="customer", remedy="Look for the number on the Customers page.")
+    return customer_detail(found).customer
+
+
 def segment_names() -> list[str]:
     """Segments that customers are in."""
     named = Customer.objects.exclude(segment="").order_by("segment").values_list("segment", flat=True).distinct()

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from topline.bank import queries as bank
 from topline.bank.models import StatementLine
-from topline.billing.models import Invoice
+from topline.billing.models import OWED, Invoice
 from topline.books import actions as books
 from topline.books.actions import leg
 from topline.engine import charge_retries
@@ -360,7 +360,7 @@ def _payable(invoice_id: int) -> Invoice:
     invoice = Invoice.objects.select_for_update(of=("self",)).select_related("customer").filter(pk=invoice_id).first()
     if invoice is None:
         raise NotFound(f"There is no document {invoice_id}.", field="invoice_id")
-    owed = invoice.kind == Invoice.Kind.INVOICE and invoice.state == Invoice.State.OPEN
+    owed = invoice.kind in OWED and invoice.state == Invoice.State.OPEN
     ensure(owed, NothingToPay("Nothing is owed for this document.", field="invoice_id", remedy="Nothing to do."))
     return invoice
 

@@ -553,7 +553,7 @@ def _update_documents(rows: pl.DataFrame, invoices: pl.DataFrame, *, actor: Acto
     bulk.update(Invoice, after.select("id", "allocated_minor", "state", "closed_on"))
     changed_many("invoice", after["id"], after={"allocated": "changed"})
     for kind, state in (("invoice_paid", S.PAID), ("invoice_written_off", S.WRITTEN_OFF), ("invoice_reopened", S.OPEN)):
-        now = after.filter((pl.col("state") == state) & (pl.col("was") != state) & (pl.col("kind") == Invoice.Kind.INVOICE))
+        now = after.filter((pl.col("state") == state) & (pl.col("was") != state) & (pl.col("kind") != Invoice.Kind.CREDIT_NOTE))
         timeline.record(
             kind,
             now.select("customer_id", "currency", "day", invoice_id="id", amount_minor="total_minor", note="number"),

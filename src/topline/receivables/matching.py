@@ -15,7 +15,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from topline.bank import actions as bank_actions
 from topline.bank import queries as bank
-from topline.billing.models import Invoice
+from topline.billing.models import OWED, Invoice
 from topline.books.models import Entity
 from topline.engine.matching import Policy, propose
 from topline.engine.terms import UnknownTerms, parse_terms
@@ -376,7 +376,7 @@ def _payments(entity_id: int, as_of: date) -> pl.DataFrame:
 
 def _items(entity_id: int, as_of: date) -> pl.DataFrame:
     """Invoices open now and issued by the day, as the engine takes them; instalments of one invoice are one item."""
-    rows = Invoice.objects.filter(entity_id=entity_id, state=Invoice.State.OPEN, kind=Invoice.Kind.INVOICE, issued_on__lte=as_of)
+    rows = Invoice.objects.filter(entity_id=entity_id, state=Invoice.State.OPEN, kind__in=OWED, issued_on__lte=as_of)
     frame = bulk.read(
         rows.order_by("id").values(
             "id",

@@ -9,7 +9,7 @@ import polars as pl
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from topline.billing import queries as billing
-from topline.billing.models import Invoice
+from topline.billing.models import OWED, Invoice
 from topline.books import queries as books
 from topline.kernel import bulk
 from topline.kernel.errors import NotFound
@@ -131,12 +131,12 @@ def owed_minor(*, entity_id: int, as_of: date, currency: str) -> int:
     standing = documents.exclude(state=Invoice.State.VOID).values("pk")
     later = Allocation.objects.filter(effective_on__gt=as_of)
     owed = 0
-    for kind, sign, settled, amount in (
-        (Invoice.Kind.INVOICE, 1, "invoice", "amount_minor"),
-        (Invoice.Kind.CREDIT_NOTE, -1, "credit_note", "source_minor"),
+    for kinds, sign, settled, amount in (
+        (OWED, 1, "invoice", "amount_minor"),
+        ((Invoice.Kind.CREDIT_NOTE,), -1, "credit_note", "source_minor"),
     ):
-        mine = documents.filter(kind=kind).aggregate(total=Sum(rest))["total"] or 0
-        since = later.filter(**{f"{settled}__in": standing.filter(kind=kind)}).aggregate(total=Sum(amount))["total"] or 0
+        mine = documents.filter(kind__in=kinds).aggregate(total=Sum(rest))["total"] or 0
+        since = later.filter(**{f"{settled}__in": standing.filter(kind__in=kinds)}).aggregate(total=Sum(amount))["total"] or 0
         owed += sign * (mine + since)
     left = unapplied(entity_id=entity_id, as_of=as_of).filter(pl.col("currency") == currency)["left_minor"].sum()
     return owed - int(left)

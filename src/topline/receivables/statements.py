@@ -15,7 +15,7 @@ from topline.receivables import queries
 from topline.receivables.models import Allocation, Payment
 
 SHARES = {
-    "invoiced_minor": ("invoice", "void"), "credited_minor": ("credit_note",), "paid_minor": ("payment", "returned", "refund"), "other_minor": ("discount", "bank_fee", "write_off", "exchanged"),
+    "invoiced_minor": ("invoice", "interest", "void"), "credited_minor": ("credit_note",), "paid_minor": ("payment", "returned", "refund"), "other_minor": ("discount", "bank_fee", "write_off", "exchanged"),
 }  # fmt: skip
 COLUMNS = ["on", "kind", "number", "currency", "amount_minor", "invoice_id", "payment_id"]
 NONE = pl.lit(None, dtype=pl.Int64)

@@ -110,8 +110,8 @@ def _documents(entity_id: int, currency: str, asked: pl.DataFrame) -> pl.DataFra
     rest = pl.col("total_minor") - pl.col("allocated_minor") + pl.col("later_minor")
     there = _with_later(there, later).with_columns(open_minor=pl.when(is_void).then("total_minor").otherwise(rest))
     there = there.filter(pl.col("open_minor") > 0)
-    is_invoice = pl.col("kind") == Invoice.Kind.INVOICE.value
-    current = pl.when(is_invoice & (pl.col("due_on") >= pl.col("day"))).then("open_minor").otherwise(0)
+    is_owed = pl.col("kind") != Invoice.Kind.CREDIT_NOTE.value
+    current = pl.when(is_owed & (pl.col("due_on") >= pl.col("day"))).then("open_minor").otherwise(0)
     parts = billing.instalments_of(None, entity_id=entity_id).rename({"invoice_id": "id", "due_on": "part_due_on"})
     split = there.join(parts, on="id").sort("id", "day", "position")
     upto = pl.col("amount_minor").cum_sum().over("id", "day")
@@ -122,7 +122,7 @@ def _documents(entity_id: int, currency: str, asked: pl.DataFrame) -> pl.DataFra
     return (
         there.join(in_parts, on=["id", "day"], how="left")
         .select(
-            "customer_id", "day", owed_minor=pl.when(is_invoice).then("open_minor").otherwise(-pl.col("open_minor")),
+            "customer_id", "day", owed_minor=pl.when(is_owed).then("open_minor").otherwise(-pl.col("open_minor")),
             current_minor=pl.when(has_parts).then(pl.col("parts_minor").fill_null(0)).otherwise(current),
         )
         .group_by("customer_id", "day").agg(pl.col("owed_minor", "current_minor").sum())

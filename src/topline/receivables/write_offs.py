@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from topline.billing import queries as billing
-from topline.billing.models import Invoice
+from topline.billing.models import OWED, Invoice
 from topline.kernel import clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -50,7 +50,7 @@ def propose_write_off(*, actor: Actor, invoice_id: int, on: date, reason: str) -
     invoice = billing.for_update([invoice_id]).row(0, named=True)
     rest = invoice["total_minor"] - invoice["allocated_minor"]
     ensure(
-        invoice["state"] == Invoice.State.OPEN and invoice["kind"] == Invoice.Kind.INVOICE and rest > 0,
+        invoice["state"] == Invoice.State.OPEN and invoice["kind"] in OWED and rest > 0,
         actions.DocumentNotOpen(f"Nothing is open on {invoice['number'] or 'the draft'}.", field="invoice_id"),
     )
     ensure(

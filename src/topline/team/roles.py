@@ -145,6 +145,7 @@ COLLECTING = frozenset(
         "collections.send_offer",
     }
 )
+INTEREST = frozenset({"collections.claim_interest", "billing.issue_interest_note", "collections.add_reference_rate"})
 CASES = frozenset(
     {"cases.open_case", "cases.set_assumptions", "cases.choose_strategy", "cases.close_case", "market.set_credit_hold"}
 )
@@ -216,15 +217,15 @@ AUDIT = frozenset({"team.view_audit"})
 PEOPLE = frozenset({"team.add_member", "team.change_member", "team.grant_roles", "team.set_area"})
 
 _ROLES: dict[str, frozenset[str]] = {
-    "Owner": READ | STATEMENTS | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION | COLLECTING | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
+    "Owner": READ | STATEMENTS | OWN_TASKS | CUSTOMERS | LANDSCAPE | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION | COLLECTING | INTEREST | CASES | OFFERS | BANK | PLANNING | BOOKS | APPROVALS | PAY | AUDIT | PEOPLE
     | SELLING | SALES_TEAM | SALES_OPERATIONS | {"books.open_entity", "market.merge_customers"},
     "RevOps": READ | OWN_TASKS | CUSTOMERS | CONTRACTS | LANDSCAPE | IMPORT | SELLING | SALES_TEAM | SALES_OPERATIONS | {"market.merge_customers", "team.set_area", "billing.import_open_items", "receivables.record_payments",
                                                        "receivables.apply_cash"},
     "Sales": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING,
     "Sales manager": frozenset({"web.today", "market.view", "catalog.view", "pipeline.view", "leads.view", "lifecycle.view", "contracts.view", "quotes.view", "billing.view", "receivables.view", "timeline.view", "team.view"}) | OWN_TASKS | CUSTOMERS | LANDSCAPE | SELLING | SALES_TEAM,
-    "Billing": (READ - {"treasury.view"}) | STATEMENTS | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION,
-    "Collections": (READ - {"treasury.view"}) | STATEMENTS | OWN_TASKS | CASH_APPLICATION | COLLECTING | CASES | {"market.change_customer", "market.add_contact"},
-    "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal"},
+    "Billing": (READ - {"treasury.view"}) | STATEMENTS | OWN_TASKS | CUSTOMERS | IMPORT | CONTRACTS | BILL_RUNS | RECOGNITION | INVOICES | CASH_APPLICATION | INTEREST,
+    "Collections": (READ - {"treasury.view"}) | STATEMENTS | OWN_TASKS | CASH_APPLICATION | COLLECTING | INTEREST | CASES | {"market.change_customer", "market.add_contact", "billing.send_invoices"},
+    "Treasury": READ | OWN_TASKS | IMPORT | BANK | PLANNING | PAY | CASH_APPLICATION | CASES | OFFERS | {"books.add_rates", "books.seal", "collections.add_reference_rate"},
     "Approver": READ | OWN_TASKS | APPROVALS | OFFERS | PAY,
     "Auditor": READ | PAY | AUDIT,
     "Customer": frozenset({"web.portal"}),

@@ -56,6 +56,7 @@ KINDS: dict[str, MilestoneKind] = {
     "payment_unapplied": MilestoneKind("Payment unapplied", "cash"),
     "payment_returned": MilestoneKind("Payment returned by the bank", "cash", visible_to_customer=True, tone="bad"),
     "payment_refunded": MilestoneKind("Payment refunded", "cash", visible_to_customer=True),
+    "interest_claimed": MilestoneKind("Interest on late payment claimed", "collections", visible_to_customer=True),
     "customer_contacted": MilestoneKind("Contact", "collections"),
     "discount_offered": MilestoneKind("Discount offered", "collections", visible_to_customer=True),
     "payment_promised": MilestoneKind("Payment promised", "collections", visible_to_customer=True),

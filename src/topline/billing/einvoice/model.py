@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-INVOICE, CREDIT_NOTE = "380", "381"  # UNTDID 1001
+INVOICE, CREDIT_NOTE, DEBIT_NOTE = "380", "381", "383"  # UNTDID 1001
 CREDITS = frozenset({"81", "83", "381", "396", "532"})  # document types that take back
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from topline.billing.einvoice.model import (
     CREDIT_NOTE,
+    DEBIT_NOTE,
     INVOICE,
     Adjustment,
     EInvoice,
@@ -31,6 +32,7 @@ REASONS = {
     "O": ("VATEX-EU-O", "Outside the scope of VAT"),
     "E": ("", "Exempt from VAT"),
 }  # codes of the CEF VATEX list
+KINDS: dict[str, str] = {Invoice.Kind.INVOICE: INVOICE, Invoice.Kind.CREDIT_NOTE: CREDIT_NOTE, Invoice.Kind.INTEREST: DEBIT_NOTE}
 # electronic addresses by VAT number: the scheme (EAS) of a country's VAT numbers
 VAT_SCHEMES = {"AT": "9914", "BE": "9925", "BG": "9926", "CY": "9928", "CZ": "9929", "DE": "9930", "EE": "9931", "ES": "9920", "FR": "9957", "GB": "9932", "GR": "9933", "HR": "9934", "HU": "9910", "IE": "9935", "IT": "0211", "LI": "9936", "LT": "9937", "LU": "9938", "LV": "9939", "MT": "9943", "NL": "9944", "PL": "9945", "PT": "9946", "RO": "9947", "SE": "9955", "SI": "9949", "SK": "9950", "CH": "9927"}  # fmt: skip
 
@@ -59,7 +61,7 @@ def of_invoice(
     paid = 0 if invoice.state == Invoice.State.VOID or is_credit else invoice.allocated_minor
     return EInvoice(
         number=invoice.number or "",
-        kind=CREDIT_NOTE if is_credit else INVOICE,
+        kind=KINDS[invoice.kind],
         issued_on=invoice.issued_on,
         due_on=None if is_credit else invoice.due_on,
         currency=invoice.currency,
