@@ -95,7 +95,7 @@ def its_morning_has_something_to_decide(demo):
     assert set(aged.buckets["bucket"].cast(str)) >= {"not due", "1-30", "31-60"}
     largest = aged.items.sort("open_minor", descending=True).row(0, named=True)
     assert largest["open_minor"] > aged.items["open_minor"].sum() / 5  # one customer owes a very large sum
-    assert {"invoice", "credit_note"} == set(Invoice.objects.values_list("kind", flat=True))
+    assert {"invoice", "credit_note", "interest"} == set(Invoice.objects.values_list("kind", flat=True))
     assert figures.aged(entity_id=demo, as_of=END).unapplied.height > 0
     assert found.payrolls
     assert {a.verdict for a in found.payrolls} & {"depends", "short"}

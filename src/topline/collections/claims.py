@@ -251,7 +251,7 @@ def known_rates(*, on: date) -> list[Known]:
     own: dict[tuple[str, reference_rates.Half], ReferenceRate] = {}
     for row in ReferenceRate.objects.order_by("id")[:10_000]:
         own[row.jurisdiction, reference_rates.half_of(row.valid_from)] = row
-    found = []
+    found: list[Known] = []
     for law in reference_rates.LAWS.values():
         if any(k.jurisdiction == law.table for k in found):
             continue
