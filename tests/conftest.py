@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("TOPLINE_HOME", tempfile.mkdtemp(prefix="topline-test-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")  # frames are small here, and a worker of the suite has one core
 
 import pytest
 from hypothesis import settings
