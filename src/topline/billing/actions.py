@@ -75,7 +75,8 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
     invoices  one row per document: ref str (the caller's name for it), customer_id, currency; optional kind, terms,
               purchase_order, memo, due_on, corrects_id
     lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
-              optional discount_ppm, tax_category, tax_rate_ppm. Tax is rounded per line
+              optional discount_ppm, tax_category, tax_rate_ppm, credits_micro (units of the corrected document's line of the same position). Tax is rounded
+              per line
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
     Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, corrected document).
     """
@@ -142,7 +143,8 @@ def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.Da
         ),
     )  # fmt: skip
     refs = invoices.select("ref").with_columns(invoice_id=written["id"])
-    bulk.insert(InvoiceLine, priced.join(refs, on="ref").select("invoice_id", *LINE, "net_minor", "tax_minor"))
+    units = ["credits_micro"] if "credits_micro" in lines.columns else []
+    bulk.insert(InvoiceLine, priced.join(refs, on="ref").select("invoice_id", *LINE, *units, "net_minor", "tax_minor"))
     changed_many("invoice", refs["invoice_id"])
     return refs.join(totals, on="ref", maintain_order="left")
 

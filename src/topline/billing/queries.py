@@ -13,6 +13,7 @@ from django.db.models import F, Q, QuerySet, Sum
 from topline.billing.models import Instalment, Invoice, InvoiceLine
 from topline.books.models import Entry
 from topline.kernel import bulk
+from topline.kernel.database import one_of
 from topline.kernel.errors import NotFound
 
 LOCKED = ["id", "entity_id", "customer_id", "kind", "state", "number", "currency", "issued_on", "due_on", "terms", "net_minor", "tax_minor",
@@ -86,6 +87,34 @@ def credited_lines(invoice_id: int) -> pl.DataFrame:
         .group_by("position")
         .agg(pl.col("net_minor", "tax_minor", "credits_micro").sum())
         .sort("position")
+    )
+
+
+def lines_of(invoice_ids: Sequence[int]) -> pl.DataFrame:
+    """What stands on the lines of documents: invoice_id, position, line_text, line_quantity (millionths), line_price (billionths of a minor unit), line_category
+    and line_rate (millionths) of tax. One statement."""
+    is_asked, given = one_of("invoice_id", list(invoice_ids))
+    columns = {
+        "line_text": pl.String(),
+        "line_quantity": pl.Int64(),
+        "line_price": pl.Int64(),
+        "line_category": pl.String(),
+        "line_rate": pl.Int64(),
+    }
+    return bulk.query(
+        f"SELECT invoice_id, position, description, quantity_micro, unit_price_nano, tax_category, tax_rate_ppm FROM billing_invoiceline WHERE {is_asked}",
+        given,
+        {"invoice_id": pl.Int64(), "position": pl.Int64(), **columns},
+    )
+
+
+def touched_lines(invoice_ids: Sequence[int]) -> pl.DataFrame:
+    """The lines of invoices of which a credit note, a draft of one too, took something back: invoice_id, position. One statement."""
+    is_asked, given = one_of("i.corrects_id", list(invoice_ids))
+    return bulk.query(
+        f"SELECT DISTINCT i.corrects_id, l.position FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id WHERE i.state <> 'void' AND {is_asked}",
+        given,
+        {"invoice_id": pl.Int64(), "position": pl.Int64()},
     )
 
 

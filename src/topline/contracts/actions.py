@@ -9,7 +9,7 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.catalog.models import Product, Promotion
-from topline.contracts import bills
+from topline.contracts import bills, rerating
 from topline.contracts import items as lines
 from topline.contracts.credit import ensure_credit
 from topline.contracts.dates import add_months
@@ -25,7 +25,17 @@ from topline.timeline import actions as timeline
 
 PPM = 1_000_000
 MAX_ITEMS = 500
-FACTS = {"purchase_order", "terms", "bill_to_id", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days"}
+FACTS = {
+    "purchase_order",
+    "terms",
+    "bill_to_id",
+    "renews_months",
+    "notice_days",
+    "on_upgrade",
+    "on_downgrade",
+    "month_days",
+    "late_usage",
+}
 
 
 class QuoteNotAccepted(Conflict):
@@ -75,7 +85,7 @@ def make_contract(*, actor: Actor, quote_id: int, renews_months: int = 0, notice
 def add_contract(
     *, actor: Actor, entity_id: int, customer_id: int, currency: str, starts_on: date, items: list[dict[str, Any]], ends_on: date | None = None, terms: str = "net 30",
     purchase_order: str = "", bill_to_id: int | None = None, renews_months: int = 0, notice_days: int = 0, on_upgrade: str = "invoice_now", on_downgrade: str = "invoice_now",
-    month_days: int | None = None,
+    month_days: int | None = None, late_usage: str = "",
 ) -> int:  # fmt: skip
     """Write down a contract that was agreed elsewhere; returns its id.
 
@@ -84,6 +94,7 @@ def add_contract(
            those of the contract), anchor, and of `pricing.PRICE` what the price model reads
     on_upgrade, on_downgrade  how a change is billed that says nothing itself: one of `proration.MODES`
     month_days  days of a month for parts of a period, such as 30; None: those of the calendar
+    late_usage  how use is billed that comes after its period was: one of `rerating.POLICIES`; empty: as the company does
     Raises: NotFound, CustomerOnHold, Invalid (nothing to bill, unknown unit, days, price or quantity below zero, currency).
     """
     money.ensure_currency(currency)
@@ -93,7 +104,7 @@ def add_contract(
     )
     rows = [{"starts_on": starts_on, "ends_on": ends_on} | {k: v for k, v in item.items() if v is not None or k == "unit_price_nano"} for item in items]  # fmt: skip
     head = {"customer_id": customer_id, "currency": currency, "terms": terms, "starts_on": starts_on, "ends_on": ends_on, "bill_to_id": bill_to_id,
-            "renews_months": renews_months, "notice_days": notice_days, "purchase_order": purchase_order, "on_upgrade": on_upgrade, "on_downgrade": on_downgrade, "month_days": month_days}  # fmt: skip
+            "renews_months": renews_months, "notice_days": notice_days, "purchase_order": purchase_order, "on_upgrade": on_upgrade, "on_downgrade": on_downgrade, "month_days": month_days, "late_usage": late_usage}  # fmt: skip
     return _make(actor, entity_id, head, rows)
 
 
@@ -211,6 +222,8 @@ def _check_head(contract: Contract) -> None:
     )
     for name in ("on_upgrade", "on_downgrade"):
         ensure(getattr(contract, name) in MODES, Invalid(f"{getattr(contract, name)!r} is no mode of proration.", field=name, remedy=f"Use one of {', '.join(MODES)}."))  # fmt: skip
+    if contract.late_usage:
+        rerating.ensure_policy(contract.late_usage)
     ensure(contract.month_days is None or 28 <= contract.month_days <= 31, Invalid("A month has 28 to 31 days; empty: those of the calendar.", field="month_days"))  # fmt: skip
     ensure(Customer.objects.filter(pk=contract.bill_to_id, merged_into__isnull=True).exists(), NotFound(f"There is no customer {contract.bill_to_id}.", field="bill_to_id"))  # fmt: skip
 

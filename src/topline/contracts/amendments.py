@@ -289,6 +289,7 @@ def _transfer(contract: Contract, on: date, said: dict[str, Any]) -> Done:
         "on_upgrade",
         "on_downgrade",
         "month_days",
+        "late_usage",
     )
     head = {name: getattr(contract, name) for name in kept}
     number = series.take(entity_id=contract.entity_id, code="contract", count=1, prefix="CT-")[0]

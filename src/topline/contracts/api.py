@@ -10,7 +10,7 @@ from pydantic import Field
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, amendments, bills, queries, renewing, runs, schedules
+from topline.contracts import actions, amendments, bills, queries, renewing, rerating, runs, schedules
 from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
@@ -43,7 +43,7 @@ from topline.ui.wire import (  # fmt: skip
 )
 
 room = Room(tags=["Contracts"])
-CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days"]  # fmt: skip
+CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days", "late_usage"]  # fmt: skip
 RUN = ["id", "entity_id", "as_of", "state", "started_at", "finished_at"]
 PARKED = ["id", "contract_id", "code", "message", "remedy", "since", "is_released", "cleared_at"]
 PART = ["id", "item_id", "position", "description", "amount_minor", "due_on", "accepted_on", "accepted_by", "dropped_on"]
@@ -69,6 +69,7 @@ Months = Annotated[int, Field(strict=True, ge=0, le=1_200)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3_660)]
 Mode = Literal["invoice_now", "with_next_invoice", "at_period_end", "restart"]
 Kind = Literal["add", "remove", "quantity", "price", "plan", "renew", "co_term", "terminate", "pause", "resume", "transfer"]
+Late = Literal["", "next_invoice", "credit_and_rerate"]
 MonthDays = Annotated[int, Field(strict=True, ge=28, le=31, description="days of a month for parts of a period")] | None
 
 
@@ -136,7 +137,14 @@ class NewContract(Body):
     on_upgrade: Mode = "invoice_now"
     on_downgrade: Mode = "invoice_now"
     month_days: MonthDays = None
+    late_usage: Late = ""
     items: Annotated[list[ContractItem], Field(min_length=1, max_length=actions.MAX_ITEMS)]
+
+
+class LateUsagePolicy(Body):
+    """How use is billed that comes after its period was, where a contract says nothing."""
+
+    policy: Literal["next_invoice", "credit_and_rerate"]
 
 
 class ContractOfQuote(Body):
@@ -155,6 +163,7 @@ class ContractChanges(Body):
     on_upgrade: Mode = "invoice_now"
     on_downgrade: Mode = "invoice_now"
     month_days: MonthDays = None
+    late_usage: Late = ""
 
 
 class NewAmendment(ItemPrice):
@@ -371,6 +380,18 @@ def list_survival(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
 def list_tax_rates(request: Caller, asked: Query[Asked]) -> Any:
     """Dated tax rates."""
     return page(TaxRate.objects.all(), RATE, asked)
+
+
+@room.reads("/late-usage", "contracts.view")
+def get_late_usage(request: Caller, asked: Query[OfCompany]) -> Any:
+    """How the company bills use that comes, or is corrected, after its period was billed."""
+    return {"policy": rerating.company_policy(books.entity(asked.company or None).pk)}
+
+
+@room.does("/late-usage", "contracts.set_late_usage")
+def set_late_usage(request: Caller, body: LateUsagePolicy, target: Query[OfCompany]) -> Any:
+    """Say how the company bills use that comes after its period was; answers with the company's id."""
+    return done(rerating.set_late_usage(entity_id=books.entity(target.company or None).pk, policy=body.policy, **once(request)))
 
 
 @room.does("/contracts", "contracts.add_contract")

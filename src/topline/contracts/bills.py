@@ -15,7 +15,7 @@ from django.db import transaction
 
 from topline.billing import taxes
 from topline.books.models import Entity
-from topline.contracts import schedules, usage
+from topline.contracts import rerating, schedules, usage
 from topline.contracts.models import Charge, Contract, Discount, Item, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE
 from topline.engine import charges as engine
@@ -33,8 +33,8 @@ class Bill:
     """What a run would write, or has to.
 
     lines   one row per charge: contract_id, item_id, the period, net_minor, sequence, days, full_days, description, quantity_micro, unit_price_nano,
-            tax_category, tax_rate_ppm, ref (of its document)
-    heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order
+            tax_category, tax_rate_ppm, ref (of its document), line_credits (units of a corrected line that are taken back, else null)
+    heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order, corrects_id (of a credit note that takes back late use, else null)
     parked  one row per contract left out: contract_id, code, message, remedy
     known_parked  contracts that were parked before
     contracts     how many were looked at
@@ -88,14 +88,14 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     stuck = dict(Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True).values_list("contract_id", "is_released"))
     released = [contract_id for contract_id, is_released in stuck.items() if is_released]
     lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), released, on)
-    lines, heads = _documents(lines)
+    lines, heads = _documents(rerating.split(lines, entity=entity))
     left_out = pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True)
     return Bill(lines, heads, left_out, frozenset(stuck), items["contract_id"].n_unique())
 
 
 def items_of(contracts: Any) -> pl.DataFrame:
     facts = {
-        "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order",
+        "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order", "contract__late_usage": "late_usage",
         "contract__customer_id": "user_id", "meter__unit": "meter_unit", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "contract__month_days": "month_days", "starts_on": "start", "ends_on": "end", "id": "item_id",
     }  # fmt: skip
     columns = [
@@ -255,14 +255,15 @@ def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, released: list[int], o
 
 
 def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Lines with the document they stand on and how they read there; one document a payer, currency, terms and purchase order."""
-    key = ["customer_id", "currency", "terms", "purchase_order"]
+    """Lines with the document they stand on and how they read there; one document a payer, currency, terms and purchase order, and a credit note a document of
+    which use is taken back."""
+    key = ["customer_id", "currency", "terms", "purchase_order", "corrects_id"]
     heads = lines.group_by(key, maintain_order=True).agg(net_minor=pl.col("net_minor").sum())
     heads = heads.filter(pl.col("net_minor") != 0).with_row_index("_n").with_columns(
         ref=pl.col("_n").cast(pl.String), kind=pl.when(pl.col("net_minor") < 0).then(pl.lit("credit_note")).otherwise(pl.lit("invoice"))
     )  # fmt: skip
     sign = pl.when(pl.col("kind") == "credit_note").then(-1).otherwise(1)
-    rows = lines.join(heads.select(*key, "ref", "kind"), on=key, maintain_order="left")
+    rows = lines.join(heads.select(*key, "ref", "kind"), on=key, maintain_order="left", nulls_equal=True)
     rows = rows.with_columns(quantity_micro=pl.coalesce("used_micro", "quantity_micro"))
     count = pl.format(
         "{} {}",
@@ -286,8 +287,11 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     less = (
         pl.when(pl.col("less").is_not_null()).then(pl.format(", less {}", pl.col("less").str.slice(0, 60))).otherwise(pl.lit(""))
     )
+    text = pl.format("{}{}, {}{}{}{}", pl.col("description").str.slice(0, 120), pl.concat_str(pl.lit(": "), pl.col("part").str.slice(0, 90)).fill_null(""), span, used, less, back)  # fmt: skip
+    quantity = pl.when(plain).then("quantity_micro").otherwise(engine.MICRO)
+    price = pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO)
     shown = rows.with_columns(
-        position=pl.int_range(1, pl.len() + 1).over("ref"), text=pl.format("{}{}, {}{}{}{}", pl.col("description").str.slice(0, 120), pl.concat_str(pl.lit(": "), pl.col("part").str.slice(0, 90)).fill_null(""), span, used, less, back),
-        line_quantity=pl.when(plain).then("quantity_micro").otherwise(engine.MICRO), line_price=pl.when(plain).then("unit_price_nano").otherwise(pl.col("net_minor") * sign * engine.NANO),
+        position=pl.coalesce("credit_position", pl.int_range(1, pl.len() + 1).over("ref")), text=pl.coalesce("credit_text", text),
+        line_quantity=pl.coalesce("credit_quantity", quantity), line_price=pl.coalesce("credit_price", price), line_credits="credit_quantity",
     )  # fmt: skip
-    return shown, heads.drop("_n", "net_minor")
+    return shown.drop("credit_position", "credit_text", "credit_quantity", "credit_price"), heads.drop("_n", "net_minor")

@@ -10,6 +10,7 @@ import polars as pl
 from django import forms
 
 from topline.catalog import queries as catalog
+from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE
 from topline.contracts.pricing import MODELS, NAMES
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, exponent, format_amount, parse_amount
@@ -140,12 +141,19 @@ class ItemForm(PriceFields):
         }  # fmt: skip
 
 
+LATE_CHOICES = [
+    (NEXT_INVOICE, "the difference, on the next invoice"), (CREDIT_AND_RERATE, "a credit note for what was billed, and the period anew"),
+]  # fmt: skip
+
+
 class ProrationFields(forms.Form):
-    """How changes inside a period are billed that say nothing themselves."""
+    """How changes inside a period, and use that comes late, are billed where nothing else is said."""
 
     on_upgrade = forms.ChoiceField(choices=MODE_CHOICES, required=False, initial="invoice_now", label="A dearer plan or quantity")
     on_downgrade = forms.ChoiceField(choices=MODE_CHOICES, required=False, initial="invoice_now", label="A cheaper one")
     month_days = forms.IntegerField(min_value=28, max_value=31, required=False, label="Days of a month", help_text="for parts of a period, such as 30; empty: those of the calendar")  # fmt: skip
+
+    late_usage = forms.ChoiceField(choices=[("", "as the company does"), *LATE_CHOICES], required=False, label="Late use")
 
     def clean_on_upgrade(self) -> str:
         """Where nothing is said: at once."""
@@ -169,7 +177,7 @@ class ContractForm(ItemForm, ProrationFields):
         min_value=0, max_value=1_200, initial=0, label="Renews by months", help_text="0: not by itself"
     )
     notice_days = forms.IntegerField(min_value=0, max_value=3_660, initial=0, label="Notice, days")
-    field_order = ["customer", "currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days"]  # fmt: skip
+    field_order = ["customer", "currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days", "late_usage"]  # fmt: skip
 
     def buyer(self) -> int:
         """The customer's id. Raises: Invalid."""

@@ -18,6 +18,8 @@ from topline.market.models import Customer
 from topline.metering.models import Meter
 from topline.quotes.models import Quote
 
+NEXT_INVOICE, CREDIT_AND_RERATE = "next_invoice", "credit_and_rerate"
+
 
 def _unset_or_zero_and_more(names: Iterable[str]) -> Q:
     return reduce(and_, (Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gte": 0}) for name in names))
@@ -50,6 +52,9 @@ class Contract(models.Model):
     )
     on_downgrade = models.CharField(max_length=17, default="invoice_now", help_text="and one that makes it cheaper")
     month_days = models.IntegerField(null=True, help_text="days of a month for parts of a period; null: those of the calendar")
+    late_usage = models.CharField(
+        max_length=17, blank=True, help_text="how use is billed that comes after its period was: next_invoice, credit_and_rerate; empty: as the company does"
+    )  # fmt: skip
     created_at = models.DateTimeField()
 
     class Meta:
@@ -64,6 +69,7 @@ class Contract(models.Model):
             models.CheckConstraint(condition=Q(renews_months__gte=0, notice_days__gte=0), name="contract_renewal_sensible"),
             models.CheckConstraint(condition=Q(on_upgrade__in=MODES, on_downgrade__in=MODES), name="contract_modes_known"),
             models.CheckConstraint(condition=Q(month_days__isnull=True) | Q(month_days__gte=28, month_days__lte=31), name="contract_month_sensible"),
+            models.CheckConstraint(condition=Q(late_usage__in=["", NEXT_INVOICE, CREDIT_AND_RERATE]), name="contract_late_usage_known"),
         ]  # fmt: skip
 
 
@@ -197,6 +203,16 @@ class Discount(models.Model):
             models.CheckConstraint(condition=Q(unit__in=["once", "day", "week", "month", "quarter", "year"], every__gte=1), name="discount_grid_known"),
             models.CheckConstraint(condition=Q(periods__isnull=True) | Q(periods__gte=1), name="discount_lasts"),
         ]  # fmt: skip
+
+
+class LateUsage(models.Model):
+    """How a company bills use that comes, or is corrected, after its period was billed: the difference on the next invoice, or a credit note and the period anew."""
+
+    entity = models.OneToOneField(Entity, on_delete=models.PROTECT, related_name="+")
+    policy = models.CharField(max_length=17)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(policy__in=[NEXT_INVOICE, CREDIT_AND_RERATE]), name="late_usage_known")]
 
 
 class UsageAlert(models.Model):

@@ -13,8 +13,18 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company
-from topline.contracts import actions, amendments, open_periods, queries
-from topline.contracts.forms import AMENDMENTS, AddForm, AmendForm, ContractForm, DiscountForm, EndForm, FactsForm, PlanForm
+from topline.contracts import actions, amendments, open_periods, queries, rerating
+from topline.contracts.forms import (
+    AMENDMENTS,
+    LATE_CHOICES,
+    AddForm,
+    AmendForm,
+    ContractForm,
+    DiscountForm,
+    EndForm,
+    FactsForm,
+    PlanForm,
+)
 from topline.contracts.models import Contract, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE, NAMES
 from topline.contracts.schedule_pages import shown_parts
@@ -98,7 +108,7 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
     context = {
         "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
         "parts": parts, "scheduled": {p["item_id"] for p in parts}, "can_schedule": [(i["id"], i["description"]) for i in told["items"] if _is_once(i)], "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
-        "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
+        "late": dict(LATE_CHOICES).get(found.late_usage), "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
         "discounts": [_discount(d, found.currency, found.pk, may_end=request.actor.may("contracts.end_discount")) for d in queries.discounts(found.pk, on=today)], "discount_columns": DISCOUNTS,
         "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
     }  # fmt: skip
@@ -112,7 +122,23 @@ def in_use(request: Asked) -> HttpResponse:
     today = clock.today(entity.time_zone)
     found = open_periods.running(Contract.objects.filter(entity=entity), entity=entity, on=today)
     rows = _running(found.sort("net_minor", "item_id", descending=[True, False]).head(200))
-    return render(request, "contracts/use.html", {"rows": rows, "columns": RUNNING, "count": found.height, "today": today})
+    context = {
+        "rows": rows,
+        "columns": RUNNING,
+        "count": found.height,
+        "today": today,
+        "policies": LATE_CHOICES,
+        "policy": rerating.company_policy(entity.pk),
+    }
+    return render(request, "contracts/use.html", context)
+
+
+@page("contracts.set_late_usage", methods=("POST",))
+def set_late_usage(request: Asked) -> HttpResponse:
+    """Say how the company bills use that comes after its period was."""
+    rerating.set_late_usage(actor=request.actor, entity_id=company(request).pk, policy=request.POST.get("policy", ""))
+    messages.success(request, "The next bill run bills late use that way, except where a contract says otherwise.")
+    return redirect("contracts:in_use")
 
 
 def _running(found: pl.DataFrame) -> list[dict[str, Any]]:
@@ -244,7 +270,7 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
 def _new(form: ContractForm) -> dict[str, Any]:
     """What `actions.add_contract` needs. Raises: Invalid."""
     said = form.cleaned_data
-    facts = ("currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days")  # fmt: skip
+    facts = ("currency", "starts_on", "ends_on", "terms", "purchase_order", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days", "late_usage")  # fmt: skip
     return {name: said[name] for name in facts} | {"customer_id": form.buyer(), "items": [form.item(said["currency"], said["starts_on"])]}  # fmt: skip
 
 
@@ -338,6 +364,11 @@ def made(row: dict[str, Any], currency: str) -> str:
     """How an amount came about, in words: its days, or the tiers that usage went through."""
     said = row.get("explained") or []
     steps = json.loads(said) if isinstance(said, str) else said
+    for step in steps:
+        if step.get("back"):
+            return f"takes back line {step['line']} of {step['back']}; the period is billed anew"
+    is_anew = any(step.get("anew") for step in steps)
+    steps = [step for step in steps if not step.get("anew")]
     part = "the whole period" if row["days"] == row["full_days"] else f"{row['days']} of {row['full_days']} days"
     priced = [s for s in steps if not s.get("off")]
     told = [_step(s, currency) for s in steps]
@@ -345,6 +376,8 @@ def made(row: dict[str, Any], currency: str) -> str:
         part = "; ".join(told if priced else [part, *told])
     if row["sequence"] == 0:
         return part
+    if is_anew:
+        return f"rated anew: {part}"
     return f"difference to what was billed before; now due: {part if row['full_days'] else 'nothing'}"
 
 

@@ -183,6 +183,8 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> list[int]:
     """Write documents, lines and charges; returns the ids of the documents."""
     if bill.heads.is_empty():
         return []
+    corrected = bill.heads["corrects_id"].drop_nulls().len() > 0
+    heads = bill.heads if corrected else bill.heads.drop("corrects_id")
     lines = bill.lines.select(
         "ref",
         "position",
@@ -191,8 +193,9 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> list[int]:
         description="text",
         quantity_micro="line_quantity",
         unit_price_nano="line_price",
+        **({"credits_micro": "line_credits"} if corrected else {}),
     )
-    made = inside(billing.draft_invoices)(actor=actor, entity_id=run.entity_id, invoices=bill.heads, lines=lines).select(
+    made = inside(billing.draft_invoices)(actor=actor, entity_id=run.entity_id, invoices=heads, lines=lines).select(
         "ref", "invoice_id"
     )
     columns = [

@@ -8,6 +8,7 @@ urlpatterns = [
     path("new/", pages.new, name="new"),
     path("from-quote/<int:quote_id>/", pages.from_quote, name="from_quote"),
     path("use/", pages.in_use, name="in_use"),
+    path("use/late/", pages.set_late_usage, name="set_late_usage"),
     path("renewals/", renewal_pages.renewals, name="renewals"),
     path("recurring/", recurring_pages.recurring_revenue, name="recurring"),
     path("documents/<int:invoice_id>/explained/", explain_pages.explained, name="explained"),

@@ -9,9 +9,9 @@ import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
-from topline.contracts import actions, amendments, open_periods, runs
+from topline.contracts import actions, amendments, open_periods, rerating, runs
 from topline.contracts.dates import add_months
-from topline.contracts.models import Charge, Contract, Item
+from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE, Charge, Contract, Item
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
 from topline.metering import actions as metering
@@ -66,6 +66,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
             delivery.mark_delivery(actor=actor, delivery_id=found.pk, state="sent", message_id=f"<demo-{found.pk}@topline>")
         if n % 3 == 1:
             delivery.view_document(actor=delivery.customer_behind(found), delivery_id=found.pk)
+    _come_late(actor, buyers[:2], first)
     seats = Contract.objects.filter(items__description=PLANS[0][0]).order_by("id")[:2]
     for contract, quantity in zip(seats, (80, 4), strict=True):
         item_id = contract.items.get().pk
@@ -173,6 +174,14 @@ def _judge(actor: Actor, entity_id: int, customer_id: int, before: date) -> None
         )  # fmt: skip
 
 
+def _come_late(actor: Actor, buyers: list[int], first: date) -> None:
+    """Calls of last month that come after it was billed: one customer gets a credit note and the month anew, the other a difference."""
+    day = first - timedelta(days=3)
+    numbers = Customer.objects.filter(pk__in=buyers).order_by("id").values_list("number", flat=True)
+    rows = [{"key": f"{number}-late", "meter": "API", "customer": number, "at": datetime(day.year, day.month, day.day, 18), "value_micro": 1_500 * 10**6} for number in numbers]  # noqa: DTZ001  (UTC)  # fmt: skip
+    metering.record_events(actor=actor, events=pl.DataFrame(rows))
+
+
 def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date) -> None:
     """Calls of an interface, billed by tiers since last month, and some events that have no place."""
     meter = metering.add_meter(actor=actor, code="API", name="Calls of the interface", method="sum", unit="calls")
@@ -193,8 +202,10 @@ def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, f
     }
     names = dict(Customer.objects.filter(pk__in=buyers).values_list("id", "number"))
     rows = []
-    for buyer in buyers:
-        actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=before, items=[item])
+    rerating.set_late_usage(actor=actor, entity_id=entity_id, policy=NEXT_INVOICE)
+    for n, buyer in enumerate(buyers):
+        late = "" if n else CREDIT_AND_RERATE
+        actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=before, items=[item], late_usage=late)  # fmt: skip
         for day in range(20):
             at = datetime(before.year, before.month, 1 + day, 10, tzinfo=UTC).replace(tzinfo=None)
             rows.append(

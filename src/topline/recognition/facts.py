@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from django.db.models import Max, Min, Sum
+from django.db.models import Exists, Max, Min, OuterRef, Sum
 
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
@@ -369,13 +369,19 @@ def _credited(entity: Entity, through: date, charged: pl.DataFrame) -> pl.DataFr
 
 
 def _notes(entity: Entity, through: date) -> pl.DataFrame:
-    """What was credited of lines of invoices by a day: invoice_id, position, credited_minor (net), booked (the newest note). One statement."""
-    notes = InvoiceLine.objects.filter(
-        invoice__entity=entity,
-        invoice__kind=Invoice.Kind.CREDIT_NOTE,
-        invoice__corrects__isnull=False,
-        invoice__issued_on__lte=through,
-    ).exclude(invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
+    """What was credited of lines of invoices by a day: invoice_id, position, credited_minor (net), booked (the newest note). What a bill run took back to rate it
+    anew is no less use, and left out. One statement."""
+    rated = Charge.objects.filter(invoice_id=OuterRef("invoice_id"), position=OuterRef("position"))
+    notes = (
+        InvoiceLine.objects.filter(
+            invoice__entity=entity,
+            invoice__kind=Invoice.Kind.CREDIT_NOTE,
+            invoice__corrects__isnull=False,
+            invoice__issued_on__lte=through,
+        )
+        .exclude(invoice__state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
+        .exclude(Exists(rated))
+    )
     sums = {"credited_minor": Sum("net_minor"), "booked": Max("invoice__issued_on")}
     rows = bulk.read(notes.order_by().values("invoice__corrects_id", "position").annotate(**sums))
     told = rows.select(

@@ -171,7 +171,14 @@ CONTRACTS = frozenset(
     }
 )
 BILL_RUNS = frozenset(
-    {"contracts.start_run", "contracts.bill_part", "contracts.sign_run", "contracts.release_parked", "billing.add_tax_rate"}
+    {
+        "contracts.start_run",
+        "contracts.bill_part",
+        "contracts.sign_run",
+        "contracts.release_parked",
+        "contracts.set_late_usage",
+        "billing.add_tax_rate",
+    }
 )
 RECOGNITION = frozenset(
     {
