@@ -21,6 +21,7 @@ from topline.flows import lake as flow
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.kernel.models import AuditRecord
+from topline.market import actions as market
 from topline.metering import actions, lake, queries
 from topline.metering.intake import Desk, _Waiting
 from topline.metering.lines import Line
@@ -154,6 +155,45 @@ def test_a_day_is_the_companys_day(entity, meter, send, customer):
     made = meter("count")
     send({"at": datetime(2026, 1, 31, 22, 59)}, {"at": datetime(2026, 1, 31, 23, 1)})
     assert (used(entity, made, customer), used(entity, made, customer, FEB, MAR)) == (1, 1)
+
+
+def test_what_is_sent_under_either_name_of_a_merged_customer_is_billed_once(
+    owner, entity, meter, send, sign, customer, make_customers
+):
+    """The contract stands on the record that was merged away; new events land on the one that took it over."""
+    counted = meter()
+    sign(counted)
+    send({"value_micro": 100_000_000})
+    (keep,) = make_customers("Globex Group")
+    market.merge_customers(actor=owner, keep_id=keep, merge_id=customer)
+    send({"key": "new", "value_micro": 20_000_000}, {"key": "name", "customer": "Globex Group", "value_micro": 3_000_000})
+    assert set(UsageEvent.objects.values_list("customer_id", flat=True)) == {customer, keep}
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert list(Charge.objects.values_list("quantity_micro", flat=True)) == [123_000_000]
+    item = {"description": "Theirs", "quantity_micro": 0, "unit_price_nano": 10**9, "unit": "month", "meter_id": counted}
+    contracts.add_contract(
+        actor=owner, entity_id=entity.pk, customer_id=keep, currency="EUR", starts_on=date(2026, 2, 15), items=[item]
+    )
+    send(*({"at": datetime(2026, 2, day), "value_micro": 10**6, "key": f"f{day}"} for day in (1, 14, 15, 28)))
+    runs.run(actor=owner, entity_id=entity.pk, as_of=MAR)
+    told = dict(Charge.objects.filter(start__gte=FEB).values_list("item__description", "quantity_micro"))
+    assert told == {"Calls": 2_000_000}, "what their own contract counts is not counted twice"
+    runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 4, 1))
+    assert dict(Charge.objects.filter(start__gte=FEB).values_list("item__description", "quantity_micro")) == told | {"Theirs": 2_000_000}  # fmt: skip
+
+
+def test_two_merged_records_with_a_contract_each_do_not_count_an_event_twice(owner, entity, meter, send, sign, customer, make_customers):  # fmt: skip
+    counted = meter("time_weighted")
+    sign(counted)
+    other, keep = make_customers("Globex Two", "Globex Group")
+    row = {"description": "Two", "quantity_micro": 0, "unit_price_nano": 10**9, "unit": "month", "meter_id": counted}
+    contracts.add_contract(actor=owner, entity_id=entity.pk, customer_id=other, currency="EUR", starts_on=JAN, items=[row])
+    send({"customer": "Globex Two", "at": datetime(2025, 12, 1), "value_micro": 7_000_000})
+    for record in (customer, other):
+        market.merge_customers(actor=owner, keep_id=keep, merge_id=record)
+    send({"customer": "Globex Group", "at": datetime(2025, 12, 2), "value_micro": 5_000_000, "key": "g"})
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert dict(Charge.objects.values_list("item__description", "quantity_micro")) == {"Calls": 5_000_000, "Two": 7_000_000}
 
 
 def test_filters_leave_out_what_does_not_count(entity, meter, send, customer):

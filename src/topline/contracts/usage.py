@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import date
 
 import polars as pl
+from django.db.models import Q
 
 from topline.books.models import Entity
+from topline.contracts.models import Item
 from topline.contracts.pricing import BY_ROWS, ROWS, TERMS
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
+from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.kernel.money import currencies, exponent
+from topline.market import queries as market
 from topline.metering import queries as metering
 
 COLUMNS = [
@@ -44,7 +48,7 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
     spans = periods.due_periods(started, as_of=as_of).with_row_index("span_id").with_columns(pl.col("span_id").cast(pl.Int64))
     asked = spans.select("span_id", "meter_id", "start", "end", customer_id="user_id")
-    events = metering.events(asked, time_zone=entity.time_zone)
+    events = metering.events(asked, time_zone=entity.time_zone, family=_family(asked["customer_id"].unique()))
     used = spans.join(metering.measured(events), on="span_id", how="left", maintain_order="left").with_columns(
         pl.col("quantity").fill_null(0).clip(0), minor=_minor()
     )
@@ -88,6 +92,25 @@ def fees(items: pl.DataFrame) -> pl.DataFrame:
 
 
 # --- parts ---
+def _family(customers: pl.Series) -> metering.Family | None:
+    """The records of customers that were merged, and the meters by which each is billed; None where nobody was. One statement, one more where somebody was."""
+    merged = market.canonical()
+    if merged.is_empty():
+        return None
+    heads = merged.select(record_id="customer_id", customer_id="customer_id").unique()
+    records = pl.concat([merged, heads])
+    ours = records.filter(pl.col("record_id").is_in(customers.implode()))["customer_id"].unique()
+    if ours.is_empty():
+        return None
+    records = records.filter(pl.col("customer_id").is_in(ours.implode()))
+    names = {"contract__customer_id": "record_id", "starts_on": "start", "ends_on": "end"}
+    metered = Item.objects.filter(
+        Q(contract__customer_id__in=ours.to_list()) | Q(contract__customer__merged_into_id__in=ours.to_list()),
+        meter__isnull=False,
+    )
+    return metering.Family(records, bulk.read(metered.order_by("id").values("meter_id", *names)).rename(names))
+
+
 def _minor() -> pl.Expr:
     """Minor units of a major one of each row's currency."""
     return pl.col("currency").replace_strict({code: 10 ** exponent(code) for code in currencies()}, return_dtype=pl.Int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -36,12 +37,24 @@ def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
     return _measured(_placed(spans, time_zone=time_zone), methods, ["span_id"])
 
 
-def events(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Family:
+    """Records of customers that turned out to be one, and who of them is billed by a meter: an event counts once among them, for its own record if that is.
+
+    records  record_id, customer_id (whom it is one with; its own id where it took others over)
+    billed   record_id, meter_id, start, end dates (null: no end), local to the time zone
+    """
+
+    records: pl.DataFrame
+    billed: pl.DataFrame
+
+
+def events(spans: pl.DataFrame, *, time_zone: str, family: Family | None = None) -> pl.DataFrame:
     """The events that count in periods, in order of time, and for a time-weighted level one row with what stood when the period began.
 
     spans    as for `usage`; returns PLACED, a row per span and event, at local to the time zone. Work: three statements.
     """
-    return _placed(spans, time_zone=time_zone).sort("at", "event_id", "span_id").collect()
+    return _placed(spans, time_zone=time_zone, family=family).sort("at", "event_id", "span_id").collect()
 
 
 def measured(placed: pl.DataFrame, *, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -103,7 +116,7 @@ def _measured(placed: pl.LazyFrame, methods: pl.DataFrame, by: list[str]) -> pl.
     return engine.measure(rows, meters=methods, by=by).select(*by, "quantity", "events")
 
 
-def _placed(spans: pl.DataFrame, *, time_zone: str) -> pl.LazyFrame:
+def _placed(spans: pl.DataFrame, *, time_zone: str, family: Family | None = None) -> pl.LazyFrame:
     """Events beside the periods in which they count: see `events`.
 
     A period is met by the months that it touches, so that an event is not held against all periods of its customer.
@@ -118,7 +131,16 @@ def _placed(spans: pl.DataFrame, *, time_zone: str) -> pl.LazyFrame:
         _month=pl.date_ranges(month, (pl.col("_end") - pl.duration(microseconds=1)).dt.date(), "1mo")
     )  # fmt: skip
     until = timed.select(pl.col("_end").max()).collect().item()
-    found = _passing(_read(asked, spans["customer_id"].unique(), until), asked)
+    whose = spans["customer_id"].unique()
+    if family is None:
+        found = _passing(_read(asked, whose, until), asked)
+    else:
+        ours = pl.col("customer_id").is_in(
+            family.records.filter(pl.col("record_id").is_in(whose.implode()))["customer_id"].implode()
+        )
+        records = pl.concat([whose, family.records.filter(ours)["record_id"]]).unique()
+        found = _passing(_read(asked, records, until), asked)
+        found = _for_one_of_them(found, family, methods, time_zone)
     key = ["meter_id", "customer_id"]
     inside = (
         found.with_columns(_month=pl.col("at").dt.month_start().dt.date())
@@ -156,6 +178,27 @@ def _read(asked: list[Meter], customers: pl.Series, until: datetime) -> pl.LazyF
         pl.col("customer_id").is_in(customers.implode()) & pl.col("meter_id").is_in(ids) & (pl.col("at") < until)
     )
     return standing(pl.concat([bulk.read(rows.values(*columns)).lazy(), away.select(columns)]), ids)
+
+
+def _for_one_of_them(found: pl.LazyFrame, family: Family, methods: pl.LazyFrame, time_zone: str) -> pl.LazyFrame:
+    """Events under the record whose contract they count for: their own where it is billed by the meter on their day, else the first of the family that is.
+
+    A level is not cut by days: it counts for its own record where that is ever billed by it.
+    """
+    records = family.records.lazy()
+    billed = family.billed.lazy().with_columns(_from=_moment("start", time_zone), _to=_moment("end", time_zone))
+    billed = billed.join(records, on="record_id").select("meter_id", "customer_id", "_from", "_to", _taker="record_id")
+    theirs = found.rename({"customer_id": "record_id"}).join(records, on="record_id").join(methods, on="meter_id")
+    on_day = (pl.col("at") >= pl.col("_from")) & (pl.col("_to").is_null() | (pl.col("at") < pl.col("_to")))
+    takers = (
+        theirs.join(billed, on=["meter_id", "customer_id"])
+        .filter(on_day | (pl.col("method") == "time_weighted"))
+        .sort(pl.col("_taker") != pl.col("record_id"), "_taker")
+        .group_by("id", maintain_order=True)
+        .agg(pl.col("_taker").first())
+    )
+    placed = found.join(takers, on="id", how="left", maintain_order="left")
+    return placed.with_columns(customer_id=pl.coalesce("_taker", "customer_id")).drop("_taker")
 
 
 def standing(events: pl.LazyFrame, meters: list[int]) -> pl.LazyFrame:
