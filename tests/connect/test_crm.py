@@ -131,6 +131,17 @@ def test_a_bad_row_is_told_and_the_others_are_kept(ground, load, row, column, co
     assert (kept.category, kept.customer.name, kept.name) == ("best_case", "Globex", "PUMP for Globex")
 
 
+def test_people_who_lead_each_other_in_a_circle_are_told_and_the_others_are_kept(load):
+    batch = load("name,manager,code\nAnn,Bob,A\nBob,c,B\nCid,Ann,c\nDora,Ann,D\nEve,Mia,E\nMia,,M\n", "reps")
+    told = {(row, column, code) for row, column, code in batch.problems.values_list("row", "column", "code")}
+    assert told == {(row, "manager", "circular_team") for row in (2, 3, 4)}
+    assert "Row 3, column manager: 'c' would report to this person in the end." in batch.problems.get(row=3).message
+    leads = dict(Rep.objects.values_list("name", "manager__name"))
+    assert leads == {"Dora": "Ann", "Ann": None, "Eve": "Mia", "Mia": None}, (
+        "Ann leads Dora, so the file says, and reports to nobody yet"
+    )
+
+
 def test_a_duplicate_account_is_told_and_the_others_are_kept(ground, load):
     batch = load("name,country\nInitech,DE\nINITECH GmbH,DE\nglobex,DE\nUmbrella,Germany\n", "customers")
     told = {(row, code) for row, code in batch.problems.values_list("row", "code")}

@@ -7,8 +7,9 @@ from datetime import date
 import polars as pl
 import pytest
 
-from topline.billing.models import Invoice
+from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
+from topline.catalog import actions as catalog
 from topline.connect import actions, queue
 from topline.connect.models import ImportBatch
 from topline.engine import aging
@@ -61,6 +62,22 @@ def test_open_items_and_paid_ones_come_in_with_their_customers(entity, load):
     assert dict(Invoice.objects.values_list("number", "state")) == {"R1": "open", "R2": "paid", "R3": "open"}
     assert ledger(entity, "receivable") == 10_000 - 2_000
     assert Payment.objects.get().received_on == date(2026, 1, 20)
+
+
+def test_an_open_item_names_its_product_and_how_many_units_were_sold(owner, entity, load):
+    catalog.add_products(actor=owner, products=pl.DataFrame({"code": ["PUMP"], "name": ["Pump"]}))
+    batch = load(
+        "number,customer,issued,due,amount,product,quantity\n"
+        "R1,Globex,2026-01-05,2026-02-04,100.00,PUMP,3\n"
+        "R2,Globex,2026-01-05,2026-02-04,100.00,,\n"
+        "R3,Globex,2026-01-05,2026-02-04,100.00,Boat,1\n"
+        "R4,Globex,2026-01-05,2026-02-04,100.00,pump,0\n"
+    )
+    assert problems(batch) == [(4, "product", "unknown_product"), (5, "quantity", "no_quantity")]
+    lines = InvoiceLine.objects.order_by("invoice__number").values_list("product__code", "quantity_micro", "net_minor")
+    assert list(lines) == [("PUMP", 3_000_000, 100_00), (None, 1_000_000, 100_00)]
+    first = InvoiceLine.objects.get(quantity_micro=3_000_000)
+    assert round(first.unit_price_nano * 3 / 10**9) == 100_00
 
 
 def test_an_invoice_of_which_a_part_was_paid_comes_in_at_what_is_open(entity, load):

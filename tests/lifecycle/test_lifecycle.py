@@ -11,9 +11,16 @@ from django.test import Client
 
 from tests.pipeline.conftest import products, team  # noqa: F401  (who sells, and what)
 from tests.quotes.conftest import accept, deal, manager, send, write  # noqa: F401  (a deal that is quoted and won)
+from topline.billing import actions as billing
+from topline.billing import taxes
+from topline.billing.models import InvoiceLine
 from topline.books import actions as books
+from topline.books.models import Entity
 from topline.catalog import actions as catalog
+from topline.contracts import actions as contracts
+from topline.contracts import runs
 from topline.contracts.models import Contract
+from topline.engine.rating.credit_notes import Chosen
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.lifecycle import actions, margin, queries, value
@@ -55,6 +62,13 @@ def paid(issue, pay, apply):
         apply(pay(customer, amount, on=on), invoice, amount, on=on)
 
     return make
+
+
+@pytest.fixture
+def taxed(owner, entity):
+    """A company in a country whose tax is known, so that contracts are billed."""
+    Entity.objects.filter(pk=entity.pk).update(country="DE")
+    taxes.add_tax_rate(actor=owner, country="DE", rate_ppm=0, valid_from=date(2020, 1, 1))
 
 
 def of(entity, customer_id, as_of=TODAY):
@@ -193,6 +207,51 @@ def test_margin_without_a_known_cost_is_not_told(owner, entity, team, products, 
     experience.record_experience(actor=owner, records=pl.DataFrame({"customer_id": [one], "kind": ["ticket"], "on": [TODAY]}))
     (told,) = margin.margins(**span).to_dicts()
     assert (told["serve_minor"], told["margin_minor"]) == (12_00, 100_00 - 9_99 - 12_00)
+
+
+def test_what_was_billed_leaves_a_margin_by_product(owner, entity, taxed, products, deal, send, accept, issue):  # noqa: F811
+    catalog.change_product(
+        actor=owner, product_id=products["PUMP"], changes={"unit_cost_nano": 400 * 10**9, "cost_currency": "EUR"}
+    )
+    sent = send({"quantity_micro": 10_000_000})
+    accept(sent)
+    contracts.make_contract(actor=owner, quote_id=sent.quote.pk)
+    runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 12, 31))
+    line = InvoiceLine.objects.get()
+    assert (line.product_id, line.net_minor) == (products["PUMP"], 100_00)
+    span = {"entity": entity, "since": date(2026, 1, 1), "until": date(2026, 12, 31), "of": "billed"}
+    (row,) = margin.margins(**span, by="product").to_dicts()
+    assert (row["name"], row["realised_minor"], row["cost_minor"], row["deals"]) == ("Pump", 100_00, 40_00, 1)
+    assert [margin.margins(**span, by=by)["name"][0] for by in margin.BY] == ["Globex", "Large", "Pump", "Pumps"]
+    assert margin.unnamed(**span).rows() == [("EUR", 100_00, 0)]
+    issue(Opportunity.objects.get(pk=deal).customer_id, 300_00, on=date(2026, 3, 5))
+    assert margin.unnamed(**span)["unnamed_minor"].to_list() == [300_00]
+    told = {r["name"]: r["cost_minor"] for r in margin.margins(**span, by="product").to_dicts()}
+    assert told == {"Pump": 40_00, "none": None}, "what names no product has no known cost"
+    billing.credit_invoice(
+        actor=owner, invoice_id=line.invoice_id, issue_on=date(2026, 12, 31), lines=[Chosen(1, quantity_micro=4_000_000)]
+    )
+    by_product = {r["name"]: r for r in margin.margins(**span, by="product").to_dicts()}
+    assert (by_product["Pump"]["realised_minor"], by_product["Pump"]["cost_minor"]) == (60_00, 24_00), "units come back"
+    billing.credit_invoice(actor=owner, invoice_id=line.invoice_id, issue_on=date(2026, 12, 31), total_minor=12_00)
+    (again,) = margin.margins(**span, by="product").filter(pl.col("name") == "Pump").to_dicts()
+    assert (again["realised_minor"], again["cost_minor"]) == (48_00, 24_00), "an amount off brings nothing back"
+    with pytest.raises(Invalid, match="margin of 'luck'"):
+        margin.margins(**span | {"of": "luck"})
+
+
+def test_a_part_of_a_period_costs_its_part_of_the_units(owner, entity, taxed, products, make_customers):  # noqa: F811
+    catalog.change_product(
+        actor=owner, product_id=products["FAN"], changes={"unit_cost_nano": 310 * 10**9, "cost_currency": "EUR"}
+    )
+    (one,) = make_customers("Globex")
+    item = {"product_id": products["FAN"], "quantity_micro": 2_000_000, "unit_price_nano": 620 * 10**9, "unit": "month", "day": 1}
+    contracts.add_contract(
+        actor=owner, entity_id=entity.pk, customer_id=one, currency="EUR", starts_on=date(2026, 1, 17), ends_on=date(2026, 2, 1), items=[item]
+    )  # fmt: skip
+    runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 1, 31))
+    (row,) = margin.margins(entity=entity, since=date(2026, 1, 1), until=date(2026, 1, 31), of="billed", by="product").to_dicts()
+    assert (row["realised_minor"], row["cost_minor"]) == (6_00, 3_00), "15 of 31 days"
 
 
 def test_value_needs_customers_who_come_back(entity, make_customers, issue):

@@ -86,7 +86,7 @@ def test_a_frozen_monday_tells_the_chance_of_every_open_deal_and_the_quarter_as_
         ann = client.get(f"/pipeline/forecast/?rep={team['Ann']}").content.decode()
     found = chances.chance(deal=Opportunity.objects.get(pk=fresh), as_of=DAY)
     assert f"{found.in_quarter} in 100 to be won by 30 Sep 2026" in page
-    assert "A deal of yours on its first day" in page and "This one is 6 days old" in page
+    assert "A deal of yours on its first day" in page and "This one is 6 days on its way" in page
     assert "Not yet verified on your data" in page
     assert found.steps[0].points + sum(step.points for step in found.steps[1:]) == found.ever
     assert "Company: what the quarter may bring" in board and "Ann: what the quarter may bring" in ann

@@ -17,17 +17,27 @@ from topline.books import actions as books
 from topline.books import rates
 from topline.books.actions import leg
 from topline.books.models import Entity
+from topline.catalog.models import Product
 from topline.engine import documents, terms
 from topline.engine.rating.credit_notes import Chosen, CreditTooLarge, credit_chosen
 from topline.kernel import bulk, clock, money, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
-from topline.kernel.errors import Conflict, Invalid, ensure
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import queries as market
 from topline.timeline import actions as timeline
 
 HEAD = ["kind", "terms", "purchase_order", "memo", "due_on", "corrects_id"]
-LINE = ["position", "description", "quantity_micro", "unit_price_nano", "discount_ppm", "tax_category", "tax_rate_ppm"]
+LINE = [
+    "position",
+    "description",
+    "quantity_micro",
+    "unit_price_nano",
+    "discount_ppm",
+    "tax_category",
+    "tax_rate_ppm",
+    "product_id",
+]
 K, S = Invoice.Kind, Invoice.State
 ISSUED = {K.INVOICE: "invoice_issued", K.CREDIT_NOTE: "credit_note_issued", K.INTEREST: "invoice_issued"}  # milestones
 
@@ -75,10 +85,10 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
     invoices  one row per document: ref str (the caller's name for it), customer_id, currency; optional kind, terms,
               purchase_order, memo, due_on, corrects_id
     lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
-              optional discount_ppm, tax_category, tax_rate_ppm, credits_micro (units of the corrected document's line of the same position). Tax is rounded
-              per line
+              optional discount_ppm, tax_category, tax_rate_ppm, product_id, credits_micro (units of the corrected document's line of the same position).
+              Tax is rounded per line
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
-    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, corrected document).
+    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, product, corrected document).
     """
     return _draft(entity_id, invoices, lines)
 
@@ -125,7 +135,8 @@ def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.Da
         bare.is_empty(),
         InvoiceHasNoLines(f"Document {_first(bare, 'ref')} has no lines.", field="lines", remedy="Add at least one line."),
     )
-    priced = documents.price_lines(_with_defaults(lines, {"discount_ppm": 0, "tax_category": "S", "tax_rate_ppm": 0}))
+    whole = _with_product(_with_defaults(lines, {"discount_ppm": 0, "tax_category": "S", "tax_rate_ppm": 0}))
+    priced = documents.price_lines(whole)
     totals = (
         priced.group_by("ref")
         .agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum())
@@ -292,13 +303,15 @@ def import_open_items(
     """Take over invoices and credit notes that another system issued, under their own numbers.
 
     items    one row per document: number, customer_id, currency, issued_on, due_on, total_minor > 0; optional kind,
-             tax_minor, memo, purchase_order, terms
+             tax_minor, memo, purchase_order, terms, product_id, quantity_micro (units of it that were sold; one where it is not said)
     against  what the receivable is booked against: opening balances, or revenue where the import is the sale itself
     returns  one row per document in the same order: number, invoice_id
     Work: a fixed number of statements per 50,000 rows.
-    Raises: InvoiceNumberTaken, InvoiceNotPositive, DueBeforeIssue, books.PeriodLocked, rates.RateMissing.
+    Raises: InvoiceNumberTaken, InvoiceNotPositive, DueBeforeIssue, Invalid (quantity), NotFound (product), books.PeriodLocked, rates.RateMissing.
     """
-    frame = _with_defaults(items, {"kind": K.INVOICE.value, "tax_minor": 0, "memo": "", "purchase_order": "", "terms": ""})
+    usual = {"kind": K.INVOICE.value, "tax_minor": 0, "memo": "", "purchase_order": "", "terms": "", "quantity_micro": 10**6}
+    frame = _with_product(_with_defaults(items, usual))
+    ensure(bool((frame["quantity_micro"] > 0).all()), Invalid("A quantity is more than zero.", field="quantity_micro", remedy="Correct it."))  # fmt: skip
     market.ensure_known(frame["customer_id"])
     for code in frame["currency"].unique().to_list():
         money.ensure_currency(code)
@@ -327,9 +340,11 @@ def import_open_items(
             invoice_id="id",
             position=pl.lit(1),
             description=pl.when(pl.col("memo") == "").then(pl.lit("Open item taken over")).otherwise(pl.col("memo")),
-            unit_price_nano=pl.col("net_minor") * 10**9,
+            quantity_micro="quantity_micro",
+            unit_price_nano=_price_of_one(pl.col("net_minor"), pl.col("quantity_micro")),
             net_minor="net_minor",
             tax_minor="tax_minor",
+            product_id="product_id",
             tax_category=pl.when(pl.col("tax_minor") == 0).then(pl.lit("O")).otherwise(pl.lit("S")),
         ),
     )
@@ -447,6 +462,23 @@ def _with_defaults(frame: pl.DataFrame, defaults: dict[str, int | str]) -> pl.Da
         pl.col(name).fill_null(value) if name in frame.columns else pl.lit(value).alias(name) for name, value in defaults.items()
     ]
     return frame.with_columns(filled)
+
+
+def _with_product(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the product of each, none where none is named. Raises: NotFound. One statement, none where no product is named."""
+    if "product_id" not in frame.columns:
+        return frame.with_columns(product_id=pl.lit(None, dtype=pl.Int64))
+    named = frame["product_id"].cast(pl.Int64)
+    wanted = named.drop_nulls().unique()
+    known = bulk.read(Product.objects.filter(pk__in=wanted.to_list()).values("id"))["id"] if wanted.len() else wanted
+    lost = wanted.filter(~wanted.is_in(known.implode()))
+    ensure(not lost.len(), NotFound(f"There is no product {_first(lost.to_frame(), 'product_id')}.", field="product_id", remedy="Add it to the catalog first."))  # fmt: skip
+    return frame.with_columns(product_id=named)
+
+
+def _price_of_one(net: pl.Expr, quantity_micro: pl.Expr) -> pl.Expr:
+    """The unit price, in billionths of a minor unit, at which a quantity comes to a net amount."""
+    return ((net.cast(pl.Int128) * 10**15 + quantity_micro // 2) // quantity_micro).cast(pl.Int64)
 
 
 def _ensure_positive(frame: pl.DataFrame, *, label: str) -> None:

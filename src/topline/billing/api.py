@@ -53,6 +53,7 @@ LINE = [
     "tax_category",
     "tax_rate_ppm",
     "tax_minor",
+    "product_id",
 ]
 Kind = Literal["invoice", "credit_note"]
 Memo = Annotated[str, Field(max_length=300)]
@@ -77,6 +78,7 @@ class NewLine(Body):
     discount_ppm: Share = 0
     tax_category: Annotated[str, Field(min_length=1, max_length=3, description="UNCL5305: S, Z, E, AE, G, O")] = "S"
     tax_rate_ppm: Share = 0
+    product_id: Ref | None = None
 
 
 class Head(Body):
@@ -147,6 +149,10 @@ class OpenItem(Body):
     memo: Memo = ""
     purchase_order: Short = ""
     terms: Short = ""
+    product_id: Ref | None = None
+    quantity_micro: Annotated[int, Field(strict=True, gt=0, le=10**12, description="millionths of a unit of the product")] = (
+        1_000_000
+    )
 
 
 class OpenItems(Body):

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from topline.books.models import Entity
+from topline.catalog.models import Product
 from topline.market.models import Customer
 
 
@@ -95,6 +96,7 @@ class InvoiceLine(models.Model):
     tax_category = models.CharField(max_length=3, default="S", help_text="UNCL5305: S, Z, E, AE, G, O")
     tax_rate_ppm = models.IntegerField(default=0, help_text="millionths: 20 % is 200000")
     tax_minor = models.BigIntegerField(default=0)
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     credits_micro = models.BigIntegerField(
         null=True, help_text="of a credit note: units of the corrected line that it takes back; null: an amount"
     )

@@ -212,7 +212,9 @@ def _issue(request: Asked, entity_id: int, data: dict[str, Any]) -> str:
     )
     lines = pl.DataFrame(
         {"ref": ["1"], "position": [1], "description": [data["description"]], "quantity_micro": [int(data["quantity"] * 10**6)],
-         "unit_price_nano": [int(data["unit_price"] * scale * 10**9)], "tax_rate_ppm": [int(data["tax_percent"] * 10_000)]}
+         "unit_price_nano": [int(data["unit_price"] * scale * 10**9)], "tax_rate_ppm": [int(data["tax_percent"] * 10_000)],
+         "product_id": [data["product"].pk if data["product"] else None]},
+        schema_overrides={"product_id": pl.Int64},
     )  # fmt: skip
     made = actions.draft_invoices(actor=request.actor, entity_id=entity_id, invoices=head, lines=lines)
     issued = actions.issue_invoices(actor=request.actor, invoice_ids=made["invoice_id"].to_list(), issue_on=data["issue_on"])
@@ -248,7 +250,7 @@ def _early(invoice: Invoice) -> str:
 
 def as_line(line: Any, currency: str) -> dict[str, Any]:
     price = Decimal(line.unit_price_nano).scaleb(-9 - exponent(currency)).normalize()
-    return {"position": line.position, "description": line.description, "quantity": as_quantity(line.quantity_micro), "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
+    return {"position": line.position, "description": line.description, "product_id": line.product_id, "quantity": as_quantity(line.quantity_micro), "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
             "net": format_amount(line.net_minor, currency), "tax_amount": format_amount(line.tax_minor, currency)}  # fmt: skip
 
 

@@ -334,6 +334,13 @@ def cohorts(console: Console, found: pl.DataFrame, currency: str) -> None:
     console.print(table)
 
 
+def unnamed(console: Console, found: pl.DataFrame, of: str) -> None:
+    """How much of what was sold or billed names no product."""
+    for row in found.filter(pl.col("whole_minor") > 0).to_dicts():
+        share, amount = percent(row["unnamed_minor"] / row["whole_minor"]), format_amount(row["unnamed_minor"], row["currency"])
+        console.print(f"{share} of {of} in {row['currency']}, {amount}, names no product.", highlight=False)
+
+
 def margins(console: Console, found: pl.DataFrame, currency: str) -> None:
     """Who earns us money: the fifteen largest margins and the five smallest."""
     table = _table("group", ">price realised", ">cost", ">margin", ">of price", "")

@@ -87,6 +87,7 @@ def customers(
     by: Annotated[
         str, typer.Option(help="For margin: customer, segment, product or deal. For cohorts: month, quarter or year.")
     ] = "",
+    of: Annotated[str, typer.Option(help="For margin: sold (deals won) or billed (documents issued).")] = "sold",
     company: Company = "",
     as_of: AsOf = "",
     as_json: AsJson = False,
@@ -106,7 +107,7 @@ def customers(
     reads = {
         "health": lambda: lifecycle.standings(entity_id=entity.pk, as_of=day).sort("health", "customer_id", nulls_last=True),
         "cohorts": lambda: lifecycle.retention(entity_id=entity.pk, as_of=day, every=by or "quarter"),  # type: ignore[arg-type]  # refused by name
-        "margin": lambda: margin.margins(entity=entity, since=day - timedelta(days=364), until=day, by=by or "customer"),
+        "margin": lambda: margin.margins(entity=entity, since=day - timedelta(days=364), until=day, by=by or "customer", of=of),
     }
     if what not in reads:
         raise Invalid(
@@ -117,6 +118,8 @@ def customers(
         print_json({"as_of": day, "currency": entity.currency, "items": found.to_dicts()})
         return
     {"health": render.health, "cohorts": render.cohorts, "margin": render.margins}[what](console, found, entity.currency)
+    if what == "margin":
+        render.unnamed(console, margin.unnamed(entity=entity, since=day - timedelta(days=364), until=day, of=of), margin.OF[of])
 
 
 @app.command("leads")

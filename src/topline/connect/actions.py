@@ -23,6 +23,7 @@ from topline.billing import actions as billing
 from topline.billing.models import Invoice
 from topline.books import actions as books
 from topline.books.models import Entity
+from topline.catalog import queries as catalog
 from topline.connect import readers, selling, sheets
 from topline.connect.models import ImportBatch, ImportProblem
 from topline.engine.sheets import Profile
@@ -344,6 +345,9 @@ def _currency(batch: ImportBatch) -> str:
 def _write_receivables(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
     """Customers that are new, open items, and for paid ones the payment that settled them."""
     rows = _with_customers(actor, rows, names="customer_name", batch_id=batch.pk)
+    things = catalog.find(rows["product"].filter(rows["product"] != "")).rename({"value": "product"})
+    rows = rows.join(things, on="product", how="left", maintain_order="left")
+    rows = rows.with_columns(quantity_micro=pl.col("quantity").fill_null(1) * 10**6)
     against = cast(Literal["opening_balance", "revenue"], using.constants.get("against", "opening_balance"))
     items = rows.select(
         "number",
@@ -357,6 +361,8 @@ def _write_receivables(actor: Actor, batch: ImportBatch, using: Profile, rows: p
         "memo",
         "purchase_order",
         "terms",
+        "product_id",
+        "quantity_micro",
     )
     made = billing.import_open_items(
         actor=actor, entity_id=batch.entity_id, items=items, against=against, import_batch_id=batch.pk

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from topline.billing.models import Invoice
+from topline.catalog import queries as catalog
 from topline.connect import sales_readers
 from topline.connect.sheets import Ready, optional, refuse, with_currency
 from topline.engine import terms
@@ -103,11 +104,21 @@ def using_currency(profile: Profile, currency: str) -> Profile:
 
 
 def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
-    """Open items: number, customer, customer_name, currency, issued_on, due_on, kind, total_minor, tax_minor, memo, purchase_order, terms, paid_on."""
+    """Open items: number, customer, customer_name, currency, issued_on, due_on, kind, total_minor, tax_minor, memo, purchase_order, terms, paid_on,
+    product (text), quantity (units of it, one where the file does not say)."""
     rows = with_currency(given.rows, using)
     rows = optional(
-        rows, {"customer_name": "", "memo": "", "purchase_order": "", "terms": str(using.constants.get("terms", "net 30"))}
+        rows,
+        {
+            "customer_name": "",
+            "memo": "",
+            "purchase_order": "",
+            "product": "",
+            "terms": str(using.constants.get("terms", "net 30")),
+        },
     )
+    if "quantity" not in rows.columns:
+        rows = rows.with_columns(quantity=pl.lit(None, dtype=pl.Int64))
     if "due_on" not in rows.columns:
         rows = rows.with_columns(due_on=pl.lit(None, dtype=pl.Date))
     if "paid_on" not in rows.columns:
@@ -163,7 +174,11 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "stands twice in the file",
         "Number every document once.",
     )
+    rows = refuse(rows, problems, pl.col("quantity") <= 0, "quantity", "no_quantity", "is no quantity", "Write how many units were sold.")  # fmt: skip
     if entity_id is not None:
+        things = catalog.find(rows["product"].filter(rows["product"] != "")).drop_nulls("product_id")["value"]
+        odd = (pl.col("product") != "") & ~pl.col("product").is_in(things.implode())
+        rows = refuse(rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or leave the cell empty.")  # fmt: skip
         known = bulk.read(Invoice.objects.filter(entity_id=entity_id, number__isnull=False).values("number"))
         rows = refuse(
             rows,

@@ -7,14 +7,16 @@ from datetime import timedelta
 import polars as pl
 
 from topline.catalog import queries as catalog
+from topline.catalog.models import Product
 from topline.connect import selling
 from topline.connect.sheets import Ready, optional, refuse, with_currency
 from topline.engine.sheets import Profile, Typed
 from topline.kernel import bulk, clock
+from topline.kernel.money import exponent
 from topline.leads.models import Campaign
 from topline.market import queries as market
 from topline.pipeline import queries as pipeline
-from topline.pipeline.models import Category, Opportunity
+from topline.pipeline.models import Category, Opportunity, Quota
 
 
 def products(given: Typed, using: Profile, entity_id: int | None) -> Ready:
@@ -38,7 +40,8 @@ def products(given: Typed, using: Profile, entity_id: int | None) -> Ready:
 
 
 def reps(given: Typed, using: Profile, entity_id: int | None) -> Ready:
-    """Sales people: code, name, manager (name), region, joined_on, left_on; those known already are left out."""
+    """Sales people: code, name, manager (name or code), region, joined_on, left_on; those known already are left out, and those who lead each other in
+    a circle: others of the file are kept."""
     rows = optional(given.rows, {"code": "", "manager": "", "region": ""})
     days = [name for name in ("joined_on", "left_on") if name not in rows.columns]
     rows = rows.with_columns(pl.lit(None, dtype=pl.Date).alias(name) for name in days)
@@ -51,6 +54,10 @@ def reps(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
     alone = pl.col("manager") == pl.col("name")
     rows = refuse(rows, problems, alone, "manager", "own_manager", "would lead themselves", "Name who leads them.")
+    circular = pl.col("row").is_in(selling.circular(rows))
+    rows = refuse(
+        rows, problems, circular, "manager", "circular_team", "would report to this person in the end", "Somebody among them has to report to another."
+    )  # fmt: skip
     if entity_id is not None:
         known = pipeline.find_reps(rows["name"]).drop_nulls("rep_id")["value"]
         there = pl.col("name").is_in(known.implode())
@@ -110,11 +117,14 @@ def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
 
 
 def quotas(given: Typed, using: Profile, entity_id: int | None) -> Ready:
-    """Quotas: rep (text), starts_on, ends_on, amount (minor units), currency; a row without owner, or of one who left, is told.
+    """Quotas: rep (text), starts_on, ends_on, amount (minor units; deals where the measure counts them), currency (empty for deals), family, measure; a row
+    without owner, or of one who left, is told.
 
     A period without its end lasts the profile's `months`, three unless it says another number.
     """
-    rows = with_currency(optional(given.rows, {"rep": ""}), using)
+    rows = with_currency(optional(given.rows, {"rep": "", "family": "", "measure": ""}), using)
+    rows = rows.with_columns(pl.col("measure").str.to_lowercase().replace("", Quota.Measure.BOOKINGS.value))
+    one = pl.lit(10) ** pl.col("currency").map_elements(exponent, return_dtype=pl.Int64)
     if "ends_on" not in rows.columns:
         rows = rows.with_columns(ends_on=pl.lit(None, dtype=pl.Date))
     months = int(using.constants.get("months", 3))
@@ -124,11 +134,17 @@ def quotas(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         (pl.col("rep") == "", "rep", "quota_without_owner", "is nobody", "Say whose quota it is."),
         (pl.col("amount") < 0, "amount", "negative_quota", "is negative", "Correct the amount."),
         (pl.col("ends_on") <= pl.col("starts_on"), "ends_on", "empty_period", "does not lie after the first day", "Correct one of the two days."),
-        (~pl.struct("rep", "starts_on", "ends_on").is_first_distinct(), "rep", "duplicate_quota", "stands twice for its period", "Keep one row a period."),
+        (~pl.col("measure").is_in(Quota.Measure.values), "measure", "unknown_measure", "measures no quota", f"Use one of {', '.join(Quota.Measure.values)}."),
+        ((pl.col("measure") == "deals") & (pl.col("amount") % one != 0), "amount", "parts_of_deals", "is no whole number of deals", "Count the deals."),
+        (~pl.struct("rep", "starts_on", "ends_on", "family", "measure").is_first_distinct(), "rep", "duplicate_quota", "stands twice for its period", "Keep one row a period."),
     ]  # fmt: skip
     for odd, column, code, what, remedy in checks:
         rows = refuse(rows, problems, odd, column, code, what, remedy)
+    counts = pl.col("measure") == "deals"
+    rows = rows.with_columns(amount=pl.when(counts).then(pl.col("amount") // one).otherwise("amount"), currency=pl.when(counts).then(pl.lit("")).otherwise("currency"))  # fmt: skip
     if entity_id is not None:
+        families = sorted(set(Product.objects.exclude(family="").values_list("family", flat=True)))
+        rows = refuse(rows, problems, ~pl.col("family").is_in(["", *families]), "family", "unknown_family", "is no product family of ours", "Correct it, or add its products first.")  # fmt: skip
         found = pipeline.find_reps(rows["rep"]).rename({"value": "rep"})
         left = pipeline.reps().select("rep_id", "left_on")
         rows = rows.join(found, on="rep", how="left", maintain_order="left").join(

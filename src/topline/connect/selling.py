@@ -75,6 +75,26 @@ def write_reps(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFr
     people.add_reps(actor=actor, reps=everybody)
 
 
+def circular(rows: pl.DataFrame) -> list[int]:
+    """The rows of people who lead each other in a circle, by their number in the file. Work: O(rows)."""
+    named = dict(zip(rows["name"].str.strip_chars().str.to_lowercase(), rows["row"], strict=True))
+    coded = {code: row for code, row in zip(rows["code"], rows["row"], strict=True) if code}
+    texts = zip(rows["row"], rows["manager"], strict=True)
+    above = {row: coded.get(text, named.get(text.strip().lower())) for row, text in texts}
+    found: set[int] = set()
+    over: set[int] = set()
+    for start in above:
+        path: dict[int, int] = {}
+        at: int | None = start
+        while at is not None and at not in over and at not in path:
+            path[at] = len(path)
+            at = above[at]
+        if at is not None and at in path:
+            found |= {row for row, place in path.items() if place >= path[at]}
+        over |= path.keys()
+    return sorted(found)
+
+
 def write_opportunities(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.DataFrame) -> None:
     """Deals with their product as a line; the first file of a company brings its stages, when its profile tells them."""
     if told := steps_of(using):
@@ -118,7 +138,7 @@ def write_quotas(actor: Actor, batch: ImportBatch, using: Profile, rows: pl.Data
             entity_id=batch.entity_id,
             on=on,
             quotas=part.select(
-                "starts_on", "ends_on", "currency", rep_id="owner_id", amount_minor="amount", scope=pl.lit("person"), source=pl.lit("imported"),
+                "starts_on", "ends_on", "currency", "family", "measure", rep_id="owner_id", amount_minor="amount", scope=pl.lit("person"), source=pl.lit("imported"),
                 import_batch_id=pl.lit(batch.pk),
             ),
         )  # fmt: skip

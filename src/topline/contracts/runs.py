@@ -190,6 +190,7 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> list[int]:
         "position",
         "tax_category",
         "tax_rate_ppm",
+        "product_id",
         description="text",
         quantity_micro="line_quantity",
         unit_price_nano="line_price",

@@ -145,6 +145,7 @@ class _Play:
             actor=actor, entity_id=self.entity_id, name="Hausbank Giro", currency="EUR", number="DE02120300000000202051", bic="BYLADEM1001", pays_payroll=True,
             minimum_minor=2_500_000, credit_line_minor=10_000_000, credit_line_bps=950,
         )  # fmt: skip
+        self.products = selling.stock(actor=self.actor)
         self.balance = plan.opening_minor
         self.statement_from = start
         self.lines: list[StatementEntry] = []
@@ -400,9 +401,12 @@ class _Play:
                 "terms": [f"net {c.terms_days}" for c in owners],
             }
         )
+        counts = [selling.units(s.service, s.net_minor) for s in sales]
         lines = pl.DataFrame(
-            {"ref": refs, "position": 1, "description": [s.service for s in sales], "quantity_micro": 10**6, "unit_price_nano": [s.net_minor * 10**9 for s in sales],
-             "tax_rate_ppm": [TAX_PPM if c.country == "DE" else 0 for c in owners], "tax_category": ["S" if c.country == "DE" else "AE" for c in owners]}
+            {"ref": refs, "position": 1, "description": [s.service for s in sales], "quantity_micro": counts, "unit_price_nano": [(s.net_minor * 10**15 + n // 2) // n for s, n in zip(sales, counts, strict=True)],
+             "product_id": [self.products.get(s.service) for s in sales],
+             "tax_rate_ppm": [TAX_PPM if c.country == "DE" else 0 for c in owners], "tax_category": ["S" if c.country == "DE" else "AE" for c in owners]},
+            schema_overrides={"product_id": pl.Int64},
         )  # fmt: skip
         made = billing.draft_invoices(actor=self.actor, entity_id=self.entity_id, invoices=head, lines=lines)
         billing.issue_invoices(actor=self.actor, invoice_ids=made["invoice_id"].to_list(), issue_on=day)

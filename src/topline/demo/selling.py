@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from topline.catalog import actions as catalog
+from topline.catalog import queries as catalog_queries
 from topline.kernel.actor import Actor
 from topline.pipeline import actions as pipeline
 from topline.pipeline import people
@@ -113,14 +114,27 @@ def write(*, seed: int, customers: int, end: date) -> list[Deal]:
     return found
 
 
-def play(
-    *, actor: Actor, entity_id: int, customers: list[int], names: list[str], members: dict[str, int], seed: int, end: date
-) -> list[tuple[int, Ending]]:
-    """Write catalog, team and deals; returns the deals whose quotes are still to be played, by id, with how each ends."""
+def stock(*, actor: Actor) -> dict[str, int]:
+    """Write down what is sold, with what it costs; returns ids by name."""
     frame = pl.DataFrame(
         {"code": [p[0] for p in PRODUCTS], "name": [p[1] for p in PRODUCTS], "family": [p[2] for p in PRODUCTS], "description": [WHAT[p[0]] for p in PRODUCTS], "unit": [UNITS[p[0]] for p in PRODUCTS], "unit_cost_nano": [p[5] * 100 * 10**9 for p in PRODUCTS], "cost_currency": "EUR"}
     )  # fmt: skip
-    products = catalog.add_products(actor=actor, products=frame)
+    made = catalog.add_products(actor=actor, products=frame)
+    return dict(zip(frame["name"], made["product_id"], strict=True))
+
+
+def units(name: str, net_minor: int) -> int:
+    """How many units of a product an amount is at about its list price, in millionths: tenths of a unit, one at least of a tenth."""
+    price = next((p[4] * 100 for p in PRODUCTS if p[1] == name), None)
+    return 10**6 if price is None else max(round(10 * net_minor / price), 1) * 10**5
+
+
+def play(
+    *, actor: Actor, entity_id: int, customers: list[int], names: list[str], members: dict[str, int], seed: int, end: date
+) -> list[tuple[int, Ending]]:
+    """Write prices, team and deals; returns the deals whose quotes are still to be played, by id, with how each ends."""
+    ids = dict(catalog_queries.find(pl.Series([p[0] for p in PRODUCTS])).iter_rows())
+    products = pl.DataFrame({"code": [p[0] for p in PRODUCTS], "product_id": [ids[p[0]] for p in PRODUCTS]})
     book = catalog.add_price_book(actor=actor, key="partners", name="Partners")
     start, raised = end - timedelta(days=DAYS + 30), end - timedelta(days=200)
     for since, of, share in ((start, 3, 100), (raised, 4, 100), (raised, 4, 85)):
@@ -138,7 +152,6 @@ def play(
     )  # fmt: skip
     sellers = people.add_reps(actor=actor, reps=team)["rep_id"].to_list()
     deals = write(seed=seed, customers=len(customers), end=end)
-    ids = dict(products.select("code", "product_id").iter_rows())
     heads, lines, changes, endings = [], [], [], {}
     for n, deal in enumerate(deals):
         closed = deal.facts["closed_on"]

@@ -33,6 +33,7 @@ class CohortsAsked(OnADay):
 
 class MarginsAsked(OfCompany):
     by: Code = "customer"
+    of: Annotated[Code, Field(description="sold (deals won in the span) or billed (documents issued in it)")] = "sold"
     since: Day
     until: Day
 
@@ -76,9 +77,9 @@ def customer_value(request: Caller, asked: Query[OnADay]) -> Any:
 
 @room.reads("/lifecycle/margins", "lifecycle.view", Rows)
 def list_margins(request: Caller, asked: Query[MarginsAsked]) -> Any:
-    """Margin of what was sold in a span, by customer, segment, product or deal; the largest thousand."""
+    """Margin of what was sold or billed in a span, by customer, segment, product or deal; the largest thousand."""
     ensure(asked.since <= asked.until, Invalid("The span ends before it begins.", field="since"))
-    return rows(margin.margins(entity=books.entity(asked.company or None), since=asked.since, until=asked.until, by=asked.by).head(MAX_ROWS))  # fmt: skip
+    return rows(margin.margins(entity=books.entity(asked.company or None), since=asked.since, until=asked.until, by=asked.by, of=asked.of).head(MAX_ROWS))  # fmt: skip
 
 
 @room.reads("/lifecycle/{int:customer_id}", "lifecycle.view")

@@ -1,7 +1,10 @@
 """Which customers, products and deals make the company more profitable: price realised, what is given up on the way to the money, cost, margin.
 
-Figures are of what was sold: deals won in a span. A deal with an accepted quote has price, terms, fees, expected lateness and cost by line; another
-has its amount, the lateness of its customer, and the cost of its lines where every product has one in the deal's currency.
+Figures are of what was sold, deals won in a span, or of what was billed, lines of documents issued in it. A deal with an accepted quote has price,
+terms, fees, expected lateness and cost by line; another has its amount, the lateness of its customer, and the cost of its lines where every product has
+one in the deal's currency. A billed line has its net amount, the lateness of its payer, and the cost of the units of its product: of a contract the units of
+its item for the part of the period that was billed, else the quantity of the line; what is credited by the unit comes back, what is credited as an amount
+leaves the cost as it is.
 Source: price waterfall to pocket margin, Marn and Rosiello, Harvard Business Review 70 (1992) no. 5.
 """
 
@@ -12,7 +15,9 @@ from datetime import date
 import polars as pl
 from django.db.models import Count, QuerySet
 
+from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
+from topline.contracts.models import Charge
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.lifecycle.models import ServeCost
@@ -22,6 +27,7 @@ from topline.pipeline.models import Opportunity, OpportunityLine
 from topline.quotes.models import LatePayment, Quote, QuoteLine
 from topline.timeline.models import Milestone
 
+OF = {"sold": "what was sold", "billed": "what was billed"}
 BY = {"customer": "Customer", "segment": "Segment", "product": "Product", "deal": "Deal"}
 COLUMNS = {
     "customer": ("customer_id", "customer"),
@@ -30,25 +36,29 @@ COLUMNS = {
     "deal": ("deal_id", "deal"),
 }
 PPM, MICRO_NANO = 1_000_000, 10**15
+LINES = [
+    "deal_id", "deal", "customer_id", "customer", "segment", "product_id", "product", "currency", "realised_minor", "off_minor", "cost_minor"
+]  # fmt: skip
 CONTACTS = ("customer_contacted", "reminder_sent")
 NONE, SEVERAL = "none", "several products"
 
 
-def margins(*, entity: Entity, since: date, until: date, by: str = "customer") -> pl.DataFrame:
-    """What was sold in a span and what it leaves, the largest margin first; rows whose cost nobody knows come last.
+def margins(*, entity: Entity, since: date, until: date, by: str = "customer", of: str = "sold") -> pl.DataFrame:
+    """What was sold or billed in a span and what it leaves, the largest margin first; rows whose cost nobody knows come last.
 
-    returns  one row per group and currency: key (customer, product or deal id as text; the segment's name), name, currency, deals u32,
-             realised_minor (net of discounts), off_minor (terms, fees, lateness), cost_minor (null: not known for all of it), serve_minor (contacts
+    of       of OF. What was billed without a contract that came from a deal is under the deal "none"
+    returns  one row per group and currency: key (customer, product or deal id as text; the segment's name), name, currency, deals u32 (documents,
+             of what was billed), realised_minor (net of discounts), off_minor (terms, fees, lateness), cost_minor (null: not known for all of it), serve_minor (contacts
              and tickets; null where nobody said what they cost, and by product and deal), margin_minor (null without cost), margin f64 (of realised)
-    Work: nine statements. Raises: Invalid for another group.
+    Work: nine statements. Raises: Invalid for another group or basis.
     """
     ensure(by in BY, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(BY)}."))
-    lines = _lines(entity, since, until)
+    lines = _of(entity, since, until, of)
     key, label = (pl.col(c).cast(pl.String) for c in COLUMNS[by])
     named = lines.with_columns(label=label.fill_null(NONE), key=key.fill_null(label).fill_null(NONE))
     known = pl.col("cost_minor").is_not_null().all()
     grouped = named.group_by("key", "currency").agg(
-        name=pl.col("label").first(), deals=pl.col("deal_id").n_unique(), realised_minor=pl.col("realised_minor").sum(), off_minor=pl.col("off_minor").sum(),
+        name=pl.col("label").first(), deals=pl.col("document_id").n_unique(), realised_minor=pl.col("realised_minor").sum(), off_minor=pl.col("off_minor").sum(),
         cost_minor=pl.when(known).then(pl.col("cost_minor").sum()),
     )  # fmt: skip
     served = _served(entity, since, until, named, by)
@@ -61,6 +71,19 @@ def margins(*, entity: Entity, since: date, until: date, by: str = "customer") -
     ).sort("currency", "margin_minor", "key", descending=[False, True, False], nulls_last=True)  # fmt: skip
 
 
+def unnamed(*, entity: Entity, since: date, until: date, of: str = "sold") -> pl.DataFrame:
+    """How much of what was sold or billed in a span names no product: currency, whole_minor, unnamed_minor; the largest currency first.
+
+    A deal of several products names them all, though not which part of its amount is for which.
+    """
+    lines = _of(entity, since, until, of)
+    told = lines.group_by("currency").agg(
+        whole_minor=pl.col("realised_minor").sum(),
+        unnamed_minor=pl.col("realised_minor").filter(pl.col("product").is_null()).sum(),
+    )
+    return told.sort("whole_minor", "currency", descending=[True, False])
+
+
 def serve_cost(entity_id: int, on: date) -> ServeCost | None:
     """What a contact and a ticket cost on a day; None where nobody said."""
     return ServeCost.objects.filter(entity_id=entity_id, valid_from__lte=on).order_by("-valid_from", "-id").first()
@@ -71,6 +94,50 @@ def overall(*, entity: Entity, since: date, until: date) -> float | None:
     lines = _lines(entity, since, until).filter((pl.col("currency") == entity.currency) & pl.col("cost_minor").is_not_null())
     realised = int(lines["realised_minor"].sum())
     return (realised - int(lines["off_minor"].sum()) - int(lines["cost_minor"].sum())) / realised if realised > 0 else None
+
+
+def _of(entity: Entity, since: date, until: date, of: str) -> pl.DataFrame:
+    ensure(of in OF, Invalid(f"There is no margin of {of!r}.", field="of", remedy=f"Use one of {', '.join(OF)}."))
+    return _billed(entity, since, until) if of == "billed" else _lines(entity, since, until).with_columns(document_id="deal_id")
+
+
+def _billed(entity: Entity, since: date, until: date) -> pl.DataFrame:
+    """One row per line of a document issued in a span, as of `_lines`, with document_id. Credit notes take back."""
+    issued = Invoice.objects.filter(entity=entity, issued_on__gte=since, issued_on__lte=until).exclude(
+        state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
+    )
+    facts = {
+        "invoice__customer_id": "customer_id", "invoice__customer__name": "customer", "invoice__customer__segment": "segment", "invoice__currency": "currency", "invoice__kind": "kind",
+        "product__name": "product", "product__unit_cost_nano": "unit_cost_nano", "product__cost_currency": "cost_currency", "invoice_id": "document_id",
+    }  # fmt: skip
+    lines = bulk.read(
+        InvoiceLine.objects.filter(invoice__in=issued).values(*facts, "position", "product_id", "quantity_micro", "net_minor", "credits_micro")
+    ).rename(facts)  # fmt: skip
+    agreed = {
+        "item__quantity_micro": "item_micro", "item__unit_price_nano": "item_price_nano", "item__contract__quote__opportunity_id": "deal_id",
+        "item__contract__quote__opportunity__name": "deal", "item__contract__quote__opportunity__segment": "_segment", "invoice_id": "document_id", "quantity_micro": "used_micro", "net_minor": "charged_minor",
+    }  # fmt: skip
+    charges = bulk.read(
+        Charge.objects.filter(invoice__in=issued).values(*agreed, "position", "sequence", "days", "full_days")
+    ).rename(agreed)
+    both = market.resolve(lines).join(charges, on=["document_id", "position"], how="left", maintain_order="left")
+    is_note = pl.col("kind") == Invoice.Kind.CREDIT_NOTE
+    whole = lambda name: pl.col(name).cast(pl.Int128)  # noqa: E731
+    of_period = whole("item_micro") * whole("days") // pl.max_horizontal("full_days", pl.lit(1)) * whole("charged_minor").sign()
+    corrected = pl.when(pl.col("item_price_nano") > 0).then(whole("charged_minor") * MICRO_NANO // whole("item_price_nano"))
+    units = (
+        pl.when(pl.col("charged_minor").is_null()).then(pl.when(is_note).then(0 - whole("credits_micro").fill_null(0)).otherwise(whole("quantity_micro")))
+        .when(pl.col("sequence") > 0).then(corrected)
+        .otherwise(pl.coalesce(whole("used_micro"), of_period))
+    )  # fmt: skip
+    nano = units * whole("unit_cost_nano")
+    own = pl.col("cost_currency") == pl.col("currency")
+    late = market.resolve(bulk.read(LatePayment.objects.values("customer_id", "late_ppm"))).group_by("customer_id").agg(pl.col("late_ppm").max())  # fmt: skip
+    net = pl.when(is_note).then(-pl.col("net_minor")).otherwise("net_minor")
+    return both.join(late, on="customer_id", how="left", maintain_order="left").with_columns(
+        segment=pl.when(pl.col("_segment").fill_null("") != "").then("_segment").otherwise("segment"), realised_minor=net, off_minor=(net * pl.col("late_ppm").fill_null(0) + PPM // 2) // PPM,
+        cost_minor=pl.when(own).then(((nano + MICRO_NANO // 2) // MICRO_NANO).cast(pl.Int64)),
+    ).select(*LINES, "document_id")  # fmt: skip
 
 
 def _lines(entity: Entity, since: date, until: date) -> pl.DataFrame:
@@ -95,20 +162,7 @@ def _lines(entity: Entity, since: date, until: date) -> pl.DataFrame:
         off_minor=(pl.col("amount_minor") * pl.col("late_ppm").fill_null(0) + PPM // 2) // PPM,
         cost_minor=pl.when(pl.col("cost_currency") == pl.col("currency")).then("cost_minor"),
     )  # fmt: skip
-    columns = [
-        "deal_id",
-        "deal",
-        "customer_id",
-        "customer",
-        "segment",
-        "product_id",
-        "product",
-        "currency",
-        "realised_minor",
-        "off_minor",
-        "cost_minor",
-    ]
-    return pl.concat([by_quote.select(columns), plain.select(columns)])
+    return pl.concat([by_quote.select(LINES), plain.select(LINES)])
 
 
 def _costs(deals: QuerySet[Opportunity]) -> pl.DataFrame:

@@ -196,27 +196,30 @@ def worth(request: Asked) -> HttpResponse:
 
 @page("lifecycle.view")
 def margins(request: Asked) -> HttpResponse:
-    """Who earns us money: margin of what was sold in a span."""
+    """Who earns us money: margin of what was sold, or billed, in a span."""
     entity = company(request)
     until = _day(request, "until", clock.today(entity.time_zone))
     since = _day(request, "since", until - YEAR + timedelta(days=1))
     if since > until:
         raise Invalid("The span ends before it begins.", field="since", remedy="Correct one of the two days.")
     by = request.GET.get("by", "customer")
-    told = margin.margins(entity=entity, since=since, until=until, by=by)
+    of = request.GET.get("of", "sold")
+    told = margin.margins(entity=entity, since=since, until=until, by=by, of=of)
+    unnamed = [{**r, "share": percent(r["unnamed_minor"] / r["whole_minor"])} for r in margin.unnamed(entity=entity, since=since, until=until, of=of).to_dicts() if r["whole_minor"] > 0]  # fmt: skip
     links = {"customer": "web:customer", "deal": "pipeline:deal", "product": "catalog:product"}
     rows = [
         {**r, "share": percent(r["margin"]) if r["margin"] is not None else "cost not known",
          "url": reverse(links[by], args=[int(r["key"])]) if by in links and r["key"].isdecimal() else ""}
         for r in told.head(MAX_ROWS if request.GET.get("export") else SHOWN).to_dicts()
     ]  # fmt: skip
-    columns = [Column("name", margin.BY[by], link="url"), *MARGINS[1:]]
+    columns = [Column("name", margin.BY[by], link="url"), Column("deals", "Deals" if of == "sold" else "Documents", "integer"), *MARGINS[2:]]  # fmt: skip
     if request.GET.get("export"):
-        return export(rows, columns, name=f"margin-by-{by}", form=request.GET["export"])
+        return export(rows, columns, name=f"margin-{of}-by-{by}", form=request.GET["export"])
     known = told.filter((pl.col("currency") == entity.currency) & pl.col("margin_minor").is_not_null())
     all_minor = int(told.filter(pl.col("currency") == entity.currency)["realised_minor"].sum())
     sums = {name: int(known[name].sum()) for name in ("realised_minor", "off_minor", "cost_minor", "serve_minor", "margin_minor")} if known.height else {}  # fmt: skip
     context = {
+        "of": of, "ofs": margin.OF, "unnamed": unnamed,
         "rows": rows, "columns": columns, "by": by, "bys": margin.BY, "since": since, "until": until, "sums": sums, "currency": entity.currency, "total": told.height, "shown": SHOWN,
         "rests": percent(sums["realised_minor"] / all_minor) if sums and all_minor else "", "cost": margin.serve_cost(entity.pk, until),
     }  # fmt: skip

@@ -26,7 +26,7 @@ from topline.pipeline.models import ForecastCall, Rep
 from topline.pipeline.pages import carried, day_of
 from topline.team import queries as team
 from topline.ui.access import Asked, page
-from topline.ui.charts import Chart, bar_chart, quantile_dots
+from topline.ui.charts import Chart, bar_chart, dots_chart, quantile_dots
 from topline.ui.format import day as format_day
 from topline.ui.format import money
 from topline.ui.tables import Column
@@ -198,7 +198,7 @@ def accuracy(request: Asked) -> HttpResponse:
     ]
     bars = [{"method": r["method"], "percent": round(100 * r["wape"], 1), "shown": f"{100 * r['wape']:.1f} %"} for r in rows if r["wape"] is not None] if by == "method" else []  # fmt: skip
     chart = (
-        bar_chart(bars, x="method", y="percent", title="Error (WAPE) by method, per cent", y_title="%", shown="shown")
+        dots_chart(bars, y="method", x="percent", title="Error (WAPE) by method, per cent", x_title="%", shown="shown")
         if bars
         else None
     )
