@@ -309,7 +309,14 @@ def import_open_items(
     Work: a fixed number of statements per 50,000 rows.
     Raises: InvoiceNumberTaken, InvoiceNotPositive, DueBeforeIssue, Invalid (quantity), NotFound (product), books.PeriodLocked, rates.RateMissing.
     """
-    usual = {"kind": K.INVOICE.value, "tax_minor": 0, "memo": "", "purchase_order": "", "terms": "", "quantity_micro": 10**6}
+    usual: dict[str, int | str] = {
+        "kind": K.INVOICE.value,
+        "tax_minor": 0,
+        "memo": "",
+        "purchase_order": "",
+        "terms": "",
+        "quantity_micro": 10**6,
+    }
     frame = _with_product(_with_defaults(items, usual))
     ensure(bool((frame["quantity_micro"] > 0).all()), Invalid("A quantity is more than zero.", field="quantity_micro", remedy="Correct it."))  # fmt: skip
     market.ensure_known(frame["customer_id"])

@@ -11,12 +11,12 @@ from topline.catalog.models import Product
 from topline.kernel.money import currencies
 
 
-class ProductField(forms.ModelChoiceField):
+class ProductField(forms.ModelChoiceField[Product]):
     """A product that is for sale, by its name."""
 
-    def label_from_instance(self, obj: Any) -> str:
+    def label_from_instance(self, obj: Product) -> str:
         """The name."""
-        return str(obj.name)
+        return obj.name
 
 
 class InvoiceForm(forms.Form):

@@ -102,10 +102,10 @@ def _of(entity: Entity, since: date, until: date, of: str) -> pl.DataFrame:
 
 
 def _billed(entity: Entity, since: date, until: date) -> pl.DataFrame:
-    """One row per line of a document issued in a span, as of `_lines`, with document_id. Credit notes take back."""
-    issued = Invoice.objects.filter(entity=entity, issued_on__gte=since, issued_on__lte=until).exclude(
-        state__in=[Invoice.State.DRAFT, Invoice.State.VOID]
-    )
+    """One row per line of an invoice or credit note issued in a span, as of `_lines`, with document_id. Credit notes take back; interest is no sale."""
+    issued = Invoice.objects.filter(
+        entity=entity, kind__in=[Invoice.Kind.INVOICE, Invoice.Kind.CREDIT_NOTE], issued_on__gte=since, issued_on__lte=until
+    ).exclude(state__in=[Invoice.State.DRAFT, Invoice.State.VOID])
     facts = {
         "invoice__customer_id": "customer_id", "invoice__customer__name": "customer", "invoice__customer__segment": "segment", "invoice__currency": "currency", "invoice__kind": "kind",
         "product__name": "product", "product__unit_cost_nano": "unit_cost_nano", "product__cost_currency": "cost_currency", "invoice_id": "document_id",
@@ -122,15 +122,16 @@ def _billed(entity: Entity, since: date, until: date) -> pl.DataFrame:
     ).rename(agreed)
     both = market.resolve(lines).join(charges, on=["document_id", "position"], how="left", maintain_order="left")
     is_note = pl.col("kind") == Invoice.Kind.CREDIT_NOTE
-    whole = lambda name: pl.col(name).cast(pl.Int128)  # noqa: E731
-    of_period = whole("item_micro") * whole("days") // pl.max_horizontal("full_days", pl.lit(1)) * whole("charged_minor").sign()
-    corrected = pl.when(pl.col("item_price_nano") > 0).then(whole("charged_minor") * MICRO_NANO // whole("item_price_nano"))
+    of_period = (
+        _whole("item_micro") * _whole("days") // pl.max_horizontal("full_days", pl.lit(1)) * _whole("charged_minor").sign()
+    )
+    corrected = pl.when(pl.col("item_price_nano") > 0).then(_whole("charged_minor") * MICRO_NANO // _whole("item_price_nano"))
     units = (
-        pl.when(pl.col("charged_minor").is_null()).then(pl.when(is_note).then(0 - whole("credits_micro").fill_null(0)).otherwise(whole("quantity_micro")))
+        pl.when(pl.col("charged_minor").is_null()).then(pl.when(is_note).then(0 - _whole("credits_micro").fill_null(0)).otherwise(_whole("quantity_micro")))
         .when(pl.col("sequence") > 0).then(corrected)
-        .otherwise(pl.coalesce(whole("used_micro"), of_period))
+        .otherwise(pl.coalesce(_whole("used_micro"), of_period))
     )  # fmt: skip
-    nano = units * whole("unit_cost_nano")
+    nano = units * _whole("unit_cost_nano")
     own = pl.col("cost_currency") == pl.col("currency")
     late = market.resolve(bulk.read(LatePayment.objects.values("customer_id", "late_ppm"))).group_by("customer_id").agg(pl.col("late_ppm").max())  # fmt: skip
     net = pl.when(is_note).then(-pl.col("net_minor")).otherwise("net_minor")
@@ -138,6 +139,10 @@ def _billed(entity: Entity, since: date, until: date) -> pl.DataFrame:
         segment=pl.when(pl.col("_segment").fill_null("") != "").then("_segment").otherwise("segment"), realised_minor=net, off_minor=(net * pl.col("late_ppm").fill_null(0) + PPM // 2) // PPM,
         cost_minor=pl.when(own).then(((nano + MICRO_NANO // 2) // MICRO_NANO).cast(pl.Int64)),
     ).select(*LINES, "document_id")  # fmt: skip
+
+
+def _whole(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Int128)
 
 
 def _lines(entity: Entity, since: date, until: date) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0004_credited_units"),
+        ("billing", "0005_interest_note"),
         ("catalog", "0003_product_description"),
     ]
 
