@@ -56,8 +56,15 @@ def reserve_ids(model: type[models.Model], count: int) -> pl.Series:
     table = model._meta.db_table
     with connection.cursor() as cursor:
         if is_postgresql():
-            cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
-            return pl.Series("id", [row[0] for row in cursor.fetchall()], dtype=pl.Int64).sort()
+            taken = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) AS id FROM generate_series(1, %s)"
+            gaps = "max(id) - min(id) + 1 > count(*)"  # another took some in between
+            cursor.execute(
+                f"SELECT min(id), CASE WHEN {gaps} THEN array_agg(id ORDER BY id) END FROM ({taken}) AS taken", [table, count]
+            )
+            first, listed = cursor.fetchone()
+            if listed:
+                return pl.Series("id", listed, dtype=pl.Int64)
+            return pl.int_range(first, first + count, dtype=pl.Int64, eager=True).alias("id")
         cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = %s RETURNING seq", [count, table])
         found = cursor.fetchall()  # to the end: the statement takes effect only then
         if not found:
