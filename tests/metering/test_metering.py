@@ -449,6 +449,21 @@ def test_the_open_period_says_what_was_used_and_what_it_costs_so_far(owner, enti
             assert "100 calls" in page and "10.00" in page, address
 
 
+def test_the_open_period_is_less_what_discounts_leave_of_it_after_the_fees(owner, entity, sign, send, meter, customer):
+    counted = meter()
+    fee = {"description": "Base", "quantity_micro": 10**6, "unit_price_nano": 10_00 * 10**9, "unit": "month"}
+    use = {"description": "Calls", "quantity_micro": 0, "unit_price_nano": 10 * 10**9, "unit": "month", "meter_id": counted}
+    made = contracts.add_contract(actor=owner, entity_id=entity.pk, customer_id=customer, currency="EUR", starts_on=MAR, items=[fee, use])  # fmt: skip
+    other = sign(counted)
+    contracts.add_discount(actor=owner, contract_id=made, name="TEN", starts_on=MAR, unit="month", share_ppm=100_000)
+    contracts.add_discount(actor=owner, contract_id=made, name="GIFT", starts_on=MAR, unit="month", amount_minor=15_00)
+    send({"value_micro": 100_000_000, "at": datetime(2026, 3, 1, 10)})
+    rows = open_periods.running(Contract.objects.all(), entity=entity, on=date(2026, 3, 10))
+    assert dict(rows.select("contract_id", "net_minor").iter_rows()) == {made: 3_00, other: 10_00}, "9.00 less 6.00 that the fee of 9.00 left"  # fmt: skip
+    (told,) = pages._running(rows.filter(pl.col("contract_id") == made))
+    assert told["made"].endswith("less TEN, 1.00; less GIFT, 6.00")
+
+
 def test_an_amount_that_is_reached_is_told_once_a_period(owner, entity, sign, send, meter, customer):
     contract = sign(meter(), alerts_minor=[50_00, 10_00])
     billing = members.add_member(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
 from topline.books.models import Entity
-from topline.contracts import bills, usage
+from topline.contracts import bills, schedules, usage
 from topline.contracts.models import Contract, Item, UsageAlert
+from topline.engine import charges as engine
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.money import format_amount
@@ -19,20 +20,37 @@ from topline.timeline import actions as timeline
 
 
 def running(contracts: Any, *, entity: Entity, on: date) -> pl.DataFrame:
-    """What was used in the periods that run on a day, up to its end, and what that costs so far: a bill for the whole period may be another.
+    """What was used in the periods that run on a day, up to its end, and what that costs so far, less discounts: a bill for the whole period may be another.
 
     returns  one row per metered item: contract_id, contract, user_id, description, currency, start, full_start, full_end, used_micro, meter_unit, net_minor, explained
-    Work: three statements, and one for each meter.
+    Work: four statements, one for each meter, and one more where there are discounts.
     """
-    known, _ = bills.priced(bills.items_of(contracts).filter(pl.col("meter_id").is_not_null() & (pl.col("start") <= on)))
+    priced, _ = bills.priced(bills.items_of(contracts))
+    known = priced.filter(pl.col("meter_id").is_not_null() & (pl.col("start") <= on))
     after = on + timedelta(days=1)
     cut = known.with_columns(end=pl.min_horizontal("end", pl.lit(after)).fill_null(after))
     told, _ = bills.soundly(cut, lambda items: usage.used(items, entity=entity, as_of=after))
+    told = _less_discounts(told, priced, contracts)
     here = told.filter((pl.col("end") == after) & (pl.col("full_end") >= after)).select(
         "item_id", "start", "full_start", "full_end", "used_micro", "net_minor", "explained"
     )
     columns = ["item_id", "contract_id", "contract", "user_id", "description", "currency", "meter_unit"]
     return here.join(known.select(columns), on="item_id", how="left", maintain_order="left").sort("contract_id", "item_id")
+
+
+def _less_discounts(used: pl.DataFrame, items: pl.DataFrame, contracts: Any) -> pl.DataFrame:
+    """Charges of use less the discounts of their contracts, beside the fees that share them."""
+    discounts = bills.discounts_of(contracts)
+    if discounts.is_empty() or used.is_empty():
+        return used
+    theirs = pl.col("contract_id").is_in(discounts["contract_id"].unique().implode())
+    fees, parts = items.filter(theirs & pl.col("meter_id").is_null()), schedules.parts_of(contracts)
+    until = cast(date, used["full_end"].max())
+    agreed, _ = bills.soundly(fees, lambda rows: bills.fees_of(rows, parts, as_of=until))
+    wanted = pl.concat([agreed, used.select(agreed.columns)])
+    return bills.less_discounts(wanted, items, contracts).join(
+        used.select(engine.KEY), on=engine.KEY, how="semi", maintain_order="left"
+    )
 
 
 @action("contracts.tell_alerts")
