@@ -10,11 +10,16 @@ from django.test import Client
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.catalog import actions as catalog
-from topline.contracts import actions, amendments, renewing
+from topline.contracts import actions, amendments, renewal_quotes, renewing
 from topline.contracts.models import Contract, Item
 from topline.engine import renewals as engine
 from topline.engine.proportions import wilson
 from topline.kernel import clock
+from topline.market.models import Customer
+from topline.pipeline import people as pipeline
+from topline.pipeline.models import Opportunity, Rep
+from topline.quotes import actions as quotes
+from topline.quotes.models import Quote
 from topline.team.models import Member
 
 TODAY = date(2026, 3, 1)
@@ -128,6 +133,37 @@ def test_the_board_counts_what_was_decided_and_leads_to_the_amendment(owner, ent
     assert ending.ends_on == date(2027, 5, 1)
     assert Item.objects.filter(contract=ending, starts_on=date(2026, 5, 1), unit_price_nano=11_25 * 10**9).exists()
     assert browser.get("/contracts/renewals/", {"index": "x"}).status_code == 422
+
+
+def test_a_price_rise_becomes_a_quote_that_can_be_sent(owner, entity, ending, make_member):  # noqa: F811
+    """Once what cannot be quoted is gone; a second press writes the same draft anew, by another price."""
+    pipeline.add_reps(actor=owner, reps=pl.DataFrame({"code": ["R1"], "name": ["Ann"]}))
+    rep = Rep.objects.get()
+    Customer.objects.filter(pk=ending.customer_id).update(owner=make_member("Sales").pk)
+    Rep.objects.filter(pk=rep.pk).update(member_id=Customer.objects.get(pk=ending.customer_id).owner_id)
+    asked = {"actor": owner, "contract_id": ending.pk, "on": TODAY}
+    with pytest.raises(renewal_quotes.NotQuotable):
+        renewal_quotes.quote_renewal(**asked)
+    assert not Opportunity.objects.exists() and not Quote.objects.exists()
+    Item.objects.filter(contract=ending).exclude(unit_price_nano=10_00 * 10**9).update(ends_on=date(2026, 3, 1))
+    browser = Client()
+    browser.force_login(Member.objects.get(pk=make_member("Owner").pk), backend="allauth.account.auth_backends.AuthenticationBackend")  # fmt: skip
+    address = f"/contracts/{ending.pk}/quote-renewal/"
+    page = browser.get("/contracts/renewals/", {"index": "2.4", "as_of": str(TODAY)}).content.decode()
+    assert f"{address}?uplift=2.4000" in page and f'"{address}"' in page
+    assert 'value="2.4000"' in browser.get(address, {"uplift": "2.4000"}).content.decode()
+    assert browser.post(address, {"uplift": "50"}).status_code == 400, "above the list"
+    assert browser.post(address, {"uplift": "x"}).status_code == 400 and not Quote.objects.exists()
+    answer = browser.post(address, {"uplift": ""})
+    quote, deal = Quote.objects.get(), Opportunity.objects.get()
+    assert answer["Location"] == f"/quotes/{quote.pk}/" and (deal.source, deal.rep_id) == ("Renewal", rep.pk)
+    assert (quote.net_minor, quote.starts_on, quote.bill_every, quote.state) == (12 * 120_00, date(2026, 5, 1), "month", "draft")
+    again = renewal_quotes.quote_renewal(**asked, uplift_ppm=24_000)
+    assert again == quote.pk and Opportunity.objects.count() == 1
+    quote.refresh_from_db()
+    assert abs(quote.net_minor - 12 * 102_40) <= 1
+    quotes.send_quote(actor=owner, quote_id=quote.pk, on=TODAY)
+    assert renewal_quotes.quote_renewal(**asked) != quote.pk, "the next version of one that was sent"
 
 
 def test_programs_read_the_board_and_what_survives(api, ending):  # noqa: F811

@@ -10,7 +10,7 @@ from pydantic import Field
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, amendments, bills, queries, renewing, rerating, runs, schedules
+from topline.contracts import actions, amendments, bills, queries, renewal_quotes, renewing, rerating, runs, schedules
 from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
@@ -178,6 +178,13 @@ class NewAmendment(ItemPrice):
     uplift_ppm: Annotated[int, Field(strict=True, gt=-1_000_000, le=10_000_000)] | None = None
     until: Day | None = None
     customer_id: Ref | None = None
+
+
+class RenewalQuoted(Body):
+    """At which prices: today's raised by a share, or those of the list (null)."""
+
+    on: Day
+    uplift_ppm: Annotated[int, Field(strict=True, gt=-1_000_000, le=10_000_000)] | None = None
 
 
 class NewPart(Body):
@@ -398,6 +405,12 @@ def set_late_usage(request: Caller, body: LateUsagePolicy, target: Query[OfCompa
 def add_contract(request: Caller, body: NewContract, target: Query[OfCompany]) -> Any:
     """Write down a contract; answers with its id."""
     return done(actions.add_contract(entity_id=books.entity(target.company or None).pk, **body.model_dump(), **once(request)))
+
+
+@room.does("/contracts/{int:contract_id}/quote-renewal", "contracts.quote_renewal")
+def quote_renewal(request: Caller, contract_id: Id, body: RenewalQuoted) -> Any:
+    """Write the quote that offers a contract again from its end on; answers with the draft's id."""
+    return done(renewal_quotes.quote_renewal(contract_id=contract_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/contracts/from-quote", "contracts.make_contract")

@@ -7,15 +7,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from topline.books.company import company, day_asked
-from topline.contracts import renewing
+from topline.contracts import queries, renewal_quotes, renewing
 from topline.engine import renewals as engine
-from topline.kernel.errors import Invalid
+from topline.kernel import clock
+from topline.kernel.errors import DomainError, Invalid
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.format import percent
 from topline.ui.tables import Column
 
@@ -24,8 +27,8 @@ BOARD = [
     Column("likely", "Likely to renew"), Column("yearly_minor", "A year", "money"), Column("currency", ""),
 ]  # fmt: skip
 RISES = [
-    Column("number", "Contract", "code", link="url"), Column("customer", "Customer"), Column("yearly_minor", "A year now", "money"), Column("list_said", "To the list"), Column("list_yearly_minor", "A year at list", "money"), Column("list_verb", "", link="list_url"),
-    Column("index_yearly_minor", "A year by the index", "money"), Column("index_verb", "", link="index_url"), Column("currency", ""),
+    Column("number", "Contract", "code", link="url"), Column("customer", "Customer"), Column("yearly_minor", "A year now", "money"), Column("list_said", "To the list"), Column("list_yearly_minor", "A year at list", "money"), Column("list_verb", "", link="list_url"), Column("list_quote", "", link="list_quote_url"),
+    Column("index_yearly_minor", "A year by the index", "money"), Column("index_verb", "", link="index_url"), Column("index_quote", "", link="index_quote_url"), Column("currency", ""),
 ]  # fmt: skip
 SURVIVAL = [
     Column("cohort", "Began in"), Column("number", "Renewal", "integer"), Column("decided", "Had to decide", "integer"), Column("renewed", "Went on", "integer"), Column("likely", "Share"), Column("left", "Left of those that began"),
@@ -52,7 +55,8 @@ def renewals(request: Asked) -> HttpResponse:
     index_ppm = int((form.cleaned_data["index"] or Decimal(0)) * 10_000)
     found, past = renewing.board(entity_id=entity.pk, as_of=as_of, index_ppm=index_ppm)
     rows = [_row(r) for r in found.head(SHOWN).to_dicts()]
-    rises = [_rise(r, index_ppm) for r in rows if r["list_ppm"] or index_ppm > 0]
+    may_quote = request.actor.may("contracts.quote_renewal") and request.actor.may("quotes.write_quote")
+    rises = [_rise(r, index_ppm, may_quote=may_quote) for r in rows if r["list_ppm"] or index_ppm > 0]
     kinds = [{**r, "kind": NAMES[r["number"]], "likely": likely(r)} for r in engine.by_number(past).to_dicts()]
     survived = [{**r, "cohort": str(r["cohort"]), "likely": likely(r), "left": percent(r["survival"]) if r["survival"] is not None else "not enough data"} for r in engine.survival(past).tail(SHOWN).to_dicts()]  # fmt: skip
     context = {
@@ -60,6 +64,32 @@ def renewals(request: Asked) -> HttpResponse:
         "kinds": kinds, "kind_columns": KINDS, "survived": survived, "survival_columns": SURVIVAL, "fewest": engine.FEWEST,
     }  # fmt: skip
     return render(request, "contracts/renewals.html", context)
+
+
+class QuoteForm(forms.Form):
+    """At which prices a renewal is offered."""
+
+    uplift = forms.DecimalField(
+        min_value=Decimal(-99), max_value=Decimal(1000), decimal_places=4, max_digits=8, required=False, label="Today's prices rise by, %", help_text="empty: the list prices of the day on which it ends"
+    )  # fmt: skip
+
+
+@page("contracts.quote_renewal", methods=("GET", "POST"))
+def quote_renewal(request: Asked, contract_id: int) -> HttpResponse:
+    """Write the quote that offers a contract again from its end on; it opens as a draft, to be looked at and sent."""
+    found = queries.contract(contract_id)
+    form = QuoteForm(request.POST if request.method == "POST" else None, initial={"uplift": request.GET.get("uplift", "")[:20]})
+    if request.method == "POST" and form.is_valid():
+        rise = form.cleaned_data["uplift"]
+        try:
+            made = renewal_quotes.quote_renewal(actor=request.actor, contract_id=found.pk, on=clock.today(found.entity.time_zone), uplift_ppm=None if rise is None else int(rise * 10_000))  # fmt: skip
+        except DomainError as error:
+            blame(form, error, {"uplift_ppm": "uplift"})
+        else:
+            messages.success(request, "The draft is priced. Look at it, and send it from here.")
+            return redirect("quotes:quote", made)
+    context = {"form": form, "title": f"Quote the renewal of {found.number}", "back": ("Renewals", reverse("contracts:renewals"))}
+    return render(request, "ui/form.html", context, status=400 if form.errors else 200)
 
 
 def likely(row: dict[str, Any]) -> str:
@@ -77,12 +107,19 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rise(row: dict[str, Any], index_ppm: int) -> dict[str, Any]:
+def _quote(row: dict[str, Any], ppm: int | None) -> str:
+    said = "" if ppm is None else f"?{urlencode({'uplift': f'{ppm / 10_000:.4f}'})}"
+    return reverse("contracts:quote_renewal", args=[row["contract_id"]]) + said
+
+
+def _rise(row: dict[str, Any], index_ppm: int, *, may_quote: bool) -> dict[str, Any]:
     by_list, by_index = row["list_ppm"], index_ppm if index_ppm > 0 else None
     return {
         **row,
         "list_said": f"+{by_list / 10_000:.2f} %" if by_list else "at the list already" if row["list_minor"] is not None else "no list price",
         "list_verb": "Renew at list" if by_list else "", "list_url": _renewal(row, by_list, "to list prices") if by_list else "",
+        "list_quote": "Quote at list" if by_list and may_quote else "", "list_quote_url": _quote(row, None), "index_quote": "Quote by the index" if by_index and may_quote else "",
+        "index_quote_url": _quote(row, by_index),
         "index_verb": "Renew by the index" if by_index else "", "index_url": _renewal(row, by_index, "by the index") if by_index else "",
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ urlpatterns = [
     path("use/", pages.in_use, name="in_use"),
     path("use/late/", pages.set_late_usage, name="set_late_usage"),
     path("renewals/", renewal_pages.renewals, name="renewals"),
+    path("<int:contract_id>/quote-renewal/", renewal_pages.quote_renewal, name="quote_renewal"),
     path("recurring/", recurring_pages.recurring_revenue, name="recurring"),
     path("documents/<int:invoice_id>/explained/", explain_pages.explained, name="explained"),
     path("schedules/", schedule_pages.schedule_list, name="schedules"),

@@ -66,6 +66,7 @@ SELLING = frozenset(
         "quotes.send_quote",
         "quotes.mark_forecast",
         "quotes.withdraw_quote",
+        "contracts.quote_renewal",
     }
 )
 SALES_TEAM = frozenset(
