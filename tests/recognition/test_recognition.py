@@ -360,3 +360,24 @@ def test_an_accepted_milestone_of_a_billing_schedule_earns_its_part(owner, sign,
     schedules.accept_milestone(actor=owner, part_id=live.pk, on=date(2026, 3, 10), accepted_by="Ann")
     close(MAR31)
     assert held(entity, "revenue", MAR31) == 1_000_00
+
+
+def test_what_is_earned_or_billed_beyond_a_year_is_not_current(owner, sign, bill, entity, client):
+    """Three years paid ahead, with an end and without one; three years billed afterwards; and a year of each, which is current."""
+    three = {"every": 3, "unit_price_nano": 3_600_00 * 10**9}
+    ahead, open_end = sign(three, ends_on=date(2029, 1, 1)), sign(three, ends_on=None)
+    after = sign(three | {"in_advance": False}, ends_on=date(2029, 1, 1))
+    yearly = sign({"in_advance": False}, ends_on=date(2029, 1, 1))
+    year = sign()
+    bill(MAR31)
+    rows = {r["contract_id"]: r for r in queries.balances(entity, through=MAR31).to_dicts()}
+    days, beyond = (date(2029, 1, 1) - JAN).days, (date(2029, 1, 1) - date(2027, 4, 1)).days
+    for made in (ahead, open_end):
+        assert rows[made]["liability_later_minor"] == pytest.approx(3_600_00 * beyond / days, abs=12)  # months are rounded
+        assert rows[made]["liability_minor"] == pytest.approx(3_600_00 * (days - 90) / days, abs=12)
+    assert rows[after]["asset_later_minor"] == rows[after]["asset_minor"] > 0
+    assert (rows[yearly]["asset_later_minor"], rows[year]["liability_later_minor"]) == (0, 0) and rows[yearly]["asset_minor"] > 0
+    client.force_login(Member.objects.get(pk=team.add_member(actor=owner, email="r@example.com", name="Ria", roles=["RevOps"], password="a long enough phrase")))  # fmt: skip
+    page = client.get("/revenue/?through=2026-03-31").content.decode()
+    later = sum(rows[made]["liability_later_minor"] for made in (ahead, open_end))
+    assert f"beyond a year {later / 100:,.2f}" in page and f"{rows[ahead]['liability_later_minor'] / 100:,.2f}" in page

@@ -39,7 +39,15 @@ def revenue_show(company: Company = "", through: Through = "", as_json: AsJson =
     entity = entity_of(company)
     month = _month(through, entity)
     told = queries.balances(entity, through=month)
-    columns = ("billed_minor", "earned_minor", "liability_minor", "refund_minor", "asset_minor")
+    columns = (
+        "billed_minor",
+        "earned_minor",
+        "liability_minor",
+        "liability_later_minor",
+        "refund_minor",
+        "asset_minor",
+        "asset_later_minor",
+    )
     sums = told.group_by("currency").agg(pl.col(columns).sum()).sort("currency")
     if as_json:
         print_json(

@@ -472,7 +472,16 @@ def _table(*columns: str) -> Table:
 def revenue(console: Console, through: date, contracts: int, sums: pl.DataFrame) -> None:
     """What contracts earned by the end of a month, by currency."""
     console.print(f"[bold]By {through:%d %b %Y}[/bold], {contracts:,} contracts", highlight=False)
-    table = _table("currency", ">billed", ">earned", ">billed ahead", ">to be paid back", ">earned, not billed")
+    table = _table(
+        "currency",
+        ">billed",
+        ">earned",
+        ">billed ahead",
+        ">of it beyond a year",
+        ">to be paid back",
+        ">earned, not billed",
+        ">of it beyond a year",
+    )
     for currency, *amounts in sums.iter_rows():
         table.add_row(currency, *(format_amount(amount, currency) for amount in amounts))
     console.print(table)

@@ -133,7 +133,7 @@ class WinningCost(Body):
 
 @room.reads("/recognition/balances", "recognition.view", Rows)
 def list_balances(request: Caller, asked: Query[ContractBalancesAsked]) -> Any:
-    """What contracts were billed and have earned by the end of a month, by id; the next thousand begin after the last id."""
+    """What contracts were billed and have earned by the end of a month, by id, and what of liability and asset is not current (later than twelve months); the next thousand begin after the last id."""
     told = queries.balances(books.entity(asked.company or None), through=asked.through)
     return rows(told.filter(told["contract_id"] > asked.after_contract_id).head(MAX_ROWS))
 

@@ -12,6 +12,7 @@ from topline.billing.models import Invoice
 from topline.books import rates
 from topline.books.models import Account, Entity, Transfer
 from topline.catalog.models import Product
+from topline.contracts import bills, schedules
 from topline.contracts.models import Charge, Contract, Item
 from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
@@ -41,6 +42,7 @@ BALANCE = [
     "asset_minor",
     "asset_functional_minor",
 ]
+LATER = ["liability_later_minor", "asset_later_minor"]
 
 
 def month_end(day: date) -> date:
@@ -63,7 +65,9 @@ def ensure_month_end(through: date) -> date:
 
 
 def balances(entity: Entity, *, through: date) -> pl.DataFrame:
-    """What each contract was billed and has earned by the end of a month, and what that leaves: one row per contract with the columns of BALANCE.
+    """What each contract was billed and has earned by the end of a month, and what that leaves: one row per contract with the columns of BALANCE, and of liability and
+    asset what is not current: liability_later_minor (earned by the schedule more than twelve months after; what is earned next uses it up first) and asset_later_minor
+    (billed more than twelve months after; what is billed next settles it first). What has no day counts as current (IAS 1.69: the operating cycle).
 
     A liability stands at the rates of the invoices that made it, an asset at the rate of the day. What is expected to go back to the customer is a refund
     liability. Work: a fixed number of statements for every 20,000 contracts, and one for each meter.
@@ -72,7 +76,13 @@ def balances(entity: Entity, *, through: date) -> pl.DataFrame:
     found = [
         _balances(entity, through, span, told, engine.months(told.parts)) for span, told in facts.each(entity, through=through)
     ]
-    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(BALANCE, pl.Int64) | {"currency": pl.String})
+    if not found:
+        return pl.DataFrame(schema=dict.fromkeys([*BALANCE, *LATER], pl.Int64) | {"currency": pl.String})
+    rows = pl.concat(found)
+    later = _billed_later(entity, rows.filter(pl.col("asset_minor") > 0)["contract_id"], through)
+    told = rows.join(later, on="contract_id", how="left", maintain_order="left")
+    asset = pl.min_horizontal(pl.col("asset_minor") - pl.col("_within"), "_later").clip(0).fill_null(0)
+    return told.with_columns(asset_later_minor=asset).select(*BALANCE, *LATER)
 
 
 def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
@@ -391,6 +401,34 @@ def off_the_books() -> pl.DataFrame:
 
 
 # --- parts ---
+def _year_after(through: date) -> date:
+    """The first day of the last of the twelve months after a month's end."""
+    return date(through.year + 1, through.month, 1)
+
+
+def _billed_later(entity: Entity, contract_ids: pl.Series, through: date) -> pl.DataFrame:
+    """What contracts will be billed by what was agreed: contract_id, _within (twelve months after a month's end), _later. Four statements where one lasts longer."""
+    none = pl.DataFrame(schema={"contract_id": pl.Int64, "_within": pl.Int64, "_later": pl.Int64})
+    year = month_end(_year_after(through))
+    long = Contract.objects.filter(entity=entity, ends_on__gt=year)
+    if contract_ids.is_empty():
+        return none
+    known, _ = bills.priced(bills.items_of(long).filter(pl.col("contract_id").is_in(contract_ids.implode()) & pl.col("meter_id").is_null() & pl.col("end").is_not_null()))  # fmt: skip
+    if known.is_empty():
+        return none
+    parts = schedules.parts_of(long)
+    last = known["end"].max()
+
+    def due_by(day: Any, name: str) -> pl.DataFrame:
+        told, _ = bills.soundly(known, lambda items: bills.fees_of(items, parts, as_of=day))
+        sums = bills.less_discounts(told, known, long).join(known.select("item_id", "contract_id"), on="item_id")
+        return sums.group_by("contract_id").agg(pl.col("net_minor").sum().alias(name))
+
+    now, soon, all_ = due_by(through, "_now"), due_by(year, "_soon"), due_by(last, "_all")
+    both = all_.join(soon, on="contract_id", how="left").join(now, on="contract_id", how="left").fill_null(0)
+    return both.select("contract_id", _within=pl.col("_soon") - pl.col("_now"), _later=pl.col("_all") - pl.col("_soon"))
+
+
 def _fallen(parts: pl.DataFrame, told: Told) -> pl.DataFrame:
     """Parts with the day they were booked as cells of a waterfall: booked (month), month, currency, amount_minor."""
     found = engine.months(parts).join(told.items.select("contract_id", "currency").unique(), on="contract_id")
@@ -422,7 +460,12 @@ def _balances(entity: Entity, through: date, which: facts.Which, told: Told, mon
         home = pl.col("currency") == entity.currency
         return pl.when(pl.col(column) == 0).then(0).when(home).then(column).otherwise(round_half_away(part))
 
+    ahead_of = months.filter(pl.col("month") > through).group_by("contract_id").agg(
+        _within=pl.col("amount_minor").filter(pl.col("month") <= _year_after(through)).sum(), _later=pl.col("amount_minor").filter(pl.col("month") > _year_after(through)).sum()
+    )  # fmt: skip
+    rows = rows.join(ahead_of, on="contract_id", how="left", maintain_order="left")
+    later = pl.min_horizontal(pl.col("liability_minor") - pl.col("_within").clip(0), "_later").clip(0).fill_null(0)
     owned = rates.convert(rows.select(currency="currency", amount_minor="asset_minor", on=pl.lit(through)), to=entity.currency)
     return rows.with_columns(
-        liability_functional_minor=worth("liability_minor"), refund_functional_minor=worth("refund_minor"), asset_functional_minor=owned["converted_minor"]
-    ).select(BALANCE).sort("contract_id")  # fmt: skip
+        liability_functional_minor=worth("liability_minor"), refund_functional_minor=worth("refund_minor"), asset_functional_minor=owned["converted_minor"], liability_later_minor=later
+    ).select(*BALANCE, "liability_later_minor").sort("contract_id")  # fmt: skip
