@@ -101,6 +101,66 @@ def test_a_new_promise_takes_the_place_of_the_older_one(customer, issue, promise
     assert dict(Promise.objects.values_list("id", "state")) == {first: "withdrawn", second: "open"}
 
 
+def test_two_promises_on_one_invoice_are_each_judged_by_itself(owner, entity, customer, issue, pay, apply, promise):
+    (a,) = issue(customer, 10_000)
+    first, second = promise((a, 4_000), due_on=date(2026, 4, 10)), promise((a, 6_000), due_on=date(2026, 4, 20))
+    assert set(Promise.objects.values_list("state", flat=True)) == {"open"}
+    said = queries.promised(entity_id=entity.pk, as_of=date(2026, 4, 1))
+    assert said.select("due_on", "amount_minor").rows() == [(date(2026, 4, 10), 4_000), (date(2026, 4, 20), 6_000)]
+    apply(pay(customer, 4_000, on=date(2026, 4, 9)), a, 4_000, on=date(2026, 4, 9))
+    judged = {row["promise_id"]: row for row in actions.judge_promises(actor=owner, as_of=date(2026, 4, 10)).to_dicts()}
+    assert {k: (v["state"], v["paid_minor"]) for k, v in judged.items()} == {
+        first: ("kept", 4_000)
+    }  # the same money keeps no second one
+    said = queries.promised(entity_id=entity.pk, as_of=date(2026, 4, 10))
+    assert said.select("promise_id", "amount_minor").rows() == [(second, 6_000)]
+    apply(pay(customer, 1_000, on=date(2026, 4, 15)), a, 1_000, on=date(2026, 4, 15))
+    judged = actions.judge_promises(actor=owner, as_of=date(2026, 4, 30)).to_dicts()
+    assert judged == [{"promise_id": second, "state": "partly", "paid_minor": 1_000}]
+
+
+def test_money_that_misses_the_first_promise_keeps_the_second(owner, customer, issue, pay, apply, promise):
+    (a,) = issue(customer, 10_000)
+    first, second = promise((a, 4_000), due_on=date(2026, 4, 10)), promise((a, 6_000), due_on=date(2026, 4, 20))
+    apply(pay(customer, 6_000, on=date(2026, 4, 18)), a, 6_000, on=date(2026, 4, 18))
+    judged = actions.judge_promises(actor=owner, as_of=date(2026, 4, 30)).to_dicts()
+    assert {j["promise_id"]: j["state"] for j in judged} == {first: "broken", second: "kept"}
+
+
+def test_promises_stand_side_by_side_only_as_far_as_the_invoice_has_room(owner, entity, customer, issue, promise):
+    (a,) = issue(customer, 10_000)
+    first = promise((a, 4_000))
+    told = {
+        "actor": owner,
+        "entity_id": entity.pk,
+        "customer_id": customer,
+        "due_on": date(2026, 4, 20),
+        "made_on": date(2026, 4, 5),
+    }
+    items = pl.DataFrame({"invoice_id": [a], "amount_minor": [6_001]})
+    with pytest.raises(actions.NotOwed, match="promised already"):
+        actions.record_promise(**told, items=items, replaces=[])
+    with pytest.raises(actions.PromiseOver):
+        actions.record_promise(**told, items=items, replaces=[987_654])
+    assert Promise.objects.get().state == "open"
+    actions.record_promise(**told, items=items, replaces=[first])
+    assert list(Promise.objects.order_by("id").values_list("state", flat=True)) == ["withdrawn", "open"]
+
+
+def test_the_forecast_expects_each_part_on_its_own_day(entity, customer, issue, pay, apply, promise):
+    (a,) = issue(customer, 10_000)
+    promise((a, 3_000), due_on=date(2026, 4, 10))
+    promise((a, 5_000), due_on=date(2026, 4, 20), made_on=date(2026, 4, 2))
+    opened = pl.DataFrame({"invoice_id": [a], "open_minor": [10_000]})
+    said = timing.promised(entity_id=entity.pk, as_of=date(2026, 4, 3), opened=opened)
+    assert said.rows() == [(a, date(2026, 4, 10), 3_000), (a, date(2026, 4, 20), 5_000)]
+    apply(pay(customer, 1_000, on=date(2026, 4, 4)), a, 1_000, on=date(2026, 4, 4))
+    less = timing.promised(entity_id=entity.pk, as_of=date(2026, 4, 4), opened=opened.with_columns(open_minor=pl.lit(9_000)))
+    assert less.rows() == [(a, date(2026, 4, 10), 2_000), (a, date(2026, 4, 20), 5_000)]
+    found = timing.forecast(entity_id=entity.pk, as_of=date(2026, 4, 4))
+    assert sorted(found.parts["amount_minor"].to_list()) == [2_000, 2_000, 5_000]
+
+
 def test_what_stood_promised_is_known_as_of_any_day(owner, entity, customer, issue, promise):
     (a,) = issue(customer, 10_000)
     promise((a, 5_000))

@@ -113,18 +113,21 @@ def test_a_second_promise_leaves_the_first_alone_unless_it_is_said_to_take_its_p
     first = Promise.objects.get()
     page = desk.browser.get(at(desk.big)).content.decode()
     assert "promised in part by 27 Apr" in page and "what is not promised yet" in page
-    assert 'value="3000.00"' in page  # the other invoice: what a promise covers without a word
-    refused = desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-05-04", "amount": "3000.01"})
+    assert 'value="7000.00"' in page  # the rest of it and the other invoice: what a promise covers without a word
+    refused = desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-05-04", "amount": "7000.01"})
     assert refused.status_code == 400 and b"Say which promise it takes the place of" in refused.content
-    desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-05-04", "amount": "3000.00"})
+    desk.browser.post(at(desk.big) + "promise/", {**said, "due_on": "2026-05-04", "amount": "7000.00"})
     second = Promise.objects.exclude(pk=first.pk).get()
-    assert list(second.items.values_list("invoice_id", flat=True)) == [desk.first[1]]
+    assert dict(second.items.values_list("invoice_id", "amount_minor")) == {desk.first[0]: 4_000_00, desk.first[1]: 3_000_00}
     assert set(Promise.objects.values_list("state", flat=True)) == {"open"}
-    later = {**said, "due_on": "2026-05-11", "amount": "5000.00", "instead": first.pk}
+    assert "promised by 27 Apr and 4 May" in desk.browser.get(at(desk.big)).content.decode()
+    later = {**said, "due_on": "2026-05-11", "amount": "2000.00", "instead": first.pk}
     assert desk.browser.post(at(desk.big) + "promise/", later).status_code == 302
-    states = dict(Promise.objects.values_list("amount_minor", "state"))
-    assert states == {2_000_00: "withdrawn", 3_000_00: "open", 5_000_00: "open"}
-    assert list(Promise.objects.get(amount_minor=5_000_00).items.values_list("invoice_id", flat=True)) == [desk.first[0]]
+    states = dict(Promise.objects.values_list("due_on", "state"))
+    assert states == {date(2026, 4, 27): "withdrawn", date(2026, 5, 4): "open", date(2026, 5, 11): "open"}
+    assert dict(Promise.objects.get(due_on=date(2026, 5, 11)).items.values_list("invoice_id", "amount_minor")) == {
+        desk.first[0]: 2_000_00
+    }
 
 
 def test_a_promise_of_a_part_leaves_the_rest_due(desk, entity):

@@ -10,7 +10,7 @@ import pytest
 from topline.bank.formats.model import Statement, StatementEntry
 from topline.billing.models import Invoice
 from topline.collections import actions as collections
-from topline.collections import timing
+from topline.collections import claims, timing
 from topline.treasury import actions, outlook, queries
 from topline.treasury.calendar import debit_day, occurrences
 
@@ -239,6 +239,39 @@ def test_money_that_waits_to_be_applied_is_in_the_bank_and_not_expected_again(ow
         later: 800,
     }
     assert on.drawn.amounts.sum() == 2_800
+
+
+def test_money_of_an_unknown_payer_is_not_expected_a_second_time(owner, entity, company, issue, pay):
+    day = date(2026, 3, 1)
+    (customer,) = Invoice.objects.filter(pk=company["globex"]).values_list("customer_id", flat=True)
+    (far,) = issue(customer, 1_000, on=day, due_on=date(2026, 5, 1))
+    pay(None, 1_500, on=day)
+    found = queries.forecast(entity=entity, as_of=day)
+    near = min((abs((due - day).days), pk) for pk, due in Invoice.objects.filter(state="open").values_list("id", "due_on"))[1]
+    assert found.covered.rows() == [(near, 1_500)] and near != far
+    assert (found.stray.moves, found.stray.total_minor, found.stray.set_minor) == (1, 1_500, 1_500)
+    assert found.receipts["amount_minor"].sum() == 5_000 + 2_000 + 1_000 - 1_500
+    assert (
+        "15.00 EUR in the bank came from somebody nobody recognised (1 payment)" in found.stray.words
+        and "not counted twice" in found.stray.words
+    )
+    on = outlook.basis(entity, day, outlook.record_of(entity, day))
+    assert on.drawn.amounts.sum() == 6_500
+    pay(None, 50_000, on=day)  # more than is open
+    more = queries.forecast(entity=entity, as_of=day)
+    assert (more.stray.total_minor, more.stray.set_minor, more.receipts.height) == (51_500, 8_000, 0)
+    assert queries.forecast(entity=entity, as_of=date(2026, 2, 27)).stray.words == ""
+
+
+def test_interest_notes_are_not_foreseen(owner, entity, company):
+    type(entity).objects.filter(pk=entity.pk).update(country="FR")
+    (customer,) = Invoice.objects.filter(pk=company["globex"]).values_list("customer_id", flat=True)
+    day = date(2026, 6, 1)
+    before = queries.forecast(entity=entity, as_of=day).receipts["amount_minor"].sum()
+    claims.claim_interest(
+        actor=owner, entity_id=entity.pk, customer_id=customer, invoice_ids=[company["globex"]], until=day, issue_on=day
+    )
+    assert queries.forecast(entity=entity, as_of=day).receipts["amount_minor"].sum() == before
 
 
 def test_planning_is_refused_with_a_reason(owner, entity):

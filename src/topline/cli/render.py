@@ -77,6 +77,8 @@ def today(console: Console, found: Today) -> None:
     console.print("\n[bold]Can we make payroll?[/bold]")
     if not found.payrolls:
         console.print("  No payroll is planned. Import one: topline import payroll FILE.", highlight=False)
+    elif found.forecast.stray.words:
+        console.print(f"  [dim]{found.forecast.stray.words}[/dim]", highlight=False)
     for answer in (*found.payrolls, *(duty for duty in found.duties if duty.help)):
         console.print(f"  [{_TONE[answer.verdict]}]{answer.sentence}[/]", highlight=False)
         if answer.odds_sentence:
@@ -401,6 +403,8 @@ def cash(console: Console, found: Forecast, told: Outlook | None, accounts: pl.D
     """Days, weeks or months in rows; what may stand there at the end of each, with how such ranges held; then the accounts."""
     money = functools.partial(format_amount, currency=found.currency)
     console.print(f"[bold]Cash in {found.currency}[/bold], from {found.as_of:%d %b %Y}", highlight=False)
+    if found.stray.words:
+        console.print(f"[dim]{found.stray.words}[/dim]", highlight=False)
     periods, name = found.by(every), "week of" if every == "week" else every
     written = "%b %Y" if every == "month" else "%d %b %Y"
     table = _table(name, ">opening", ">in", ">out", ">closing", *([] if every == "day" else [">lowest"]))

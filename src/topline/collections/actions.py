@@ -143,26 +143,30 @@ def set_desk(
 @action("collections.record_promise")
 def record_promise(
     *, actor: Actor, entity_id: int, customer_id: int, due_on: date, items: pl.DataFrame, made_on: date, note: str = "", channel: str = "",
-    person: str = "",
+    person: str = "", replaces: Sequence[int] | None = None,
 ) -> int:  # fmt: skip
-    """Write down that a customer will pay invoices by a day; earlier open promises on the same invoices are withdrawn.
+    """Write down that a customer will pay invoices by a day, all of them or a part of each.
 
+    Promises of parts for different days stand side by side, each judged by itself, as long as they come to no more than is open.
     items    one row per invoice: invoice_id, amount_minor at most what is open; all in one currency
+    replaces   open promises that it takes the place of, which are withdrawn (default: those on its invoices that it does not fit beside)
     channel  by which it was said (call, email, ...), and to whom: the contact is then written down with the promise, both or neither
     returns  the promise's id
-    Raises: PromiseInThePast, NotOwed, Invalid (no items, several currencies, zero, channel, a contact to come), NotFound.
+    Raises: PromiseInThePast, NotOwed, PromiseOver (one that it replaces), Invalid (no items, several currencies, zero, channel, a contact to
+    come), NotFound.
     """
     ensure(
         due_on >= made_on,
         PromiseInThePast(f"{due_on} is past already.", field="due_on", remedy="Ask for a day that is still to come."),
     )
     invoices = _owed(items, customer_id=customer_id)
+    replaced = _replaced(items, invoices, made_on=made_on, replaces=replaces)
     promise = Promise.objects.create(
         entity_id=entity_id, customer_id=customer_id, currency=invoices["currency"][0], amount_minor=int(items["amount_minor"].sum()), made_on=made_on,
         due_on=due_on, note=note[:300], actor_key=actor.key, recorded_at=clock.now(),
     )  # fmt: skip
     bulk.insert(PromiseItem, items.select("invoice_id", "amount_minor", promise_id=pl.lit(promise.pk)))
-    replaced = _withdraw_older(items["invoice_id"].to_list(), than=promise.pk, on=made_on)
+    Promise.objects.filter(pk__in=replaced).update(state=Promise.State.WITHDRAWN, judged_on=made_on)
     timeline.record_one(
         "payment_promised", subject="promise", subject_id=promise.pk, actor=actor, on=made_on, customer_id=customer_id, amount_minor=promise.amount_minor,
         currency=promise.currency, note=f"by {due_on:%-d %b %Y}{': ' + note if note else ''}",
@@ -451,9 +455,40 @@ def cancel_plan(*, actor: Actor, plan_id: int, on: date, reason: str) -> int:
     return plan_id
 
 
-def _withdraw_older(invoice_ids: Sequence[int], *, on: date, than: int = 0) -> list[int]:
-    """Withdraw open promises on invoices about which something newer was said; returns their ids."""
-    older = Promise.objects.filter(state=Promise.State.OPEN, items__invoice_id__in=list(invoice_ids)).exclude(pk=than)
+def _replaced(items: pl.DataFrame, invoices: pl.DataFrame, *, made_on: date, replaces: Sequence[int] | None) -> list[int]:
+    """Open promises that a new one takes the place of: those named, else those on an invoice that has no room for both.
+
+    Raises: PromiseOver (one of those named is not open), NotOwed (no room beside those that stay).
+    """
+    ids = items["invoice_id"].to_list()
+    entity_id = int(invoices["entity_id"][0])
+    standing = queries.promised(entity_id=entity_id, as_of=made_on, invoice_ids=ids)
+    rest = invoices.select(
+        invoice_id="id", number="number", currency="currency", rest_minor=pl.col("total_minor") - pl.col("allocated_minor")
+    )
+    named = list(replaces or [])
+    lost = set(named) - set(Promise.objects.filter(pk__in=named, state=Promise.State.OPEN).values_list("id", flat=True))
+    ensure(
+        not lost,
+        PromiseOver(f"Promise {min(lost, default=0)} is not open.", field="replaces", remedy="Look at the customer again."),
+    )
+    said = standing.filter(~pl.col("promise_id").is_in(named)).group_by("invoice_id").agg(said_minor=pl.col("amount_minor").sum())
+    room = items.join(rest, on="invoice_id").join(said, on="invoice_id", how="left")
+    full = room.filter(pl.col("amount_minor") + pl.col("said_minor").fill_null(0) > pl.col("rest_minor"))
+    if replaces is not None:
+        for row in full.head(1).iter_rows(named=True):
+            raise NotOwed(
+                f"{money.Money(row['said_minor'], row['currency'])} of {row['number']} is promised already, of {money.Money(row['rest_minor'], row['currency'])} that is open.",
+                field="amount_minor", remedy="Say which promise it takes the place of, or write down less.",
+            )  # fmt: skip
+        return named
+    crowded = standing.filter(pl.col("invoice_id").is_in(full["invoice_id"].implode()))
+    return sorted(set(crowded["promise_id"].to_list()))
+
+
+def _withdraw_older(invoice_ids: Sequence[int], *, on: date) -> list[int]:
+    """Withdraw open promises on invoices about which something newer was agreed; returns their ids."""
+    older = Promise.objects.filter(state=Promise.State.OPEN, items__invoice_id__in=list(invoice_ids))
     replaced = list(older.values_list("id", flat=True).distinct())
     Promise.objects.filter(pk__in=replaced).update(state=Promise.State.WITHDRAWN, judged_on=on)
     return replaced

@@ -140,6 +140,7 @@ class NewPromise(Body):
     made_on: Day
     due_on: Day
     items: Annotated[list[Promised], Field(min_length=1, max_length=MAX_ROWS)]
+    replaces: Annotated[list[Ref], Field(max_length=100)] | None = None
     note: Note = ""
     channel: SpokenBy = ""
     person: Name = ""

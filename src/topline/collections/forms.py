@@ -66,7 +66,7 @@ class PromiseForm(SpokenForm):
 
     due_on = forms.DateField(label="Will pay by", widget=DAY)
     amount = forms.CharField(
-        max_length=30, help_text="it covers the oldest invoices first; several dated parts are a payment plan"
+        max_length=30, help_text="it covers the oldest invoices first; a part for another day is a promise of its own"
     )
     currency = forms.ChoiceField()
     instead = forms.TypedChoiceField(label="It covers", required=False, coerce=int, empty_value=None)

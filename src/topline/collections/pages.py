@@ -360,14 +360,14 @@ def _log_call(request: Asked, entity: Entity, found: Debt, said: dict[str, Any])
 
 
 def _promise(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) -> str:
-    """A promise covers what no other one names: what is overdue first, the oldest document first, and then what is not yet due.
+    """A promise covers what is not promised yet: what is overdue first, the oldest document first, and then what is not yet due.
 
-    In the place of an older promise it covers the invoices of that one first.
+    In the place of an older promise it covers what that one covered first.
     """
     older = queries.promise_items(said["instead"]) if said.get("instead") else {}
-    again = [{**i, "ask_minor": i["open_minor"] - i["disputed_minor"]} for i in found.items if i["invoice_id"] in older]
-    open_of: dict[int, int] = {}
-    for item in [*again, *found.promisable]:
+    known = {i["invoice_id"] for i in found.items if i["currency"] == said["currency"]}
+    open_of = {invoice_id: amount for invoice_id, amount in older.items() if invoice_id in known}
+    for item in found.promisable:
         if item["currency"] == said["currency"]:
             open_of[item["invoice_id"]] = open_of.get(item["invoice_id"], 0) + item["ask_minor"]
     left, links = said["amount_minor"], []
@@ -390,7 +390,7 @@ def _promise(request: Asked, entity: Entity, found: Debt, said: dict[str, Any]) 
     items = pl.DataFrame(links, schema={"invoice_id": pl.Int64, "amount_minor": pl.Int64}, orient="row")
     actions.record_promise(
         actor=request.actor, **_whom(entity, found), due_on=said["due_on"], items=items, made_on=found.as_of, note=said["note"],
-        channel=said["channel"],
+        channel=said["channel"], replaces=[said["instead"]] if older else [],
     )  # fmt: skip
     return "The promise is written down."
 
@@ -555,9 +555,10 @@ def _day(day: date) -> str:
 
 def _said(item: dict[str, Any]) -> str:
     """What stands about a document in words."""
-    promised: date | None = item["promised_on"]
+    days: list[date] = item["promised_days"]
     part = " in part" if item["promised_minor"] < item["open_minor"] - item["disputed_minor"] else ""
-    told = [f"promised{part} by {promised.day} {promised:%b}"] if promised and item["promised_minor"] else []
+    by = " and ".join(f"{day.day} {day:%b}" for day in dict.fromkeys(days))
+    told = [f"promised{part} by {by}"] if days and item["promised_minor"] else []
     told += (
         ["in litigation"]
         if item["in_court"]

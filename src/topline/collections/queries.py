@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from topline.collections.models import (
     Contact,
@@ -20,16 +21,19 @@ from topline.collections.models import (
     PromiseItem,
     Reminder,
 )
+from topline.engine.promises import met
 from topline.kernel import bulk
 from topline.market import queries as market
 from topline.receivables.models import Allocation, Payment
 
+FOREVER = 36_500  # days of grace: money that comes late still lessens what was promised
 RETURNED_DAYS = 120  # banks take payments back for some weeks (SEPA: eight, thirteen months where none was allowed)
 
 
 def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
     """Open promises with what settled their invoices from the day they were made until their day and grace; and those judged kept, in
-    full or in part, within RETURNED_DAYS on whose invoices a payment came back since. What came back settled nothing.
+    full or in part, within RETURNED_DAYS on whose invoices a payment came back since. What came back settled nothing. Where several
+    promises name an invoice, money serves the one with the earliest day first, and none of it two.
 
     returns  promise_id, customer_id, currency, amount_minor, due_on, state, known_minor (what was judged), paid_minor, is_past (day and
              grace are over)
@@ -44,27 +48,37 @@ def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
     promises = bulk.read(
         rows.values("id", "customer_id", "currency", "amount_minor", "made_on", "due_on", "state", known_minor=F("paid_minor"))
     ).rename({"id": "promise_id"})
-    items = bulk.read(PromiseItem.objects.filter(promise__in=rows.order_by()).values("promise_id", "invoice_id", "amount_minor"))
-    money = settled(items["invoice_id"].unique().to_list(), returned=False)
-    spans = promises.select("promise_id", "made_on", until=pl.col("due_on") + pl.duration(days=grace_days))
-    paid = (
-        items.rename({"amount_minor": "promised_minor"})
-        .join(spans, on="promise_id")
-        .join(money, on="invoice_id")
-        .filter(
-            (pl.col("effective_on") >= pl.col("made_on")) & (pl.col("effective_on") <= pl.min_horizontal("until", pl.lit(as_of)))
-        )
-        .group_by("promise_id", "invoice_id")
-        .agg(paid=pl.col("amount_minor").sum(), promised=pl.col("promised_minor").first())
-        .group_by("promise_id")
-        .agg(paid_minor=pl.min_horizontal("paid", "promised").clip(0).sum())
-    )
+    named = PromiseItem.objects.filter(promise__in=rows.order_by()).values("invoice_id")
+    parts = _met(named, as_of=as_of, grace_days=grace_days, returned=False)
+    paid = parts.group_by("promise_id").agg(paid_minor=pl.col("met_minor").sum())
     past = (pl.col("due_on") + pl.duration(days=grace_days)) < pl.lit(as_of)
     return (
         promises.join(paid, on="promise_id", how="left", maintain_order="left")
         .with_columns(pl.col("paid_minor").fill_null(0), is_past=past)
         .drop("made_on")
     )
+
+
+def _met(invoice_ids: QuerySet[Any] | Sequence[int], *, as_of: date, grace_days: int, returned: bool = True) -> pl.DataFrame:
+    """Every promise on invoices that was not withdrawn, with what came of it by the end of a day: promise_id, invoice_id, due_on, made_on,
+    judged_on, entity_id, amount_minor, met_minor. Two statements.
+
+    returned  whether money that the bank took back counts, until the day on which it did
+    """
+    columns = {
+        "promise__due_on": "due_on",
+        "promise__made_on": "from_on",
+        "promise__judged_on": "judged_on",
+        "promise__entity_id": "entity_id",
+    }
+    items = PromiseItem.objects.exclude(promise__state=Promise.State.WITHDRAWN, promise__judged_on__lte=as_of)
+    items = items.filter(promise__made_on__lte=as_of).filter(invoice_id__in=invoice_ids)
+    frame = bulk.read(items.order_by("id").values("id", "promise_id", "invoice_id", "amount_minor", *columns))
+    frame = frame.rename({"id": "part_id", **columns}).with_columns(
+        until=pl.min_horizontal(pl.col("due_on") + pl.duration(days=grace_days), pl.lit(as_of))
+    )
+    money = settled(frame["invoice_id"].unique().to_list(), returned=returned).rename({"effective_on": "on"})
+    return frame.join(met(frame, money), on="part_id", maintain_order="left").rename({"from_on": "made_on"})
 
 
 def plans_to_judge(*, as_of: date) -> pl.DataFrame:
@@ -99,17 +113,28 @@ def plans_to_judge(*, as_of: date) -> pl.DataFrame:
 
 
 def promised(*, entity_id: int, as_of: date, invoice_ids: Sequence[int] | None = None) -> pl.DataFrame:
-    """What stands promised, as known at the end of a day: invoice_id, due_on, amount_minor; the latest promise of each invoice.
+    """What stands promised, as known at the end of a day: promise_id, invoice_id, due_on, amount_minor (what has not come of it yet, above
+    zero); a row per promise and invoice, in order of their days. Two statements.
 
     invoice_ids  of these only, a page of them
     """
-    rows = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of).exclude(
-        promise__judged_on__lte=as_of
+    whose = PromiseItem.objects.filter(promise__entity_id=entity_id, promise__made_on__lte=as_of)
+    whose = whose.exclude(promise__judged_on__lte=as_of)
+    frame = _met(
+        whose.values("invoice_id") if invoice_ids is None else list(invoice_ids), as_of=as_of, grace_days=FOREVER
+    ).filter(pl.col("entity_id") == entity_id)
+    still = pl.col("judged_on").is_null() | (pl.col("judged_on") > as_of)
+    left = frame.filter(still).with_columns(amount_minor=pl.col("amount_minor") - pl.col("met_minor"))
+    return (
+        left.filter(pl.col("amount_minor") > 0)
+        .select("promise_id", "invoice_id", "due_on", "amount_minor")
+        .sort("due_on", "promise_id", "invoice_id")
     )
-    if invoice_ids is not None:
-        rows = rows.filter(invoice_id__in=list(invoice_ids))
-    frame = bulk.read(rows.order_by("promise_id").values("invoice_id", "promise__due_on", "amount_minor"))
-    return frame.rename({"promise__due_on": "due_on"}).unique("invoice_id", keep="last", maintain_order=True)
+
+
+def by_invoice(promises: pl.DataFrame) -> pl.DataFrame:
+    """Promises as `promised` tells them, one row per invoice: invoice_id, due_on (the earliest), amount_minor (together)."""
+    return promises.group_by("invoice_id", maintain_order=True).agg(pl.col("due_on").min(), pl.col("amount_minor").sum())
 
 
 def disputed(*, entity_id: int, as_of: date, invoice_ids: Sequence[int] | None = None) -> pl.DataFrame:
@@ -129,7 +154,7 @@ def remarks(*, entity_id: int, as_of: date) -> pl.DataFrame:
     contested = disputed(entity_id=entity_id, as_of=as_of).select(
         "invoice_id", remark=pl.format("disputed: {}", pl.col("reason").str.replace_all("_", " ")), holds=pl.lit(value=True)
     )
-    said = promised(entity_id=entity_id, as_of=as_of).select(
+    said = by_invoice(promised(entity_id=entity_id, as_of=as_of)).select(
         "invoice_id", remark=pl.format("promised by {}", pl.col("due_on").dt.strftime("%-d %b")), holds=pl.lit(value=False)
     )
     return pl.concat([contested, said])

@@ -353,9 +353,8 @@ def chaseable(*, entity_id: int, as_of: date, customer_ids: list[int] | None = N
     contested = queries.disputed(entity_id=entity_id, as_of=as_of).select(
         "invoice_id", "in_court", contested_minor="amount_minor"
     )
-    said = queries.promised(entity_id=entity_id, as_of=as_of).filter(
-        pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)
-    )
+    said = queries.promised(entity_id=entity_id, as_of=as_of)
+    said = queries.by_invoice(said.filter(pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)))
     cash = market.resolve(
         receivables.unapplied(entity_id=entity_id, as_of=as_of, customer_ids=customer_ids).drop_nulls("customer_id")
     )

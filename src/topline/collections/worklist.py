@@ -232,8 +232,9 @@ def _invoices(entity: Entity, as_of: date, stake: PayrollStake | None) -> pl.Dat
     contested = queries.disputed(entity_id=entity.pk, as_of=as_of).group_by("invoice_id").agg(
         contested_minor=pl.col("amount_minor").sum(), deadline_on=pl.col("deadline_on").min(), in_court=pl.col("in_court").any()
     )  # fmt: skip
-    said = queries.promised(entity_id=entity.pk, as_of=as_of).rename({"amount_minor": "said_minor"})
-    said = said.filter(pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of))
+    said = queries.promised(entity_id=entity.pk, as_of=as_of)
+    said = queries.by_invoice(said.filter(pl.col("due_on") + pl.duration(days=actions.GRACE_DAYS) >= pl.lit(as_of)))
+    said = said.rename({"amount_minor": "said_minor"})
     planned = pl.Series(sorted(queries.planned_invoices(entity_id=entity.pk)), dtype=pl.Int64)
     share = pl.when("in_court").then(1.0).otherwise((pl.col("contested_minor").fill_null(0) / pl.col("own_minor")).clip(0, 1))
     said_share = (pl.col("said_minor").fill_null(0) / pl.col("own_minor")).clip(0, 1)

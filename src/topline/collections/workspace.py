@@ -26,7 +26,7 @@ class Debt:
 
     row      the customer's row of the day's list, None when nothing is open
     items    open documents, oldest first, at most SHOWN: those of open_items with late_days, expected_on, reason, disputed_minor,
-             promised_on, promised_minor (what of it the promise names), is_planned, interest_minor and compensation_minor (None where no table or contract says)
+             promised_on (the earliest day), promised_days, promised_minor (what is still promised of it), is_planned, interest_minor and compensation_minor (None where no table or contract says)
     owed     one row per currency: figures of receivables.figures.aged, with interest_minor and compensation_minor
     case_id  the case that was opened last and is not closed, as the timeline tells (cases stand above this room)
     hold     the milestone by which the customer was put on credit hold, None when they are on none
@@ -57,16 +57,18 @@ class Debt:
 
     @property
     def chaseable(self) -> list[dict[str, Any]]:
-        """Overdue documents that nobody contests or has promised, oldest first; with what of each may be asked for as ask_minor."""
+        """Overdue documents of which something is neither contested nor promised, oldest first; that part of each as ask_minor."""
         return [i for i in self.promisable if i["late_days"] > 0]
 
     @property
     def promisable(self) -> list[dict[str, Any]]:
-        """Invoices that no promise and no plan names, overdue ones first, then by due day; ask_minor: what of each nobody contests."""
+        """Invoices under no plan, overdue ones first, then by due day; ask_minor: what of each is neither contested nor promised."""
         free = [
-            {**i, "ask_minor": i["open_minor"] - i["disputed_minor"]}
+            {**i, "ask_minor": rest}
             for i in self.items
-            if i["kind"] in OWED and i["promised_on"] is None and not i["is_planned"] and i["open_minor"] > i["disputed_minor"]
+            if i["kind"] in OWED
+            and not i["is_planned"]
+            and (rest := i["open_minor"] - i["disputed_minor"] - i["promised_minor"]) > 0
         ]
         return sorted(free, key=lambda i: (i["late_days"] <= 0, i["due_on"], i["invoice_id"]))
 
@@ -139,9 +141,11 @@ def _said(frame: pl.DataFrame, contested: pl.DataFrame, planned: set[int], entit
     """Open documents with what was said about each, and when and why it is expected."""
     morning = worklist.morning(entity_id=entity.pk, as_of=as_of)
     ids = frame["invoice_id"].unique(maintain_order=True).to_list()
-    said = queries.promised(entity_id=entity.pk, as_of=as_of, invoice_ids=ids).select(
-        "invoice_id", promised_on="due_on", promised_minor="amount_minor"
-    )
+    parts = queries.promised(entity_id=entity.pk, as_of=as_of, invoice_ids=ids)
+    said = queries.by_invoice(parts).select("invoice_id", promised_on="due_on", promised_minor="amount_minor")
+    days: dict[int, list[date]] = {}
+    for invoice_id, due_on in parts.select("invoice_id", "due_on").iter_rows():
+        days.setdefault(invoice_id, []).append(due_on)
     told = morning.told.select("invoice_id", "expected_on", is_foreseen=pl.lit(value=True))
     for part in (contested, said, told):
         frame = frame.join(part, on="invoice_id", how="left", maintain_order="left")
@@ -158,7 +162,7 @@ def _said(frame: pl.DataFrame, contested: pl.DataFrame, planned: set[int], entit
         disputed = r["open_minor"] if r["in_court"] else taken(r, "disputed_minor", r["open_minor"])
         promised = taken(r, "promised_minor", r["open_minor"] - disputed)
         items.append(
-            {**r, "disputed_minor": disputed, "promised_minor": promised, "is_planned": r["invoice_id"] in planned,
+            {**r, "disputed_minor": disputed, "promised_minor": promised, "is_planned": r["invoice_id"] in planned, "promised_days": days.get(r["invoice_id"], []),
              "reason": reasons.get(r["invoice_id"], ""), "is_foreseen": bool(r["is_foreseen"])}
         )  # fmt: skip
     return items

@@ -51,6 +51,7 @@ ON_DOCUMENTS = {
 EMAIL, PASSWORD = "owner@demo.localhost", "topline-demo-2026"
 DAYS = 730
 DESK_DAYS = 84  # before the last day, collectors begin to log their calls, every Monday
+FROZEN = 4  # the last Mondays, each of which is frozen by what was known then, to be held against what came
 CASE_DAYS = 60  # before the last day, a large debt was taken as a case; it is closed on the last one
 TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", ["RevOps"]), ("Bela Billing", "bela@demo.localhost", ["Billing"]),
         ("Clara Collections", "clara@demo.localhost", ["Collections"]), ("Theo Treasury", "theo@demo.localhost", ["Treasury"]),
@@ -82,6 +83,7 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
     plan = script.write(seed=seed, start=start, end=end)
     actor = system_actor("demo")
     monday = end - timedelta(days=end.weekday() or 7)
+    mondays = [monday - timedelta(weeks=back) for back in range(FROZEN)]
     with clock.at(_morning(start)), transaction.atomic():
         play = _Play(actor, plan, start)
     for n in range(days):
@@ -92,8 +94,10 @@ def build(*, seed: int = 7, end: date | None = None, days: int = DAYS, tick: Cal
                 play.take_a_case(day)
             if n >= days - DESK_DAYS and n < days - 1 and day.weekday() == 0:
                 play.work_the_desk(day)
-            if day == monday:
+            if day == mondays[-1]:
                 play.plan_cash(day)
+            if day in mondays:
+                outlook.freeze_forecast(actor=actor, entity_id=play.entity_id, as_of=day)
         tick()
     with clock.at(_morning(end)), transaction.atomic():
         play.sell(end, seed)
@@ -202,7 +206,7 @@ class _Play:
             self._statement(day)
 
     def plan_cash(self, day: date) -> None:
-        """What treasury plans from a Monday on; its forecast is frozen, to be held against what comes."""
+        """What treasury plans from a Monday on."""
         pay = pl.DataFrame(
             self.plan.pay_minor, schema={"person": pl.String, "group": pl.String, "amount_minor": pl.Int64}, orient="row"
         )
@@ -222,7 +226,6 @@ class _Play:
                 first_on=next(d for n in range(1, 32) if (d := day + timedelta(days=n)).day == of_month),
                 is_critical=name == "Cloud hosting",
             )
-        outlook.freeze_forecast(actor=self.actor, entity_id=self.entity_id, as_of=day)
 
     def finish(self, end: date) -> None:
         """A few things that lie on desks."""
@@ -338,6 +341,7 @@ class _Play:
             made_on=end,
             note="Half of it now",
         )
+        self._promise_in_parts(end, late)
         collections.raise_dispute(
             actor=self.actor, invoice_id=contested["invoice_id"], reason="price", amount_minor=contested["open_minor"] // 5, raised_on=end,
             deadline_on=end + timedelta(days=14), owner_id=clara.pk, note="Expected last year's price for the seats",
@@ -374,6 +378,17 @@ class _Play:
         reminders.plan_reminders(**told, as_of=end)
         levers.weigh_calls(**told, as_of=end)
         outlook.freeze_forecast(**told, as_of=end)
+
+    def _promise_in_parts(self, end: date, late: pl.DataFrame) -> None:
+        """Somebody promises the fifth largest late debt in two parts for two days."""
+        fifth = late.unique("customer_id", keep="first", maintain_order=True).row(4, named=True)
+        half = fifth["open_minor"] // 2
+        for days, amount in ((7, half), (21, fifth["open_minor"] - half)):
+            items = pl.DataFrame({"invoice_id": [fifth["invoice_id"]], "amount_minor": [amount]})
+            collections.record_promise(
+                actor=self.actor, entity_id=self.entity_id, customer_id=fifth["customer_id"], due_on=end + timedelta(days=days), items=items, made_on=end,
+                note="One half now, the other two weeks later",
+            )  # fmt: skip
 
     def _claim_interest(self, end: date, late: list[int]) -> None:
         """Interest is claimed of two who are late; the second claim is waived by a credit note. A rate is written down as an example."""

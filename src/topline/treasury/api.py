@@ -150,6 +150,11 @@ def cash_forecast(request: Caller, asked: Query[ForecastAsked]) -> Any:
         "currency": found.currency,
         "opening_minor": found.opening_minor,
         "minimum_minor": found.minimum_minor,
+        "unrecognised": {
+            "receipts": found.stray.moves,
+            "total_minor": found.stray.total_minor,
+            "set_minor": found.stray.set_minor,
+        },
         "periods": table.to_dicts(),
         "payrolls": [asdict(coverage) for coverage in found.payrolls],
         "duties": [asdict(coverage) for coverage in found.duties],

@@ -37,12 +37,38 @@ BY_ACCOUNT = {
 
 
 @dataclass(frozen=True)
+class Stray:
+    """Money in the bank of which nobody knows whose it is, in the company's currency: it pays something that is open, so that is not expected again.
+
+    moves      how many payments of no customer; total_minor: what is left of them
+    set_minor  what of open invoices is left out of the forecast for it; less than the total where less is open
+    """
+
+    currency: str
+    moves: int
+    total_minor: int
+    set_minor: int
+
+    @property
+    def words(self) -> str:
+        """As a sentence or two, empty where there is none."""
+        if not self.moves:
+            return ""
+        whose = f"{money.Money(self.total_minor, self.currency)} in the bank came from somebody nobody recognised ({self.moves} payment{'s' if self.moves > 1 else ''})."
+        kept = "as much" if self.set_minor == self.total_minor else str(money.Money(self.set_minor, self.currency))
+        return (
+            f"{whose} So that it is not counted twice, {kept} of what is open is not expected again." if self.set_minor else whose
+        )
+
+
+@dataclass(frozen=True)
 class Forecast:
     """The cash forecast of one company in its own currency, from the day after `as_of`.
 
     balances   what the bank says per account; opening_minor is their sum in the company's currency
     receipts   cash.RECEIPTS in the company's currency, with number and customer_id
     covered    what of open invoices is paid by money and credits that wait to be applied: invoice_id, covered_minor (own currency)
+    stray      money among it that nobody recognised
     coming     the same of what contracts will be billed for within the forecast, with bill_on and due_on; it has no item yet
     outflows   name, kind, payday, debit_on, amount_minor in the company's currency, is_critical, bank_account_id
     daily      cash.project; weekly and monthly add up to it
@@ -56,6 +82,7 @@ class Forecast:
     minimum_minor: int
     receipts: pl.DataFrame
     covered: pl.DataFrame
+    stray: Stray
     coming: pl.DataFrame
     outflows: pl.DataFrame
     daily: pl.DataFrame
@@ -81,7 +108,7 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
     """Opening bank balance, expected receipts and planned outflows by day, week and month, and each payroll's cover.
 
     Receipts are open invoices, and what contracts will be billed for, on the day for which they are promised, else at their due day
-    shifted by the customer's own history. What unapplied money and open credit notes of a customer cover is not expected again.
+    shifted by the customer's own history. What unapplied money and open credit notes of a customer cover, and what money of an unknown payer is set against, is not expected again.
     Everything is told in the company's currency at the last known rate.
 
     items  the open items of that day with customers resolved, where the caller has them already
@@ -94,7 +121,7 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
     if items is None:
         items = market.resolve(receivables.open_items(entity_id=entity.pk, as_of=as_of))
     history = cache(partial(figures.lateness, entity_id=entity.pk, as_of=as_of))
-    open_now, covered = _uncovered(entity, as_of, items)
+    open_now, covered, stray = _uncovered(entity, as_of, items)
     receipts = _receipts(entity, as_of, closed, open_now, history)
     coming = _coming(entity, as_of, end, closed, history)
     outflows = planned(entity=entity, start=start, end=end)
@@ -104,7 +131,7 @@ def forecast(*, entity: Entity, as_of: date, weeks: int = WEEKS, items: pl.DataF
     payroll = outflows["kind"] == "payroll"
     cover = partial(cash.coverage, daily, receipts=receipts, minimum_minor=minimum)
     return Forecast(
-        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, covered=covered, coming=coming, outflows=outflows, daily=daily,
+        as_of=as_of, currency=entity.currency, balances=balances, opening_minor=opening, minimum_minor=minimum, receipts=receipts, covered=covered, stray=stray, coming=coming, outflows=outflows, daily=daily,
         weekly=cash.rolled_up(daily, every="1w"), monthly=cash.rolled_up(daily, every="1mo"),
         payrolls=cover(payrolls=outflows.filter(payroll)), duties=cover(payrolls=outflows.filter(~payroll & pl.col("is_critical"))),
     )  # fmt: skip
@@ -235,23 +262,56 @@ def _coming(entity: Entity, as_of: date, end: date, closed: list[date], history:
     return expected.with_columns(billed["bill_on"], billed["due_on"]).filter(pl.col("expected_on") < end).select(nothing.columns)
 
 
-def _uncovered(entity: Entity, as_of: date, items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Open invoices less what their customer's unapplied money and open credit notes cover, the earliest due first; and what they cover."""
-    cash = market.resolve(receivables.unapplied(entity_id=entity.pk, as_of=as_of).drop_nulls("customer_id"))
+def _uncovered(entity: Entity, as_of: date, items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, Stray]:
+    """Open invoices less what money that is here covers; what that covers of each; and the money that nobody recognised.
+
+    Unapplied money and open credit notes of a customer cover what that customer owes, the earliest due first. Money of an unknown payer
+    covers what falls due nearest to the day, of whoever: that is what somebody is likeliest to have paid, and it would be counted twice.
+    Interest notes are not foreseen.
+    """
+    unapplied = receivables.unapplied(entity_id=entity.pk, as_of=as_of)
+    cash = market.resolve(unapplied.drop_nulls("customer_id"))
     notes = items.filter(pl.col("open_minor") < 0).select("customer_id", "currency", amount_minor=-pl.col("open_minor"))
     means = pl.concat([notes, cash.select("customer_id", "currency", amount_minor="left_minor")])
-    debts = items.filter(pl.col("open_minor") > 0).with_row_index("row")
+    debts = items.filter((pl.col("open_minor") > 0) & (pl.col("kind") != "interest")).with_row_index("row")
     who = ["customer_id", "currency"]
     met = in_turn(
         debts.sort("due_on", "invoice_id").select(*who, "row", amount_minor="open_minor"),
         means.group_by(who).agg(pl.col("amount_minor").sum()), by=who,
     )  # fmt: skip
-    left = debts.join(met.select("row", covered_minor="amount_minor"), on="row", how="left", maintain_order="left").with_columns(
-        pl.col("covered_minor").fill_null(0)
+    left = _less(debts, met)
+    strange = unapplied.filter(pl.col("customer_id").is_null())
+    stray = (
+        strange.group_by("currency").agg(moves=pl.len().cast(pl.Int64), amount_minor=pl.col("left_minor").sum()).sort("currency")
     )
-    covered = left.group_by("invoice_id").agg(pl.col("covered_minor").sum()).filter(pl.col("covered_minor") > 0)
-    left = left.with_columns(open_minor=pl.col("open_minor") - pl.col("covered_minor")).filter(pl.col("open_minor") > 0)
-    return left.select(items.columns), covered
+    near = left.sort((pl.col("due_on") - pl.lit(as_of)).dt.total_days().abs(), "due_on", "invoice_id")
+    paid = in_turn(
+        near.select("currency", "row", amount_minor="open_minor"), stray.select("currency", "amount_minor"), by=["currency"]
+    )
+    gone = pl.concat([frame.select("row", "amount_minor") for frame in (met, paid)])
+    covered = (
+        gone.join(debts.select("row", "invoice_id"), on="row")
+        .group_by("invoice_id")
+        .agg(covered_minor=pl.col("amount_minor").sum())
+    )
+    taken = paid.group_by("currency").agg(set_minor=pl.col("amount_minor").sum())
+    home = stray.join(taken, on="currency", how="left").fill_null(0)
+    totals, parts = (
+        sum(at_home(home.select("currency", name).rows(), entity.currency, as_of)) for name in ("amount_minor", "set_minor")
+    )
+    return (
+        _less(left, paid).select(items.columns),
+        covered.sort("invoice_id"),
+        Stray(entity.currency, int(stray["moves"].sum()), totals, parts),
+    )
+
+
+def _less(debts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
+    """Open items (row, open_minor) less what meets them; those of which nothing is left are gone."""
+    sums = met.group_by("row").agg(met_minor=pl.col("amount_minor").sum())
+    left = debts.join(sums, on="row", how="left", maintain_order="left")
+    left = left.with_columns(open_minor=pl.col("open_minor") - pl.col("met_minor").fill_null(0)).drop("met_minor")
+    return left.filter(pl.col("open_minor") > 0)
 
 
 def _with_promises(entity: Entity, as_of: date, items: pl.DataFrame) -> pl.DataFrame:

@@ -14,6 +14,7 @@ import polars as pl
 
 from topline.engine.payment_timing.book import NEVER, Book, Days, Matrix, history
 from topline.engine.payment_timing.kaplan_meier import cell, survival
+from topline.engine.promises import met
 
 KEPT_PRIOR, KEPT_WEIGHT = 0.7, 10.0  # promises kept before a company has its own record, and how many of its own that counts for
 GRACE = 5  # days after the promised day within which it counts as kept
@@ -54,7 +55,8 @@ def standing(book: Book, invoice_ids: Sequence[int | str]) -> pl.DataFrame:
 def promised(promises: pl.DataFrame | None, payments: pl.DataFrame, opened: pl.DataFrame, *, on: date) -> pl.DataFrame:
     """What of each open invoice is promised for which day from a day on.
 
-    What was said last counts; where that was several days at once (the parts of a plan), what came in since covers the earliest.
+    Where the book tells when a promise was over (settled_on), all that stand count, and what came in since each was given served the earliest;
+    together they come to no more than is open, what was said last before what was said earlier. Else what was said last counts.
     promises, payments  as in Book, as known before the day
     opened   one row per open invoice: invoice_id, open_minor
     returns  one row per invoice and promised day, in order of the day: invoice_id, promised_on, amount_minor > 0, of an invoice together
@@ -63,23 +65,34 @@ def promised(promises: pl.DataFrame | None, payments: pl.DataFrame, opened: pl.D
     nothing = pl.DataFrame(schema={"invoice_id": opened["invoice_id"].dtype, "promised_on": pl.Date, "amount_minor": pl.Int64})
     if promises is None or promises.is_empty():
         return nothing
-    said = promises.filter(pl.col("learned_on") == pl.col("learned_on").max().over("invoice_id"))
-    if "settled_on" in said.columns:
-        said = said.filter(pl.col("settled_on").is_null())
-    of_all = pl.col("amount_minor") if "amount_minor" in said.columns else pl.lit(None, dtype=pl.Int64)
-    said = said.with_columns(part=of_all).join(opened, on="invoice_id").sort("invoice_id", "promised_on")
-    since = pl.lit(0, dtype=pl.Int64)
-    if "amount_minor" in payments.columns:
-        cash = payments.filter(pl.col("reversed_on").is_null()) if "reversed_on" in payments.columns else payments
-        spoken = said.select("invoice_id", said_on="learned_on").unique()
-        came = cash.join(spoken, on="invoice_id").filter(pl.col("learned_on") > pl.col("said_on"))
-        said = said.join(came.group_by("invoice_id").agg(since=pl.col("amount_minor").sum()), on="invoice_id", how="left")
-        since = pl.when(pl.col("part").is_not_null()).then(pl.col("since").fill_null(0)).otherwise(0)
-    said = said.with_columns(amount_minor=pl.col("part").fill_null(pl.col("open_minor"))).sort("invoice_id", "promised_on")
-    upto = pl.col("amount_minor").cum_sum().over("invoice_id")
-    said = said.with_columns(amount_minor=(upto - since).clip(0, pl.col("amount_minor")))
-    later = pl.col("amount_minor").cum_sum(reverse=True).over("invoice_id") - pl.col("amount_minor")
-    left = (pl.col("open_minor") - later).clip(0, pl.col("amount_minor"))
+    if "settled_on" in promises.columns:
+        said = promises.filter(pl.col("settled_on").is_null())
+    else:
+        said = promises.filter(pl.col("learned_on") == pl.col("learned_on").max().over("invoice_id"))
+    has_amounts = "amount_minor" in said.columns
+    of_all = pl.col("amount_minor") if has_amounts else pl.lit(None, dtype=pl.Int64)
+    said = (
+        said.with_columns(part=of_all)
+        .join(opened, on="invoice_id")
+        .sort("invoice_id", "promised_on", "learned_on")
+        .with_row_index("part_id")
+    )
+    said = said.with_columns(pl.col("part_id").cast(pl.Int64), amount_minor=pl.col("part").fill_null(pl.col("open_minor")))
+    if has_amounts and "amount_minor" in payments.columns:
+        parts = said.filter(pl.col("part").is_not_null()).select(
+            "part_id",
+            "invoice_id",
+            "amount_minor",
+            due_on="promised_on",
+            from_on=pl.col("learned_on") + pl.duration(days=1),
+            until=pl.lit(on),
+        )
+        came = _stood(payments).select("invoice_id", "amount_minor", on="learned_on")
+        said = said.join(met(parts, came.join(parts.select("invoice_id").unique(), on="invoice_id")), on="part_id", how="left")
+        said = said.with_columns(amount_minor=pl.col("amount_minor") - pl.col("met_minor").fill_null(0))
+    said = said.sort("invoice_id", "learned_on", "promised_on", descending=[False, True, True])
+    before = pl.col("amount_minor").cum_sum().over("invoice_id") - pl.col("amount_minor")
+    left = (pl.col("open_minor") - before).clip(0, pl.col("amount_minor"))
     found = said.with_columns(amount_minor=left).filter((pl.col("amount_minor") > 0) & (pl.col("promised_on") >= on))
     return (
         found.group_by("invoice_id", "promised_on")
@@ -89,6 +102,11 @@ def promised(promises: pl.DataFrame | None, payments: pl.DataFrame, opened: pl.D
     )
 
 
+def _stood(payments: pl.DataFrame) -> pl.DataFrame:
+    """Payments that the bank did not take back."""
+    return payments.filter(pl.col("reversed_on").is_null()) if "reversed_on" in payments.columns else payments
+
+
 def kept_rate(book: Book, *, day: int) -> float:
     """Share of promises that were kept, whose grace had run out before the day, leaning on the prior.
 
@@ -96,21 +114,14 @@ def kept_rate(book: Book, *, day: int) -> float:
     """
     kept = total = 0
     if book.promises is not None and {"amount_minor"} <= {*book.promises.columns} & {*book.payments.columns}:
-        due = book.promises.with_columns(limit=pl.col("promised_on").to_physical().cast(pl.Int64) + GRACE).filter(
-            pl.col("limit") < day
-        )
-        due = due.sort("invoice_id", "learned_on", "promised_on").with_columns(
-            asked=pl.col("amount_minor").cum_sum().over("invoice_id", "learned_on")
-        )
-        cash = book.payments.filter(pl.col("reversed_on").is_null()) if "reversed_on" in book.payments.columns else book.payments
-        cash = cash.select("invoice_id", paid=pl.col("paid_on").to_physical().cast(pl.Int64), came="amount_minor")
-        came = (
-            due.with_row_index("promise")
-            .join(cash, on="invoice_id")
-            .filter((pl.col("paid") >= pl.col("learned_on").to_physical()) & (pl.col("paid") <= pl.col("limit")))
-        )
-        held = came.group_by("promise").agg(pl.col("came").sum(), pl.col("asked").first())
-        total, kept = due.height, held.filter(pl.col("came") >= pl.col("asked")).height
+        parts = book.promises.with_row_index("part_id").select(
+            pl.col("part_id").cast(pl.Int64), "invoice_id", "amount_minor", due_on="promised_on", from_on="learned_on",
+            until=pl.col("promised_on") + pl.duration(days=GRACE),
+        )  # fmt: skip
+        cash = _stood(book.payments).select("invoice_id", "amount_minor", on="paid_on")
+        came = parts.join(met(parts, cash.join(parts.select("invoice_id").unique(), on="invoice_id")), on="part_id")
+        due = came.filter(pl.col("until").to_physical().cast(pl.Int64) < day)
+        total, kept = due.height, due.filter(pl.col("met_minor") >= pl.col("amount_minor")).height
     elif book.promises is not None and book.promises.height:
         pieces = history(book)
         rows = book.invoices.select("invoice_id").with_row_index("row")
