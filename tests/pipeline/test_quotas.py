@@ -10,11 +10,12 @@ import pytest
 from topline.books.rates import RateMissing
 from topline.catalog.models import Product
 from topline.engine import quotas as engine
+from topline.flows import proofs
 from topline.kernel import clock
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Invalid
-from topline.pipeline import actions, around, calls, forecast, machine, people, quotas
-from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Quota
+from topline.pipeline import actions, around, calls, figures, forecast, machine, people, queries, quotas
+from topline.pipeline.models import ForecastCall, FrozenSalesForecast, Quota, Rep, RepLead
 from topline.team.queries import actor_of
 
 START, END = date(2026, 4, 1), date(2026, 7, 1)
@@ -159,6 +160,50 @@ def test_a_quota_below_zero_of_no_currency_or_of_no_days_is_refused(set_quota, f
 def test_a_team_that_would_lead_itself_is_refused(owner, team):
     with pytest.raises(people.TeamIsCircular):
         people.change_rep(actor=owner, rep_id=team["Mia"], changes={"manager_id": team["Ann"]})
+
+
+def test_a_past_period_is_rolled_up_by_the_teams_of_its_days(owner, entity, team, deal, board):
+    """Ann is led by Mia in the first quarter and by Bob from 1 April on."""
+    won = deal(amount_minor=50_000)
+    actions.win_opportunity(actor=owner, opportunity_id=won, on=date(2026, 3, 1))
+    still = deal("Still", amount_minor=9_000, close_on=date(2026, 5, 1))
+    with clock.at(DAY):
+        people.change_rep(actor=owner, rep_id=team["Ann"], changes={"manager_id": team["Bob"]}, led_from=date(2026, 4, 1))
+    assert Rep.objects.get(pk=team["Ann"]).manager_id == team["Bob"]
+    before = forecast.board(entity_id=entity.pk, start=date(2026, 1, 1), end=date(2026, 4, 1), as_of=DAY)
+    assert (node(before, "Ann")["lead_id"], node(before, "Bob")["won_minor"]) == (team["Mia"], 0)
+    assert node(before, "Mia")["won_minor"] == 50_000
+    now = board()
+    assert (node(now, "Ann")["lead_id"], node(now, "Bob")["open_pipeline"]) == (team["Bob"], 9_000)
+    told = figures.book(entity_id=entity.pk, as_of=DAY).select("opportunity_id", "team")
+    assert dict(told.iter_rows()) == {won: "Mia", still: "Bob"}, "a closed deal stays with the team in which it was closed"
+    won_by_team = figures.statistics(entity_id=entity.pk, since=date(2026, 1, 1), until=date(2026, 4, 16), by="team")
+    assert won_by_team.filter(pl.col("won") > 0)["key"].to_list() == ["Mia"]
+    assert dict(queries.reps(on=date(2026, 3, 31)).select("name", "manager").iter_rows())["Ann"] == "Mia"
+
+
+def test_a_team_of_the_past_is_corrected_without_changing_the_one_of_now(owner, team):
+    with clock.at(DAY):
+        people.change_rep(actor=owner, rep_id=team["Ann"], changes={"manager_id": None}, led_from=date(2026, 4, 1))
+        people.change_rep(actor=owner, rep_id=team["Ann"], changes={"manager_id": team["Bob"]}, led_from=date(2026, 2, 1))
+        assert Rep.objects.get(pk=team["Ann"]).manager_id is None
+        lead_on = {
+            day: dict(queries.reps(on=day).select("name", "manager").iter_rows())["Ann"]
+            for day in (date(2026, 1, 31), date(2026, 2, 1), DAY)
+        }
+        assert list(lead_on.values()) == ["Mia", "Bob", None]
+        with pytest.raises(people.TeamIsCircular):
+            people.change_rep(actor=owner, rep_id=team["Bob"], changes={"manager_id": team["Ann"]}, led_from=date(2026, 3, 1))
+        with pytest.raises(Invalid, match="has not come yet"):
+            people.change_rep(actor=owner, rep_id=team["Bob"], changes={"manager_id": None}, led_from=DAY + timedelta(days=1))
+    assert RepLead.objects.count() == 5, "what was refused left nothing"
+
+
+def test_a_lead_that_is_not_that_of_the_history_is_found(owner, team):
+    name = "people stand in the teams of their history"
+    assert next(p for p in proofs.verify() if p.name == name).holds
+    Rep.objects.filter(pk=team["Ann"]).update(manager=None)
+    assert next(p for p in proofs.verify() if p.name == name).offending["name"].to_list() == ["Ann"]
 
 
 def test_a_later_quota_replaces_the_earlier_from_its_day_on(set_quota, board):

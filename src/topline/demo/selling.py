@@ -37,6 +37,7 @@ WHAT = {
 }  # fmt: skip
 TEAM = [("Mona Manager", "", "DACH"), ("Sam Sales", "Mona Manager", "North"), ("Lena Brandt", "Mona Manager", "South"), ("Jonas Keller", "Mona Manager", "North"), ("Ines Haas", "Mona Manager", "Austria"),
         ("Paul Winter", "Mona Manager", "South")]  # fmt: skip
+MOVED = "Ines Haas"  # was led by Sam Sales until ten months ago
 LEFT = "Paul Winter"  # left three months ago; what he sold stays his
 STAGES = ["prospecting", "qualified", "proposal", "negotiation"]
 CATEGORY = {"prospecting": "pipeline", "qualified": "pipeline", "proposal": "best_case", "negotiation": "commit"}
@@ -151,6 +152,9 @@ def play(
         schema_overrides={"member_id": pl.Int64, "left_on": pl.Date},
     )  # fmt: skip
     sellers = people.add_reps(actor=actor, reps=team)["rep_id"].to_list()
+    moved = sellers[[t[0] for t in TEAM].index(MOVED)]
+    people.change_rep(actor=actor, rep_id=moved, changes={"manager_id": sellers[1]}, led_from=people.ALWAYS)
+    people.change_rep(actor=actor, rep_id=moved, changes={"manager_id": sellers[0]}, led_from=end - timedelta(days=300))
     deals = write(seed=seed, customers=len(customers), end=end)
     heads, lines, changes, endings = [], [], [], {}
     for n, deal in enumerate(deals):

@@ -187,6 +187,11 @@ def deals_stand_where_their_history_leads() -> pl.DataFrame:
     return pipeline.off_their_history()
 
 
+def people_stand_in_the_teams_of_their_history() -> pl.DataFrame:
+    """Everybody who sells is led by whom the last row of their history names."""
+    return pipeline.off_their_teams()
+
+
 def contracts_bill_what_was_agreed() -> pl.DataFrame:
     """The periods of a contract that was made of a quote, and never amended, add up to the quote."""
     return contracts.out_of_balance()
@@ -210,7 +215,7 @@ def events_of_the_lake_are_whole() -> pl.DataFrame:
 PROOFS: list[Callable[[], pl.DataFrame]] = [
     guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
     receivables_equal_documents, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
-    bank_accounts_equal_statements, deals_stand_where_their_history_leads,
+    bank_accounts_equal_statements, deals_stand_where_their_history_leads, people_stand_in_the_teams_of_their_history,
     contracts_bill_what_was_agreed,
     charges_stand_on_their_lines,
     revenue_stands_where_it_was_earned,

@@ -170,8 +170,15 @@ class NewReps(Body):
     reps: Annotated[list[NewRep], Field(min_length=1, max_length=MAX_ROWS)]
 
 
+class RepsAsked(OfCompany):
+    as_of: Annotated[Day | None, Field(description="whose teams; those of now without")] = None
+
+
 class RepChanges(Body):
     name: Name = ""
+    led_from: Annotated[
+        Day | None, Field(description="from which the manager leads; today without, 1900-01-01: it was always so")
+    ] = None
     manager_id: Ref | None = None
     region: Sixty = ""
     member_id: Ref | None = None
@@ -238,9 +245,9 @@ def list_stages(request: Caller) -> Any:
 
 
 @room.reads("/sales-people", "pipeline.view", Rows)
-def list_reps(request: Caller) -> Any:
-    """Everybody who sells or sold, with who leads them."""
-    return rows(queries.reps())
+def list_reps(request: Caller, asked: Query[RepsAsked]) -> Any:
+    """Everybody who sells or sold, with who leads them now, or led them on a day."""
+    return rows(queries.reps(on=asked.as_of))
 
 
 @room.does("/opportunities", "pipeline.add_opportunities", Rows)
@@ -341,7 +348,9 @@ def add_reps(request: Caller, body: NewReps) -> Any:
 @room.does("/sales-people/{int:rep_id}/change", "pipeline.change_rep")
 def change_rep(request: Caller, rep_id: Id, body: RepChanges) -> Any:
     """Change the facts that are sent, such as who leads them or when they left; answers with the id."""
-    return done(people.change_rep(rep_id=rep_id, changes=dict(given(body)), **once(request)))
+    changes = dict(given(body))
+    led_from = changes.pop("led_from", None)
+    return done(people.change_rep(rep_id=rep_id, changes=changes, led_from=led_from, **once(request)))
 
 
 class DealsDayAsked(OfCompany):

@@ -50,7 +50,7 @@ def book(*, entity_id: int, as_of: date) -> pl.DataFrame:
 
 
 def _book(*, entity_id: int, as_of: date) -> pl.DataFrame:
-    full = labels(queries.deals(entity_id=entity_id, as_of=as_of))
+    full = labels(queries.deals(entity_id=entity_id, as_of=as_of), on=as_of)
     steps = queries.stages().select(stage="key", stage_name="name", position="position")
     for facts, key in ((products(entity_id=entity_id, on=as_of), "opportunity_id"), (steps, "stage")):
         full = full.join(facts, on=key, how="left", maintain_order="left")
@@ -84,14 +84,26 @@ def _business(named: pl.DataFrame) -> pl.Series:
     return placed.select(kind.alias("business"))["business"]
 
 
-def labels(deals: pl.DataFrame) -> pl.DataFrame:
-    """Deals with the names of their people: rep, team (who leads the seller), region, customer and its segment (_segment). Two statements."""
-    people = queries.reps().select("rep_id", "region", rep="name", team=pl.coalesce("manager", "name"))
+def labels(deals: pl.DataFrame, *, on: date) -> pl.DataFrame:
+    """Deals as of a day with the names of their people: rep, team (who led the seller when the deal was closed; of open ones on the day), region,
+    customer and its segment (_segment). Three statements."""
+    people = queries.reps().select("rep_id", "region", "manager_id", rep="name")
     buyers = bulk.read(Customer.objects.values("id", "name", "segment")).rename(
         {"id": "customer_id", "name": "customer", "segment": "_segment"}
     )
-    named = deals.join(people, on="rep_id", how="left", maintain_order="left")
+    named = _in_teams(deals.join(people, on="rep_id", how="left", maintain_order="left"), people, on)
     return named.join(buyers, on="customer_id", how="left", maintain_order="left").with_columns(pl.col("customer").fill_null(""))
+
+
+def _in_teams(deals: pl.DataFrame, people: pl.DataFrame, on: date) -> pl.DataFrame:
+    """Deals with the team in which their seller was on the day that counts; manager_id goes."""
+    told = queries.lead_history().select("rep_id", _day="from_on", _lead="manager_id", _told=pl.lit(value=True)).sort("_day")
+    rows = deals.with_row_index("_row").with_columns(_day=pl.coalesce("closed_on", pl.lit(on))).sort("_day")
+    then = rows.join_asof(told, on="_day", by="rep_id", check_sortedness=False).sort("_row")
+    lead = pl.when(pl.col("_told").is_null()).then("manager_id").otherwise("_lead")
+    names = people.select(_lead="rep_id", _team="rep")
+    named = then.with_columns(_lead=lead).join(names, on="_lead", how="left", maintain_order="left")
+    return named.with_columns(team=pl.coalesce("_team", "rep")).drop("_row", "_day", "_lead", "_told", "_team", "manager_id")
 
 
 def products(*, entity_id: int, on: date | None = None) -> pl.DataFrame:

@@ -35,7 +35,7 @@ ROW = {
 
 @dataclass(frozen=True)
 class Board:
-    """The forecast of [start, end) as of the end of a day, in one currency.
+    """The forecast of [start, end) as of the end of a day, in one currency, rolled up by the teams of that day, or of the period's last one.
 
     rows      one row per node, the company first, everybody below their lead: rep_id (none for the company), name, lead_id, level;
               quota_minor and quota_set (false: the sum of those below); won_minor; the open deals of each category alone (commit, best_case,
@@ -75,6 +75,11 @@ def quarter(day: date) -> tuple[date, date]:
     return start, date(start.year + start.month // 10, (start.month + 2) % 12 + 1, 1)
 
 
+def team_day(*, end: date, as_of: date) -> date:
+    """The day whose teams a period is rolled up by: its last one, or the day of the report while the period runs."""
+    return min(as_of, end - timedelta(days=1))
+
+
 def quotas_in_force(
     *, entity_id: int, start: date, end: date, as_of: date, family: str = "", measure: str = "bookings"
 ) -> pl.DataFrame:
@@ -112,7 +117,7 @@ def quotas_by_line(*, entity_id: int, start: date, end: date, as_of: date, curre
     book = figures.book(entity_id=entity_id, as_of=as_of)
     won = _converted(figures.closed(book, since=start, until=end).filter(pl.col("state") == "won"), currency, as_of)
     parts = _by_family(won.select("opportunity_id", "rep_id", "minor", "closed_on", "currency"), entity_id=entity_id)
-    reps = queries.reps()
+    reps = queries.reps(on=team_day(end=end, as_of=as_of))
     above = dict(reps.select("rep_id", "manager_id").iter_rows())
     names = dict(reps.select("rep_id", "name").iter_rows())
     rows = []
@@ -205,7 +210,7 @@ def board(*, entity_id: int, start: date, end: date, as_of: date, currency: str 
     currency = currency or next(iter(figures.currencies(book)), "EUR")
     money.ensure_currency(currency)
     deals = _converted(book, currency, as_of)
-    people = queries.reps()
+    people = queries.reps(on=team_day(end=end, as_of=as_of))
     own = _own(deals, start=start, end=end, as_of=as_of)
     quotas = _converted(quotas_in_force(entity_id=entity_id, start=start, end=end, as_of=as_of), currency, as_of)
     calls = _converted(calls_in_force(entity_id=entity_id, start=start, end=end, as_of=as_of), currency, as_of)
@@ -242,11 +247,12 @@ def accuracy(*, entity_id: int, as_of: date, by: str = "method") -> pl.DataFrame
     frozen = frozen.filter(pl.col("kind").is_in(["call", "machine", "rehearsed", "category"]) & ((pl.col("kind") != "category") | pl.col("name").str.ends_with("_forecast")))  # fmt: skip
     if frozen.is_empty():
         return pl.DataFrame()
-    book, people = figures.book(entity_id=entity_id, as_of=as_of), queries.reps()
+    book = figures.book(entity_id=entity_id, as_of=as_of)
     parts = []
     for start, end, currency in (
         frozen.select("starts_on", "ends_on", "currency").unique().sort("starts_on", "ends_on").iter_rows()
     ):
+        people = queries.reps(on=team_day(end=end, as_of=as_of))
         joined = frozen.filter((pl.col("starts_on") == start) & (pl.col("ends_on") == end) & (pl.col("currency") == currency))
         for name, since, until in (("actual_minor", start, end), ("before_minor", start - (end - start), start)):
             won = _won(book, people, since, until, currency).rename({"minor": name})

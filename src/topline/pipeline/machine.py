@@ -182,7 +182,7 @@ def machine(*, entity_id: int, as_of: date, start: date, end: date, currency: st
     told = names.select("owner", p_attain=pl.when(pl.col("amount_minor").is_not_null()).then(chance))
     return Machine(
         as_of, start, end, currency, pl.DataFrame(rows, schema=schema), whole["p10_minor"], whole["p50_minor"], whole["p90_minor"],
-        whole["won_minor"], by_owner.join(told, on="owner", how="left", maintain_order="left"), _people(future, widen=shot.widen),
+        whole["won_minor"], by_owner.join(told, on="owner", how="left", maintain_order="left"), _people(future, widen=shot.widen, on=as_of),
         future.dots_of(list(range(future.owners.height)), widen=shot.widen), shot.pool.snapshots if shot.pool else 0, _chances(shot.forecast, shot.model, known, as_of=as_of),
     )  # fmt: skip
 
@@ -304,9 +304,9 @@ def record(*, entity_id: int, as_of: date, mondays: int) -> backtest.Backtest:
     )
 
 
-def _people(future: Forecast, *, widen: float) -> pl.DataFrame:
-    """The pool's figure of everybody with all whom they lead: rep_id, amount_minor (P50), p10_minor, p90_minor; two of one name are left out."""
-    reps = queries.reps()
+def _people(future: Forecast, *, widen: float, on: date) -> pl.DataFrame:
+    """The pool's figure of everybody with all whom they lead on a day: rep_id, amount_minor (P50), p10_minor, p90_minor; two of one name are left out."""
+    reps = queries.reps(on=on)
     above = dict(reps.select("rep_id", "manager_id").iter_rows())
     at = {name: number for number, name in enumerate(future.owners["owner"])}
     columns: dict[int, list[int]] = {}

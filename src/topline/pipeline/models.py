@@ -44,6 +44,22 @@ class Rep(models.Model):
         ]
 
 
+class RepLead(models.Model):
+    """Who leads somebody from a day on. Append-only: the last row of the latest day counts, and `Rep.manager` says who leads them now."""
+
+    append_only = True
+
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="leads")
+    manager = models.ForeignKey(Rep, on_delete=models.PROTECT, null=True, related_name="+")
+    from_on = models.DateField(help_text="1 January 1900: it was always so")
+    recorded_at = models.DateTimeField()
+    actor_key = models.CharField(max_length=60)
+
+    class Meta:
+        indexes = [models.Index(fields=["rep", "from_on", "id"], name="lead_of_rep")]
+        constraints = [models.CheckConstraint(condition=~Q(manager=F("rep")), name="nobody_leads_themselves")]
+
+
 class Territory(models.Model):
     """A rule that says whose a customer or lead is, in the order of `position`; an empty list fits everything, several owners take turns."""
 

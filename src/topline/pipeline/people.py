@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import polars as pl
 
-from topline.kernel import bulk
+from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.pipeline import queries
-from topline.pipeline.models import Rep
+from topline.pipeline.models import Rep, RepLead
 from topline.pipeline.numbers import numbered
 from topline.team.models import Member
 
+ALWAYS = date(1900, 1, 1)  # from which a team is told that nobody dated
 CHANGEABLE = {"name", "manager_id", "region", "member_id", "joined_on", "left_on"}
 LINES = "reporting lines"  # changed by one at a time: two changes that are fine alone could make a circle together
 
@@ -59,6 +61,7 @@ def add_reps(*, actor: Actor, reps: pl.DataFrame) -> pl.DataFrame:
     optional = ["region", "member_id", "joined_on", "left_on", "import_batch_id"]
     present = [name for name in optional if name in frame.columns]
     written = bulk.insert(Rep, frame.select("code", "name", *present))
+    told = written.select(rep_id="id", manager_id=pl.lit(None, dtype=pl.Int64))
     if "manager" in frame.columns:
         lock(LINES)
         wanted = written.select("id").with_columns(frame["manager"].fill_null("")).filter(pl.col("manager") != "")
@@ -73,16 +76,29 @@ def add_reps(*, actor: Actor, reps: pl.DataFrame) -> pl.DataFrame:
             raise Invalid(f"There is no sales person {lost[0]}.", field="manager", remedy="Add the manager first.")
         bulk.update(Rep, found.select("id", "manager_id"))
         _ensure_tree()
+        led = found.select("manager_id", rep_id="id")
+        told = told.drop("manager_id").join(led, on="rep_id", how="left", maintain_order="left")
+    bulk.insert(RepLead, told.with_columns(from_on=pl.lit(ALWAYS), recorded_at=pl.lit(clock.now()), actor_key=pl.lit(actor.key)))
     changed_many("rep", written["id"])
     return written.select(rep_id="id", code="code")
 
 
 @action("pipeline.change_rep")
-def change_rep(*, actor: Actor, rep_id: int, changes: dict[str, Any]) -> int:
+def change_rep(*, actor: Actor, rep_id: int, changes: dict[str, Any], led_from: date | None = None) -> int:
     """Change facts of a sales person, such as who leads them or the day they left; returns the id. Their deals stay with them.
 
-    Raises: NotFound, Invalid (unknown field, name missing, unknown manager or member, leaves before joining), TeamIsCircular.
+    led_from  the day from which another leads them, today unless told; ALWAYS corrects what was told from the beginning. Before it, figures stay
+              with the team that they were in
+    Raises: NotFound, Invalid (unknown field, name missing, unknown manager or member, leaves before joining, a day that has not come), TeamIsCircular.
     """
+    today = clock.today()
+    from_on = led_from or today
+    ensure(
+        from_on <= today,
+        Invalid(
+            f"{from_on} has not come yet.", field="led_from", remedy=f"Choose {today} or an earlier day, and come back then."
+        ),
+    )
     lock(LINES)
     rep = Rep.objects.select_for_update().filter(pk=rep_id).first()
     if rep is None:
@@ -110,9 +126,15 @@ def change_rep(*, actor: Actor, rep_id: int, changes: dict[str, Any]) -> int:
         Invalid("Somebody else is this member.", field="member_id", remedy="Choose another member."),
     )
     ensure(rep.manager_id != rep_id, TeamIsCircular(f"{rep.name} would lead themselves.", field="manager_id"))
+    if "manager_id" in changes:
+        RepLead.objects.create(rep=rep, manager_id=rep.manager_id, from_on=from_on, recorded_at=clock.now(), actor_key=actor.key)
+        last = RepLead.objects.filter(rep=rep).order_by("-from_on", "-id")[0]
+        rep.manager_id = last.manager_id  # what is told of an earlier day leaves a later one as it is
     rep.save(update_fields=list(changes))
     _ensure_tree()
-    changed("rep", rep_id, before=before, after=changes)
+    if from_on < today:
+        _ensure_trees(from_on)
+    changed("rep", rep_id, before=before, after=changes | ({"led_from": from_on} if "manager_id" in changes else {}))
     return rep_id
 
 
@@ -126,9 +148,15 @@ def _ensure_members(wanted: pl.Series) -> None:
     ensure(not taken, Invalid("Somebody else is this member.", field="member_id", remedy="Choose another member."))
 
 
-def _ensure_tree() -> None:
-    """Raises: TeamIsCircular unless every chain of managers ends at somebody who reports to nobody."""
-    above = dict(Rep.objects.values_list("id", "manager_id"))
+def _ensure_trees(since: date) -> None:
+    """Raises: TeamIsCircular where the teams of some day from a day on had a circle. Work: a statement or two per day on which a team changed."""
+    for day in RepLead.objects.filter(from_on__gte=since).values_list("from_on", flat=True).distinct().order_by("from_on"):
+        _ensure_tree(dict(queries.reps(on=day).select("rep_id", "manager_id").iter_rows()))
+
+
+def _ensure_tree(above: dict[int, int | None] | None = None) -> None:
+    """Raises: TeamIsCircular unless every chain of managers, those of now unless told, ends at somebody who reports to nobody."""
+    above = dict(Rep.objects.values_list("id", "manager_id")) if above is None else above
     names = dict(Rep.objects.values_list("id", "name"))
     safe: set[int] = set()
     for start in above:

@@ -13,7 +13,7 @@ from topline.engine.sales import history
 from topline.kernel import bulk
 from topline.market.models import Competitor
 from topline.market.names import folded
-from topline.pipeline.models import Opportunity, OpportunityChange, OpportunityLine, OpportunitySnapshot, Rep, Stage
+from topline.pipeline.models import Opportunity, OpportunityChange, OpportunityLine, OpportunitySnapshot, Rep, RepLead, Stage
 
 FIXED = ["number", "name", "customer_id", "currency", "opened_on", "engaged_on", "closed_on", "source", "segment", "loss_reason", "competitor"]  # fmt: skip
 EXACT = pl.Decimal(38, 15)
@@ -26,13 +26,28 @@ def stages() -> pl.DataFrame:
     )
 
 
-def reps() -> pl.DataFrame:
-    """Everybody who sells or sold: rep_id, code, name, manager_id, manager (name), region, joined_on, left_on, member_id. One statement."""
+def lead_history() -> pl.DataFrame:
+    """Who led whom from which day on: rep_id, from_on, manager_id, one row per person and day on which it changed, in their order. One statement."""
+    rows = bulk.read(RepLead.objects.order_by("from_on", "id").values("rep_id", "from_on", "manager_id"))
+    return rows.unique(["rep_id", "from_on"], keep="last", maintain_order=True)
+
+
+def reps(*, on: date | None = None) -> pl.DataFrame:
+    """Everybody who sells or sold: rep_id, code, name, manager_id, manager (name), region, joined_on, left_on, member_id.
+
+    on  the day whose teams are asked for; those of now without it. One statement, two for the teams of a day
+    """
     found = bulk.read(
         Rep.objects.order_by("name", "id").values(
             "id", "code", "name", "manager_id", "region", "joined_on", "left_on", "member_id"
         )
     ).rename({"id": "rep_id"})
+    if on is not None:
+        told = lead_history()
+        then = told.filter(pl.col("from_on") <= on).unique("rep_id", keep="last").select("rep_id", _then="manager_id")
+        moved = pl.col("rep_id").is_in(told["rep_id"].unique().to_list())
+        found = found.join(then, on="rep_id", how="left", maintain_order="left")
+        found = found.with_columns(manager_id=pl.when(moved).then("_then").otherwise("manager_id")).drop("_then")
     names = found.select(manager_id="rep_id", manager="name")
     return found.join(names, on="manager_id", how="left", maintain_order="left")
 
@@ -165,6 +180,17 @@ def off_their_history() -> pl.DataFrame:
     ]
     odd = both.filter(~pl.all_horizontal(same) | (pl.col("state") != pl.col("stage__kind")))
     return odd.select("opportunity_id", "number").head(100)
+
+
+def off_their_teams() -> pl.DataFrame:
+    """People whose lead is not the one that their history leads to: none, unless somebody went around the door. rep_id, name. Two statements."""
+    last = lead_history().unique("rep_id", keep="last").select("rep_id", _last="manager_id", _told=pl.lit(value=True))
+    both = reps().join(last, on="rep_id", how="left", maintain_order="left")
+    return (
+        both.filter(pl.col("_told").is_null() | ~pl.col("manager_id").eq_missing(pl.col("_last")))
+        .select("rep_id", "name")
+        .head(100)
+    )
 
 
 def loss_words() -> tuple[list[str], list[str]]:

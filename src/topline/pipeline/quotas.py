@@ -86,7 +86,7 @@ def split_preview(
     ensure(target_minor > 0, Invalid("A target is above zero.", field="amount", remedy="Say what is to be sold."))
     ensure(0 <= buffer_percent <= 100, Invalid("A buffer is 0 to 100 %.", field="buffer", remedy="Write 10 for 10 %."))
     money.ensure_currency(currency)
-    people = _people(start, end)
+    people = _people(start, end, on)
     ensure(people.height > 0, Invalid("Nobody sells in this period.", field="since", remedy="Add sales people first."))
     if method == "evenly":
         people = people.with_columns(potential=pl.lit(1.0))
@@ -151,9 +151,9 @@ def split_quota(
     return set_quotas(actor=actor, entity_id=entity_id, quotas=rows, on=on)
 
 
-def _people(start: date, end: date) -> pl.DataFrame:
+def _people(start: date, end: date, on: date) -> pl.DataFrame:
     """Who carries a part of a period, with the share of it: rep_id, name, lead_id, team, capacity, ramp, note. Who only leads carries none."""
-    reps = queries.reps()
+    reps = queries.reps(on=forecast.team_day(end=end, as_of=on))
     leads = reps["manager_id"].drop_nulls().unique()
     carrying = reps.filter(~pl.col("rep_id").is_in(leads.implode()))
     rows = []

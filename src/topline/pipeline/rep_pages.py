@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
 from topline.pipeline import people, queries
 from topline.pipeline.models import Rep
@@ -28,6 +29,12 @@ class RepForm(forms.Form):
 
     name = forms.CharField(max_length=200)
     manager_id = forms.TypedChoiceField(coerce=int, empty_value=None, required=False, label="Led by")
+    led_from = forms.DateField(
+        required=False,
+        label="Led by them from",
+        widget=DAY,
+        help_text="empty: it was always so; figures of earlier days stay with the team of those days",
+    )
     region = forms.CharField(max_length=100, required=False)
     member_id = forms.TypedChoiceField(
         coerce=int, empty_value=None, required=False, label="Signs in as", help_text="whose calls and deals are their own"
@@ -36,7 +43,14 @@ class RepForm(forms.Form):
     left_on = forms.DateField(required=False, label="Left on", widget=DAY, help_text="deals stay; share the target out again")
 
     def __init__(self, data: Any = None, *, rep: Rep | None = None) -> None:
-        super().__init__(data, initial={name: getattr(rep, name) for name in self.base_fields} if rep else {})
+        super().__init__(
+            data,
+            initial={name: getattr(rep, name) for name in self.base_fields if name != "led_from"} | {"led_from": clock.today()}
+            if rep
+            else {},
+        )
+        if rep is None:
+            del self.fields["led_from"]
         here = queries.reps().filter(pl.col("left_on").is_null() & (pl.col("rep_id") != (rep.pk if rep else 0)))
         leads = list(here.select("rep_id", "name").head(SHOWN).iter_rows())
         if rep and rep.manager and rep.manager_id not in {pk for pk, _ in leads}:
@@ -78,10 +92,13 @@ def change_rep(request: Asked, rep_id: int) -> HttpResponse:
         raise NotFound(f"There is no sales person {rep_id}.", field="rep_id")
     form = RepForm(request.POST or None, rep=rep)
     if form.is_valid():
+        led_from = form.cleaned_data.pop("led_from") or people.ALWAYS
         changes = {name: value for name, value in form.cleaned_data.items() if value != getattr(rep, name)}
         try:
             if changes:
-                people.change_rep(actor=request.actor, rep_id=rep.pk, changes=changes)
+                people.change_rep(
+                    actor=request.actor, rep_id=rep.pk, changes=changes, led_from=led_from if "manager_id" in changes else None
+                )
         except DomainError as error:
             blame(form, error)
         else:

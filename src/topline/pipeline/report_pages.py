@@ -19,6 +19,7 @@ from topline.engine.win_rates import FEWEST
 from topline.kernel.errors import Invalid
 from topline.kernel.money import format_amount, to_major
 from topline.pipeline import figures, queries
+from topline.pipeline import people as leading
 from topline.pipeline.pages import NARROWED, carried, choices, day_of, narrowed
 from topline.ui.access import Asked, page
 from topline.ui.charts import waterfall_chart
@@ -192,7 +193,7 @@ def people(request: Asked) -> HttpResponse:
         won=is_won.sum(), lost=(~is_won).sum(), bookings_minor=pl.col("amount_minor").filter(is_won).sum()
     )
     rows = (
-        queries.reps()
+        queries.reps(on=as_of)
         .join(open_ones, on="rep_id", how="left", maintain_order="left")
         .join(done, on="rep_id", how="left", maintain_order="left")
     )
@@ -202,7 +203,14 @@ def people(request: Asked) -> HttpResponse:
          "won_url": reverse("pipeline:deals") + carried({**span, "state": "won", "rep": r["name"]})}
         for r in rows.sort(pl.coalesce("manager", "name"), pl.col("manager").is_not_null(), "name").to_dicts()
     ]  # fmt: skip
-    return render(request, "pipeline/people.html", {"rows": shown, "as_of": as_of, "currency": currency})
+    names = dict(rows.select("rep_id", "name").iter_rows())
+    told = queries.lead_history()
+    moved = told.filter(pl.col("rep_id").is_duplicated()).sort("from_on", "rep_id", descending=[True, False]).head(SHOWN)
+    moves = [
+        {"name": names[r["rep_id"]], "from_on": None if r["from_on"] == leading.ALWAYS else r["from_on"], "lead": names.get(r["manager_id"], "nobody")}
+        for r in moved.to_dicts()
+    ]  # fmt: skip
+    return render(request, "pipeline/people.html", {"rows": shown, "moves": moves, "as_of": as_of, "currency": currency})
 
 
 def _older(newest: date | None, since: date, span: Callable[[date], dict[str, Any]]) -> dict[str, Any] | None:
@@ -248,7 +256,9 @@ def _what_if(request: Asked, entity_id: int, told: pl.DataFrame, since: date, un
 def _deals(entity_id: int, as_of: date, wanted: pl.DataFrame) -> list[dict[str, Any]]:
     """The deals behind a figure with their names, the largest first."""
     book = queries.deals(entity_id=entity_id, as_of=as_of)
-    labels = figures.labels(book).select("opportunity_id", "number", "name", "customer", "rep", "currency", "value_minor")
+    labels = figures.labels(book, on=as_of).select(
+        "opportunity_id", "number", "name", "customer", "rep", "currency", "value_minor"
+    )
     found = wanted.join(labels, on="opportunity_id", how="left", maintain_order="left")
     if "amount_minor" not in found.columns:
         found = found.with_columns(amount_minor="value_minor")
