@@ -1,13 +1,14 @@
 """Who led whom is kept by day; those of now are told to have been led by the same from the beginning."""
 
 from datetime import date
+from typing import Any
 
 import django.db.models.deletion
 from django.db import migrations, models
 from django.utils import timezone
 
 
-def tell_the_past(apps, schema_editor):
+def tell_the_past(apps: Any, schema_editor: Any) -> None:
     """One row for everybody who sells, from the beginning."""
     rep, lead, now = apps.get_model("pipeline", "Rep"), apps.get_model("pipeline", "RepLead"), timezone.now()
     people = rep.objects.order_by("id").values_list("id", "manager_id")
