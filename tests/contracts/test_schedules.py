@@ -176,8 +176,29 @@ def test_cash_foresees_dated_parts_and_milestones_only_once_accepted(entity, bil
         return dict(found.sort("bill_on").iter_rows())
 
     assert seen() == {APR: 118_99 + 11_90}
+    open_ones = SchedulePart.objects.filter(description="Design accepted")
+    open_ones.update(expected_on=date(2026, 4, 20))
+    assert seen() == {APR: 118_99 + 11_90, date(2026, 4, 20): 476_00}, "on the day on which it is likely"
+    open_ones.update(expected_on=date(2026, 2, 20))
+    assert seen() == {APR: 118_99 + 11_90}, "nobody knows what is late"
     accept(part("Design accepted"))
     assert seen() == {date(2026, 3, 2): 476_00, APR: 118_99 + 11_90}
+
+
+def test_the_form_takes_the_day_on_which_a_milestone_is_likely(owner, item, make_member):  # noqa: F811
+    browser = Client()
+    browser.force_login(Member.objects.get(pk=make_member("Billing").pk), backend="allauth.account.auth_backends.AuthenticationBackend")  # fmt: skip
+    whole = schedules.value_of(item) / 100
+    address = f"/contracts/items/{item.pk}/schedule/"
+    assert browser.post(address, {"parts": f"*2026-13-01 {whole} All"}).status_code == 400 and not item.parts.exists()
+    assert browser.post(address, {"parts": f"*2026-05-01 {whole} All"}).status_code == 302
+    made = item.parts.get()
+    assert (made.due_on, made.expected_on) == (None, date(2026, 5, 1)) and made.token
+    assert f"*2026-05-01 {whole:,.2f} All" in browser.get(address).content.decode()
+    for page in (f"/contracts/{item.contract_id}/", "/contracts/schedules/"):
+        assert "1 May" in browser.get(page).content.decode(), page
+    with pytest.raises(Invalid):
+        schedules.set_schedule(actor=owner, item_id=item.pk, parts=[{"description": "All", "amount_minor": schedules.value_of(item), "due_on": MAR, "expected_on": MAR}])  # fmt: skip
 
 
 def test_what_ends_bills_no_open_part_and_a_dropped_part_is_never_billed(owner, bill, planned, accept):

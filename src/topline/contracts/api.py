@@ -46,7 +46,18 @@ room = Room(tags=["Contracts"])
 CONTRACT = ["id", "number", "customer_id", "bill_to_id", "quote_id", "currency", "terms", "purchase_order", "starts_on", "ends_on", "renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days", "late_usage"]  # fmt: skip
 RUN = ["id", "entity_id", "as_of", "state", "started_at", "finished_at"]
 PARKED = ["id", "contract_id", "code", "message", "remedy", "since", "is_released", "cleared_at"]
-PART = ["id", "item_id", "position", "description", "amount_minor", "due_on", "accepted_on", "accepted_by", "dropped_on"]
+PART = [
+    "id",
+    "item_id",
+    "position",
+    "description",
+    "amount_minor",
+    "due_on",
+    "expected_on",
+    "accepted_on",
+    "accepted_by",
+    "dropped_on",
+]
 PREVIEWED = [
     "contract_id",
     "item_id",
@@ -191,6 +202,9 @@ class NewPart(Body):
     description: Annotated[str, Field(min_length=1, max_length=200)]
     amount_minor: Positive
     due_on: Day | None = None
+    expected_on: Annotated[
+        Day | None, Field(description="of a milestone: when it is likely to be accepted, for the cash forecast alone")
+    ] = None
 
 
 class Schedule(Body):

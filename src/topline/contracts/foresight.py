@@ -20,7 +20,7 @@ COMING = {"customer_id": pl.Int64, "currency": pl.String, "bill_on": pl.Date, "d
 def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     """What contracts will be billed for by a day beyond what was billed by `as_of`, tax included, by payer and the days on which it is billed and due.
 
-    Fees are foreseen as they are agreed, parts of a schedule on their days; what will be used, milestones that are open, and contracts that may renew, are not. What is overdue for a bill is billed tomorrow; what is parked
+    Fees are foreseen as they are agreed, parts of a schedule on their days, open milestones on the day on which they are expected; what will be used, milestones without such a day or past it, and contracts that may renew, are not. What is overdue for a bill is billed tomorrow; what is parked
     is left out. returns  one row per payer, currency, day billed and day due (COMING). Work: five statements, and one pass over the periods.
     """
     stuck = Parked.objects.filter(cleared_at__isnull=True).values("contract_id")
@@ -29,6 +29,8 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     if known.is_empty():
         return pl.DataFrame(schema=COMING)
     scheduled = schedules.parts_of(contracts)
+    likely = pl.when(pl.col("expected_on") > as_of).then("expected_on")
+    scheduled = scheduled.with_columns(bill_on=pl.coalesce("bill_on", likely))
     agreed, _ = bills.soundly(known, lambda items: bills.fees_of(items, scheduled, as_of=until))
     wanted = bills.less_discounts(agreed, known, contracts)
     standing = bills.standing_of(contracts, on=as_of, since=as_of).filter(pl.col("item_id").is_in(known["item_id"].implode()))

@@ -305,7 +305,7 @@ class ScheduleForm(forms.Form):
     parts = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 8}),
-        help_text="one a line: the day it is billed, or * for when it is accepted; the net amount; what it is for",
+        help_text="one a line: the day it is billed, or * for when it is accepted, with the day on which that is likely right behind it where it is known; the net amount; what it is for",
     )
 
     def said(self, currency: str) -> list[dict[str, Any]]:
@@ -316,21 +316,26 @@ class ScheduleForm(forms.Form):
             if not words:
                 continue
             try:
-                due_on = None if words[0] == "*" else date.fromisoformat(words[0])
+                is_milestone, day = words[0].startswith("*"), words[0].removeprefix("*")
+                due_on = None if is_milestone else date.fromisoformat(day)
+                expected_on = date.fromisoformat(day) if is_milestone and day else None
                 amount, text = parse_amount(words[1], currency, field="parts"), words[2]
             except (IndexError, ValueError, Invalid) as error:
                 raise Invalid(
                     f"Line {number} cannot be read.",
                     field="parts",
-                    remedy="Write day, amount and words, such as: 2026-03-01 500.00 Deposit, or: * 1,500.00 Design accepted",
+                    remedy="Write day, amount and words, such as: 2026-03-01 500.00 Deposit, or: *2026-05-15 1,500.00 Design accepted",
                 ) from error
-            found.append({"due_on": due_on, "amount_minor": amount, "description": text})
+            found.append({"due_on": due_on, "expected_on": expected_on, "amount_minor": amount, "description": text})
         return found
 
 
 def parts_as_text(parts: list[dict[str, Any]], currency: str) -> str:
     """Parts as the form takes them."""
-    return "\n".join(f"{p['due_on'] or '*'} {format_amount(p['amount_minor'], currency)} {p['description']}" for p in parts)
+    return "\n".join(
+        f"{p['due_on'] or '*' + str(p['expected_on'] or '')} {format_amount(p['amount_minor'], currency)} {p['description']}"
+        for p in parts
+    )
 
 
 class DiscountForm(forms.Form):

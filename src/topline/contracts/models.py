@@ -156,6 +156,9 @@ class SchedulePart(models.Model):
     description = models.CharField(max_length=200)
     amount_minor = models.BigIntegerField()
     due_on = models.DateField(null=True)
+    expected_on = models.DateField(
+        null=True, help_text="of a milestone: the day on which it is likely to be accepted, for the cash forecast alone"
+    )
     token = models.CharField(
         max_length=60, unique=True, null=True, help_text="of a milestone: the last part of its public address"
     )
@@ -170,6 +173,7 @@ class SchedulePart(models.Model):
             models.UniqueConstraint(fields=["item", "position"], name="part_position_once"),
             models.CheckConstraint(condition=Q(amount_minor__gt=0, position__gte=1), name="part_is_positive"),
             models.CheckConstraint(condition=Q(due_on__isnull=True) | Q(token__isnull=True, accepted_on__isnull=True), name="part_dated_or_accepted"),
+            models.CheckConstraint(condition=Q(due_on__isnull=True) | Q(expected_on__isnull=True), name="part_expected_is_a_milestone"),
             models.CheckConstraint(condition=Q(dropped_on__isnull=True) | Q(accepted_on__isnull=True), name="part_dropped_was_open"),
             models.CheckConstraint(condition=Q(accepted_on__isnull=True) | ~Q(accepted_by=""), name="part_accepted_by_somebody"),
         ]  # fmt: skip

@@ -24,8 +24,16 @@ from topline.ui.links import linked
 from topline.ui.tables import Column
 
 OPEN = [
-    Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("item", "What"), Column("description", "Part"), Column("due_on", "Billed on", "date"), Column("amount_minor", "Net", "money"), Column("currency", ""), Column("asked", "Asked", "date"),
-]  # fmt: skip
+    Column("contract", "Contract", "code", link="url"),
+    Column("customer", "Customer"),
+    Column("item", "What"),
+    Column("description", "Part"),
+    Column("due_on", "Billed on", "date"),
+    Column("amount_minor", "Net", "money"),
+    Column("currency", ""),
+    Column("asked", "Asked", "date"),
+]
+WAITING = [Column("expected_on", "Expected", "date") if c.key == "due_on" else c for c in OPEN]  # fmt: skip
 OFF = [
     Column("contract", "Contract", "code", link="url"), Column("what", "What"), Column("agreed_minor", "Agreed", "money"), Column("schedule_minor", "Billed in all", "money"), Column("off_minor", "Off by", "money"), Column("currency", ""),
 ]  # fmt: skip
@@ -46,7 +54,15 @@ def schedule_list(request: Asked) -> HttpResponse:
         {**r, "off_minor": r["schedule_minor"] - r["agreed_minor"], "url": reverse("contracts:contract", args=[r["contract_id"]])}
         for r in off
     ]
-    context = {"dated": dated, "waiting": waiting, "off": rows, "columns": OPEN, "off_columns": OFF, "today": today}
+    context = {
+        "dated": dated,
+        "waiting": waiting,
+        "off": rows,
+        "columns": [c for c in OPEN if c.key != "asked"],
+        "waiting_columns": WAITING,
+        "off_columns": OFF,
+        "today": today,
+    }
     return render(request, "contracts/schedules.html", context)
 
 
@@ -158,5 +174,5 @@ def _row(part: SchedulePart) -> dict[str, Any]:
     contract = part.item.contract
     return {
         "contract": contract.number, "url": reverse("contracts:contract", args=[contract.pk]), "customer": contract.customer.name, "item": part.item.description, "description": part.description,
-        "due_on": part.due_on, "amount_minor": part.amount_minor, "currency": contract.currency, "asked": part.asked_at.date() if part.asked_at else None,
+        "due_on": part.due_on, "expected_on": part.expected_on, "amount_minor": part.amount_minor, "currency": contract.currency, "asked": part.asked_at.date() if part.asked_at else None,
     }  # fmt: skip

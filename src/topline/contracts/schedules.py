@@ -45,8 +45,10 @@ def set_schedule(*, actor: Actor, item_id: int, parts: Sequence[dict[str, Any]])
     """Say in which parts an item is billed; returns how many there are. Parts that were accepted, billed or dropped stay; the others are replaced.
 
     item_id  something that is sold once at a price, and was not billed as a whole
-    parts    in their order: description, amount_minor > 0, due_on (the day it is billed; null: when the milestone is accepted)
-    Raises: NotFound, Conflict (billed as a whole), Invalid (by periods, metered, without a price, a part that says nothing), ScheduleOutOfBalance.
+    parts    in their order: description, amount_minor > 0, due_on (the day it is billed; null: when the milestone is accepted), expected_on (of a
+             milestone: the day on which that is likely, for the cash forecast alone)
+    Raises: NotFound, Conflict (billed as a whole), Invalid (by periods, metered, without a price, a part that says nothing, an expected day of a dated
+    one), ScheduleOutOfBalance.
     """
     item = Item.objects.select_for_update(of=("self",)).select_related("contract__entity").filter(pk=item_id).first()
     if item is None:
@@ -63,6 +65,7 @@ def set_schedule(*, actor: Actor, item_id: int, parts: Sequence[dict[str, Any]])
     ensure(len(parts) + len(fixed) <= MOST, Invalid(f"A schedule has at most {MOST} parts.", field="parts"))
     for number, part in enumerate(parts, start=1):
         ensure(bool(str(part.get("description") or "").strip()), Invalid(f"Part {number} says nothing.", field="parts", remedy="Say what it is for."))  # fmt: skip
+        ensure(not (part.get("due_on") and part.get("expected_on")), Invalid(f"Part {number} is billed on its day, whatever is expected.", field="parts", remedy="Leave one of the days out."))  # fmt: skip
         ensure(part["amount_minor"] > 0, Invalid(f"Part {number} is not more than zero.", field="parts"))
     whole, currency = value_of(item), item.contract.currency
     told = sum(part["amount_minor"] for part in parts) + sum(part.amount_minor for part in fixed)
@@ -73,12 +76,12 @@ def set_schedule(*, actor: Actor, item_id: int, parts: Sequence[dict[str, Any]])
             f"The parts come to {format_amount(told, currency)}, {item.description} to {format_amount(whole, currency)}: {off}.", field="parts", remedy="Mend the amounts."
         ),
     )  # fmt: skip
-    before = list(item.parts.order_by("position").values("position", "description", "amount_minor", "due_on"))
+    before = list(item.parts.order_by("position").values("position", "description", "amount_minor", "due_on", "expected_on"))
     item.parts.exclude(pk__in=[part.pk for part in fixed]).delete()
     last = max([part.position for part in fixed], default=0)
     SchedulePart.objects.bulk_create(
         SchedulePart(
-            item=item, position=last + number, description=str(part["description"]).strip()[:200], amount_minor=part["amount_minor"], due_on=part.get("due_on"),
+            item=item, position=last + number, description=str(part["description"]).strip()[:200], amount_minor=part["amount_minor"], due_on=part.get("due_on"), expected_on=part.get("expected_on"),
             token=None if part.get("due_on") else secrets.token_urlsafe(24),
         )
         for number, part in enumerate(parts, start=1)
@@ -193,15 +196,18 @@ def value_of(item: Item) -> int:
 
 def parts_of(contracts: Any) -> pl.DataFrame:
     """The parts of the schedules of contracts: item_id, anchor, position, amount_minor, bill_on (null: a milestone that is open), part str; dropped ones, and those of
-    items that were removed, have no bill_on either; is_dropped. One statement."""
+    items that were removed, have no bill_on either; expected_on (of an open milestone); is_dropped. One statement."""
     facts = {"item__anchor": "anchor", "item__starts_on": "_start", "item__ends_on": "_end"}
     rows = bulk.read(
         SchedulePart.objects.filter(item__contract__in=contracts)
         .order_by("item_id", "position")
-        .values("item_id", "position", "amount_minor", "due_on", "accepted_on", "dropped_on", "description", *facts)
+        .values(
+            "item_id", "position", "amount_minor", "due_on", "expected_on", "accepted_on", "dropped_on", "description", *facts
+        )
     ).rename({**facts, "description": "part"})
     lasting = pl.col("_end").is_null() | (pl.col("_end") > pl.col("_start"))
-    bills = pl.when(lasting & pl.col("dropped_on").is_null()).then(pl.coalesce("due_on", "accepted_on"))
+    stands = lasting & pl.col("dropped_on").is_null()
+    bills = pl.when(stands).then(pl.coalesce("due_on", "accepted_on"))
     return rows.select(
         "item_id",
         "anchor",
@@ -209,6 +215,7 @@ def parts_of(contracts: Any) -> pl.DataFrame:
         "part",
         position=pl.col("position").cast(pl.Int64),
         bill_on=bills,
+        expected_on=pl.when(stands & bills.is_null()).then("expected_on"),
         is_dropped=pl.col("dropped_on").is_not_null(),
     )
 
@@ -221,7 +228,7 @@ def named(parts: pl.DataFrame) -> pl.DataFrame:
 def of_contract(contract_id: int) -> list[dict[str, Any]]:
     """The parts of a contract's schedules in their order, with the invoice that billed each. Two statements."""
     parts = SchedulePart.objects.filter(item__contract_id=contract_id).order_by("item_id", "position").values(
-        "id", "item_id", "item__description", "item__anchor", "position", "description", "amount_minor", "due_on", "token", "accepted_on", "accepted_by", "asked_at", "dropped_on"
+        "id", "item_id", "item__description", "item__anchor", "position", "description", "amount_minor", "due_on", "expected_on", "token", "accepted_on", "accepted_by", "asked_at", "dropped_on"
     )[:500]  # fmt: skip
     billed = {
         (c["item_id"], c["full_start"]): c
@@ -245,7 +252,7 @@ def open_parts(*, entity_id: int, customer_ids: list[int] | None = None) -> Quer
     rows = SchedulePart.objects.filter(
         item__contract__entity_id=entity_id, dropped_on__isnull=True, accepted_on__isnull=True, **whose
     )
-    return rows.select_related("item__contract__customer").order_by("due_on", "id")
+    return rows.select_related("item__contract__customer").order_by("due_on", F("expected_on").asc(nulls_last=True), "id")
 
 
 def off_their_items(*, entity_id: int | None = None) -> pl.DataFrame:

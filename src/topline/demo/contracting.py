@@ -78,8 +78,8 @@ def _project(actor: Actor, entity_id: int, buyer: int, first: date) -> None:
         ("Rest", 4_000_00, add_months(first, 2)),
     ]
     schedules.set_schedule(
-        actor=actor, item_id=item.pk, parts=[{"description": d, "amount_minor": m, "due_on": on} for d, m, on in parts]
-    )
+        actor=actor, item_id=item.pk, parts=[{"description": d, "amount_minor": m, "due_on": on, "expected_on": add_months(first, 1) if d.startswith("Go-live") else None} for d, m, on in parts]
+    )  # fmt: skip
     concept = item.parts.get(description="Concept accepted")
     schedules.accept_milestone(actor=actor, part_id=concept.pk, on=first, accepted_by="Head of IT")
 
