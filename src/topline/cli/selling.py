@@ -14,7 +14,7 @@ from topline.kernel.errors import Invalid, ensure
 from topline.leads import queries as lead_reads
 from topline.lifecycle import margin, value
 from topline.lifecycle import queries as lifecycle
-from topline.market import battlecards, competitors, experience, landscape_api, segments
+from topline.market import battlecards, competitors, experience, segments
 from topline.pipeline import figures as selling
 from topline.pipeline import forecast as sales
 from topline.pipeline import machine as machines
@@ -76,7 +76,7 @@ def market(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> 
         "prices": competitors.prices(as_of=day), "experience": experience.experience(as_of=day),
     }  # fmt: skip
     if as_json:
-        print_json({**found, "segments": [landscape_api.segment_row(view) for view in views]})
+        print_json({**found, "segments": [view.as_row() for view in views]})
         return
     render.market(console, found)
 

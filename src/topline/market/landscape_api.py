@@ -170,7 +170,7 @@ class Mark(Body):
 def list_segments(request: Caller, asked: Query[SeenOn]) -> Any:
     """Segments with our customers, what they were billed in a year, size, share and price index."""
     entity, day = _when(asked)
-    return {"items": [segment_row(v) for v in segments.overview(entity=entity, as_of=day)]}
+    return {"items": [v.as_row() for v in segments.overview(entity=entity, as_of=day)]}
 
 
 @room.reads("/competitors", "market.view", Page)
@@ -306,14 +306,3 @@ def mark_read(request: Caller, body: Mark) -> Any:
 def _when(asked: SeenOn) -> tuple[Entity, date]:
     entity = books.entity(asked.company or None)
     return entity, asked.as_of or clock.today(entity.time_zone)
-
-
-def segment_row(view: segments.SegmentView) -> dict[str, Any]:
-    """A segment as plain values for programs."""
-    size = view.size
-    return {
-        "name": view.name, "is_described": view.is_described, "description": view.description, "customers": view.customers, "billed_minor": view.billed_minor,
-        "currency": view.currency, "accounts": size.accounts if size else None, "spend_minor": view.spend_minor, "size_on": size.on if size else None,
-        "source": size.source if size else "", "share_of_accounts": view.share_of_accounts, "share_of_spend": view.share_of_spend, "price_index": view.index.value,
-        "competitors": [name for _, name in view.competitors],
-    }  # fmt: skip

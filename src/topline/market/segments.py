@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 from django.db.models import Count, Sum
@@ -53,6 +54,16 @@ class SegmentView:
     def share_of_spend(self) -> float | None:
         """What our customers were billed in a year over what the segment spends in one."""
         return self.billed_minor / self.spend_minor if self.spend_minor else None
+
+    def as_row(self) -> dict[str, Any]:
+        """Plain values for programs."""
+        size = self.size
+        return {
+            "name": self.name, "is_described": self.is_described, "description": self.description, "customers": self.customers, "billed_minor": self.billed_minor,
+            "currency": self.currency, "accounts": size.accounts if size else None, "spend_minor": self.spend_minor, "size_on": size.on if size else None,
+            "source": size.source if size else "", "share_of_accounts": self.share_of_accounts, "share_of_spend": self.share_of_spend, "price_index": self.index.value,
+            "competitors": [name for _, name in self.competitors],
+        }  # fmt: skip
 
 
 @action("market.describe_segment")

@@ -14,7 +14,6 @@ from topline.processor import actions, queries
 from topline.processor.models import Event, Intent
 from topline.processor.port import Answer, Processor, Told, Wanted
 from topline.processor.simulator import Simulator
-from topline.processor.stripe import Stripe
 
 
 class NoProcessor(Conflict):
@@ -32,6 +31,8 @@ def current() -> Processor:
     """The processor that the environment names. Raises: NoProcessor."""
     environment = settings.ENVIRONMENT
     if environment.processor == "stripe":
+        from topline.processor.stripe import Stripe  # its library takes long to load, and few commands call it
+
         return Stripe(key=environment.stripe_key, webhook_secret=environment.stripe_webhook_secret)
     if environment.processor == "simulator":
         return simulator()
