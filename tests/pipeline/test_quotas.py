@@ -341,6 +341,22 @@ def test_a_target_is_previewed_then_written_by_the_same_figures(browser, entity,
     assert "1,000.01" in browser.get("/pipeline/quotas/").content.decode()
 
 
+def test_what_was_agreed_before_it_came_here_is_known_from_its_day(browser, entity, team):
+    """A quarter that is over: its target is shared out today, and stands on the board of its first day."""
+    past = {"quarter": "2026-01-01", "target": "900", "currency": "EUR", "method": "evenly", "agreed_on": "2026-01-02"}
+    assert "900.00" in browser.get("/pipeline/quotas/", past).content.decode()
+    assert browser.post("/pipeline/quotas/split/", past).status_code == 302
+    assert {*Quota.objects.values_list("set_on", flat=True)} == {date(2026, 1, 2)}
+    shown = browser.get("/pipeline/forecast/?quarter=2026-01-01&as_of=2026-02-01").content.decode()
+    assert "450" in shown, "what each person was to sell is known on a day of the quarter"
+    assert "not come yet" in browser.get("/pipeline/quotas/", past | {"agreed_on": "2026-04-16"}).content.decode()
+    one = {"owner": "company", "measure": "bookings", "starts_on": START, "ends_on": END, "amount": "5", "currency": "EUR"}
+    assert browser.post("/pipeline/quotas/set/", one | {"agreed_on": "2026-04-02"}).status_code == 302
+    assert Quota.objects.latest("id").set_on == date(2026, 4, 2)
+    late = browser.post("/pipeline/quotas/set/", one | {"agreed_on": "2026-04-16"})
+    assert late.status_code == 400 and "not come yet" in late.content.decode()
+
+
 def test_quotas_of_a_product_line_and_in_deals_are_set_by_hand_and_measured(browser, owner, entity, team, deal, products):
     both = deal("Both", opened_on=START, amount_minor=3_000)
     around.set_deal_lines(

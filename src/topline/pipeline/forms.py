@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, cast
 
 import polars as pl
@@ -11,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from topline.catalog.models import Product
+from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, format_amount, parse_amount
 from topline.market import queries as market
@@ -137,8 +139,26 @@ class LoseForm(forms.Form):
         cast(Suggested, self.fields["competitor"].widget).words = [*rivals, "nobody"]
 
 
-class SplitForm(AmountForm):
+AGREED = "the day from which they are known: an earlier one for what was agreed before it came here"
+
+
+class Agreed(AmountForm):
+    """Something that was agreed on a day, today unless another is said."""
+
+    agreed_on = forms.DateField(required=False, label="Agreed on", widget=DAY, help_text=AGREED)
+
+    def clean_agreed_on(self) -> date | None:
+        """A day that has come."""
+        on: date | None = self.cleaned_data["agreed_on"]
+        if on is not None and on > clock.today():
+            raise forms.ValidationError("That day has not come yet.")
+        return on
+
+
+class SplitForm(Agreed):
     """A target to be shared out."""
+
+    field_order = ("target", "currency", "method", "buffer", "agreed_on")
 
     target = forms.CharField(max_length=30, label="Target")
     currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
@@ -167,8 +187,10 @@ class SplitForm(AmountForm):
         }
 
 
-class QuotaForm(AmountForm):
+class QuotaForm(Agreed):
     """One quota, of whoever carries it."""
+
+    field_order = ("owner", "family", "measure", "starts_on", "ends_on", "amount", "currency", "note", "agreed_on")
 
     owner = forms.ChoiceField()
     family = forms.ChoiceField(required=False, label="Product line")

@@ -49,12 +49,14 @@ def plan(request: Asked) -> HttpResponse:
     entity, as_of, start, end = _asked(request)
     board = forecast.board(entity_id=entity.pk, start=start, end=end, as_of=as_of)
     form = SplitForm(
-        request.GET if "target" in request.GET else None, initial={"currency": board.currency, "method": "history", "buffer": 0}
+        request.GET if "target" in request.GET else None,
+        initial={"currency": board.currency, "method": "history", "buffer": 0, "agreed_on": as_of},
     )
     told: list[dict[str, Any]] = []
     if form.is_bound and form.is_valid():
         try:
-            told = quotas.split_preview(entity_id=entity.pk, start=start, end=end, on=as_of, **form.wanted()).to_dicts()
+            on = form.cleaned_data["agreed_on"] or as_of
+            told = quotas.split_preview(entity_id=entity.pk, start=start, end=end, on=on, **form.wanted()).to_dicts()
         except DomainError as error:
             form.add_error(None, str(error))
     machine = machines.said(entity_id=entity.pk, start=start, end=end, as_of=as_of)
@@ -78,13 +80,15 @@ def set_quota(request: Asked) -> HttpResponse:
     """Set one quota by hand: of the company, a team or a person, of all that is sold or one product line, in money or in deals."""
     entity = company(request)
     start, end = forecast.quarter(day_of(request.GET.get("quarter") or clock.today(entity.time_zone).isoformat(), "quarter"))
-    form = QuotaForm(request.POST or None, initial={"starts_on": start, "ends_on": end, "currency": entity.currency})
+    today = clock.today(entity.time_zone)
+    form = QuotaForm(request.POST or None, initial={"starts_on": start, "ends_on": end, "currency": _currency(entity), "agreed_on": today})  # fmt: skip
+    on = (form.cleaned_data.pop("agreed_on") or today) if form.is_valid() else today
     row = form.row() if form.is_valid() else None
     back = f"{reverse('pipeline:quotas')}?{urlencode({'quarter': start})}"
     if row is not None:
         try:
             told = pl.DataFrame([row], schema_overrides={"rep_id": pl.Int64})
-            quotas.set_quotas(actor=request.actor, entity_id=entity.pk, quotas=told, on=clock.today(entity.time_zone))
+            quotas.set_quotas(actor=request.actor, entity_id=entity.pk, quotas=told, on=on)
         except DomainError as error:
             field = {"rep_id": "owner", "amount_minor": "amount"}.get(error.field, error.field)
             form.add_error(field if field in form.fields else None, str(error))
@@ -105,9 +109,8 @@ def split(request: Asked) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, "The target could not be read.")
         return redirect(back)
-    made = quotas.split_quota(
-        actor=request.actor, entity_id=entity.pk, start=start, end=end, on=clock.today(entity.time_zone), **form.wanted()
-    )
+    on = form.cleaned_data["agreed_on"] or clock.today(entity.time_zone)
+    made = quotas.split_quota(actor=request.actor, entity_id=entity.pk, start=start, end=end, on=on, **form.wanted())
     messages.success(request, f"{made} quotas are set.")
     return redirect(back)
 
@@ -163,7 +166,7 @@ def call(request: Asked, rep_id: int) -> HttpResponse:
     today = clock.today(entity.time_zone)
     start, end = forecast.quarter(day_of(request.GET.get("quarter") or today.isoformat(), "quarter"))
     own = request.actor.member_id is not None and rep.member_id == request.actor.member_id
-    currency = next(iter(figures.currencies(figures.book(entity_id=entity.pk, as_of=today))), entity.currency)
+    currency = _currency(entity)
     form = CallForm(request.POST or None, currency=currency, may_override=not own and request.actor.may("pipeline.override_call"))
     if form.is_valid():
         facts = {"entity_id": entity.pk, "rep_id": rep.pk, "start": start, "end": end, "category": form.cleaned_data["category"], "currency": currency, "on": today}  # fmt: skip
@@ -236,6 +239,12 @@ def _told(entity: Entity, rep_id: int, start: date, end: date, today: date, curr
         f"with best case {money(row['best_case_forecast'], currency)}",
     )
     return f"Won {money(row['won_minor'], currency)} {currency}, {', '.join(deals)}{said}"
+
+
+def _currency(entity: Entity) -> str:
+    """That of most deals, for they may be in another than the books."""
+    today = clock.today(entity.time_zone)
+    return next(iter(figures.currencies(figures.book(entity_id=entity.pk, as_of=today))), entity.currency)
 
 
 def _asked(request: Asked) -> tuple[Entity, date, date, date]:

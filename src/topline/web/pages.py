@@ -20,6 +20,7 @@ from topline.books.company import company, day_asked
 from topline.contracts import schedules
 from topline.engine import aging as engine
 from topline.kernel import clock, guards
+from topline.kernel.actor import Actor
 from topline.kernel.errors import NotFound
 from topline.kernel.models import OutboxMessage
 from topline.kernel.money import format_amount, to_major
@@ -126,7 +127,7 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
         "web/customer.html",
         {
             "detail": detail, "customer": detail.customer, "as_of": as_of, "rows": rows, "columns": ITEMS, "by_currency": by_currency, "labels": engine.labels(),
-            "delay": delays[0] if delays else None, "spine": _linked(spine), "older": f"{last['occurred_on']}.{last['id']}" if last else "", "stage": stage, "standing": lifecycle.panel(request, detail.customer.pk, as_of),
+            "delay": delays[0] if delays else None, "spine": _linked(spine, actor=request.actor), "older": f"{last['occurred_on']}.{last['id']}" if last else "", "stage": stage, "standing": lifecycle.panel(request, detail.customer.pk, as_of),
             "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
             "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
         },
@@ -207,7 +208,7 @@ def portal(request: Asked) -> HttpResponse:
             "columns": columns,
             "waiting": waiting,
             "waiting_columns": WAITING,
-            "spine": _linked(spine, links=False),
+            "spine": _linked(spine, actor=None),
         },
     )
 
@@ -241,18 +242,19 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ready": not problems, "problems": problems}, status=503 if problems else 200)
 
 
-def _linked(spine: pl.DataFrame, *, links: bool = True) -> list[dict[str, object]]:
-    """Milestones with the address of what they are about."""
+def _linked(spine: pl.DataFrame, *, actor: Actor | None) -> list[dict[str, object]]:
+    """Milestones with the address of what they are about, where the reader may see it; nobody who is not of the team may."""
     names = {
-        "invoice": "billing:invoice",
-        "payment": "receivables:payment",
-        "customer": "web:customer",
-        "credit_note": "billing:invoice",
-        "case": "cases:case",
-        "opportunity": "pipeline:deal",
+        "invoice": ("billing:invoice", "billing.view"),
+        "payment": ("receivables:payment", "receivables.view"),
+        "customer": ("web:customer", "market.view"),
+        "credit_note": ("billing:invoice", "billing.view"),
+        "case": ("cases:case", "cases.view"),
+        "opportunity": ("pipeline:deal", "pipeline.view"),
     }
+    here = {kind: name for kind, (name, permission) in names.items() if actor is not None and actor.may(permission)}
     return [
-        {**m, "url": reverse(names[m["subject_kind"]], args=[m["subject_id"]]) if links and m["subject_kind"] in names else ""}
+        {**m, "url": reverse(here[m["subject_kind"]], args=[m["subject_id"]]) if m["subject_kind"] in here else ""}
         for m in spine.to_dicts()
     ]
 
