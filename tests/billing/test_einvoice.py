@@ -225,6 +225,30 @@ def test_an_invoice_of_ours_is_valid_in_both_syntaxes_and_says_the_same(seller, 
         )
 
 
+def test_a_document_in_another_currency_states_its_vat_in_the_companys_at_the_rate_it_was_booked(
+    owner, seller, buyer, made, broken_rules
+):
+    books.add_rates(actor=owner, table=pl.DataFrame({"currency": ["USD"], "on": [DAY], "per_euro": [Decimal("1.25")]}), source="test")
+    invoice = made(seller, buyer, SEATS, BOOK, currency="USD")
+    note = billing.credit_invoice(actor=owner, invoice_id=invoice, issue_on=DAY, reason="Returned")
+    for pk in (invoice, note):
+        found = document(pk)
+        assert found.problems == () and (found.said.tax_currency, found.said.currency) == ("EUR", "USD")
+        assert found.said.tax_accounted == (found.said.tax_total / Decimal("1.25")).quantize(Decimal("0.01"))
+        for kind, write in WRITE.items():
+            assert broken_rules(found.said, kind) == []
+            again = files.read(write(found.said))
+            assert (again.tax_currency, again.tax_accounted, again.tax_total) == (
+                "EUR",
+                found.said.tax_accounted,
+                found.said.tax_total,
+            )
+        assert documents.as_pdf(found).startswith(b"%PDF")
+    assert "USt EUR" in documents._printed(document(invoice))["accounted"]
+    assert document(made(seller, buyer, SEATS)).said.tax_currency == "", "at home there is one currency"
+    assert document(made(seller, buyer, ("Out", 1, 1_000, 0, "O", 0), currency="USD")).said.tax_currency == ""
+
+
 def test_a_credit_note_names_what_it_corrects_and_is_valid(owner, seller, buyer, made, broken_rules):
     invoice = made(seller, buyer, SEATS, BOOK)
     note = billing.credit_invoice(actor=owner, invoice_id=invoice, issue_on=DAY, total_minor=100_00, reason="too much")

@@ -19,7 +19,7 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 
 from topline.bank import queries as bank
-from topline.billing import delivery
+from topline.billing import delivery, queries
 from topline.billing.einvoice import check, files, outgoing
 from topline.billing.einvoice.model import EInvoice
 from topline.billing.models import Invoice
@@ -56,8 +56,10 @@ def document(detail: InvoiceDetail) -> Document:
     """One document as an e-invoice, checked. Drafts have no number yet and are none."""
     invoice = detail.invoice
     address = Address.objects.filter(customer_id=invoice.customer_id).order_by("id").first()
+    abroad = invoice.number is not None and invoice.tax_minor and invoice.currency != invoice.entity.currency
     said = outgoing.of_invoice(
         detail,
+        tax_accounted=queries.booked_tax(invoice.pk) if abroad else None,
         address=address,
         contact=delivery.contact_for_invoices(invoice.customer_id),
         paid_into=bank.paid_into(entity_id=invoice.entity_id, currency=invoice.currency),
@@ -109,6 +111,14 @@ def _printed(found: Document) -> dict[str, object]:
     def number(amount: Decimal) -> str:
         return str(format_decimal(amount, format="#,##0.###########", locale=language))
 
+    def accounted(said: EInvoice) -> list[str]:
+        """VAT in the company's own currency, where the document is in another."""
+        if said.tax_accounted is None:
+            return []
+        places = exponent(said.tax_currency)
+        shown = format_decimal(said.tax_accounted, format=f"#,##0.{'0' * places}" if places else "#,##0", locale=language)
+        return [f"{words['tax']} {said.tax_currency}", str(shown)]
+
     def day(on: date | None) -> str:
         return str(format_date(on, "medium", locale=language)) if on else "–"
 
@@ -144,6 +154,7 @@ def _printed(found: Document) -> dict[str, object]:
         "taxes": [
             [f"{words['tax']} {number(tax.rate or Decimal(0))} % {words['base']} {money(tax.base)}", money(tax.tax)] for tax in said.taxes if tax.category != "O"
         ],
+        "accounted": accounted(said),
         "total": money(said.gross),
         "paid": money(Decimal(invoice.allocated_minor).scaleb(-digits)) if paid else "",
         "open": money(open_now) if open_now and not is_credit else "",

@@ -11,7 +11,7 @@ import polars as pl
 from django.db.models import F, Q, QuerySet, Sum
 
 from topline.billing.models import Instalment, Invoice, InvoiceLine
-from topline.books.models import Entry
+from topline.books.models import Entry, Transfer
 from topline.kernel import bulk
 from topline.kernel.database import one_of
 from topline.kernel.errors import NotFound
@@ -77,6 +77,15 @@ def issue_entries(invoice_ids: Sequence[int]) -> pl.DataFrame:
     keys = [f"invoice:{i}:issued" for i in invoice_ids]
     frame = bulk.read(Entry.objects.filter(key__in=keys).values("id", "source"))
     return frame.select(invoice_id=pl.col("source").str.strip_prefix("invoice:").cast(pl.Int64), entry_id="id")
+
+
+def booked_tax(invoice_id: int) -> int | None:
+    """The tax of an issued document as it was booked, in minor units of the company's currency; None where none was booked. One statement."""
+    moved = Transfer.objects.filter(entry__key=f"invoice:{invoice_id}:issued").filter(
+        Q(credit_account__role="tax_payable") | Q(debit_account__role="tax_payable")
+    )
+    found = moved.aggregate(sum=Sum("functional_minor"))["sum"]
+    return None if found is None else int(found)
 
 
 def credited_lines(invoice_id: int) -> pl.DataFrame:

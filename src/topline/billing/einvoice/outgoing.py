@@ -38,12 +38,18 @@ VAT_SCHEMES = {"AT": "9914", "BE": "9925", "BG": "9926", "CY": "9928", "CZ": "99
 
 
 def of_invoice(
-    detail: InvoiceDetail, *, address: Address | None, contact: Contact | None, paid_into: tuple[str, str]
+    detail: InvoiceDetail,
+    *,
+    address: Address | None,
+    contact: Contact | None,
+    paid_into: tuple[str, str],
+    tax_accounted: int | None = None,
 ) -> EInvoice:
     """One issued document as an e-invoice.
 
     address, contact  of the customer, where known
     paid_into         IBAN and BIC of the account that is named for payment, "" where there is none
+    tax_accounted     VAT as it was booked, in minor units of the company's currency, of a document in another (BT-111; VAT Directive, Art. 230)
     """
     invoice, entity = detail.invoice, detail.invoice.entity
     digits = exponent(invoice.currency)
@@ -65,6 +71,8 @@ def of_invoice(
         issued_on=invoice.issued_on,
         due_on=None if is_credit else invoice.due_on,
         currency=invoice.currency,
+        tax_currency="" if tax_accounted is None else entity.currency,
+        tax_accounted=None if tax_accounted is None else Decimal(tax_accounted).scaleb(-exponent(entity.currency)),
         customization=EN_16931,
         notes=(invoice.memo,) if invoice.memo else (),
         buyer_reference=invoice.purchase_order or invoice.customer.number,
