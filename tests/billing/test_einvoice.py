@@ -228,7 +228,9 @@ def test_an_invoice_of_ours_is_valid_in_both_syntaxes_and_says_the_same(seller, 
 def test_a_document_in_another_currency_states_its_vat_in_the_companys_at_the_rate_it_was_booked(
     owner, seller, buyer, made, broken_rules
 ):
-    books.add_rates(actor=owner, table=pl.DataFrame({"currency": ["USD"], "on": [DAY], "per_euro": [Decimal("1.25")]}), source="test")
+    books.add_rates(
+        actor=owner, table=pl.DataFrame({"currency": ["USD"], "on": [DAY], "per_euro": [Decimal("1.25")]}), source="test"
+    )
     invoice = made(seller, buyer, SEATS, BOOK, currency="USD")
     note = billing.credit_invoice(actor=owner, invoice_id=invoice, issue_on=DAY, reason="Returned")
     for pk in (invoice, note):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from django.db.models import Sum
 from django.test import Client
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
@@ -130,6 +131,44 @@ def test_free_periods_of_a_quote_come_first_and_the_rest_adds_up_to_it(owner, bi
     assert ([m for m, _ in told], sum(c for _, c in told)) == ([4, 5, 6, 7, 8, 9, 10, 11, 12], sent.quote.net_minor) or (len(told), sum(c for _, c in told)) == (9, sent.quote.net_minor)  # fmt: skip
     assert Charge.objects.order_by("full_start").first().full_start == date(2026, 4, 30), "a 31st stays a 31st"
     assert queries.out_of_balance().is_empty()
+
+
+@pytest.mark.parametrize(
+    ("manual_ppm", "share", "times"), [(33_333, 500_000, 3), (0, 333_333, 5), (271_828, 900_000, 11), (10_001, 10_000, 1)]
+)
+def test_a_percentage_off_the_first_periods_of_a_quote_stays_one_of_the_contract_and_adds_up(
+    owner,
+    bill,
+    send,
+    accept,
+    products,
+    manual_ppm,
+    share,
+    times,  # noqa: F811
+):
+    promotions.add_promotion(actor=owner, code="START", name="A good start", kind="percent", percent_ppm=share, periods=times, starts_on=date(2025, 1, 1))  # fmt: skip
+    with pytest.raises(Invalid):
+        promotions.add_promotion(actor=owner, code="BAD", name="Bad", kind="fixed", fixed_minor=1, currency="EUR", periods=2, starts_on=date(2025, 1, 1))  # fmt: skip
+    line = {"quantity_micro": 7 * MICRO, "periods": 12, "manual_ppm": manual_ppm}
+    sent = send(line, line, bill_every="month", months=12, starts_on=JAN, promotions=["START"])
+    accept(sent)
+    made = actions.make_contract(actor=owner, quote_id=sent.quote.pk)
+    told = list(Discount.objects.filter(contract=made).order_by("id").values_list("name", "share_ppm", "periods", "starts_on"))
+    assert told == [("START", share, times, JAN), ("START, 2", share, times, JAN)]
+    assert queries.out_of_balance().is_empty()
+    bill(date(2026, 12, 31))
+    nets = list(Charge.objects.filter(item=Item.objects.filter(contract=made).first()).order_by("full_start").values_list("net_minor", flat=True))  # fmt: skip
+    assert len(nets) == 12 and Charge.objects.aggregate(sum=Sum("net_minor"))["sum"] == sent.quote.net_minor
+    assert all(abs(net - nets[-1] * (10**6 - share) / 10**6) <= 1 for net in nets[:times])
+
+
+def test_a_discount_of_an_item_outlives_a_change_of_its_quantity(owner, sign, bill):
+    made = sign()
+    actions.add_discount(actor=owner, contract_id=made, name="HALF", share_ppm=500_000, unit="month", periods=2, starts_on=JAN, item_id=item(made))  # fmt: skip
+    bill(JAN)
+    amendments.amend(actor=owner, contract_id=made, kind="quantity", on=FEB, item_id=item(made), quantity_micro=3 * MICRO)
+    bill(FEB), bill(MAR)
+    assert charged(made) == [(1, 50_00), (2, 150_00), (3, 300_00)]
 
 
 ON = date(2026, 1, 17)

@@ -141,7 +141,7 @@ def add_prices(request: Caller, body: NewPrices) -> Any:
     return rows(actions.add_prices(prices=frame(body.prices), **once(request)))
 
 
-PROMOTION = ["id", "code", "name", "kind", "percent_ppm", "fixed_minor", "free_periods", "currency", "starts_on", "ends_on", "product_id", "segment", "minimum_minor", "budget_minor", "position", "stacks",
+PROMOTION = ["id", "code", "name", "kind", "percent_ppm", "fixed_minor", "free_periods", "periods", "currency", "starts_on", "ends_on", "product_id", "segment", "minimum_minor", "budget_minor", "position", "stacks",
              "stopped_on"]  # fmt: skip
 
 
@@ -154,6 +154,9 @@ class NewPromotion(Body):
     percent_ppm: Share | None = None
     fixed_minor: Positive | None = None
     free_periods: Annotated[int, Field(strict=True, ge=1, le=1_200)] | None = None
+    periods: Annotated[
+        int | None, Field(strict=True, ge=1, le=1_200, description="of a percentage: of a line's first periods; null: of all")
+    ] = None
     currency: Annotated[str, Field(pattern=r"^([A-Z]{3})?$")] = ""
     product_id: Ref | None = None
     segment: Code = ""

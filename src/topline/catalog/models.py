@@ -110,7 +110,7 @@ class VolumeStep(models.Model):
 class Promotion(models.Model):
     """A reduction for those who name its code, within days, conditions and a budget. Its terms are never edited; it can be stopped.
 
-    percent       `percent_ppm` of what the step before it left
+    percent       `percent_ppm` of what the step before it left, of all of a line's periods or of its first `periods`
     fixed         `fixed_minor` of `currency` off a line
     free_periods  that many of a line's periods cost nothing
     """
@@ -126,6 +126,9 @@ class Promotion(models.Model):
     percent_ppm = models.IntegerField(null=True)
     fixed_minor = models.BigIntegerField(null=True)
     free_periods = models.IntegerField(null=True)
+    periods = models.IntegerField(
+        null=True, help_text="of a percentage: how many of a line's first periods it holds for; null: all"
+    )
     currency = models.CharField(max_length=3, blank=True, help_text="of the fixed amount, the least amount and the budget")
     starts_on = models.DateField()
     ends_on = models.DateField(null=True, help_text="the first day on which it no longer holds")
@@ -147,6 +150,7 @@ class Promotion(models.Model):
                 | Q(kind="free_periods", free_periods__gt=0, percent_ppm__isnull=True, fixed_minor__isnull=True),
                 name="promotion_gives_one_thing",
             ),
+            models.CheckConstraint(condition=Q(periods__isnull=True) | Q(kind="percent", periods__gte=1), name="promotion_periods_of_a_percentage"),
             models.CheckConstraint(condition=Q(ends_on__gt=F("starts_on")) | Q(ends_on__isnull=True), name="promotion_ends_after_it_starts"),
             models.CheckConstraint(
                 condition=~Q(currency="") | Q(fixed_minor__isnull=True, minimum_minor__isnull=True, budget_minor__isnull=True), name="promotion_money_has_a_currency"

@@ -41,6 +41,7 @@ def add_promotion(
     percent_ppm: int | None = None,
     fixed_minor: int | None = None,
     free_periods: int | None = None,
+    periods: int | None = None,
     currency: str = "",
     product_id: int | None = None,
     segment: str = "",
@@ -49,6 +50,8 @@ def add_promotion(
     stacks: bool = False,
 ) -> int:
     """Begin a promotion; it applies after those that were begun before it. Returns its id.
+
+    periods  of a percentage: of how many of a line's first periods; None: of all
 
     Raises: Invalid (code or name missing, nothing or several things given, days, money without currency), PromotionCodeTaken, NotFound.
     """
@@ -67,6 +70,7 @@ def add_promotion(
     )
     others = [name for name, value in given.items() if name != kind and value is not None]
     ensure(not others, Invalid("A promotion gives one thing.", field=others[0] if others else "", remedy="Begin two promotions."))
+    ensure(periods is None or (kind == "percent" and 1 <= periods <= 1_200), Invalid("Only a percentage holds for so many periods, 1 to 1,200.", field="periods", remedy="Leave them out."))  # fmt: skip
     ensure(
         ends_on is None or ends_on > starts_on,
         Invalid("It ends before it begins.", field="ends_on", remedy="Correct one of the two days."),
@@ -83,7 +87,7 @@ def add_promotion(
         raise NotFound(f"There is no product {product_id}.", field="product_id")
     last = Promotion.objects.aggregate(last=Max("position"))["last"] or 0
     made = Promotion.objects.create(
-        code=code, name=name.strip(), kind=kind, percent_ppm=percent_ppm, fixed_minor=fixed_minor, free_periods=free_periods, currency=currency, starts_on=starts_on,
+        code=code, name=name.strip(), kind=kind, percent_ppm=percent_ppm, fixed_minor=fixed_minor, free_periods=free_periods, periods=periods, currency=currency, starts_on=starts_on,
         ends_on=ends_on, product_id=product_id, segment=segment.strip(), minimum_minor=minimum_minor, budget_minor=budget_minor, position=last + 1, stacks=stacks,
         created_at=clock.now(),
     )  # fmt: skip

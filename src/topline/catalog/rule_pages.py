@@ -38,6 +38,13 @@ class PromotionForm(forms.Form):
     value = forms.CharField(
         max_length=30, label="How much", help_text="per cent, an amount off each line, or a number of free periods"
     )
+    periods = forms.IntegerField(
+        min_value=1,
+        max_value=1_200,
+        required=False,
+        label="Of the first periods",
+        help_text="of a percentage; empty: of all periods of a line",
+    )
     currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
     starts_on = forms.DateField(label="From", widget=DAY)
     ends_on = forms.DateField(label="Until before", required=False, widget=DAY)
@@ -190,7 +197,9 @@ def set_bands(request: Asked) -> HttpResponse:
 
 def _gives(promotion: Promotion) -> str:
     if promotion.percent_ppm:
-        return f"{percent(promotion.percent_ppm / 10**6)} off"
+        return f"{percent(promotion.percent_ppm / 10**6)} off" + (
+            f" the first {promotion.periods} periods" if promotion.periods else ""
+        )
     if promotion.fixed_minor:
         return f"{format_amount(promotion.fixed_minor, promotion.currency)} {promotion.currency} off a line"
     return f"{promotion.free_periods} periods free"

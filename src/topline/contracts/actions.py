@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -48,7 +49,8 @@ class QuoteNotAccepted(Conflict):
 def make_contract(*, actor: Actor, quote_id: int, renews_months: int = 0, notice_days: int = 0, purchase_order: str = "") -> int:
     """Make the contract of an accepted quote; returns its id. Asked again, it answers with the one that is there.
 
-    Each line becomes an item whose periods add up to the line's net to the cent. Raises: NotFound, QuoteNotAccepted, CustomerOnHold, Invalid.
+    Each line becomes an item whose periods, less its discount, add up to the line's net to the cent: a percentage off the first periods stays one of the
+    contract. Raises: NotFound, QuoteNotAccepted, CustomerOnHold, Invalid.
     """
     quote = Quote.objects.select_for_update().filter(pk=quote_id).first()
     if quote is None:
@@ -58,7 +60,7 @@ def make_contract(*, actor: Actor, quote_id: int, renews_months: int = 0, notice
         return known.pk
     ensure(quote.state == Quote.State.ACCEPTED, QuoteNotAccepted(f"Quote {quote.number}/{quote.version} is {quote.state}.", field="quote_id", remedy="Wait until the customer has accepted it."))  # fmt: skip
     once = quote.bill_every == "once"
-    free = _free_periods(quote)
+    free, lower = _free_periods(quote), _first_periods(quote)
     rows: list[dict[str, Any]] = []
     for line in quote.lines.select_related("product").order_by("position"):
         starts = add_months(quote.starts_on, line.begins_after_months)
@@ -66,10 +68,17 @@ def make_contract(*, actor: Actor, quote_id: int, renews_months: int = 0, notice
         count = 1 if once else line.periods
         gift = min(free.get(line.position, 0), count - 1)  # the free periods come first, and cost nothing by being a trial
         count -= gift
-        per_period = (line.net_minor * 10**9 * PPM + line.quantity_micro * count // 2) // (line.quantity_micro * count)
+        per_period, off = _nano(line.net_minor, line.quantity_micro, count), None
+        if line.position in lower and not once:
+            code, ppm, times, amount = lower[line.position]
+            whole = _undiscounted(line.net_minor, amount, line.quantity_micro, count, ppm, times) if times < count else None
+            per_period, off = (whole, (code, ppm, times)) if whole is not None else (per_period, None)
         costs = add_months(starts, _MONTHS[unit] * gift) if gift else starts
         ends = _days_on(starts, 1) if once else add_months(starts, _MONTHS[unit] * (count + gift))
-        trial = {"free_until": costs, "anchor": costs, "day": starts.day} if gift else {}
+        trial: dict[str, Any] = {"free_until": costs, "anchor": costs, "day": starts.day} if gift else {}
+        trial |= (
+            {"off": {"name": off[0], "share_ppm": off[1], "periods": off[2], "starts_on": costs, "unit": unit}} if off else {}
+        )
         rows.append(trial | {"product_id": line.product_id, "description": line.description or line.product.name, "quantity_micro": line.quantity_micro, "unit_price_nano": per_period, "starts_on": starts, "ends_on": ends, "unit": unit})  # fmt: skip
     head = {"customer_id": quote.customer_id, "currency": quote.currency, "terms": quote.terms, "starts_on": quote.starts_on, "quote_id": quote.pk,
             "ends_on": max([add_months(quote.starts_on, quote.months), *(r["ends_on"] for r in rows)])}  # fmt: skip
@@ -182,6 +191,7 @@ def end_discount(*, actor: Actor, discount_id: int, on: date) -> int:
 
 
 # --- parts ---
+_TRIES = 20  # each moves the whole by what it is off, which is cents
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
@@ -194,8 +204,13 @@ def _make(actor: Actor, entity_id: int, head: dict[str, Any], rows: list[dict[st
     contract = Contract(entity_id=entity_id, number=f"{number}", created_at=clock.now(), **{**head, "bill_to_id": head.get("bill_to_id") or buyer.pk})  # fmt: skip
     _check_head(contract)
     contract.save()
+    names: dict[str, int] = {}
     for row in rows:
-        lines.make(contract, row)
+        item = lines.make(contract, row)
+        if off := row.get("off"):
+            names[off["name"]] = names.get(off["name"], 0) + 1
+            name = off["name"] + (f", {names[off['name']]}" if names[off["name"]] > 1 else "")
+            Discount.objects.create(contract=contract, item=item, created_at=clock.now(), **{**off, "name": name[:60]})
     _tell("contract_signed", contract, actor, contract.starts_on, f"{contract.number}")
     changed("contract", contract.pk, after={"number": contract.number, "customer_id": contract.customer_id, "items": len(rows)})
     return contract.pk
@@ -210,6 +225,35 @@ def _free_periods(quote: Quote) -> dict[int, int]:
         .values_list("line__position", "note")
     )
     return {position: sum(gifts.get(code, 0) for code in note.split(" + ")) for position, note in steps}
+
+
+def _first_periods(quote: Quote) -> dict[int, tuple[str, int, int, int]]:
+    """What lines have off their first periods by a promotion that stands alone on them: code, share, periods and what it takes off, by the line's position."""
+    known = {p.promotion.code: p.promotion for p in quote.promotions.select_related("promotion") if p.promotion.periods}
+    steps = QuotePriceStep.objects.filter(line__quote=quote, step="promotion", note__in=list(known)).exclude(amount_minor=0)
+    rows = steps.values_list("line__position", "note", "amount_minor")
+    return {
+        position: (code, known[code].percent_ppm or 0, known[code].periods or 0, abs(amount)) for position, code, amount in rows
+    }
+
+
+def _nano(minor: int, quantity_micro: int, count: int) -> int:
+    """The price of a unit and period, in billionths of a minor unit, of so many periods that come to an amount."""
+    return (minor * 10**9 * PPM + quantity_micro * count // 2) // (quantity_micro * count)
+
+
+def _undiscounted(net: int, off: int, quantity_micro: int, count: int, ppm: int, times: int) -> int | None:
+    """The price of a unit and period before a share off its first periods, so that what is billed adds up to the net; None where no price does to the cent."""
+    whole = net + off
+    for _ in range(_TRIES):
+        price = _nano(whole, quantity_micro, count)
+        upto = [(price * quantity_micro * n + 10**15 // 2) // 10**15 for n in range(count + 1)]
+        amounts = [after - before for before, after in pairwise(upto)]
+        comes_to = upto[-1] - sum((amount * ppm + PPM // 2) // PPM for amount in amounts[:times])
+        if comes_to == net:
+            return price
+        whole += net - comes_to
+    return None
 
 
 def _check_head(contract: Contract) -> None:

@@ -149,11 +149,12 @@ def less_discounts(wanted: pl.DataFrame, items: pl.DataFrame, contracts: Any) ->
 
 
 def discounts_of(contracts: Any) -> pl.DataFrame:
-    """The discounts of contracts in the order in which they are taken, as the engine reads them. One statement."""
-    facts = {"id": "discount_id", "item_id": "only_item_id", "product_id": "only_product_id", "starts_on": "anchor"}
+    """The discounts of contracts in the order in which they are taken, as the engine reads them. One statement, and one more where one is for an item."""
+    facts = {"id": "discount_id", "item_id": "_item_id", "product_id": "only_product_id", "starts_on": "anchor"}
     columns = ("contract_id", "name", "share_ppm", "amount_minor", "unit", "every", "periods", "ended_on")
     found = bulk.read(Discount.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts)).rename(facts)
-    return found.select(pl.col(c).cast(t) for c, t in engine.DISCOUNTS.items())
+    told = found.join(_followed(contracts, found["_item_id"].drop_nulls()), on="_item_id", how="left", maintain_order="left")
+    return told.select(pl.col(c).cast(t) for c, t in engine.DISCOUNTS.items())
 
 
 def fees_of(items: pl.DataFrame, parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
@@ -213,6 +214,21 @@ def standing_of(contracts: Any, *, on: date, since: date | None = None) -> pl.Da
 
 
 # --- parts ---
+def _followed(contracts: Any, items: pl.Series) -> pl.DataFrame:
+    """Items with what took their place since, so that a discount outlives a change of quantity, price or plan: _item_id, only_item_ids. Work: O(changes)."""
+    chains = {pk: [pk] for pk in items.unique().to_list()}
+    stands_for = {pk: [pk] for pk in chains}
+    replaced = Item.objects.filter(contract__in=contracts, replaces__isnull=False).order_by("id").values_list("id", "replaces_id") if chains else []  # fmt: skip
+    for pk, before in replaced:  # what replaces is younger, so one pass follows every chain
+        stands_for[pk] = [*stands_for.get(pk, []), *stands_for.get(before, [])]
+        for first in stands_for.get(before, []):
+            chains[first].append(pk)
+    return pl.DataFrame(
+        {"_item_id": list(chains), "only_item_ids": list(chains.values())},
+        schema={"_item_id": pl.Int64, "only_item_ids": pl.List(pl.Int64)},
+    )
+
+
 def _undiscounted(items: pl.DataFrame, parts: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     fees, metered = items.filter(pl.col("meter_id").is_null()), items.filter(pl.col("meter_id").is_not_null())
     agreed, odd = soundly(fees, lambda rows: fees_of(rows, parts, as_of=as_of))

@@ -89,7 +89,7 @@ def _days(start: str, end: str, items: pl.DataFrame) -> pl.Expr:
 
 
 DISCOUNTS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "discount_id": pl.Int64, "contract_id": pl.Int64, "only_item_id": pl.Int64, "only_product_id": pl.Int64, "name": pl.String, "share_ppm": pl.Int64, "amount_minor": pl.Int64, "anchor": pl.Date,
+    "discount_id": pl.Int64, "contract_id": pl.Int64, "only_item_ids": pl.List(pl.Int64), "only_product_id": pl.Int64, "name": pl.String, "share_ppm": pl.Int64, "amount_minor": pl.Int64, "anchor": pl.Date,
     "unit": pl.String, "every": pl.Int64, "periods": pl.Int64, "ended_on": pl.Date,
 }  # fmt: skip
 
@@ -98,7 +98,7 @@ def discounted(wanted: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFr
     """Take discounts off charges, each off what the ones before it left.
 
     wanted     one row per charge: item_id, full_start, contract_id, product_id, start, due (the day it is billed) dates, net_minor i64
-    discounts  in order of application, DISCOUNTS: an amount is one for each period of the discount's grid (unit once: one in all, until it is used up), and goes to the
+    discounts  in order of application, DISCOUNTS (only_item_ids: an item and what took its place; null: every item): an amount is one for each period of the discount's grid (unit once: one in all, until it is used up), and goes to the
                charges that are due first; those of one day share it by largest remainder
     returns    wanted with net_minor less what was taken, and one row per charge and discount that took something: item_id, full_start, discount_id, name, taken_minor
     Work: one join a place; a contract has few discounts.
@@ -127,7 +127,7 @@ def discounted(wanted: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFr
         )
         begun = pl.max_horizontal("start", "full_start")
         fits = (
-            (pl.col("only_item_id").is_null() | (pl.col("only_item_id") == pl.col("item_id"))) & (pl.col("only_product_id").is_null() | (pl.col("only_product_id") == pl.col("product_id")).fill_null(value=False))
+            (pl.col("only_item_ids").is_null() | pl.col("item_id").is_in(pl.col("only_item_ids")).fill_null(value=False)) & (pl.col("only_product_id").is_null() | (pl.col("only_product_id") == pl.col("product_id")).fill_null(value=False))
             & (begun >= pl.col("anchor")) & (pl.col("ended_on").is_null() | (begun < pl.col("ended_on"))) & (pl.col("_left") > 0)
         )  # fmt: skip
         once = pl.col("_unit") == "once"

@@ -119,7 +119,7 @@ def _less(rows: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
     for at in placed["_place"].unique().sort():
         one = placed.filter(pl.col("_place") == at)
         fits = (
-            (pl.col("only_item_id").is_null() | (pl.col("only_item_id") == pl.col("item_id")))
+            (pl.col("only_item_ids").is_null() | pl.col("item_id").is_in(pl.col("only_item_ids")).fill_null(value=False))
             & (pl.col("only_product_id").is_null() | (pl.col("only_product_id") == pl.col("product_id")).fill_null(value=False))
             & (pl.col("day") >= pl.col("anchor")) & (pl.col("ended_on").is_null() | (pl.col("day") < pl.col("ended_on"))) & (pl.col("_exact") > 0)
         )  # fmt: skip

@@ -218,7 +218,7 @@ def _conditions(rows: pl.DataFrame, holding: Sequence[Promotion], currency: str,
         free = (
             (pl.min_horizontal(pl.lit(promotion.free_periods or 0), "periods") * PPM // pl.col("periods"))
             if promotion.free_periods
-            else pl.lit(promotion.percent_ppm)
+            else _of_the_first(promotion)
         )
         found.append(
             fits.select(
@@ -227,6 +227,13 @@ def _conditions(rows: pl.DataFrame, holding: Sequence[Promotion], currency: str,
             )
         )  # fmt: skip
     return pl.concat(found) if found else pl.DataFrame()
+
+
+def _of_the_first(promotion: Promotion) -> pl.Expr:
+    """The share of a whole line that a percentage takes off, where it holds for the line's first periods alone."""
+    if promotion.periods is None or promotion.percent_ppm is None:
+        return pl.lit(promotion.percent_ppm)
+    return pl.min_horizontal(pl.lit(promotion.periods), "periods") * promotion.percent_ppm // pl.col("periods")
 
 
 def _costs(steps: pl.DataFrame, holding: Sequence[Promotion]) -> list[tuple[Promotion, int]]:

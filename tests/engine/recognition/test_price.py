@@ -11,7 +11,7 @@ from tests.engine.recognition.test_history import JAN, YEAR_ON, item, once, play
 from topline.engine import charges
 
 JUL = date(2026, 7, 1)
-OFF = {"discount_id": 1, "contract_id": 1, "only_item_id": None, "only_product_id": None, "name": "Off", "share_ppm": None, "amount_minor": None, "anchor": JAN, "unit": "once", "every": 1, "periods": 1, "ended_on": None}  # fmt: skip
+OFF = {"discount_id": 1, "contract_id": 1, "only_item_ids": None, "only_product_id": None, "name": "Off", "share_ppm": None, "amount_minor": None, "anchor": JAN, "unit": "once", "every": 1, "periods": 1, "ended_on": None}  # fmt: skip
 DEAR = {
     "unit": "year",
     "unit_price_nano": 600_00 * 10**9,
@@ -29,7 +29,7 @@ def shares(*items, **off):
 
 @pytest.mark.parametrize(("only", "expected"), [(1, (600_00, 480_00)), (2, (720_00, 360_00)), (None, (648_00, 432_00))])
 def test_a_discount_of_an_item_lowers_that_item_and_one_of_the_contract_all(only, expected):
-    found, _ = shares(item(1, **DEAR), once(2, JAN, 600_00, alone=600_00), amount_minor=120_00, only_item_id=only)
+    found, _ = shares(item(1, **DEAR), once(2, JAN, 600_00, alone=600_00), amount_minor=120_00, only_item_ids=only and [only])
     assert found == dict(zip((1, 2), expected, strict=True))  # 1,200.00 is 720.00 and 480.00 by what each costs alone
 
 

@@ -50,7 +50,7 @@ def taken(
     wanted = pl.concat([ours.with_columns(due=charges.DUE), used], how="diagonal_relaxed").select(*USED)
     found = charges.discounted(wanted, discounts)[1]
     begun = items.select("contract_id", "term_start").unique("contract_id")
-    whole = pl.col("only_item_id").is_null() & pl.col("only_product_id").is_null() & (pl.col("anchor") <= pl.col("term_start"))
+    whole = pl.col("only_item_ids").is_null() & pl.col("only_product_id").is_null() & (pl.col("anchor") <= pl.col("term_start"))
     kinds = discounts.join(begun, on="contract_id", how="left").select("discount_id", is_shared=whole.fill_null(value=False))
     first = split.select("item_id", _only="anchor").unique("item_id")
     told = found.join(kinds, on="discount_id", how="left").join(first, on="item_id", how="left")
