@@ -136,16 +136,7 @@ def test_free_periods_of_a_quote_come_first_and_the_rest_adds_up_to_it(owner, bi
 @pytest.mark.parametrize(
     ("manual_ppm", "share", "times"), [(33_333, 500_000, 3), (0, 333_333, 5), (271_828, 900_000, 11), (10_001, 10_000, 1)]
 )
-def test_a_percentage_off_the_first_periods_of_a_quote_stays_one_of_the_contract_and_adds_up(
-    owner,
-    bill,
-    send,
-    accept,
-    products,
-    manual_ppm,
-    share,
-    times,  # noqa: F811
-):
+def test_a_percentage_of_first_periods_stays_a_discount_and_adds_up(owner, bill, send, accept, products, manual_ppm, share, times):  # noqa: F811  # fmt: skip
     promotions.add_promotion(actor=owner, code="START", name="A good start", kind="percent", percent_ppm=share, periods=times, starts_on=date(2025, 1, 1))  # fmt: skip
     with pytest.raises(Invalid):
         promotions.add_promotion(actor=owner, code="BAD", name="Bad", kind="fixed", fixed_minor=1, currency="EUR", periods=2, starts_on=date(2025, 1, 1))  # fmt: skip

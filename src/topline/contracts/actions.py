@@ -70,8 +70,8 @@ def make_contract(*, actor: Actor, quote_id: int, renews_months: int = 0, notice
         count -= gift
         per_period, off = _nano(line.net_minor, line.quantity_micro, count), None
         if line.position in lower and not once:
-            code, ppm, times, amount = lower[line.position]
-            whole = _undiscounted(line.net_minor, amount, line.quantity_micro, count, ppm, times) if times < count else None
+            code, ppm, times = lower[line.position]
+            whole = _undiscounted(line.net_minor, line.quantity_micro, count, ppm, times) if times < count else None
             per_period, off = (whole, (code, ppm, times)) if whole is not None else (per_period, None)
         costs = add_months(starts, _MONTHS[unit] * gift) if gift else starts
         ends = _days_on(starts, 1) if once else add_months(starts, _MONTHS[unit] * (count + gift))
@@ -191,7 +191,7 @@ def end_discount(*, actor: Actor, discount_id: int, on: date) -> int:
 
 
 # --- parts ---
-_TRIES = 20  # each moves the whole by what it is off, which is cents
+_TRIES = 100  # each moves the whole by what it is off, which is cents
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
@@ -227,13 +227,13 @@ def _free_periods(quote: Quote) -> dict[int, int]:
     return {position: sum(gifts.get(code, 0) for code in note.split(" + ")) for position, note in steps}
 
 
-def _first_periods(quote: Quote) -> dict[int, tuple[str, int, int, int]]:
-    """What lines have off their first periods by a promotion that stands alone on them: code, share, periods and what it takes off, by the line's position."""
+def _first_periods(quote: Quote) -> dict[int, tuple[str, int, int]]:
+    """What lines have off their first periods by a promotion that stands alone on them: code, share and periods, by the line's position."""
     known = {p.promotion.code: p.promotion for p in quote.promotions.select_related("promotion") if p.promotion.periods}
     steps = QuotePriceStep.objects.filter(line__quote=quote, step="promotion", note__in=list(known)).exclude(amount_minor=0)
-    rows = steps.values_list("line__position", "note", "amount_minor")
     return {
-        position: (code, known[code].percent_ppm or 0, known[code].periods or 0, abs(amount)) for position, code, amount in rows
+        position: (code, known[code].percent_ppm or 0, known[code].periods or 0)
+        for position, code in steps.values_list("line__position", "note")
     }
 
 
@@ -242,9 +242,9 @@ def _nano(minor: int, quantity_micro: int, count: int) -> int:
     return (minor * 10**9 * PPM + quantity_micro * count // 2) // (quantity_micro * count)
 
 
-def _undiscounted(net: int, off: int, quantity_micro: int, count: int, ppm: int, times: int) -> int | None:
+def _undiscounted(net: int, quantity_micro: int, count: int, ppm: int, times: int) -> int | None:
     """The price of a unit and period before a share off its first periods, so that what is billed adds up to the net; None where no price does to the cent."""
-    whole = net + off
+    whole = net * count * PPM // (count * PPM - ppm * times)
     for _ in range(_TRIES):
         price = _nano(whole, quantity_micro, count)
         upto = [(price * quantity_micro * n + 10**15 // 2) // 10**15 for n in range(count + 1)]
