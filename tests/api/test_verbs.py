@@ -159,6 +159,34 @@ def test_invoices_are_credited_void_written_off_and_taken_over(api, customer, in
     assert {i["state"] for i in items(api.get("/invoices", number="OLD-2"))} == {"written_off"}
 
 
+def test_credits_are_sold_given_used_and_taken_back(api, customer, invoice):
+    new = {"customer_id": customer, "currency": "EUR", "name": "Pack", "amount_minor": 20_000}
+    sold = result(api.post("/credits", new | {"issue_on": "2026-03-01"}))
+    given = result(
+        api.post("/credits/grant", new | {"amount_minor": 1_000, "on": "2026-03-01", "because": "An outage", "priority": 1})
+    )
+    assert api.post("/credits", new | {"issue_on": "2026-03-01", "amount_minor": -1}).status_code == 422
+    assert api.post("/credits", new | {"issue_on": "2026-03-01", "expires_on": "2026-03-01"}).status_code == 422
+    assert result(api.post(f"/invoices/{invoice}/pay-from-credits", {"on": "2026-03-01"})) == 11_900
+    assert api.post(f"/invoices/{invoice}/pay-from-credits", {"on": "2026-03-01"}).status_code == 409
+    assert {c["id"]: c["left_minor"] for c in items(api.get("/credits"))} == {sold: 20_000 - 10_900, given: 0}
+    note = result(api.post(f"/invoices/{invoice}/credit", {"issue_on": "2026-03-02", "total_minor": 1_900}))
+    assert result(api.post(f"/credit-notes/{note}/return-credits", {"on": "2026-03-02"})) == 1_900
+    assert api.post(f"/invoices/{invoice}/put-credits-back", {"on": "2026-03-02", "because": "x"}).status_code == 409
+    (wallet,) = items(api.get("/wallets"))
+    assert result(api.post(f"/wallets/{wallet['id']}/low", {"low_minor": 5_000})) == wallet["id"]
+    assert result(api.post(f"/credits/{sold}/take-back", {"on": "2026-03-02", "because": "They leave"}))
+    assert result(api.post("/credits/expire", {"as_of": "2026-03-02"})) == 0
+    assert [m["kind"] for m in items(api.get("/credit-moves"))] == [
+        "bought",
+        "granted",
+        "drawn",
+        "drawn",
+        "returned",
+        "taken_back",
+    ]
+
+
 def test_bank_cash_and_payroll(api, entity):
     account = result(api.post("/bank-accounts", {"name": "Main", "currency": "EUR"}))
     assert result(api.post(f"/bank-accounts/{account}/change", {"minimum_minor": 500, "credit_line_minor": 9_000})) == account

@@ -18,8 +18,8 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import actions as books
 from topline.books.models import Entity
-from topline.contracts import actions, amendments, bills, runs
-from topline.contracts.models import Charge, Contract, Item, Parked
+from topline.contracts import actions, amendments, bills, runs, wallets
+from topline.contracts.models import Charge, Contract, Credit, Item, Parked
 from topline.kernel import clock
 from topline.market import actions as market
 from topline.metering import actions as metering
@@ -73,6 +73,20 @@ class Deal:
         assert found.parked.is_empty(), found.parked.to_dicts()
         return found.lines
 
+    def sell(self, name: str, amount_minor: int | None, **said: Any) -> Credit:
+        """Credits of the customer, for nothing but this contract."""
+        customer = Contract.objects.values_list("customer_id", flat=True).get(pk=self.pk)
+        told = {
+            "actor": self.book.actor,
+            "entity_id": self.book.entity.pk,
+            "customer_id": customer,
+            "currency": "EUR",
+            "issue_on": date(2024, 1, 1),
+        }
+        return Credit.objects.get(
+            pk=wallets.sell_credits(name=name, amount_minor=amount_minor, contract_id=self.pk, **told, **said)
+        )
+
     def documents(self) -> list[Invoice]:
         return list(Invoice.objects.filter(customer__name=self.customer).order_by("id"))
 
@@ -83,10 +97,10 @@ class Deal:
 class Book:
     """A company whose contracts are the cases of a file."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, time_zone: str = "UTC") -> None:
         self.name = name
         self.actor = system_actor("test")
-        pk = books.open_entity(actor=self.actor, key=name.lower(), name=f"File {name}", currency="EUR", time_zone="UTC")
+        pk = books.open_entity(actor=self.actor, key=name.lower(), name=f"File {name}", currency="EUR", time_zone=time_zone)
         Entity.objects.filter(pk=pk).update(country="DE")
         self.entity = Entity.objects.get(pk=pk)
         self.events: list[dict[str, Any]] = []
@@ -94,9 +108,9 @@ class Book:
         self.taxes: set[str] = set()
         self.count, self.sent = 0, 0
 
-    def meter(self, code: str, method: str = "sum") -> int:
+    def meter(self, code: str, method: str = "sum", **said: Any) -> int:
         if code not in self.meters:
-            self.meters[code] = metering.add_meter(actor=self.actor, code=f"{self.name}{code}", name=code, method=method)
+            self.meters[code] = metering.add_meter(actor=self.actor, code=f"{self.name}{code}", name=code, method=method, **said)
         return self.meters[code]
 
     def tax(self, percent: str) -> str:
@@ -129,17 +143,17 @@ class Book:
             row = {"key": f"{self.name}{self.sent}", "meter": f"{self.name}{meter}", "customer": customer, "at": at + timedelta(minutes=n), "value_micro": int(D(str(value)) * MICRO), "properties": json.dumps(said)}  # fmt: skip
             self.events.append(row)
 
-    def bill(self) -> None:
-        """Take in what was used and bill everything; what lies beyond its bounds is looked at and billed."""
+    def bill(self, as_of: date = FAR) -> None:
+        """Take in what was used and bill everything up to a day; what lies beyond its bounds is looked at and billed."""
         if self.events:
             metering.record_events(actor=self.actor, events=pl.DataFrame(self.events, schema_overrides={"at": pl.Datetime("us")}))
         self.events = []
-        runs.run(actor=self.actor, entity_id=self.entity.pk, as_of=FAR)
+        runs.run(actor=self.actor, entity_id=self.entity.pk, as_of=as_of)
         held = list(Parked.objects.filter(cleared_at__isnull=True, code__in=["beyond_bounds", "billed_too_often"]))
         for parked in held:
             runs.release_parked(actor=self.actor, parked_id=parked.pk, because="A published case")
         if held:
-            runs.run(actor=self.actor, entity_id=self.entity.pk, as_of=FAR)
+            runs.run(actor=self.actor, entity_id=self.entity.pk, as_of=as_of)
 
 
 def bill_all(

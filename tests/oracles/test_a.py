@@ -470,7 +470,7 @@ def grants(rows: list[Inputs]) -> pl.DataFrame:
 def due_fees(rows: list[tuple[str, int]]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "customer_id": 1, "fee_id": range(len(rows)), "kind": [k for k, _ in rows], "on": date(2024, 2, 1), "gross_minor": [m for _, m in rows],
+            "customer_id": 1, "fee_id": range(len(rows)), "is_a": [[k] for k, _ in rows], "on": date(2024, 2, 1), "gross_minor": [m for _, m in rows],
         }
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ from topline.catalog.models import Product
 from topline.collections import claims
 from topline.connect import actions as connect
 from topline.contracts import actions as contracts
-from topline.contracts import amendments
-from topline.contracts.models import Item
+from topline.contracts import amendments, wallets
+from topline.contracts.models import Credit, Item
 from topline.kernel import clock
 from topline.leads import actions as leads
 from topline.lifecycle import actions as lifecycle
@@ -56,6 +56,21 @@ class Stage:
     def paid(self):
         invoice = self.invoice()
         return invoice, self.apply(self.pay(self.customer, 1_000), invoice, 1_000)["allocation_id"].to_list()
+
+    def credits(self, **facts):
+        told = {"customer_id": self.customer, "currency": "EUR", "name": "Pack", "issue_on": DAY, "amount_minor": 50_00} | facts
+        return wallets.sell_credits(actor=self.owner, entity_id=self.entity.pk, **told)
+
+    def paid_from_credits(self):
+        self.credits()
+        invoice = self.invoice()
+        wallets.pay_from_credits(actor=self.owner, invoice_id=invoice, on=DAY)
+        return invoice
+
+    def low(self):
+        wallet = Credit.objects.get(pk=self.credits()).wallet_id
+        wallets.set_low_credits(actor=self.owner, wallet_id=wallet, low_minor=99_00)
+        wallets.tell_low_credits(actor=self.owner, entity_id=self.entity.pk, as_of=DAY)
 
     def statement(self):
         line = StatementEntry(amount_minor=5, currency="EUR", booked_on=DAY, remittance_information="x")
@@ -218,6 +233,41 @@ PLAYS = {
             actor=s.owner, contract_id=s.contract(), name="SPRING", share_ppm=100_000, unit="month", starts_on=DAY
         ),
     ),
+    "contracts.sell_credits": ({"credits_bought", "invoice_issued"}, lambda s: s.credits()),
+    "contracts.grant_credits": (
+        {"credits_granted"},
+        lambda s: wallets.grant_credits(
+            actor=s.owner,
+            entity_id=s.entity.pk,
+            customer_id=s.customer,
+            currency="EUR",
+            name="Gift",
+            on=DAY,
+            because="An outage",
+            amount_minor=5_00,
+        ),
+    ),
+    "contracts.take_back_credits": (
+        {"credits_taken_back"},
+        lambda s: wallets.take_back_credits(actor=s.owner, credit_id=s.credits(), on=DAY, because="Sold twice"),
+    ),
+    "contracts.pay_from_credits": ({"credits_used", "invoice_paid"}, lambda s: s.paid_from_credits()),
+    "contracts.put_credits_back": (
+        {"credits_returned", "invoice_reopened"},
+        lambda s: wallets.put_credits_back(actor=s.owner, invoice_id=s.paid_from_credits(), on=DAY, because="They pay"),
+    ),
+    "contracts.return_credits": (
+        {"credits_returned"},
+        lambda s: wallets.return_credits(actor=s.owner, credit_note_id=s.note(s.paid_from_credits()), on=DAY),
+    ),
+    "contracts.expire_credits": (
+        {"credits_expired"},
+        lambda s: (
+            s.credits(expires_on=date(2099, 1, 1))
+            and wallets.expire_credits(actor=s.owner, entity_id=s.entity.pk, as_of=date(2099, 1, 1))
+        ),
+    ),
+    "contracts.tell_low_credits": ({"credits_low"}, lambda s: s.low()),
     "lifecycle.set_stage": (
         {"stage_set"},
         lambda s: lifecycle.set_stage(actor=s.owner, customer_id=s.customer, stage="at_risk", because="They said so", on=DAY),

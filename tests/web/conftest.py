@@ -18,7 +18,8 @@ from topline.catalog import promotions
 from topline.collections import actions as collections
 from topline.connect import actions as connect
 from topline.contracts import actions as contracts
-from topline.contracts import runs
+from topline.contracts import runs, wallets
+from topline.contracts.models import Credit
 from topline.leads import actions as leads
 from topline.market import competitors
 from topline.pipeline import actions as pipeline
@@ -146,9 +147,19 @@ def acme(owner, entity, make_customers, issue, pay, apply):
         ends_on=date(2027, 2, 1),
         items=items,
     )
+    wallets.sell_credits(
+        actor=owner,
+        entity_id=entity.pk,
+        customer_id=globex,
+        currency="EUR",
+        name="Pack",
+        issue_on=date(2026, 2, 1),
+        amount_minor=500_00,
+    )
+    credit = Credit.objects.get()
     run = runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 2, 1), sign=False).pk
     return SimpleNamespace(
-        contract=contract, run=run, lead=lead, quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
+        contract=contract, credit=credit, run=run, lead=lead, quote=quote, draft=draft, rival=rival, product=product, deal=deal, entity=entity, globex=globex, initech=initech, late=late, half=half, paid=paid, dollars=dollars, done=done, partly=partly, free=free, note=note,
         bank_account=account, plan=plan, rent=rent, batch=batch, entry=entry, codes=codes, case=case, ledger_account=int(ledger["account_id"][0]), dispute=dispute,
     )  # fmt: skip
 
@@ -162,7 +173,7 @@ def addresses(acme) -> list[str]:
         "/pipeline/new/", f"/pipeline/{a.deal}/", f"/pipeline/{a.deal}/change/", f"/pipeline/{a.deal}/win/", f"/pipeline/{a.deal}/lose/", "/catalog/", "/catalog/new/",
         "/pipeline/stages/", "/pipeline/territories/", "/pipeline/territories/set/", f"/pipeline/against/{a.rival}/",
         "/usage/", "/usage/meters/new/", "/contracts/", "/contracts/?state=all&q=glob", "/contracts/new/", "/contracts/renewals/", "/contracts/use/", "/contracts/runs/", "/contracts/runs/preview/?as_of=2026-04-01", "/contracts/runs/tax-rates/",
-        f"/contracts/{a.contract}/", f"/contracts/{a.contract}/change/", f"/contracts/{a.contract}/amend/quantity/", f"/contracts/{a.contract}/amend/add/", f"/contracts/{a.contract}/amend/plan/", f"/contracts/{a.contract}/discounts/new/", f"/contracts/{a.contract}/amend/terminate/", f"/contracts/runs/{a.run}/",
+        f"/contracts/{a.contract}/", f"/contracts/{a.contract}/change/", f"/contracts/{a.contract}/amend/quantity/", f"/contracts/{a.contract}/amend/add/", f"/contracts/{a.contract}/amend/plan/", f"/contracts/{a.contract}/discounts/new/", "/contracts/wallets/", "/contracts/wallets/sell/", f"/contracts/wallets/grant/?customer={a.globex}", f"/contracts/wallets/{a.credit.wallet_id}/", f"/contracts/wallets/{a.credit.wallet_id}/low/", f"/contracts/credits/{a.credit.pk}/take-back/", f"/contracts/{a.contract}/amend/terminate/", f"/contracts/runs/{a.run}/",
         "/revenue/", "/revenue/?through=2026-03-15", "/revenue/waterfall/", "/revenue/remaining/", "/revenue/rules/", "/revenue/rules/set/", f"/revenue/contracts/{a.contract}/", f"/revenue/contracts/{a.contract}/cost/", "/revenue/waterfall/?by=billed", "/revenue/costs/", "/revenue/prices/", "/revenue/prices/set/", "/revenue/what-if/", f"/revenue/contracts/{a.contract}/what-if/", f"/revenue/contracts/{a.contract}/variable/",
         "/lifecycle/", "/lifecycle/?stage=new&q=glo&sort=-year_minor", "/lifecycle/cohorts/", "/lifecycle/cohorts/?every=month&show=sales", "/lifecycle/value/", "/lifecycle/margins/", "/lifecycle/margins/?by=deal",
         "/lifecycle/serve-costs/", f"/lifecycle/{a.globex}/stage/",

@@ -21,6 +21,7 @@ from topline.catalog.api import room as catalog
 from topline.collections.api import room as collections
 from topline.connect.api import room as connect
 from topline.contracts.api import room as contracts
+from topline.contracts.wallet_api import room as credits_
 from topline.leads.api import room as leads
 from topline.lifecycle.api import room as lifecycle
 from topline.market.api import room as market
@@ -88,6 +89,7 @@ for room in (
     billing,
     metering,
     contracts,
+    credits_,
     recognition,
     receivables,
     processor,

@@ -20,14 +20,14 @@ from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.engine import documents, terms
 from topline.engine.rating.credit_notes import Chosen, CreditTooLarge, credit_chosen
-from topline.kernel import bulk, clock, money, series
+from topline.kernel import bulk, clock, money, outbox, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import queries as market
 from topline.timeline import actions as timeline
 
-HEAD = ["kind", "terms", "purchase_order", "memo", "due_on", "corrects_id"]
+HEAD = ["kind", "terms", "purchase_order", "memo", "due_on", "corrects_id", "is_prepayment"]
 LINE = [
     "position",
     "description",
@@ -40,6 +40,7 @@ LINE = [
 ]
 K, S = Invoice.Kind, Invoice.State
 ISSUED = {K.INVOICE: "invoice_issued", K.CREDIT_NOTE: "credit_note_issued", K.INTEREST: "invoice_issued"}  # milestones
+CREDITED = "invoice_credited"  # the topic that tells that an invoice which credits paid was credited
 
 
 class InvoiceNotDraft(Conflict):
@@ -72,6 +73,12 @@ class InvoiceHasAllocations(Conflict):
     code = "invoice_has_allocations"
 
 
+class SoldCredits(Conflict):
+    """The document sold credits: what becomes of them is said where they are."""
+
+    code = "sold_credits"
+
+
 class DueBeforeIssue(Invalid):
     """A document cannot be due before it exists."""
 
@@ -83,7 +90,7 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
     """Write drafts of invoices or credit notes with their lines; nothing is booked yet.
 
     invoices  one row per document: ref str (the caller's name for it), customer_id, currency; optional kind, terms,
-              purchase_order, memo, due_on, corrects_id
+              purchase_order, memo, due_on, corrects_id, is_prepayment (it sells credits)
     lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
               optional discount_ppm, tax_category, tax_rate_ppm, product_id, credits_micro (units of the corrected document's line of the same position).
               Tax is rounded per line
@@ -192,9 +199,10 @@ def void_invoices(*, actor: Actor, invoice_ids: Sequence[int], void_on: date, re
     """Take documents back that should never have been: drafts vanish from the work, issued ones are reversed in the books.
 
     Returns how many were voided; those void already are left alone.
-    Raises: InvoiceHasAllocations, NotFound, books.PeriodLocked.
+    Raises: InvoiceHasAllocations, SoldCredits, NotFound, books.PeriodLocked.
     """
     rows = queries.for_update(invoice_ids).filter(pl.col("state") != S.VOID)
+    _ensure_no_credits(rows)
     used = rows.filter(pl.col("allocated_minor") > 0)
     ensure(
         used.is_empty(),
@@ -227,17 +235,31 @@ def credit_invoice(
     """Issue a credit note for an invoice: of all that is left, of a gross part of it, or of chosen lines; returns the credit note's id.
 
     A gross part is shared over the invoice's lines by largest remainder; of a line, units or a net amount are credited. Either way all credit
-    notes of an invoice together can never differ from it by a cent. Applying it to the invoice is the receivables room's verb.
-    Raises: NotFound, Conflict (not issued), CreditTooLarge, Invalid (a part and lines, what `credit_chosen` refuses), InvoiceNotPositive, books.PeriodLocked.
+    notes of an invoice together can never differ from it by a cent. Applying it to the invoice is the receivables room's verb; where credits paid it,
+    the outbox has them given back.
+    Raises: NotFound, Conflict (not issued), SoldCredits, CreditTooLarge, Invalid (a part and lines, what `credit_chosen` refuses), InvoiceNotPositive, books.PeriodLocked.
     """
-    invoice, parts = _credit(queries.for_update([invoice_id]).row(0, named=True), total_minor, lines)
+    locked = queries.for_update([invoice_id])
+    _ensure_no_credits(locked)
+    note_id = credit(actor=actor, invoice=locked.row(0, named=True), issue_on=issue_on, total_minor=total_minor, lines=lines, reason=reason)  # fmt: skip
+    if locked["from_credits_minor"][0]:
+        outbox.enqueue(CREDITED, {"credit_note_id": note_id, "day": issue_on.isoformat()}, key=f"{CREDITED}:{note_id}")
+    return note_id
+
+
+def credit(
+    *, actor: Actor, invoice: dict[str, Any], issue_on: date, total_minor: int | None = None, lines: Sequence[Chosen] = (), reason: str = ""
+) -> int:  # fmt: skip
+    """`credit_invoice` of a document that is locked, for the actions of other rooms, inside their transaction."""
+    invoice_id = int(invoice["id"])
+    invoice, parts = _credit(invoice, total_minor, lines)
     net, tax = int(parts["net_minor"].sum()), int(parts["tax_minor"].sum())
     head = pl.DataFrame({"customer_id": [invoice["customer_id"]], "currency": [invoice["currency"]]})
     note = bulk.insert(
         Invoice,
         head.select(
             "customer_id", "currency",
-            entity_id=pl.lit(invoice["entity_id"]), kind=pl.lit(K.CREDIT_NOTE.value), corrects_id=pl.lit(invoice_id), memo=pl.lit(reason[:300]),
+            entity_id=pl.lit(invoice["entity_id"]), kind=pl.lit(K.CREDIT_NOTE.value), corrects_id=pl.lit(invoice_id), is_prepayment=pl.lit(invoice["is_prepayment"]), memo=pl.lit(reason[:300]),
             net_minor=pl.lit(net), tax_minor=pl.lit(tax), total_minor=pl.lit(net + tax),
             terms=pl.lit("net 0"), created_at=pl.lit(clock.now()),
         ),
@@ -376,9 +398,9 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> pl.DataFram
     entity = Entity.objects.get(pk=entity_id)
     frame = _with_functional(entity, frame, on="issued_on")
     of_interest = pl.col("id").is_in(queries.interest_notes(frame))
-    for income, documents_of_it in (("revenue", frame.filter(~of_interest)), ("late_interest", frame.filter(of_interest))):
-        if documents_of_it.height:
-            _post_issue(entity, documents_of_it, credit=income, kind="invoice_issued")
+    income = pl.when(of_interest).then(pl.lit("late_interest")).otherwise(pl.lit("revenue"))
+    sold = pl.when(pl.col("is_prepayment")).then(pl.lit("prepaid_credits")).otherwise(income)
+    _post_issue(entity, frame, credit=sold, kind="invoice_issued")
     several = schedule.filter(pl.len().over("id") > 1)
     bulk.insert(Instalment, several.select("due_on", "amount_minor", "position", invoice_id="id"))
     numbered = []
@@ -415,7 +437,7 @@ def _issue(*, actor: Actor, drafts: pl.DataFrame, issue_on: date) -> pl.DataFram
     return pl.concat(numbered)
 
 
-def _post_issue(entity: Entity, frame: pl.DataFrame, *, credit: str, kind: str) -> None:
+def _post_issue(entity: Entity, frame: pl.DataFrame, *, credit: str | pl.Expr, kind: str) -> None:
     """Receivable against income and tax; a credit note is the same with its sign turned."""
     sign = pl.when(pl.col("kind") == K.CREDIT_NOTE).then(-1).otherwise(1)
     money_columns = ["net_minor", "tax_minor", "functional_net", "functional_tax"]
@@ -496,6 +518,16 @@ def _ensure_positive(frame: pl.DataFrame, *, label: str) -> None:
             field="total",
             remedy="A document needs a positive total; use a credit note to give money back.",
         )
+
+
+def _ensure_no_credits(rows: pl.DataFrame) -> None:
+    sold = rows.filter(pl.col("is_prepayment") & (pl.col("state") != S.DRAFT))
+    ensure(
+        sold.is_empty(),
+        SoldCredits(
+            f"{_first(sold, 'number')} sold credits.", field="invoice_id", remedy="Take the credits back on their page: that credits what is left of them."
+        ),
+    )  # fmt: skip
 
 
 def _ensure_due_after_issue(frame: pl.DataFrame, *, issued: str, label: str) -> None:

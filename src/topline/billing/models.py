@@ -15,7 +15,9 @@ class Invoice(models.Model):
 
     An interest note claims interest and compensation for late payment: outside the scope of VAT, since it pays for no supply (CJEU 222/81).
 
-    allocated_minor  payments, credit notes, discounts and write-offs applied to it (for a credit note: what it was used for)
+    allocated_minor     payments, credits, credit notes, discounts and write-offs applied to it (for a credit note: what it was used for)
+    from_credits_minor  the part of it that was paid from credits
+    is_prepayment       it sells credits: its net is a liability until they are used
     """
 
     class Kind(models.TextChoices):
@@ -46,6 +48,8 @@ class Invoice(models.Model):
     total_minor = models.BigIntegerField(default=0)
     functional_minor = models.BigIntegerField(default=0, help_text="total in the entity's currency at the rate of issue")
     allocated_minor = models.BigIntegerField(default=0)
+    from_credits_minor = models.BigIntegerField(default=0)
+    is_prepayment = models.BooleanField(default=False)
     closed_on = models.DateField(null=True)
     corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="corrections")
     created_at = models.DateTimeField()
@@ -63,6 +67,10 @@ class Invoice(models.Model):
             models.CheckConstraint(condition=Q(total_minor=F("net_minor") + F("tax_minor")), name="invoice_total_adds_up"),
             models.CheckConstraint(
                 condition=Q(allocated_minor__gte=0, allocated_minor__lte=F("total_minor")), name="invoice_not_over_allocated"
+            ),
+            models.CheckConstraint(
+                condition=Q(from_credits_minor__gte=0, from_credits_minor__lte=F("allocated_minor")),
+                name="invoice_credits_are_of_what_settled_it",
             ),
             models.CheckConstraint(
                 condition=Q(state__in=["draft", "void"]) | Q(number__isnull=False, issued_on__isnull=False, due_on__isnull=False),

@@ -145,6 +145,15 @@ def create_account(*, entity_id: int, code: str, name: str, kind: str, currency:
     return account.pk
 
 
+def ensure_accounts(entity_id: int, roles: frozenset[str]) -> None:
+    """Open the accounts of the default chart that some roles need, in companies older than they are; called inside the action that posts to them."""
+    codes = dict(Account.objects.filter(entity_id=entity_id).values_list("code", "role"))
+    for code, name, kind, role in chart.DEFAULT:
+        if role in roles - set(codes.values()):
+            free = next(c for c in (code, *(f"{code}-{n}" for n in range(1, 100))) if c not in codes)
+            create_account(entity_id=entity_id, code=free, name=name, kind=kind, role=role)
+
+
 def leg(
     frame: pl.DataFrame,
     *,

@@ -18,7 +18,7 @@ from topline.billing.einvoice import files as einvoice_files
 from topline.cli import render
 from topline.cli.main import app
 from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, entity_of, print_json
-from topline.contracts import bills, renewing, schedules
+from topline.contracts import bills, renewing, schedules, wallet_queries
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
 from topline.contracts.models import Parked
@@ -240,6 +240,21 @@ def contract_list(
         print_json({"as_of": day, "items": found.to_dicts(), "survival": survival(past).to_dicts()})
         return
     render.renewals(console, found)
+
+
+@app.command("credits")
+def credit_list(company: Company = "", as_of: AsOf = "", as_json: AsJson = False) -> None:
+    """Who has credits: what can be used of them, what of it was bought, and what expires within 30 days."""
+    entity = entity_of(company)
+    found = wallet_queries.wallets(entity_id=entity.pk, on=day_of(as_of, entity)).order_by("customer__name", "id")[:SHOWN]
+    rows = [
+        {"wallet_id": w.pk, "customer": w.customer.name, "currency": w.currency, "usable_minor": w.usable, "bought_minor": w.bought, "soon_minor": w.soon, "next_on": w.next_on, "is_low": w.low_minor is not None and w.usable < w.low_minor}
+        for w in found
+    ]  # fmt: skip
+    if as_json:
+        print_json({"items": rows})
+        return
+    render.wallets(console, rows)
 
 
 @app.command("recurring")

@@ -252,6 +252,18 @@ def renewals(console: Console, found: pl.DataFrame) -> None:
     console.print(table)
 
 
+def wallets(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Who has credits."""
+    if not rows:
+        console.print("Nobody has credits. Sell some on the page of a customer.")
+        return
+    table = _table("customer", ">can be used", ">bought of it", ">expires soon", "next on", "", "")
+    for r in rows:
+        amounts = [format_amount(r[f"{kind}_minor"], r["currency"]) for kind in ("usable", "bought", "soon")]
+        table.add_row(r["customer"], *amounts, str(r["next_on"] or ""), r["currency"], "low" if r["is_low"] else "")
+    console.print(table)
+
+
 def recurring(console: Console, found: pl.DataFrame) -> None:
     """Recurring revenue by month and currency, and what moved it."""
     if found.is_empty():

@@ -41,7 +41,7 @@ from topline.receivables.models import Allocation
 STALE_DAYS = 7
 LEAST_PAID = TIERS[1].least  # with fewer paid invoices the public curves speak, and there is nothing to learn
 _CASH = (Allocation.Kind.PAYMENT, Allocation.Kind.BANK_FEE)
-_LESS = (Allocation.Kind.CREDIT_NOTE, Allocation.Kind.DISCOUNT)
+_LESS = (Allocation.Kind.CREDIT_NOTE, Allocation.Kind.DISCOUNT, Allocation.Kind.CREDITS, Allocation.Kind.GRANTED)
 
 
 def book(*, entity_id: int, as_of: date) -> Book:

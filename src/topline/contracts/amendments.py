@@ -178,7 +178,19 @@ def _plan(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     given = {name: value for name, value in dict(said.get("item") or {}).items() if value is not None and name in items.KEPT}
     ensure(bool(given), Invalid("Say what takes its place.", field="item"))
     price = dict.fromkeys(pricing.PRICE) | {"tiers": [], "price_model": "per_unit"}
-    plan = {"product_id": None, "description": "", "alerts_minor": [], "meter_id": None} | price | given
+    plan = (
+        {
+            "product_id": None,
+            "description": "",
+            "alerts_minor": [],
+            "bill_at_minor": [],
+            "bill_every_minor": None,
+            "by_peak": False,
+            "meter_id": None,
+        }
+        | price
+        | given
+    )
     name = plan["description"] or (Product.objects.filter(pk=plan["product_id"]).values_list("name", flat=True).first() or "another plan")  # fmt: skip
     return _replaced(item, on, said["mode"], plan, f"{item.description} became {name}")
 

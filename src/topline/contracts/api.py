@@ -10,7 +10,7 @@ from pydantic import Field
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, amendments, bills, queries, renewal_quotes, renewing, rerating, runs, schedules
+from topline.contracts import actions, amendments, bills, drawing, queries, renewal_quotes, renewing, rerating, runs, schedules
 from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
@@ -88,6 +88,7 @@ class PriceTier(Body):
     """A row of a price: of tiers up_to (null: no end) with a unit price or a share, and a fee; of a matrix when (such as region=eu, all must hold) and a unit price."""
 
     up_to: Annotated[int, Field(strict=True, ge=1, le=10**15)] | None = None
+    up_to_micro: Annotated[Micro | None, Field(description="in its place where a tier ends inside a unit")] = None
     unit_price_nano: Nano | None = None
     share_ppm: Annotated[int, Field(strict=True, ge=0, le=10**12)] | None = None
     flat_fee_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)] = 0
@@ -100,7 +101,10 @@ class ItemPrice(Body):
 
     unit_price_nano: Nano | None = None
     price_model: (
-        Literal["per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix"] | None
+        Literal[
+            "per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix", "commitment"
+        ]
+        | None
     ) = None
     tiers: Annotated[list[PriceTier], Field(max_length=200)] | None = None
     included_micro: Micro | None = None
@@ -133,6 +137,15 @@ class ContractItem(ItemPrice):
     alerts_minor: Annotated[
         list[Positive], Field(max_length=10, description="net amounts of an open period at which customer and team are told")
     ] = []
+    bill_at_minor: Annotated[
+        list[Positive], Field(max_length=10, description="net amounts of an open period at which what was used so far is billed")
+    ] = []
+    bill_every_minor: Annotated[Positive | None, Field(description="and each further amount after the last of them")] = None
+    by_peak: Annotated[Flag, Field(description="a period costs the most that was agreed in it, whatever its days")] = False
+    pool: Annotated[
+        str,
+        Field(max_length=40, description="which commitment it counts towards; of a commitment: what counts, empty for all items"),
+    ] = ""
 
 
 class NewContract(Body):
@@ -316,11 +329,12 @@ def preview_amendment(request: Caller, contract_id: Id, asked: Query[AmendmentAs
 
 @room.reads("/bill-preview", "contracts.view")
 def preview_bill(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
-    """What a run up to a day would write: totals by currency, what would be parked, and the first thousand lines."""
-    found = bills.preview(entity=books.entity(asked.company or None), as_of=asked.as_of)
+    """What a run up to a day would write: totals by currency, what credits would pay of them, what would be parked, and the first thousand lines."""
+    entity = books.entity(asked.company or None)
+    found = bills.preview(entity=entity, as_of=asked.as_of)
     columns = ["contract_id", "item_id", "full_start", "start", "end", "net_minor", "currency", "sequence", "days", "full_days", "tax_category", "tax_rate_ppm"]  # fmt: skip
     sums = found.lines.group_by("currency").agg(queries.NET).sort("currency")
-    return {"documents": found.heads.height, "charges": found.lines.height, "totals": sums.to_dicts(), "parked": found.parked.head(MAX_ROWS).to_dicts(), "lines": found.lines.select(columns).head(MAX_ROWS).to_dicts()}  # fmt: skip
+    return {"documents": found.heads.height, "charges": found.lines.height, "totals": sums.to_dicts(), "from_credits": drawing.foreseen(found.lines, entity_id=entity.pk, on=asked.as_of).to_dicts(), "parked": found.parked.head(MAX_ROWS).to_dicts(), "lines": found.lines.select(columns).head(MAX_ROWS).to_dicts()}  # fmt: skip
 
 
 @room.reads("/bill-runs", "contracts.view", Page)

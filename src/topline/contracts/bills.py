@@ -17,7 +17,7 @@ from topline.billing import taxes
 from topline.books.models import Entity
 from topline.contracts import rerating, schedules, usage
 from topline.contracts.models import Charge, Contract, Discount, Item, Parked
-from topline.contracts.pricing import BY_UNIT_PRICE
+from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT
 from topline.engine import charges as engine
 from topline.engine.documents import EXACT, round_half_away
 from topline.kernel import bulk, clock
@@ -75,6 +75,7 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     parked.append(odd)
     ids = known["item_id"]
     standing = standing_of(contracts, on=on).filter(pl.col("item_id").is_in(ids.implode()))
+    wanted = reached(wanted, standing, known)
     lines = engine.missing(wanted, standing).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
@@ -96,7 +97,7 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
 def items_of(contracts: Any) -> pl.DataFrame:
     facts = {
         "contract__number": "contract", "contract__bill_to_id": "customer_id", "contract__currency": "currency", "contract__terms": "terms", "contract__purchase_order": "purchase_order", "contract__late_usage": "late_usage",
-        "contract__customer_id": "user_id", "meter__unit": "meter_unit", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "contract__month_days": "month_days", "starts_on": "start", "ends_on": "end", "id": "item_id",
+        "contract__customer_id": "user_id", "meter__unit": "meter_unit", "meter__rounding": "rounding", "meter__round_decimals": "round_decimals", "contract__bill_to__country": "buyer_country", "contract__bill_to__tax_id": "buyer_tax_id", "contract__month_days": "month_days", "starts_on": "start", "ends_on": "end", "id": "item_id",
     }  # fmt: skip
     columns = [
         "contract_id",
@@ -111,6 +112,11 @@ def items_of(contracts: Any) -> pl.DataFrame:
         "product_id",
         "free_until",
         "held_until",
+        "replaces_id",
+        "bill_at_minor",
+        "bill_every_minor",
+        "by_peak",
+        "pool",
         *usage.COLUMNS,
     ]
     rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
@@ -118,15 +124,17 @@ def items_of(contracts: Any) -> pl.DataFrame:
     return (
         rows.rename(facts)
         .filter(~replaced.fill_null(False))
-        .with_columns(pl.col("every", "day", "month_days").cast(pl.Int64), start=pl.max_horizontal("start", "free_until"))
+        .with_columns(
+            pl.col("every", "day", "month_days", "replaces_id").cast(pl.Int64), start=pl.max_horizontal("start", "free_until")
+        )
     )
 
 
 def wanted_of(
     items: pl.DataFrame, contracts: Any, parts: pl.DataFrame, *, entity: Entity, as_of: date
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Every charge that should exist by a day: of `engine.desired`, with used_micro i64 (null for fees), explained (JSON, null: quantity x price) and less (the names
-    of discounts, already taken off); and the contracts of which no charge can follow (PARKED).
+    """Every charge that should exist by a day: of `engine.desired`, with used_micro i64 (null for fees), explained (JSON, null: quantity x price), is_open (of a period that
+    is not over, see `reached`) and less (the names of discounts, already taken off); and the contracts of which no charge can follow (PARKED).
 
     items  of `items_of`, priced; those of other contracts than these have no discounts; parts: of the schedules of these items and others (see `schedules.parts_of`)
     """
@@ -139,13 +147,43 @@ def less_discounts(wanted: pl.DataFrame, items: pl.DataFrame, contracts: Any) ->
     discounts = discounts_of(contracts)
     if discounts.is_empty() or wanted.is_empty():
         return wanted.with_columns(less=pl.lit(None, dtype=pl.String))
+    pledged = items.filter(
+        pl.col("price_model") == COMMITMENT
+    )  # a discount neither counts towards a commitment nor lowers what is missing of it
+    aside = wanted.join(pledged, on="item_id", how="semi").with_columns(less=pl.lit(None, dtype=pl.String))
+    wanted = wanted.join(pledged, on="item_id", how="anti", maintain_order="left")
     left, taken = _taken(wanted, items, discounts)
     step = pl.struct(off="name", minor=-pl.col("taken_minor").cast(pl.Float64)).struct.json_encode()
     told = taken.group_by(engine.KEY, maintain_order=True).agg(less=pl.col("name").str.join(", "), _steps=step.str.join(","))
     rows = left.join(told, on=engine.KEY, how="left", maintain_order="left")
     before = pl.col("explained").str.strip_suffix("]").fill_null("[")
     both = before + pl.when(before == "[").then(pl.lit("")).otherwise(pl.lit(",")) + pl.col("_steps") + "]"
-    return rows.with_columns(explained=pl.when(pl.col("_steps").is_null()).then("explained").otherwise(both)).select(*wanted.columns, "less")  # fmt: skip
+    lowered = rows.with_columns(explained=pl.when(pl.col("_steps").is_null()).then("explained").otherwise(both))
+    return pl.concat([lowered.select(*wanted.columns, "less"), aside.select(*wanted.columns, "less")])
+
+
+def reached(wanted: pl.DataFrame, standing: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Charges, those of open periods only as far as they passed an amount at which they are billed (see `engine.reached`)."""
+    if not wanted["is_open"].any():
+        return wanted
+    asked = items.select(
+        "item_id", bill_at=pl.col("bill_at_minor").str.json_decode(pl.List(pl.Int64)), bill_every="bill_every_minor"
+    )
+    return engine.reached(wanted, standing, asked)
+
+
+def pledges(contracts: Any, *, entity: Entity, as_of: date) -> pl.DataFrame:
+    """What is missing of commitments whose periods are over by a day, and beyond them: item_id, contract_id, start, end, net_minor. One statement where there are none."""
+    columns = ("item_id", "contract_id", "start", "end", "net_minor")
+    asked = Contract.objects.filter(
+        pk__in=Item.objects.filter(contract__in=contracts, price_model=COMMITMENT).values("contract_id")
+    )
+    known, _ = priced(items_of(asked))
+    pledged = known.filter(pl.col("price_model") == COMMITMENT)
+    if pledged.is_empty():
+        return known.with_columns(net_minor=pl.lit(0, dtype=pl.Int64)).select(columns).clear()
+    wanted, _ = _undiscounted(known, schedules.parts_of(asked), entity, as_of)
+    return wanted.join(pledged.select("item_id", "contract_id"), on="item_id").select(columns)
 
 
 def discounts_of(contracts: Any) -> pl.DataFrame:
@@ -159,6 +197,7 @@ def discounts_of(contracts: Any) -> pl.DataFrame:
 
 def fees_of(items: pl.DataFrame, parts: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     """The charges of fee items that should exist by a day, by their periods or by their schedules, as `wanted_of` has them."""
+    items = items.filter(pl.col("price_model") != COMMITMENT)
     modelled = usage.fees(items.filter(~pl.col("item_id").is_in(parts["item_id"].unique().implode())))
     explained = modelled.select("item_id", "explained")
     periods = engine.desired(modelled, as_of=as_of)
@@ -233,7 +272,30 @@ def _undiscounted(items: pl.DataFrame, parts: pl.DataFrame, entity: Entity, as_o
     fees, metered = items.filter(pl.col("meter_id").is_null()), items.filter(pl.col("meter_id").is_not_null())
     agreed, odd = soundly(fees, lambda rows: fees_of(rows, parts, as_of=as_of))
     used, odd_usage = soundly(metered, lambda rows: usage.used(rows, entity=entity, as_of=as_of))
-    return pl.concat([agreed, used.select(agreed.columns)]), pl.concat([odd, odd_usage])
+    told = [frame.select(agreed.columns).with_columns(is_open=pl.lit(value=False)) for frame in (agreed, used)]
+    early = metered.filter((pl.col("bill_at_minor") != "[]") | pl.col("bill_every_minor").is_not_null())
+    if early.height:
+        so_far, _ = soundly(early, lambda rows: usage.so_far(rows, entity=entity, as_of=as_of))
+        told.append(so_far.select(agreed.columns).with_columns(is_open=pl.lit(value=True)))
+    wanted = pl.concat(told)
+    pledged = items.filter(pl.col("price_model") == COMMITMENT)
+    if pledged.height:
+        wanted = pl.concat([wanted, _pledged(pledged, wanted.filter(~pl.col("is_open")), items, as_of).select(wanted.columns)])
+    return wanted, pl.concat([odd, odd_usage])
+
+
+def _pledged(pledged: pl.DataFrame, wanted: pl.DataFrame, items: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """What is missing of commitments, and beyond them, of the charges of their contracts."""
+    counted = wanted.join(items.select("item_id", "contract_id", "pool"), on="item_id", maintain_order="left")
+    rows = engine.committed(pledged, counted, as_of=as_of)
+    side = pl.when(pl.col("net_minor") > 0).then(pl.lit("least")).otherwise(pl.lit("most"))
+    amounts = {name: pl.col(f"{name}_minor").cast(pl.Float64) for name in ("used", "bound", "net")}
+    step = pl.struct(pledged=side, used_minor=amounts["used"], bound_minor=amounts["bound"], minor=amounts["net"])
+    return rows.with_columns(
+        used_micro=pl.lit(None, dtype=pl.Int64),
+        explained=pl.format("[{}]", step.struct.json_encode()),
+        is_open=pl.lit(value=False),
+    )
 
 
 def _taken(wanted: pl.DataFrame, items: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -252,7 +314,7 @@ def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFra
 def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, released: list[int], on: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Contracts whose bill is far beyond the largest before, or that were billed too often today, wait for somebody to look."""
     before = standing.group_by("contract_id").agg(largest=pl.col("net_minor").max())
-    free = pl.col("part").is_null()  # the amounts of a schedule were agreed one by one
+    free = pl.col("part").is_null() & (pl.col("price_model") != COMMITMENT)  # amounts that were agreed one by one
     now = lines.group_by("contract_id").agg(
         bill=pl.col("net_minor").filter(free).sum(),
         contract=pl.col("contract").first(),
@@ -293,9 +355,15 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice") & pl.col("unit_price_nano").is_not_null()
     until = pl.col("end").dt.offset_by("-1d")
     span = pl.when(until > pl.col("start")).then(pl.format("{} to {}", "start", until)).otherwise(pl.col("start").cast(pl.String))
+    beyond = (pl.col("price_model") == COMMITMENT) & (pl.col("net_minor") < 0) & (pl.col("sequence") == 0)
+    in_parts = (pl.col("sequence") > 0) & ((pl.col("bill_at_minor") != "[]") | pl.col("bill_every_minor").is_not_null())
     back = (
-        pl.when(pl.col("net_minor") < 0)
+        pl.when(beyond)
+        .then(pl.lit(", beyond the most that was agreed"))
+        .when(pl.col("net_minor") < 0)
         .then(pl.lit(", given back"))
+        .when(in_parts)
+        .then(pl.lit(", less what was billed before"))
         .when(pl.col("sequence") > 0)
         .then(pl.lit(", corrected"))
         .otherwise(pl.lit(""))

@@ -15,6 +15,7 @@ from topline.billing.models import Invoice, InvoiceLine
 from topline.billing.pages import as_line, as_quantity
 from topline.contracts.models import Charge, SchedulePart
 from topline.contracts.pages import made
+from topline.contracts.wallet_queries import paid_by_line
 from topline.kernel.money import exponent, format_amount
 from topline.ui.access import Asked, page
 
@@ -28,8 +29,9 @@ def explained(request: Asked, invoice_id: int) -> HttpResponse:
     invoice = detail.invoice
     charges = {c.position: c for c in Charge.objects.filter(invoice=invoice).select_related("item__contract")[:1_000]}
     parts = _parts(charges)
+    paid = paid_by_line(invoice.pk, invoice.currency) if invoice.from_credits_minor else {}
     lines = [
-        {**as_line(line, invoice.currency), "steps": [*_source(charges.get(line.position), parts, invoice), *steps(line, invoice)], "contract": _contract(charges.get(line.position))}
+        {**as_line(line, invoice.currency), "steps": [*_source(charges.get(line.position), parts, invoice), *steps(line, invoice), *paid.get(line.position, [])], "contract": _contract(charges.get(line.position))}
         for line in detail.lines
     ]  # fmt: skip
     return render(request, "contracts/explained.html", {"invoice": invoice, "lines": lines})

@@ -11,7 +11,7 @@ from django import forms
 
 from topline.catalog import queries as catalog
 from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE
-from topline.contracts.pricing import MODELS, NAMES
+from topline.contracts.pricing import COMMITMENT, MODELS, NAMES
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, exponent, format_amount, parse_amount
 from topline.market import queries as market
@@ -89,7 +89,7 @@ class ItemForm(PriceFields):
         decimal_places=2,
         required=False,
         label="At least",
-        help_text="what a period of use costs all the same",
+        help_text="what a period of use, or of a commitment, costs all the same",
     )
     maximum = forms.DecimalField(
         min_value=Decimal(0),
@@ -97,7 +97,7 @@ class ItemForm(PriceFields):
         decimal_places=2,
         required=False,
         label="At most",
-        help_text="what a period of use costs whatever was used",
+        help_text="what a period of use, or of a commitment, costs whatever was used",
     )
 
     alerts = forms.CharField(
@@ -105,6 +105,30 @@ class ItemForm(PriceFields):
         required=False,
         label="Tell at",
         help_text="amounts of the open period, with blanks between them, such as 100 500",
+    )
+
+    bill_at = forms.CharField(
+        max_length=200,
+        required=False,
+        label="Bill at",
+        help_text="amounts of the open period at which what was used so far is billed, such as 200 500",
+    )
+    bill_every = forms.DecimalField(
+        min_value=Decimal(0),
+        max_digits=15,
+        decimal_places=2,
+        required=False,
+        label="And every",
+        help_text="further amount after the last of them",
+    )
+    by_peak = forms.BooleanField(
+        required=False, label="By its peak", help_text="a period costs the most that was agreed in it, whatever its days"
+    )
+    pool = forms.CharField(
+        max_length=40,
+        required=False,
+        label="Counts towards",
+        help_text="the name of a commitment; of a commitment: its own name, empty for all items",
     )
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -129,15 +153,19 @@ class ItemForm(PriceFields):
                 "minimum_minor": minor(said["minimum"], currency),
                 "maximum_minor": minor(said["maximum"], currency),
                 "alerts_minor": [parse_amount(word, currency, field="alerts") for word in said["alerts"].split()],
+                "bill_at_minor": [parse_amount(word, currency, field="bill_at") for word in said["bill_at"].split()],
+                "bill_every_minor": minor(said["bill_every"], currency),
             }
             if said["meter"]
             else {}
         )
+        if said["price_model"] == COMMITMENT:
+            metered = {"minimum_minor": minor(said["minimum"], currency), "maximum_minor": minor(said["maximum"], currency)}
         metered |= self.terms_of_price(currency)
         once = {"ends_on": starts_on.fromordinal(starts_on.toordinal() + 1)} if said["unit"] == "day" else {}
         return {
             "product_id": product, "description": said["description"], "quantity_micro": micro(said["quantity"]), "unit": said["unit"],
-            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], "aligned": bool(said["aligned"]), "free_until": said["free_until"], **once, **metered,
+            "in_advance": said["when"] == "advance", "tax_class": said["tax_class"], "aligned": bool(said["aligned"]), "free_until": said["free_until"], "by_peak": said["by_peak"], "pool": said["pool"], **once, **metered,
         }  # fmt: skip
 
 
@@ -392,7 +420,7 @@ def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
                 else {"unit_price_nano": nano(price, currency)}
             )
             fee = Decimal(parts[2] if len(parts) > 2 else 0)
-            found.append({"up_to": None if parts[0] == "*" else int(parts[0]), **of, "flat_fee_minor": minor(fee, currency)})
+            found.append({**_edge(parts[0]), **of, "flat_fee_minor": minor(fee, currency)})
         except (IndexError, ValueError, ArithmeticError) as error:
             raise Invalid(
                 f"Line {number} of the tiers cannot be read.",
@@ -400,6 +428,16 @@ def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
                 remedy="Write up to, price and fee, such as 1000 0.10 5.00; by properties, such as region=eu 0.10.",
             ) from error
     return found
+
+
+def _edge(word: str) -> dict[str, int | None]:
+    """Where a tier ends, as the verbs take it."""
+    if word == "*":
+        return {"up_to": None}
+    units = Decimal(word) * PPM
+    if units != int(units):
+        raise ValueError(word)
+    return {"up_to": int(units) // PPM} if int(units) % PPM == 0 else {"up_to": None, "up_to_micro": int(units)}
 
 
 @overload

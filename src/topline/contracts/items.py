@@ -20,7 +20,7 @@ from topline.metering.models import Meter
 UNITS: tuple[periods.Unit, ...] = get_args(periods.Unit)
 MAX_ALERTS = 10
 PER_YEAR = {"day": 0, "week": 52, "month": 12, "quarter": 4, "year": 1}
-KEPT = ("product_id", "description", "quantity_micro", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "alerts_minor", "free_until", *pricing.PRICE)  # fmt: skip
+KEPT = ("product_id", "description", "quantity_micro", "in_advance", "anchor", "unit", "every", "day", "tax_class", "meter_id", "alerts_minor", "bill_at_minor", "bill_every_minor", "by_peak", "pool", "free_until", *pricing.PRICE)  # fmt: skip
 
 
 def make(contract: Contract, row: dict[str, Any], *, replaces: Item | None = None) -> Item:
@@ -38,7 +38,8 @@ def make(contract: Contract, row: dict[str, Any], *, replaces: Item | None = Non
     ensure(not meter_id or meter is not None, NotFound("There is no such meter.", field="meter_id"))
     pricing.ensure_price(row, method=meter.method if meter else None)
     least, most = row.get("minimum_minor"), row.get("maximum_minor")
-    ensure(meter_id is not None or (least is None and most is None), Invalid("A least and a most amount are for what is metered.", field="minimum_minor", remedy="Name the meter."))  # fmt: skip
+    is_commitment = row.get("price_model") == pricing.COMMITMENT
+    ensure(meter_id is not None or is_commitment or (least is None and most is None), Invalid("A least and a most amount are for what is metered.", field="minimum_minor", remedy="Name the meter."))  # fmt: skip
     ensure(min(least or 0, most or 0) >= 0, Invalid("A least and a most amount are zero or more.", field="minimum_minor"))
     ensure(least is None or most is None or most >= least, Invalid("The most is less than the least.", field="maximum_minor"))
     alerts = sorted(set(row.get("alerts_minor") or []))
@@ -50,13 +51,16 @@ def make(contract: Contract, row: dict[str, Any], *, replaces: Item | None = Non
         len(alerts) <= MAX_ALERTS and all(a > 0 for a in alerts),
         Invalid(f"At most {MAX_ALERTS} amounts above zero.", field="alerts_minor"),
     )
+    bill_at = _bill_at(row, meter_id)
+    by_peak = bool(row.get("by_peak"))
+    ensure(not by_peak or (meter_id is None and (row.get("price_model") or "per_unit") == "per_unit" and row.get("included_micro") is None), Invalid("By its peak is billed what is agreed at a price a unit.", field="by_peak", remedy="Leave it out, or use a meter that takes the largest."))  # fmt: skip
     ensure(
         row["ends_on"] is None or row["ends_on"] >= row["starts_on"], Invalid(f"{text} ends before it begins.", field="ends_on")
     )
     ensure(int(row.get("every", 1)) >= 1, Invalid("A period is one or more units.", field="every"))
     return Item.objects.create(
         contract=contract, product=product, description=text[:300], quantity_micro=row["quantity_micro"], starts_on=row["starts_on"], ends_on=row["ends_on"],
-        in_advance=meter_id is None and row.get("in_advance", True), meter=meter, alerts_minor=alerts, **_grid(contract, row), free_until=row.get("free_until"), held_until=row.get("held_until"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
+        in_advance=meter_id is None and not is_commitment and row.get("in_advance", True), bill_at_minor=bill_at, bill_every_minor=row.get("bill_every_minor"), by_peak=by_peak, pool=str(row.get("pool") or "").strip()[:40], meter=meter, alerts_minor=alerts, **_grid(contract, row), free_until=row.get("free_until"), held_until=row.get("held_until"), tax_class=row.get("tax_class", "standard"), replaces=replaces,
         **pricing.price_of(row),
     )  # fmt: skip
 
@@ -100,7 +104,11 @@ def period(item: Item, on: date) -> tuple[date, date]:
 
 def yearly_minor(row: dict[str, Any], currency: str) -> int | None:
     """What an item comes to in a year by its price, or None where that is not known before it is used. row: KEPT."""
-    if row["meter_id"] or (row["price_model"] in pricing.BY_UNIT_PRICE and row["unit_price_nano"] is None):
+    if (
+        row["meter_id"]
+        or row["price_model"] == pricing.COMMITMENT
+        or (row["price_model"] in pricing.BY_UNIT_PRICE and row["unit_price_nano"] is None)
+    ):
         return None
     told = {name: row[name] for name in usage.COLUMNS if name != "tiers"} | {
         "item_id": 0,
@@ -113,6 +121,15 @@ def yearly_minor(row: dict[str, Any], currency: str) -> int | None:
 
 
 # --- parts ---
+def _bill_at(row: dict[str, Any], meter_id: int | None) -> list[int]:
+    """The amounts of an open period at which what was used so far is billed, rising. Raises: Invalid."""
+    found, every = sorted(set(row.get("bill_at_minor") or [])), row.get("bill_every_minor")
+    ensure(meter_id is not None or (not found and every is None), Invalid("Amounts to be billed at are for what is metered.", field="bill_at_minor", remedy="Name the meter."))  # fmt: skip
+    ensure(len(found) <= MAX_ALERTS and all(a > 0 for a in found), Invalid(f"At most {MAX_ALERTS} amounts above zero.", field="bill_at_minor"))  # fmt: skip
+    ensure(every is None or every > 0, Invalid("An amount is more than zero.", field="bill_every_minor"))
+    return found
+
+
 def _grid(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:
     """Where the periods of an item begin: as said, on a billing day, with those of the contract (aligned), else on its own first day."""
     told = {"unit": row["unit"], "every": row.get("every") or 1, "day": row.get("day")}

@@ -12,11 +12,12 @@ from django.db.models import F, Q
 from topline.billing.models import Invoice
 from topline.books.models import Entity
 from topline.catalog.models import Product
-from topline.contracts.pricing import BY_UNIT_PRICE, EACH, MODELS, OF_FEES
+from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT, EACH, MODELS, OF_FEES
 from topline.engine.rating.proration import MODES
 from topline.market.models import Customer
 from topline.metering.models import Meter
 from topline.quotes.models import Quote
+from topline.receivables.models import Allocation
 
 NEXT_INVOICE, CREDIT_AND_RERATE = "next_invoice", "credit_and_rerate"
 
@@ -102,7 +103,7 @@ class Item(models.Model):
     )
     price_model = models.CharField(max_length=20, default="per_unit", help_text="one of contracts.pricing.MODELS")
     tiers = models.JSONField(
-        default=list, blank=True, help_text="rows of a price: [{up_to (null: no end), unit_price_nano or share_ppm, flat_fee_minor}]; of a matrix [{when: [property=value], unit_price_nano}]"
+        default=list, blank=True, help_text="rows of a price: [{up_to or up_to_micro (none: no end), unit_price_nano or share_ppm, flat_fee_minor}]; of a matrix [{when: [property=value], unit_price_nano}]"
     )  # fmt: skip
     included_micro = models.BigIntegerField(null=True, help_text="units of a period that cost nothing")
     package_micro = models.BigIntegerField(null=True, help_text="units of a package; one that is begun is charged whole")
@@ -117,6 +118,16 @@ class Item(models.Model):
     alerts_minor = models.JSONField(
         default=list, blank=True, help_text="net amounts of an open period at which customer and team are told"
     )
+    bill_at_minor = models.JSONField(
+        default=list, blank=True, help_text="net amounts of an open period at which what was used so far is billed"
+    )
+    bill_every_minor = models.BigIntegerField(null=True, help_text="and each further amount after the last of them")
+    by_peak = models.BooleanField(
+        default=False, help_text="a period that is begun costs the most that was agreed in it, whatever its days"
+    )
+    pool = models.CharField(
+        max_length=40, blank=True, help_text="items of a pool count towards the commitments of that name, all towards one without"
+    )
     minimum_minor = models.BigIntegerField(null=True, help_text="a whole period of use costs at least so much")
     maximum_minor = models.BigIntegerField(null=True, help_text="and at most so much; of a part of a period by its days")
     free_until = models.DateField(null=True, help_text="a trial: the first day that costs something")
@@ -125,20 +136,23 @@ class Item(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(meter__isnull=False) | Q(minimum_minor__isnull=True, maximum_minor__isnull=True), name="bounds_are_of_use"),
+            models.CheckConstraint(condition=Q(meter__isnull=False) | Q(price_model=COMMITMENT) | Q(minimum_minor__isnull=True, maximum_minor__isnull=True), name="bounds_are_of_use"),
             models.CheckConstraint(
                 condition=(Q(minimum_minor__gte=0) | Q(minimum_minor__isnull=True)) & (Q(maximum_minor__gte=0) | Q(maximum_minor__isnull=True)), name="bounds_not_negative"
             ),
             models.CheckConstraint(condition=Q(maximum_minor__gte=F("minimum_minor")) | Q(minimum_minor__isnull=True) | Q(maximum_minor__isnull=True), name="bounds_in_order"),
             models.CheckConstraint(condition=Q(quantity_micro__gte=0), name="item_quantity_not_negative"),
             models.CheckConstraint(condition=Q(price_model__in=MODELS), name="item_price_model_known"),
-            models.CheckConstraint(condition=Q(meter__isnull=False) | Q(price_model__in=OF_FEES), name="item_price_fits_its_quantity"),
+            models.CheckConstraint(condition=Q(meter__isnull=False, price_model__in=[m for m in MODELS if m != COMMITMENT]) | Q(meter__isnull=True, price_model__in=[*OF_FEES, COMMITMENT]), name="item_price_fits_its_quantity"),
             models.CheckConstraint(condition=Q(price_model="package", package_micro__isnull=False, package_micro__gt=0) | (~Q(price_model="package") & Q(package_micro__isnull=True)), name="package_has_a_size"),
             models.CheckConstraint(condition=Q(price_model="percentage", share_ppm__isnull=False, share_ppm__gte=0) | (~Q(price_model="percentage") & Q(share_ppm__isnull=True)), name="percentage_has_a_share"),
             models.CheckConstraint(condition=Q(included_micro__isnull=True) | Q(included_micro__gte=0, price_model__in=BY_UNIT_PRICE), name="included_units_sensible"),
             models.CheckConstraint(condition=_unset_or_zero_and_more(EACH), name="transaction_terms_not_negative"),
             models.CheckConstraint(condition=Q(price_model="percentage") | Q(**{f"{name}__isnull": True for name in EACH}), name="transaction_terms_of_percentages"),
             models.CheckConstraint(condition=Q(meter__isnull=True) | Q(in_advance=False), name="usage_is_billed_in_arrears"),
+            models.CheckConstraint(condition=~Q(price_model=COMMITMENT) | Q(in_advance=False), name="commitment_is_billed_in_arrears"),
+            models.CheckConstraint(condition=Q(by_peak=False) | Q(meter__isnull=True, price_model="per_unit", included_micro__isnull=True), name="peak_of_agreed_units"),
+            models.CheckConstraint(condition=Q(bill_every_minor__isnull=True) | Q(bill_every_minor__gt=0, meter__isnull=False), name="billed_every_amount_of_use"),
             models.CheckConstraint(condition=Q(unit_price_nano__gte=0) | Q(unit_price_nano__isnull=True), name="item_price_not_negative"),
             models.CheckConstraint(condition=Q(ends_on__gte=F("starts_on")) | Q(ends_on__isnull=True), name="item_ends_after_it_starts"),
             models.CheckConstraint(condition=Q(unit__in=["day", "week", "month", "quarter", "year"], every__gte=1), name="item_grid_known"),
@@ -376,3 +390,107 @@ class Parked(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["contract"], condition=Q(cleared_at__isnull=True), name="parked_once_at_a_time")
         ]
+
+
+class Wallet(models.Model):
+    """Credits of a customer in a currency, and the amount below which customer and team are told. What is in it stands on its credits."""
+
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
+    currency = models.CharField(max_length=3)
+    low_minor = models.BigIntegerField(null=True, help_text="what can be used is below this: tell; null: never")
+    told_on = models.DateField(null=True, help_text="since when it is known to be low; null: it is not")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["entity", "customer", "currency"], name="wallet_once_a_customer_and_currency"),
+            models.CheckConstraint(condition=Q(low_minor__isnull=True) | Q(low_minor__gt=0), name="wallet_low_is_an_amount"),
+        ]
+
+
+class Credit(models.Model):
+    """Credits that were bought at once, or given: they pay bills until they are used up or expire. Bought ones are a contract liability (IFRS 15.106).
+
+    amount_minor   what it was; left_minor: what is left of it, tax of what it pays included
+    unit_name      what it is counted in for people, units_micro of them; empty: money
+    pays_for       kinds of charges, one is enough: use, fees, meter:<id>, product:<id>; empty: all
+    expires_on     the first day on which it pays nothing; rollover: the share of the rest that then begins a life as long again
+    """
+
+    wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="credits")
+    contract = models.ForeignKey(
+        Contract, on_delete=models.PROTECT, null=True, related_name="+", help_text="pays charges of this one alone"
+    )
+    name = models.CharField(max_length=80)
+    is_paid = models.BooleanField()
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="+", help_text="by which it was sold")
+    unit_name = models.CharField(max_length=20, blank=True)
+    units_micro = models.BigIntegerField(null=True)
+    amount_minor = models.BigIntegerField()
+    left_minor = models.BigIntegerField()
+    functional_minor = models.BigIntegerField(help_text="what was paid for it in the company's currency; 0 where it was given")
+    priority = models.IntegerField(default=50, help_text="the lowest is used first")
+    pays_for = models.JSONField(default=list, blank=True)
+    starts_on = models.DateField()
+    expires_on = models.DateField(null=True)
+    rollover_ppm = models.IntegerField(default=0)
+    rollover_cap_minor = models.BigIntegerField(null=True)
+    follows = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="+", help_text="of which it is the rest"
+    )
+    closed_on = models.DateField(null=True, help_text="it expired, or was taken back")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["wallet", "id"], name="credit_usable", condition=Q(left_minor__gt=0)),
+            models.Index(
+                fields=["expires_on", "id"],
+                name="credit_to_expire",
+                condition=Q(closed_on__isnull=True, expires_on__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount_minor__gt=0, left_minor__gte=0, left_minor__lte=F("amount_minor")), name="credit_left_is_of_it"),
+            models.CheckConstraint(condition=Q(closed_on__isnull=True) | Q(left_minor=0), name="credit_closed_is_empty"),
+            models.CheckConstraint(condition=Q(is_paid=True, invoice__isnull=False) | Q(is_paid=True, follows__isnull=False) | Q(is_paid=False, invoice__isnull=True, functional_minor=0), name="credit_was_sold_or_given"),
+            models.CheckConstraint(condition=Q(expires_on__isnull=True) | Q(expires_on__gt=F("starts_on")), name="credit_expires_after_it_starts"),
+            models.CheckConstraint(condition=Q(rollover_ppm=0) | Q(rollover_ppm__gt=0, rollover_ppm__lte=1_000_000, expires_on__isnull=False), name="credit_rollover_is_a_share"),
+            models.CheckConstraint(condition=Q(rollover_cap_minor__isnull=True) | Q(rollover_cap_minor__gte=0), name="credit_rollover_cap_sensible"),
+            models.CheckConstraint(condition=Q(unit_name="", units_micro__isnull=True) | (~Q(unit_name="") & Q(units_micro__gt=0)), name="credit_units_have_a_name"),
+        ]  # fmt: skip
+
+
+class CreditMove(models.Model):
+    """What went into credits and out of them: together what is left. Append-only.
+
+    amount_minor  signed; invoice, position: the line that was paid; of what came back, the credit note
+    """
+
+    append_only = True
+
+    class Kind(models.TextChoices):
+        BOUGHT = "bought", "bought"
+        GRANTED = "granted", "given"
+        DRAWN = "drawn", "paid"
+        RETURNED = "returned", "given back"
+        ROLLED_OUT = "rolled_out", "carried over"
+        ROLLED_IN = "rolled_in", "carried over from before"
+        EXPIRED = "expired", "expired"
+        TAKEN_BACK = "taken_back", "taken back"
+
+    credit = models.ForeignKey(Credit, on_delete=models.PROTECT, related_name="moves")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    amount_minor = models.BigIntegerField()
+    on = models.DateField()
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="+")
+    position = models.IntegerField(null=True)
+    allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, null=True, related_name="+")
+    note = models.CharField(max_length=300, blank=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=["bought", "granted", "returned", "rolled_in"], amount_minor__gt=0) | Q(kind__in=["drawn", "rolled_out", "expired", "taken_back"], amount_minor__lt=0), name="credit_move_goes_its_way"),
+            models.CheckConstraint(condition=~Q(kind__in=["drawn", "returned"]) | Q(invoice__isnull=False), name="credit_move_of_a_document"),
+        ]  # fmt: skip

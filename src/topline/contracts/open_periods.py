@@ -34,7 +34,7 @@ def running(contracts: Any, *, entity: Entity, on: date) -> pl.DataFrame:
     here = told.filter((pl.col("end") == after) & (pl.col("full_end") >= after)).select(
         "item_id", "start", "full_start", "full_end", "used_micro", "net_minor", "explained"
     )
-    columns = ["item_id", "contract_id", "contract", "user_id", "description", "currency", "meter_unit"]
+    columns = ["item_id", "contract_id", "contract", "user_id", "customer_id", "description", "currency", "meter_unit"]
     return here.join(known.select(columns), on="item_id", how="left", maintain_order="left").sort("contract_id", "item_id")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 from django.contrib import messages
@@ -26,8 +27,9 @@ from topline.contracts.forms import (
     PlanForm,
 )
 from topline.contracts.models import Contract, Parked
-from topline.contracts.pricing import BY_UNIT_PRICE, NAMES
+from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT, NAMES
 from topline.contracts.schedule_pages import shown_parts
+from topline.contracts.wallet_queries import usable_by_customer
 from topline.kernel import clock
 from topline.kernel.errors import DomainError, Invalid, NotFound
 from topline.kernel.money import exponent, format_amount
@@ -51,7 +53,7 @@ CHARGES = [
 ]  # fmt: skip
 FIELDS = {
     "customer_id": "customer", "unit_price_nano": "price", "quantity_micro": "quantity", "uplift_ppm": "uplift", "meter_id": "meter", "included_micro": "included", "package_micro": "package", "share_ppm": "share",
-    "fee_nano": "fee", "free_minor": "free_amount", "each_least_minor": "each_least", "each_most_minor": "each_most", "minimum_minor": "minimum", "maximum_minor": "maximum", "alerts_minor": "alerts",
+    "fee_nano": "fee", "free_minor": "free_amount", "each_least_minor": "each_least", "each_most_minor": "each_most", "minimum_minor": "minimum", "maximum_minor": "maximum", "alerts_minor": "alerts", "bill_at_minor": "bill_at", "bill_every_minor": "bill_every",
 }  # fmt: skip
 SEEN = "amendment_seen"  # in the session: which change was shown before it is made
 SAID = "as the events say"  # the label of a step whose price came with the events
@@ -122,9 +124,19 @@ def in_use(request: Asked) -> HttpResponse:
     today = clock.today(entity.time_zone)
     found = open_periods.running(Contract.objects.filter(entity=entity), entity=entity, on=today)
     rows = _running(found.sort("net_minor", "item_id", descending=[True, False]).head(200))
+    held = usable_by_customer(entity.pk, on=today)
+    rows = [
+        {
+            **r,
+            "credits": held.get((r["payer_id"], r["currency"])),
+            "credits_url": reverse("contracts:wallets") + f"?q={quote(r['customer'])}",
+        }
+        for r in rows
+    ]
+    columns = [*RUNNING[:-1], Column("credits", "Credits left", "money", link="credits_url"), RUNNING[-1]] if held else RUNNING
     context = {
         "rows": rows,
-        "columns": RUNNING,
+        "columns": columns,
         "count": found.height,
         "today": today,
         "policies": LATE_CHOICES,
@@ -144,7 +156,7 @@ def set_late_usage(request: Asked) -> HttpResponse:
 def _running(found: pl.DataFrame) -> list[dict[str, Any]]:
     names = market.names(found["user_id"].unique().to_list())
     return [
-        {**r, "customer": names.get(r["user_id"], ""), "url": reverse("contracts:contract", args=[r["contract_id"]]), "until": r["full_end"] - timedelta(days=1), "used": f"{r['used_micro'] / 10**6:,g} {r['meter_unit'] or ''}".strip(),
+        {**r, "payer_id": r["customer_id"], "customer": names.get(r["user_id"], ""), "url": reverse("contracts:contract", args=[r["contract_id"]]), "until": r["full_end"] - timedelta(days=1), "used": f"{r['used_micro'] / 10**6:,g} {r['meter_unit'] or ''}".strip(),
          "made": "; ".join(_step(step, r["currency"]) for step in json.loads(r["explained"]))}
         for r in found.to_dicts()
     ]  # fmt: skip
@@ -325,11 +337,16 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
     price += (
         f", told at {', '.join(format_amount(a, found.currency) for a in row['alerts_minor'])}" if row["alerts_minor"] else ""
     )
+    if row["bill_at_minor"] or row["bill_every_minor"]:
+        every = f", and every {format_amount(row['bill_every_minor'], found.currency)} more" if row["bill_every_minor"] else ""
+        price += f", billed at {', '.join(format_amount(a, found.currency) for a in row['bill_at_minor']) or '0.00'}{every}"
+    price += ", by the peak of a period" if row["by_peak"] else ""
+    price += f", counts towards {row['pool']}" if row["pool"] and row["price_model"] != COMMITMENT else ""
     cadence = CADENCE[row["unit"]] if row["every"] == 1 else f"every {row['every']} {row['unit']}s"
     state = "" if not over and row["starts_on"] <= today else "over" if over else "to come"
     return {
         **row,
-        "quantity": None if row["meter_id"] else row["quantity_micro"] / 10**6,
+        "quantity": None if row["meter_id"] or row["price_model"] == COMMITMENT else row["quantity_micro"] / 10**6,
         "description": row["description"] + (f" (by the meter {row['meter__name']})" if row["meter_id"] else ""),
         "price": price,
         "cadence": cadence + ("" if row["in_advance"] or row["unit"] == "day" else ", in arrears"),
@@ -386,6 +403,7 @@ def _price(row: dict[str, Any], currency: str) -> str:
     model = row["price_model"]
     if model not in BY_UNIT_PRICE:
         words = {
+            "commitment": f"of {row['pool'] or 'all items'} together",
             "percentage": f"{(row['share_ppm'] or 0) / 10_000:g} % of each transaction",
             "graduated": "by tiers, graduated",
             "volume": "by tiers, by volume",
@@ -413,6 +431,9 @@ def _step(step: dict[str, Any], currency: str) -> str:
     """A step of an amount: units at a price, a tier and its fee, a cell of a matrix, transactions; or the least or most that was agreed."""
     if step.get("off"):
         return f"less {step['off']}, {format_amount(-round(step['minor']), currency)}"
+    if step.get("pledged"):
+        agreed, came = (format_amount(round(step[f"{name}_minor"]), currency) for name in ("bound", "used"))
+        return f"at {step['pledged']} {agreed} was agreed of all that counts, {came} came together"
     if step.get("bound"):
         return f"at {step['bound']} {format_amount(round(step['minor']), currency)}"
     scale = 10 ** exponent(currency)

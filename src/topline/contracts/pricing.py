@@ -7,6 +7,7 @@ volume                all units at the price of the tier that is reached
 percentage            a share of each transaction's value, with a fee, an allowance, a least and a most a transaction
 graduated_percentage  each part of the value by the share of its own tier
 dynamic               what the events themselves say (property `amount`)
+commitment            no price of its own: what is missing of a least amount of several items, or beyond a most
 matrix                a price a unit by properties of the events; the first row that fits holds
 """
 
@@ -20,7 +21,8 @@ import polars as pl
 
 from topline.kernel.errors import Invalid, ensure
 
-MODELS = ("per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix")
+COMMITMENT = "commitment"
+MODELS = ("per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix", COMMITMENT)
 OF_FEES = ("per_unit", "package", "graduated", "volume")  # a quantity that is agreed has no events
 BY_ROWS = ("graduated", "volume", "graduated_percentage", "matrix")
 BY_UNIT_PRICE = ("per_unit", "package")
@@ -32,14 +34,14 @@ MAX_ROWS = 200
 ROWS = pl.List(
     pl.Struct(
         {
-            "up_to": pl.Int64, "unit_price_nano": pl.Int64, "flat_fee_minor": pl.Int64, "share_ppm": pl.Int64, "block_micro": pl.Int64, "when": pl.List(pl.String),
+            "up_to": pl.Int64, "up_to_micro": pl.Int64, "unit_price_nano": pl.Int64, "flat_fee_minor": pl.Int64, "share_ppm": pl.Int64, "block_micro": pl.Int64, "when": pl.List(pl.String),
         }
     )
 )  # fmt: skip
 CONDITION = re.compile(r"[A-Za-z0-9_.-]{1,40}=.{1,100}")
 NAMES = {
     "per_unit": "a price a unit", "package": "packages", "graduated": "graduated tiers", "volume": "volume tiers", "percentage": "a share of each transaction",
-    "graduated_percentage": "graduated shares", "dynamic": "what the events say", "matrix": "by properties",
+    "graduated_percentage": "graduated shares", "dynamic": "what the events say", "matrix": "by properties", COMMITMENT: "a least or a most of several items",
 }  # fmt: skip
 FIELD_NAMES = {
     "included_micro": "included units", "package_micro": "the size of a package", "share_ppm": "the share", "fee_nano": "the fee of a transaction", "free_count": "free transactions",
@@ -55,7 +57,9 @@ def ensure_price(row: Mapping[str, Any], *, method: str | None) -> None:
     """
     model, rows = row.get("price_model") or "per_unit", row.get("tiers") or []
     ensure(model in MODELS, Invalid(f"{model!r} is no price model.", field="price_model", remedy=f"Use one of {', '.join(MODELS)}."))  # fmt: skip
-    ensure(method is not None or model in OF_FEES, Invalid(f"{NAMES[model].capitalize()} is a price for what is metered.", field="meter_id", remedy="Name the meter."))  # fmt: skip
+    ensure(model != COMMITMENT or method is None, Invalid("A commitment is of what other items come to, not of a meter.", field="meter_id", remedy="Leave the meter empty."))  # fmt: skip
+    ensure(model != COMMITMENT or row.get("minimum_minor") is not None or row.get("maximum_minor") is not None, Invalid("A commitment has a least or a most amount.", field="minimum_minor", remedy="Say at least one of them."))  # fmt: skip
+    ensure(method is not None or model in (*OF_FEES, COMMITMENT), Invalid(f"{NAMES[model].capitalize()} is a price for what is metered.", field="meter_id", remedy="Name the meter."))  # fmt: skip
     price = row.get("unit_price_nano")
     ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
     for name, models in TERMS.items():
@@ -67,7 +71,7 @@ def ensure_price(row: Mapping[str, Any], *, method: str | None) -> None:
     least, most = row.get("each_least_minor"), row.get("each_most_minor")
     ensure(least is None or most is None or most >= least, Invalid("The most of a transaction is less than its least.", field="each_most_minor"))  # fmt: skip
     _ensure_rows(model, rows)
-    ensure(model != "matrix" or method != "time_weighted", Invalid("A level over time has no properties to price it by.", field="price_model", remedy="Use a meter that sums or counts."))  # fmt: skip
+    ensure(model != "matrix" or method not in ("time_weighted", "peak"), Invalid("A level over time has no properties to price it by.", field="price_model", remedy="Use a meter that sums or counts."))  # fmt: skip
 
 
 def is_priced(item: Any) -> bool:
@@ -84,7 +88,7 @@ def price_of(row: Mapping[str, Any]) -> dict[str, Any]:
         told["tiers"] = [{"when": list(r.get("when") or []), of: r[of]} for r in row.get("tiers") or []]
     else:
         told["tiers"] = [
-            {"up_to": r.get("up_to"), of: r[of], "flat_fee_minor": r.get("flat_fee_minor") or 0} | ({"block_micro": r["block_micro"]} if r.get("block_micro") else {}) for r in row.get("tiers") or []
+            {"up_to": r.get("up_to"), **({"up_to_micro": r["up_to_micro"]} if r.get("up_to_micro") else {}), of: r[of], "flat_fee_minor": r.get("flat_fee_minor") or 0} | ({"block_micro": r["block_micro"]} if r.get("block_micro") else {}) for r in row.get("tiers") or []
         ]  # fmt: skip
     return told
 
@@ -121,6 +125,16 @@ def _ensure_rows(model: str, rows: list[Mapping[str, Any]]) -> None:
         ensure(len(set(seen)) == len(seen), Invalid("Two rows of the matrix have the same conditions.", field="tiers", remedy="Leave one of them out."))  # fmt: skip
         ensure(frozenset() not in seen[:-1], Invalid("The row without conditions holds for all that is left: it comes last.", field="tiers"))  # fmt: skip
     elif rows:
-        ends = [row.get("up_to") for row in rows]
-        rising = all(end is not None and end > (ends[n - 1] if n else 0) for n, end in enumerate(ends[:-1]))
+        ends = [_edge(row) for row in rows]
+        rising = all(end is not None and end > ((ends[n - 1] or 0) if n else 0) for n, end in enumerate(ends[:-1]))
         ensure(rising and ends[-1] is None, Invalid("Each tier ends above the one before, and the last has no end.", field="tiers", remedy="Leave no gap and no overlap."))  # fmt: skip
+
+
+def _edge(row: Mapping[str, Any]) -> int | None:
+    """Where a tier ends, in millionths of a unit; None: nowhere."""
+    whole = row.get("up_to")
+    ensure(
+        whole is None or row.get("up_to_micro") is None,
+        Invalid("A tier ends once.", field="tiers", remedy="Give up_to, or up_to_micro."),
+    )
+    return row.get("up_to_micro") if whole is None else whole * PPM

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from topline.contracts import bills, schedules, usage
 from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Discount, Item
-from topline.contracts.pricing import BY_UNIT_PRICE, PRICE
+from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT, PRICE
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine import recurring_revenue as mrr
@@ -70,7 +70,7 @@ def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
 def detail(contract_id: int) -> dict[str, Any]:
     """Items, amendments and the newest charges of a contract, as rows. Three statements."""
     items = Item.objects.filter(contract_id=contract_id).order_by("starts_on", "id").values(
-        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id", "meter_id", "meter__name", "alerts_minor", *[name for name in PRICE if name != "unit_price_nano"]
+        "id", "description", "product_id", "quantity_micro", "unit_price_nano", "starts_on", "ends_on", "unit", "every", "in_advance", "tax_class", "replaces_id", "meter_id", "meter__name", "alerts_minor", "bill_at_minor", "bill_every_minor", "by_peak", "pool", *[name for name in PRICE if name != "unit_price_nano"]
     )  # fmt: skip
     amended = Amendment.objects.filter(contract_id=contract_id).order_by("-id").values("id", "kind", "effective_on", "told", "because", "recorded_at", "actor_key")  # fmt: skip
     charged = Charge.objects.filter(item__contract_id=contract_id).order_by("-full_start", "-id").values(
@@ -147,6 +147,7 @@ def value(contract_id: int) -> tuple[int | None, int]:
             pl.col("end").is_not_null()
             & (pl.col("unit_price_nano").is_not_null() | ~pl.col("price_model").is_in(BY_UNIT_PRICE))
             & pl.col("meter_id").is_null()
+            & (pl.col("price_model") != COMMITMENT)
         ).all()
     ).item()
     last = lasting["end"].max()

@@ -58,7 +58,10 @@ def split(lines: pl.DataFrame, *, entity: Entity) -> pl.DataFrame:
     Work: none where nothing is late; else four statements.
     """
     plain = lines.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in CREDITED.items())
-    late = lines.filter(pl.col("used_micro").is_not_null() & (pl.col("sequence") > 0))
+    in_parts = (pl.col("bill_at_minor") != "[]") | pl.col(
+        "bill_every_minor"
+    ).is_not_null()  # billed inside its period, and not late
+    late = lines.filter(pl.col("used_micro").is_not_null() & (pl.col("sequence") > 0) & ~in_parts)
     if late.is_empty():
         return plain
     policy = pl.when(pl.col("late_usage") == "").then(pl.lit(company_policy(entity.pk))).otherwise("late_usage")

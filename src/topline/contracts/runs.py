@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from topline.billing import actions as billing
 from topline.billing.models import Invoice
 from topline.books.models import Entity
-from topline.contracts import bills
+from topline.contracts import bills, wallets
 from topline.contracts.models import BillRun, BillRunPart, Charge, Contract, Parked
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed, changed_many, inside
@@ -84,7 +84,7 @@ def bill_part(*, actor: Actor, run_id: int) -> int | None:
 
 @action("contracts.sign_run")
 def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) -> int:
-    """Issue the drafts of a run, at most `limit` at once: legal numbers, ledger, milestones; returns how many are left.
+    """Issue the drafts of a run, at most `limit` at once: legal numbers, ledger, milestones, and what credits pay of them; returns how many are left.
 
     With none left the run is final. Issuing again what is issued changes nothing. Work: what is read and written depends on `limit`, not on how large the
     run is. Raises: NotFound, RunNotDrafted, and what issuing refuses.
@@ -103,6 +103,7 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) ->
             part.save(update_fields=["is_issued"])
     if ids:
         inside(billing.issue_invoices)(actor=actor, invoice_ids=list(ids), issue_on=issue_on)
+        wallets.settle_run(actor=actor, entity_id=run.entity_id, invoice_ids=list(ids), on=issue_on)
     left += sum(part.documents for part in waiting[1:])
     if not left:
         run.state, run.signed_by, run.finished_at = S.FINAL, actor.key, clock.now()

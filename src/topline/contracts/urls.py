@@ -1,6 +1,6 @@
 from django.urls import path
 
-from topline.contracts import explain_pages, pages, recurring_pages, renewal_pages, run_pages, schedule_pages
+from topline.contracts import explain_pages, pages, recurring_pages, renewal_pages, run_pages, schedule_pages, wallet_pages
 
 app_name = "contracts"
 urlpatterns = [
@@ -13,6 +13,15 @@ urlpatterns = [
     path("<int:contract_id>/quote-renewal/", renewal_pages.quote_renewal, name="quote_renewal"),
     path("recurring/", recurring_pages.recurring_revenue, name="recurring"),
     path("documents/<int:invoice_id>/explained/", explain_pages.explained, name="explained"),
+    path("wallets/", wallet_pages.wallet_list, name="wallets"),
+    path("wallets/sell/", wallet_pages.sell, name="sell_credits"),
+    path("wallets/grant/", wallet_pages.grant, name="grant_credits"),
+    path("wallets/<int:wallet_id>/", wallet_pages.wallet, name="wallet"),
+    path("wallets/<int:wallet_id>/low/", wallet_pages.low, name="low_credits"),
+    path("credits/<int:credit_id>/take-back/", wallet_pages.take_back, name="take_back_credits"),
+    path("documents/<int:invoice_id>/pay-from-credits/", wallet_pages.pay, name="pay_from_credits"),
+    path("documents/<int:invoice_id>/put-credits-back/", wallet_pages.put_back, name="put_credits_back"),
+    path("documents/<int:invoice_id>/return-credits/", wallet_pages.give_back, name="return_credits"),
     path("schedules/", schedule_pages.schedule_list, name="schedules"),
     path("items/<int:item_id>/schedule/", schedule_pages.schedule, name="schedule"),
     path("parts/<int:part_id>/accept/", schedule_pages.accept, name="accept"),

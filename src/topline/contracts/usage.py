@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 from django.db.models import Q
 
 from topline.books.models import Entity
 from topline.contracts.models import Item
-from topline.contracts.pricing import BY_ROWS, ROWS, TERMS
+from topline.contracts.pricing import BY_ROWS, COMMITMENT, ROWS, TERMS
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
+from topline.engine.metering import round_units
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.kernel.money import currencies, exponent
@@ -50,7 +51,7 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     asked = spans.select("span_id", "meter_id", "start", "end", customer_id="user_id")
     events = metering.events(asked, time_zone=entity.time_zone, family=_family(asked["customer_id"].unique()))
     used = spans.join(metering.measured(events), on="span_id", how="left", maintain_order="left").with_columns(
-        pl.col("quantity").fill_null(0).clip(0), minor=_minor()
+        quantity=_rounded(spans), minor=_minor()
     )
     said = _of(events, used, "dynamic").group_by("span_id").agg(event_minor=(_amount() * pl.col("minor")).sum())
     used = used.join(said, on="span_id", how="left", maintain_order="left")
@@ -76,12 +77,21 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def so_far(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
+    """What was used in the periods that are open on a day, up to its end, with what that costs so far (no least amount): as `used`."""
+    after = as_of + timedelta(days=1)
+    running = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > as_of)))
+    cut = running.with_columns(end=pl.lit(after), minimum_minor=pl.lit(None, dtype=pl.Int64))
+    told = used(cut, entity=entity, as_of=after)
+    return told.filter((pl.col("end") == after) & (pl.col("net_minor") != 0))
+
+
 def fees(items: pl.DataFrame) -> pl.DataFrame:
     """Fee items with exact (minor units of a whole period, where it is not quantity x price) and explained (JSON; null: quantity x price).
 
     items  one row per item: item_id, currency and COLUMNS. Raises: AmountTooLarge.
     """
-    modelled = items.filter((pl.col("price_model") != "per_unit") | pl.col("included_micro").is_not_null()).with_columns(
+    modelled = items.filter(~pl.col("price_model").is_in(["per_unit", COMMITMENT]) | pl.col("included_micro").is_not_null()).with_columns(
         span_id="item_id", quantity=pl.col("quantity_micro").cast(EXACT) / engine.MICRO, event_minor=pl.lit(None, dtype=EXACT), minor=_minor()
     )  # fmt: skip
     no_transactions = pl.DataFrame(schema=TRANSACTIONS)
@@ -114,6 +124,19 @@ def _family(customers: pl.Series) -> metering.Family | None:
 def _minor() -> pl.Expr:
     """Minor units of a major one of each row's currency."""
     return pl.col("currency").replace_strict({code: 10 ** exponent(code) for code in currencies()}, return_dtype=pl.Int64)
+
+
+def _rounded(spans: pl.DataFrame) -> pl.Expr:
+    """The quantity of a period, never below zero, rounded as its meter says."""
+    quantity = pl.col("quantity").fill_null(0).clip(0)
+    for mode, decimals in spans.select("rounding", "round_decimals").unique().filter(pl.col("rounding") != "").iter_rows():
+        is_so = (pl.col("rounding") == mode) & (pl.col("round_decimals") == decimals)
+        quantity = (
+            pl.when(is_so)
+            .then(round_units(pl.col("quantity").fill_null(0).clip(0), mode=mode, decimals=decimals))
+            .otherwise(quantity)
+        )
+    return quantity
 
 
 def _amount() -> pl.Expr:
@@ -179,8 +202,9 @@ def _tiers(items: pl.DataFrame) -> pl.DataFrame:
     """The tiers of items that have some: item_id, lower, upper, unit_price, flat_fee in minor units."""
     share = pl.col("share_ppm").cast(EXACT) / 10**6 * pl.col("minor")
     price = pl.when(pl.col("price_model") == "graduated_percentage").then(share).otherwise(pl.col("unit_price_nano").cast(EXACT) / engine.NANO)  # fmt: skip
+    edge = pl.coalesce(pl.col("up_to").cast(EXACT), pl.col("up_to_micro").cast(EXACT) / engine.MICRO)
     return _rows(items, [m for m in BY_ROWS if m != "matrix"]).select(
-        "item_id", lower=pl.col("up_to").shift(1, fill_value=0).over("item_id").cast(EXACT), upper=pl.col("up_to").cast(EXACT), unit_price=price,
+        "item_id", lower=edge.shift(1).over("item_id").fill_null(0), upper=edge, unit_price=price,
         flat_fee=pl.col("flat_fee_minor").fill_null(0).cast(EXACT), block_size=pl.col("block_micro").cast(EXACT) / engine.MICRO,
     )  # fmt: skip
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 from topline.billing import delivery, taxes
 from topline.billing.models import Delivery
-from topline.contracts import actions, amendments, open_periods, rerating, runs
+from topline.contracts import actions, amendments, open_periods, rerating, runs, wallets
 from topline.contracts.dates import add_months
-from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE, Charge, Contract, Item
+from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE, Charge, Contract, Item, Wallet
 from topline.kernel.actor import Actor
 from topline.market.models import Customer
 from topline.metering import actions as metering
@@ -58,6 +59,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
         if n == 1:
             actions.add_discount(actor=actor, contract_id=made, name="Partner, first quarter", starts_on=first, unit="month", periods=3, share_ppm=100_000)  # fmt: skip
     _use(actor, entity_id, buyers[:6], dice, first)
+    _ahead(actor, entity_id, buyers[:5], first)
     run = runs.run(actor=actor, entity_id=entity_id, as_of=first)
     billed = Charge.objects.filter(run=run).order_by("invoice_id").values_list("invoice_id", flat=True).distinct()
     delivery.send_invoices(actor=actor, invoice_ids=list(billed))
@@ -83,6 +85,32 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
 
     _earn(actor, entity_id, first)
     open_periods.tell_alerts(actor=actor, entity_id=entity_id, as_of=end)
+    wallets.tell_low_credits(actor=actor, entity_id=entity_id, as_of=end)
+
+
+def _ahead(actor: Actor, entity_id: int, buyers: list[int], first: date) -> None:
+    """Credits: packs that were bought last month, one that has expired since with a part carried over, one for use alone, and a gift after an outage."""
+    before = add_months(first, -1)
+    told: dict[str, Any] = {"actor": actor, "entity_id": entity_id, "currency": "EUR"}
+    packs: list[dict[str, Any]] = [
+        {"name": "Starter pack", "amount_minor": 2_500_00, "expires_on": add_months(first, 11)},
+        {"name": "Interface pack", "units_micro": 50_000 * 10**6, "unit_nano": 2 * 10**8, "unit_name": "calls", "pays_for": ["use"], "priority": 10},
+        {"name": "Trial pack", "amount_minor": 400_00, "expires_on": first, "rollover_ppm": 500_000, "rollover_cap_minor": 150_00},
+    ]  # fmt: skip
+    for buyer, pack in zip(buyers, packs, strict=False):
+        wallets.sell_credits(customer_id=buyer, issue_on=before, **told, **pack)
+    for buyer in buyers[1:5:3]:
+        wallets.grant_credits(
+            customer_id=buyer,
+            name="Sorry for the outage",
+            on=before,
+            because="Half a day without the interface",
+            amount_minor=20_00,
+            **told,
+        )
+    wallets.expire_credits(actor=actor, entity_id=entity_id, as_of=first)
+    for wallet_id in Wallet.objects.order_by("id").values_list("id", flat=True)[:2]:
+        wallets.set_low_credits(actor=actor, wallet_id=wallet_id, low_minor=2_000_00)
 
 
 def _earn(actor: Actor, entity_id: int, first: date) -> None:

@@ -37,7 +37,8 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
 
     items    one row per item: item_id, start, end (null: none; the first day that is not billed), in_advance bool, the grid (anchor, unit, every,
              day; see `periods.Grid`), quantity_micro, unit_price_nano i64 (of a whole period); or exact decimal minor units of a whole period, where other
-             than quantity x price; month_days i64, where a month has that many for parts of a period
+             than quantity x price; month_days i64, where a month has that many for parts of a period; by_peak bool and replaces_id, where a period costs the most that was
+             agreed in it: an item then adds to the peak of those that it replaces, whole, whatever its days
     returns  one row per item and period: item_id, full_start, full_end, start, end (the billed part), net_minor, days, full_days i64
     A whole period's amount is the difference of two rounded sums from the start of the grid, so that a price with parts of a cent adds up to
     what was agreed; a part of a period is the part of the exact price, rounded once.
@@ -51,9 +52,12 @@ def desired(items: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
     full = _days("full_start", "full_end", items)
     days = pl.min_horizontal(_days("start", "end", items), full)
     part = round_half_away(pl.col("_exact") * pl.col("days").cast(EXACT) / pl.col("full_days").cast(EXACT))
+    peak = round_half_away(pl.col("_exact") * pl.col("_more"))
+    stub, by_days = pl.col("is_stub"), pl.col("_more").is_null()
     return (
-        rows.with_columns(_exact=exact, _n=periods.place(pl.col("full_start")), days=days, full_days=full)
-        .with_columns(net_minor=pl.when(pl.col("is_stub")).then(part).otherwise(whole))
+        _peaks(rows, items)
+        .with_columns(_exact=exact, _n=periods.place(pl.col("full_start")), days=days, full_days=full)
+        .with_columns(net_minor=pl.when(~by_days).then(peak).when(stub).then(part).otherwise(whole))
         .select(*KEY, "full_end", "start", "end", "net_minor", "days", "full_days")
         .sort(*KEY)
     )
@@ -162,6 +166,82 @@ def discounted(wanted: pl.DataFrame, discounts: pl.DataFrame) -> tuple[pl.DataFr
             .drop("taken_minor")
         )
     return rest.with_columns(net_minor=pl.col("_left")).drop("_row", "_left"), pl.concat(taken)
+
+
+def committed(items: pl.DataFrame, counted: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
+    """What is missing of the least amounts of commitments whose periods are over, and what is beyond their most.
+
+    items    one row per commitment: item_id, contract_id, pool str (empty: all items of the contract), start, end (null: none), in_advance (false), the grid, month_days,
+             minimum_minor, maximum_minor i64 (null: none)
+    counted  one row per charge that counts, before discounts: contract_id, pool, start date, net_minor
+    returns  one row per period where something is: the columns of `desired`, used_minor and bound_minor i64; net_minor is below zero where the most was passed
+    A charge counts in the period in which it begins. The amounts shrink with the days covered, what is counted does not. Work: O(charges + periods), one join.
+    """
+    started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
+    full = _days("full_start", "full_end", items)
+    rows = periods.due_periods(started, as_of=as_of).with_columns(_n=periods.place(pl.col("full_start")), full_days=full)
+    rows = rows.with_columns(days=pl.min_horizontal(_days("start", "end", items), "full_days"))
+    grid = started.select("item_id", "contract_id", "anchor", "unit", "every", "day", only="pool")
+    ours = counted.select("contract_id", "net_minor", "pool", at="start").join(grid, on="contract_id")
+    ours = ours.filter((pl.col("only") == "") | (pl.col("only") == pl.col("pool"))).with_columns(_n=periods.place(pl.col("at")))
+    inside = ours.join(rows.select("item_id", "_n", "start", "end"), on=["item_id", "_n"]).filter(
+        (pl.col("at") >= pl.col("start")) & (pl.col("at") < pl.col("end"))
+    )
+    used = inside.group_by("item_id", "_n").agg(used_minor=pl.col("net_minor").sum())
+    part = pl.col("days").cast(EXACT) / pl.col("full_days").cast(EXACT)
+    low, high = (round_half_away(pl.col(name).cast(EXACT) * part).cast(pl.Int64) for name in ("minimum_minor", "maximum_minor"))
+    bound = pl.max_horizontal(pl.min_horizontal("used_minor", high), low)
+    return (
+        rows.join(used, on=["item_id", "_n"], how="left", maintain_order="left")
+        .with_columns(pl.col("used_minor").fill_null(0))
+        .with_columns(bound_minor=bound, net_minor=bound - pl.col("used_minor"))
+        .filter(pl.col("net_minor") != 0)
+        .select(*KEY, "full_end", "start", "end", "net_minor", "days", "full_days", "used_minor", "bound_minor")
+        .sort(*KEY)
+    )
+
+
+def _peaks(rows: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Periods with more decimal: the share of its whole price that an item adds to the peak of those before it, where periods cost their peak; null elsewhere.
+
+    Work: one join for each doubling of the longest chain of changes.
+    """
+    if "by_peak" not in items.columns or not items["by_peak"].any():
+        return rows.with_columns(_more=pl.lit(None, dtype=EXACT))
+    known = items["item_id"].implode()
+    first = pl.when(pl.col("replaces_id").is_in(known)).then("replaces_id").otherwise("item_id")
+    roots = items.select("item_id", _root=first)
+    while True:
+        further = roots.join(roots.select(_root="item_id", _next="_root"), on="_root", how="left", maintain_order="left")
+        if (further["_next"] == further["_root"]).all():
+            break
+        roots = further.select("item_id", _root="_next")
+    chained = rows.join(roots, on="item_id", how="left", maintain_order="left").sort("_root", "full_start", "start", "item_id")
+    quantity = pl.when("by_peak").then("quantity_micro").otherwise(0)
+    before = quantity.cum_max().shift(1, fill_value=0).over("_root", "full_start")
+    more = (pl.col("quantity_micro") - before).clip(0).cast(EXACT) / pl.max_horizontal("quantity_micro", 1).cast(EXACT)
+    return chained.with_columns(_more=pl.when("by_peak").then(more)).drop("_root")
+
+
+def reached(wanted: pl.DataFrame, standing: pl.DataFrame, thresholds: pl.DataFrame) -> pl.DataFrame:
+    """Charges of open periods, as far as one of their amounts was passed since they were billed last; else they stay as they stand.
+
+    wanted      of `desired`, and is_open bool
+    standing    item_id, full_start, net_minor
+    thresholds  one row per item: item_id, bill_at list[i64] rising, bill_every i64 (null: none; counts on from the last of bill_at)
+    returns     wanted with net_minor
+    Work: one join.
+    """
+    have = standing.select(*KEY, _have="net_minor")
+    rows = wanted.join(have, on=KEY, how="left", maintain_order="left").with_columns(pl.col("_have").fill_null(0))
+    waiting = rows.filter("is_open").join(thresholds, on="item_id")
+    fixed = waiting.explode("bill_at").filter((pl.col("_have") < pl.col("bill_at")) & (pl.col("bill_at") <= pl.col("net_minor")))
+    beyond = (pl.col("net_minor", "_have") - pl.col("bill_at").list.max().fill_null(0)).clip(0) // pl.col("bill_every")
+    again = waiting.with_columns(beyond.name.prefix("_times_")).filter(pl.col("_times_net_minor") > pl.col("_times__have"))
+    due = pl.concat([fixed.select(KEY), again.select(KEY)]).unique().with_columns(_due=pl.lit(value=True))
+    is_kept = pl.col("is_open") & pl.col("_due").is_null()
+    marked = rows.join(due, on=KEY, how="left", maintain_order="left")
+    return marked.with_columns(net_minor=pl.when(is_kept).then("_have").otherwise("net_minor")).select(wanted.columns)
 
 
 def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from topline.engine.documents import EXACT
 from topline.kernel.errors import Invalid
 
-Method = Literal["count", "sum", "max", "unique", "latest", "time_weighted"]
+Method = Literal["count", "sum", "max", "unique", "latest", "time_weighted", "peak"]
 UnitRounding = Literal["round", "ceil", "floor"]
 
 _VALUE = pl.col("value").cast(EXACT)
@@ -36,6 +36,7 @@ METHODS: dict[Method, Callable[[], pl.Expr]] = {
     "unique": lambda: pl.col("key").n_unique().cast(EXACT),
     "latest": lambda: _VALUE.sort_by("at", "event_id").last(),
     "time_weighted": _time_weighted,
+    "peak": lambda: _VALUE.sort_by("at", "event_id").cum_sum().max(),  # of the level, whose changes the events are
 }
 
 

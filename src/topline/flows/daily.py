@@ -17,7 +17,7 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.collections import actions, reminders, timing
-from topline.contracts import amendments
+from topline.contracts import amendments, wallets
 from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
@@ -192,6 +192,8 @@ def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None,
     price_lateness(actor=actor, entity_id=entity_id, as_of=as_of)
     leads.score_leads(actor=actor, entity_id=entity_id, as_of=as_of)
     amendments.renew_due(actor=actor, entity_id=entity_id, as_of=as_of)
+    wallets.expire_credits(actor=actor, entity_id=entity_id, as_of=as_of)
+    wallets.tell_low_credits(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
     levers.weigh_calls(actor=actor, entity_id=entity_id, as_of=as_of)
     freeze_sales(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -213,6 +215,8 @@ def handle(payload: dict[str, Any]) -> None:
         "score_leads",
         "renew_contracts",
         "tell_alerts",
+        "expire_credits",
+        "tell_low_credits",
         "learn_timing",
         "weigh_calls",
         "freeze_forecast",

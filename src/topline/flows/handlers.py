@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
+from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
-from topline.contracts import amendments, open_periods
+from topline.contracts import amendments, open_periods, wallets
 from topline.flows import daily, deliveries, reminders
 from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
@@ -31,6 +33,12 @@ def run_import(payload: dict[str, Any]) -> None:
     batch_id = int(payload["batch_id"])
     if connect.run_import(actor=system_actor("worker"), batch_id=batch_id):
         queue.ask_for_chunk(batch_id)
+
+
+def return_credits(payload: dict[str, Any]) -> None:
+    """A credit note for what credits paid gives them back."""
+    day = date.fromisoformat(payload["day"])
+    wallets.return_credits(actor=system_actor("worker"), credit_note_id=int(payload["credit_note_id"]), on=day)
 
 
 def handle_event(payload: dict[str, Any], told: Told) -> None:
@@ -58,6 +66,9 @@ HANDLERS: dict[str, Handler] = {
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
     "tell_alerts": daily.handled_by(open_periods.tell_alerts),
+    "expire_credits": daily.handled_by(wallets.expire_credits),
+    "tell_low_credits": daily.handled_by(wallets.tell_low_credits),
+    billing.CREDITED: return_credits,
     "renew_contracts": daily.handled_by(amendments.renew_due),
     "score_leads": daily.handled_in_parts(lead_queries.scores, leads.score_leads),
     "write_deals_down": daily.handled_by(daily.write_down),

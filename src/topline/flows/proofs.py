@@ -115,6 +115,36 @@ def unapplied_cash_equals_payments() -> pl.DataFrame:
     return _against_ledger(payments, "unapplied_cash", sign=-1)
 
 
+def prepaid_credits_equal_wallets() -> pl.DataFrame:
+    """The account of prepaid credits equals what is left of credits that were bought, per company and currency."""
+    held = bulk.query(
+        "SELECT w.entity_id, w.currency, CAST(sum(c.left_minor) AS bigint) FROM contracts_credit c JOIN contracts_wallet w ON w.id = c.wallet_id"
+        " WHERE c.is_paid AND c.left_minor > 0 GROUP BY 1, 2",
+        (),
+        {"entity_id": INT, "currency": TEXT, "documents_minor": INT},
+    )
+    return _against_ledger(held, "prepaid_credits", sign=-1)
+
+
+def credits_equal_their_moves() -> pl.DataFrame:
+    """What is left of credits is what went in and did not go out; and what they paid of documents is what stands there."""
+    left = bulk.query(
+        "SELECT c.id, 'credit' FROM contracts_credit c LEFT JOIN (SELECT credit_id, sum(amount_minor) AS m FROM contracts_creditmove GROUP BY 1) x"
+        " ON x.credit_id = c.id WHERE c.left_minor <> COALESCE(x.m, 0) LIMIT 100",
+        (),
+        {"id": INT, "kind": TEXT},
+    )
+    paid = bulk.query(
+        "SELECT i.id, 'invoice' FROM billing_invoice i LEFT JOIN (SELECT invoice_id, sum(amount_minor) AS m FROM receivables_allocation"
+        " WHERE kind IN ('credits', 'granted') GROUP BY 1) a ON a.invoice_id = i.id"
+        " LEFT JOIN (SELECT invoice_id, -sum(amount_minor) AS m FROM contracts_creditmove WHERE kind = 'drawn' GROUP BY 1) d ON d.invoice_id = i.id"
+        " WHERE i.from_credits_minor <> COALESCE(a.m, 0) OR COALESCE(d.m, 0) < COALESCE(a.m, 0) LIMIT 100",
+        (),
+        {"id": INT, "kind": TEXT},
+    )
+    return pl.concat([left, paid])
+
+
 def allocations_add_up_to_documents() -> pl.DataFrame:
     """What is written on a document as settled equals its allocation rows; likewise for payments."""
     invoices = bulk.query(
@@ -214,7 +244,7 @@ def events_of_the_lake_are_whole() -> pl.DataFrame:
 
 PROOFS: list[Callable[[], pl.DataFrame]] = [
     guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
-    receivables_equal_documents, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
+    receivables_equal_documents, prepaid_credits_equal_wallets, credits_equal_their_moves, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
     bank_accounts_equal_statements, deals_stand_where_their_history_leads, people_stand_in_the_teams_of_their_history,
     contracts_bill_what_was_agreed,
     charges_stand_on_their_lines,

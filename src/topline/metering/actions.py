@@ -14,7 +14,7 @@ from topline.kernel.database import one_of
 from topline.kernel.errors import Conflict, Invalid, ensure
 from topline.market import queries as market
 from topline.metering import lake, queries
-from topline.metering.models import METHODS, Backfill, LakePart, Meter, StrayEvent, UsageEvent
+from topline.metering.models import METHODS, ROUNDINGS, Backfill, LakePart, Meter, StrayEvent, UsageEvent
 
 AHEAD = timedelta(days=1)  # clocks of senders may be wrong by that much
 SAME = ["meter_id", "customer_id", "at", "value_micro", "unique_key"]
@@ -49,9 +49,21 @@ class EventsCameMeanwhile(Conflict):
 
 @action("metering.add_meter")
 def add_meter(
-    *, actor: Actor, code: str, name: str, method: str, unit: str = "", filters: dict[str, list[str]] | None = None
+    *,
+    actor: Actor,
+    code: str,
+    name: str,
+    method: str,
+    unit: str = "",
+    filters: dict[str, list[str]] | None = None,
+    rounding: str = "",
+    round_decimals: int = 0,
 ) -> int:
-    """Say what is counted of events; returns the meter's id. Raises: Invalid (no code, unknown method), MeterCodeTaken."""
+    """Say what is counted of events; returns the meter's id.
+
+    rounding, round_decimals  how the quantity of a period is rounded before it is priced: round, ceil or floor, to so many decimals; below zero to tens, hundreds and so on
+    Raises: Invalid (no code, unknown method or rounding), MeterCodeTaken.
+    """
     ensure(
         bool(code.strip()) and bool(name.strip()),
         Invalid("A meter needs a code and a name.", field="code", remedy="Fill in both."),
@@ -60,6 +72,11 @@ def add_meter(
         method in METHODS,
         Invalid(f"{method!r} is no way to measure.", field="method", remedy=f"Use one of {', '.join(METHODS)}."),
     )
+    ensure(
+        rounding in ("", *ROUNDINGS),
+        Invalid(f"{rounding!r} is no way to round.", field="rounding", remedy=f"Use one of {', '.join(ROUNDINGS)}, or nothing."),
+    )
+    ensure(-9 <= round_decimals <= 6, Invalid("Quantities are rounded to -9 to 6 decimals.", field="round_decimals"))
     ensure(
         not Meter.objects.filter(code=code.strip()).exists(),
         MeterCodeTaken(f"There is a meter {code.strip()} already.", field="code", remedy="Use another code."),
@@ -70,6 +87,8 @@ def add_meter(
         method=method,
         unit=unit.strip()[:40],
         filters=filters or {},
+        rounding=rounding,
+        round_decimals=round_decimals if rounding else 0,
         created_at=clock.now(),
     )
     changed("meter", made.pk, after={"code": made.code, "method": method})

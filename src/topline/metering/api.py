@@ -17,7 +17,7 @@ from topline.metering.models import Backfill, Meter, StrayEvent, UsageEvent
 from topline.ui.wire import MAX_ROWS, Asked, Bearer, Body, Caller, Code, Name, Page, Room, Rows, done, once, page, rows
 
 room = Room(tags=["Metering"])
-METER = ["id", "code", "name", "method", "unit", "filters"]
+METER = ["id", "code", "name", "method", "unit", "filters", "rounding", "round_decimals"]
 EVENT = ["id", "key", "meter_id", "customer_id", "at", "value_micro", "unique_key", "properties", "recorded_at"]
 BACKFILL = ["id", "meter_id", "customer_id", "start_at", "end_at", "replaced", "recorded", "because", "actor_name", "recorded_at"]
 STRAY = ["id", "key", "said", "code", "message", "received_at"]
@@ -41,9 +41,13 @@ Moment = Annotated[datetime, BeforeValidator(_moment)]
 class NewMeter(Body):
     code: Annotated[str, Field(min_length=1, max_length=40)]
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    method: Literal["count", "sum", "max", "unique", "latest", "time_weighted"]
+    method: Literal["count", "sum", "max", "unique", "latest", "time_weighted", "peak"]
     unit: Code = ""
     filters: Annotated[dict[Short, Annotated[list[Short], Field(max_length=100)]], Field(max_length=20)] = {}
+    rounding: Annotated[
+        Literal["", "round", "ceil", "floor"], Field(description="of the quantity of a period, before it is priced")
+    ] = ""
+    round_decimals: Annotated[int, Field(strict=True, ge=-9, le=6, description="below zero: to tens, hundreds and so on")] = 0
 
 
 class OneEvent(Body):

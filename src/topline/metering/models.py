@@ -7,7 +7,8 @@ from django.db.models import Q
 
 from topline.market.models import Customer
 
-METHODS = ("count", "sum", "max", "unique", "latest", "time_weighted")
+METHODS = ("count", "sum", "max", "unique", "latest", "time_weighted", "peak")
+ROUNDINGS = ("round", "ceil", "floor")
 
 
 class Meter(models.Model):
@@ -15,20 +16,30 @@ class Meter(models.Model):
 
     code = models.CharField(max_length=40, unique=True)
     name = models.CharField(max_length=100)
-    method = models.CharField(max_length=13, help_text="count, sum, max, unique, latest, time_weighted")
+    method = models.CharField(max_length=13, help_text="count, sum, max, unique, latest, time_weighted, peak")
     unit = models.CharField(max_length=40, blank=True, help_text="such as call, GB, seat")
     filters = models.JSONField(default=dict, blank=True)
+    rounding = models.CharField(
+        max_length=5, blank=True, help_text="of the quantity of a period, before it is priced: round, ceil, floor; empty: none"
+    )
+    round_decimals = models.IntegerField(default=0, help_text="below zero: to tens, hundreds and so on")
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(method__in=METHODS), name="meter_method_known")]
+        constraints = [
+            models.CheckConstraint(condition=Q(method__in=METHODS), name="meter_method_known"),
+            models.CheckConstraint(
+                condition=Q(rounding__in=["", *ROUNDINGS], round_decimals__gte=-9, round_decimals__lte=6),
+                name="meter_rounding_known",
+            ),
+        ]
 
 
 class UsageEvent(models.Model):
     """Something that a customer used. Append-only: what was wrong is corrected by an event of its own, such as a negative value.
 
     key        the sender's name for it: the same key a second time is the same event
-    value      millionths; for time_weighted a change of the level
+    value      millionths; for time_weighted and peak a change of the level
     unique_key what `unique` tells apart
     """
 

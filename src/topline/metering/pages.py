@@ -50,9 +50,22 @@ class MeterForm(forms.Form):
     code = forms.CharField(max_length=40)
     name = forms.CharField(max_length=100)
     method = forms.ChoiceField(
-        choices=[(m, m.replace("_", " ")) for m in METHODS], help_text="time weighted: events are changes of a level"
+        choices=[(m, m.replace("_", " ")) for m in METHODS], help_text="time weighted, peak: events are changes of a level"
     )
     unit = forms.CharField(max_length=40, required=False, help_text="such as call, GB, seat")
+    rounding = forms.ChoiceField(
+        choices=[("", "not at all"), ("round", "to the nearest"), ("ceil", "up"), ("floor", "down")],
+        required=False,
+        label="Rounded",
+        help_text="the quantity of a period, before it is priced",
+    )
+    round_decimals = forms.IntegerField(
+        min_value=-9, max_value=6, initial=0, required=False, label="To decimals", help_text="-2: to hundreds"
+    )
+
+    def clean_round_decimals(self) -> int:
+        """Where nothing is said: to whole units."""
+        return self.cleaned_data["round_decimals"] or 0
 
 
 @page("metering.view")

@@ -97,7 +97,12 @@ def backfills() -> list[Mapping[str, Any]]:
 def meters() -> Sequence[Mapping[str, Any]]:
     """Every meter with its events, those in the lake among them, and the newest; at most 200. Two statements."""
     rows = Meter.objects.annotate(count=Count("events"), newest=Max("events__at")).order_by("code")
-    found, away = list(rows.values("id", "code", "name", "method", "unit", "filters", "count", "newest")[:200]), lake.by_meter()
+    found, away = (
+        list(
+            rows.values("id", "code", "name", "method", "unit", "filters", "rounding", "round_decimals", "count", "newest")[:200]
+        ),
+        lake.by_meter(),
+    )
     for row in found:
         count, newest = away.get(row["id"], (0, None))
         row["count"] += count
@@ -106,6 +111,7 @@ def meters() -> Sequence[Mapping[str, Any]]:
 
 
 # --- parts ---
+LEVELS = ["time_weighted", "peak"]  # their events are changes of a level, which begins a period as it stood
 METHOD = {"meter_id": pl.Int64, "method": pl.String}
 
 
@@ -150,8 +156,8 @@ def _placed(spans: pl.DataFrame, *, time_zone: str, family: Family | None = None
         .rename({"id": "event_id", "unique_key": "key"})
     )
     parts = [inside.select(*PLACED)]
-    if any(m.method == "time_weighted" for m in asked):
-        before = found.join(timed.filter(pl.col("method") == "time_weighted"), on=key).filter(pl.col("at") < pl.col("_begin"))
+    if any(m.method in LEVELS for m in asked):
+        before = found.join(timed.filter(pl.col("method").is_in(LEVELS)), on=key).filter(pl.col("at") < pl.col("_begin"))
         level = before.group_by("span_id", "meter_id", "method", "start", "end").agg(
             pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}")
         )  # fmt: skip

@@ -34,6 +34,7 @@ ALONE_UP_TO = 1_000  # units of the company's currency: to write off more takes 
 COUNTED = timedelta(days=365)  # what was written off alone for the same customer so near in time counts towards it
 
 K, S = Allocation.Kind, Invoice.State
+FROM_CREDITS = (K.CREDITS.value, K.GRANTED.value)
 _ALLOCATION = {
     "kind": pl.String, "invoice_id": pl.Int64, "payment_id": pl.Int64, "credit_note_id": pl.Int64, "amount_minor": pl.Int64, "source_minor": pl.Int64,
 }  # fmt: skip
@@ -79,6 +80,12 @@ class NeedsSecondPerson(Conflict):
     """More would be given up than one person may give up alone."""
 
     code = "needs_second_person"
+
+
+class PaidFromCredits(Conflict):
+    """Credits settled it, and only where credits are kept can it be taken back."""
+
+    code = "paid_from_credits"
 
 
 class AllocationUndone(Conflict):
@@ -281,9 +288,16 @@ def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: st
 
     What was learned of the payer from them is forgotten.
     returns  one row per mirror allocation, as apply_cash
-    Raises: NotFound, AllocationUndone, books.PeriodLocked.
+    Raises: NotFound, AllocationUndone, PaidFromCredits, books.PeriodLocked.
     """
     rows = queries.allocations(allocation_ids)
+    ours = rows.filter(pl.col("kind").is_in([*FROM_CREDITS, K.CREDITS_BACK.value]))
+    ensure(
+        ours.is_empty(),
+        PaidFromCredits(
+            "That was paid from credits.", field="allocation_ids", remedy="Put the credits back, on the invoice's page."
+        ),
+    )
     done = _unapply(actor=actor, rows=rows, on=on, reason=reason)
     payers.forget(actor=actor, links=_whose(rows.filter(pl.col("kind") == K.PAYMENT.value)))
     return done
@@ -328,6 +342,66 @@ def _whose(links: pl.DataFrame) -> pl.DataFrame:
     return (
         links.select("payment_id", "invoice_id").join(customers.rename({"id": "invoice_id"}), on="invoice_id").drop("invoice_id")
     )
+
+
+def settle_from_credits(*, actor: Actor, rows: pl.DataFrame, on: date) -> pl.DataFrame:
+    """Credits of customers settle documents; called where credits are kept, inside its action.
+
+    rows     one row per document and kind: kind (credits: bought, granted: given), invoice_id, amount_minor in the document's currency, credit_functional i64 (what
+             the credits are worth in the company's books; null for given ones)
+    returns  one row per allocation, as apply_cash
+    Raises: OverApplied, DocumentNotOpen, NotFound, books.PeriodLocked.
+    """
+    none = pl.lit(None, dtype=pl.Int64)
+    told = rows.with_columns(source_minor="amount_minor", payment_id=none, credit_note_id=none, effective_on=pl.lit(on))
+    invoices = billing.for_update(rows["invoice_id"].unique().to_list())
+    return _settle(actor=actor, rows=told, invoices=invoices, payments=_no_payments())
+
+
+def put_credits_back(*, actor: Actor, invoice_id: int, on: date, reason: str) -> pl.DataFrame:
+    """Undo what credits settled of a document; called where credits are kept, inside its action. Returns one row per mirror allocation, as apply_cash."""
+    standing = queries.standing_allocations(invoice_ids=[invoice_id])
+    ours = standing.filter(pl.col("kind").is_in(FROM_CREDITS))
+    ensure(
+        ours.height > 0,
+        NothingToApply("Credits paid nothing of it.", field="invoice_id", remedy="Choose an invoice that was paid from credits."),
+    )
+    return _unapply(actor=actor, rows=ours, on=on, reason=reason)
+
+
+def note_into_credits(*, actor: Actor, credit_note_id: int, bought_minor: int, given_minor: int, on: date) -> int:
+    """A credit note becomes credits again instead of lowering what is owed; called where credits are kept, inside its action. Returns the allocation's id.
+
+    bought_minor, given_minor  of it, what goes back to credits that were bought and to such that were given
+    Raises: OverApplied, DocumentNotOpen, NotFound, Invalid (no credit note), books.PeriodLocked.
+    """
+    notes = billing.for_update([credit_note_id])
+    note, amount = notes.row(0, named=True), bought_minor + given_minor
+    ensure(note["kind"] == Invoice.Kind.CREDIT_NOTE, Invalid("That is no credit note.", field="credit_note_id"))
+    ensure(amount > 0, NothingToApply("An amount to give back must be more than zero.", field="amount_minor"))
+    row = pl.DataFrame({"kind": [K.CREDITS_BACK.value], "credit_note_id": [credit_note_id], "amount_minor": [amount], "source_minor": [amount], "effective_on": [on]}).with_columns(
+        invoice_id=pl.lit(None, dtype=pl.Int64), id=bulk.reserve_ids(Allocation, 1)
+    )  # fmt: skip
+    _check_open(row, notes)
+    worth, upto = posting.part_of, pl.col("allocated_minor")
+    total, whole = pl.col("functional_minor"), pl.col("total_minor")
+    given, bought = pl.lit(given_minor), pl.lit(bought_minor)
+    booked = notes.select(
+        "currency", "customer_id", key=pl.format("allocation:{}", row["id"]), invoice_id="id", bought=bought, given=given,
+        bought_functional=worth(total, upto + bought, bought, whole), given_functional=worth(total, upto + bought + given, given, whole),
+    )  # fmt: skip
+    books.post(
+        entity_id=note["entity_id"], kind="allocation", entries=booked.select("key", effective_on=pl.lit(on), source="key"),
+        transfers=[
+            leg(booked, debit="receivable", credit="prepaid_credits", amount="bought", functional="bought_functional"),
+            leg(booked, debit="receivable", credit="credits_granted", amount="given", functional="given_functional"),
+        ],
+    )  # fmt: skip
+    functional = booked.select(pl.col("bought_functional") + pl.col("given_functional")).item()
+    bulk.insert(Allocation, row.with_columns(functional_minor=pl.lit(functional), recorded_at=pl.lit(clock.now())))
+    _update_documents(row, notes, actor=actor)
+    changed_many("allocation", row["id"])
+    return int(row["id"][0])
 
 
 def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
@@ -537,9 +611,14 @@ def _update_documents(rows: pl.DataFrame, invoices: pl.DataFrame, *, actor: Acto
     if moves.is_empty():
         return
     sums = moves.group_by("id").agg(
-        pl.col("moved").sum(), day=pl.col("effective_on").max(), lost=(pl.col("kind") == K.WRITE_OFF).any()
+        pl.col("moved").sum(),
+        day=pl.col("effective_on").max(),
+        lost=(pl.col("kind") == K.WRITE_OFF).any(),
+        credits=pl.col("moved").filter(pl.col("kind").is_in(FROM_CREDITS)).sum(),
     )
-    after = sums.join(invoices, on="id").with_columns(allocated_minor=pl.col("allocated_minor") + pl.col("moved"))
+    after = sums.join(invoices, on="id").with_columns(
+        allocated_minor=pl.col("allocated_minor") + pl.col("moved"), from_credits_minor=pl.col("from_credits_minor") + pl.col("credits")
+    )  # fmt: skip
     full = pl.col("allocated_minor") == pl.col("total_minor")
     after = after.with_columns(
         was="state",
@@ -550,7 +629,7 @@ def _update_documents(rows: pl.DataFrame, invoices: pl.DataFrame, *, actor: Acto
         .otherwise(pl.lit(S.OPEN.value)),
         closed_on=pl.when(full).then(pl.max_horizontal("day", "issued_on")),
     )
-    bulk.update(Invoice, after.select("id", "allocated_minor", "state", "closed_on"))
+    bulk.update(Invoice, after.select("id", "allocated_minor", "from_credits_minor", "state", "closed_on"))
     changed_many("invoice", after["id"], after={"allocated": "changed"})
     for kind, state in (("invoice_paid", S.PAID), ("invoice_written_off", S.WRITTEN_OFF), ("invoice_reopened", S.OPEN)):
         now = after.filter((pl.col("state") == state) & (pl.col("was") != state) & (pl.col("kind") != Invoice.Kind.CREDIT_NOTE))

@@ -66,6 +66,9 @@ class Allocation(models.Model):
         BANK_FEE = "bank_fee"
         WRITE_OFF = "write_off"
         REFUND = "refund"
+        CREDITS = "credits", "paid from credits"
+        GRANTED = "granted", "paid from credits given"
+        CREDITS_BACK = "credits_back", "given back as credits"
 
     kind = models.CharField(max_length=12, choices=Kind.choices)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="+")
@@ -81,12 +84,15 @@ class Allocation(models.Model):
     class Meta:
         indexes = [models.Index(fields=["effective_on", "invoice"], name="allocation_by_day")]
         constraints = [
-            models.CheckConstraint(condition=Q(invoice__isnull=False) | Q(kind="refund"), name="allocation_settles_something"),
+            models.CheckConstraint(
+                condition=Q(invoice__isnull=False) | Q(kind__in=["refund", "credits_back"]), name="allocation_settles_something"
+            ),
             models.CheckConstraint(
                 condition=~Q(kind__in=["payment", "refund"]) | Q(payment__isnull=False), name="allocation_from_payment"
             ),
             models.CheckConstraint(
-                condition=~Q(kind="credit_note") | Q(credit_note__isnull=False), name="allocation_from_credit_note"
+                condition=~Q(kind__in=["credit_note", "credits_back"]) | Q(credit_note__isnull=False),
+                name="allocation_from_credit_note",
             ),
             models.CheckConstraint(
                 condition=Q(amount_minor__gt=0, reverses__isnull=True) | Q(amount_minor__lt=0, reverses__isnull=False),

@@ -11,7 +11,7 @@ from topline.receivables.models import Allocation
 
 EXACT = pl.Decimal(38, 0)
 # What settles a document without money, and the account that bears it.
-BORNE_BY = {"discount": "discount_allowed", "bank_fee": "bank_fees", "write_off": "bad_debt"}
+BORNE_BY = {"discount": "discount_allowed", "bank_fee": "bank_fees", "write_off": "bad_debt", "granted": "credits_granted"}
 
 
 def with_functional(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
@@ -19,7 +19,7 @@ def with_functional(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl.
 
     A part is the difference of two rounded running shares, so that the last one closes the document to the cent: what is
     settled after it is round(functional x allocated after / total), whatever came before (half away from zero).
-    Rows must be in the order in which they are written. Work: one statement where a foreign currency is involved.
+    What credits pay says itself what they were worth: credit_functional. Rows must be in the order in which they are written. Work: one statement where a foreign currency is involved.
     """
     rows = rows.with_row_index("_row")
     rows = _share(
@@ -40,12 +40,15 @@ def with_functional(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl.
         settled=_settled_of_payments(payments),
         out="source_functional",
     )
+    if "credit_functional" in rows.columns:
+        rows = rows.with_columns(source_functional=pl.coalesce("source_functional", "credit_functional"))
     return rows.with_columns(functional_minor=pl.coalesce("functional_minor", "source_functional")).drop("_row")
 
 
 def post_allocations(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl.DataFrame) -> None:
     """Write one entry per allocation that moves money between accounts; using a credit note moves none.
 
+    Credits that were bought go from their liability to receivable, those that were given from income.
     Same currency: unapplied cash to receivable at the document's functional amount, and the difference to the payment's as a
     realised exchange gain or loss. Two currencies: through the conversion account, which stands at zero afterwards.
     Source: IAS 21.28 (exchange differences on settlement are recognised in profit or loss).
@@ -74,6 +77,7 @@ def post_allocations(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl
         money = group.filter(pl.col("kind") == Allocation.Kind.PAYMENT)
         same = money.filter(pl.col("currency") == pl.col("payment_currency"))
         cross = money.filter(pl.col("currency") != pl.col("payment_currency"))
+        bought = group.filter(pl.col("kind") == Allocation.Kind.CREDITS)
         back = group.filter(pl.col("kind") == Allocation.Kind.REFUND).with_columns(currency="payment_currency")
         legs = [
             leg(same, debit="unapplied_cash", credit="receivable", amount="amount_minor", functional="functional_minor"),
@@ -88,6 +92,8 @@ def post_allocations(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl
             ),
             *_difference(cross, against="conversion", currency="payment_currency"),
             leg(back, debit="unapplied_cash", credit="clearing", amount="source_minor", functional="source_functional"),
+            leg(bought, debit="prepaid_credits", credit="receivable", amount="amount_minor", functional="functional_minor"),
+            *_difference(bought, against="prepaid_credits", currency="currency"),
         ]
         for kind, account in BORNE_BY.items():
             legs.append(
@@ -136,6 +142,11 @@ def _share(
     return frame.with_columns((pl.col("_upto") - earlier).alias(out)).drop(
         "_whole", "_functional", "_before", "_settled", "_upto"
     )
+
+
+def part_of(total: pl.Expr, upto: pl.Expr, amount: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    """The part of a total that an amount takes which reaches `upto` of the whole: parts of all amounts add up to the total."""
+    return _rounded_share(total, upto, whole) - _rounded_share(total, upto - amount, whole)
 
 
 def _rounded_share(total: pl.Expr, part: pl.Expr, whole: pl.Expr) -> pl.Expr:

@@ -15,7 +15,7 @@ from topline.receivables import queries
 from topline.receivables.models import Allocation, Payment
 
 SHARES = {
-    "invoiced_minor": ("invoice", "interest", "void"), "credited_minor": ("credit_note",), "paid_minor": ("payment", "returned", "refund"), "other_minor": ("discount", "bank_fee", "write_off", "exchanged"),
+    "invoiced_minor": ("invoice", "interest", "void"), "credited_minor": ("credit_note",), "paid_minor": ("payment", "returned", "refund"), "other_minor": ("discount", "bank_fee", "write_off", "exchanged", "credits", "granted", "credits_back"),
 }  # fmt: skip
 COLUMNS = ["on", "kind", "number", "currency", "amount_minor", "invoice_id", "payment_id"]
 NONE = pl.lit(None, dtype=pl.Int64)
@@ -97,18 +97,25 @@ def _money(entity_id: int, whose: dict[str, list[int]], until: date) -> list[pl.
 
 
 def _settled_without_money(entity_id: int, customer_ids: list[int] | None, until: date) -> list[pl.DataFrame]:
-    """Discounts, fees and write-offs lower the account, refunds raise it; links of payments and credit notes move nothing here,
+    """Discounts, fees, write-offs and credits lower the account, refunds raise it, and credit notes that became credits again; links of payments and credit notes move nothing here,
     unless they cross currencies: then they move the balance from the payment's currency to the document's."""
     base = Allocation.objects.filter(effective_on__lte=until)
     across = Q(kind="payment") & ~Q(invoice__currency=F("payment__currency"))
     by_document = {} if customer_ids is None else {"invoice__customer_id__in": customer_ids}
     by_payment = {"payment__customer_id__isnull": False} if customer_ids is None else {"payment__customer_id__in": customer_ids}
-    lowered = base.filter(Q(kind__in=["discount", "bank_fee", "write_off"]) | across, invoice__entity_id=entity_id, **by_document)
+    lowered = base.filter(
+        Q(kind__in=["discount", "bank_fee", "write_off", "credits", "granted"]) | across,
+        invoice__entity_id=entity_id,
+        **by_document,
+    )
     raised = base.filter(Q(kind="refund") | across, payment__entity_id=entity_id, **by_payment)
     down = bulk.read(lowered.values("effective_on", "kind", "amount_minor", "invoice_id", "invoice__number", "invoice__currency", "invoice__customer_id"))  # fmt: skip
     up = bulk.read(raised.values("effective_on", "kind", "source_minor", "payment_id", "payment__number", "payment__currency", "payment__customer_id"))  # fmt: skip
+    by_note = {} if customer_ids is None else {"credit_note__customer_id__in": customer_ids}
+    again = bulk.read(base.filter(kind="credits_back", credit_note__entity_id=entity_id, **by_note).values("effective_on", "kind", "source_minor", "credit_note_id", "credit_note__number", "credit_note__currency", "credit_note__customer_id"))  # fmt: skip
     kind = pl.when(pl.col("kind") == "payment").then(pl.lit("exchanged")).otherwise("kind")
     return [
         down.select(on="effective_on", kind=kind, number="invoice__number", currency="invoice__currency", amount_minor=-pl.col("amount_minor"), invoice_id="invoice_id", payment_id=NONE, customer_id="invoice__customer_id"),
         up.select(on="effective_on", kind=kind, number="payment__number", currency="payment__currency", amount_minor="source_minor", invoice_id=NONE, payment_id="payment_id", customer_id="payment__customer_id"),
+        again.select(on="effective_on", kind="kind", number="credit_note__number", currency="credit_note__currency", amount_minor="source_minor", invoice_id="credit_note_id", payment_id=NONE, customer_id="credit_note__customer_id"),
     ]  # fmt: skip

@@ -9,8 +9,7 @@ import polars as pl
 from django.db.models import Q, Sum
 
 from topline.books import actions as books
-from topline.books import chart
-from topline.books.models import Account, Entity
+from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.contracts import queries as contracts
 from topline.contracts.models import Amendment, Item
@@ -343,8 +342,4 @@ def _post(entity: Entity, through: date, close_id: int, told: pl.DataFrame) -> N
 
 def _ensure_accounts(entity_id: int) -> None:
     """The accounts that recognition needs, in companies older than it."""
-    codes = dict(Account.objects.filter(entity_id=entity_id).values_list("code", "role"))
-    for code, name, kind, role in chart.DEFAULT:
-        if role in {*ACCOUNTS, queries.COSTS, "commissions"} - set(codes.values()):
-            free = next(c for c in (code, *(f"{code}-{n}" for n in range(1, 100))) if c not in codes)
-            books.create_account(entity_id=entity_id, code=free, name=name, kind=kind, role=role)
+    books.ensure_accounts(entity_id, frozenset({*ACCOUNTS, queries.COSTS, "commissions"}))

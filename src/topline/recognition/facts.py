@@ -77,9 +77,11 @@ def items(entity: Entity, which: Which, *, assume: Assumed = NOTHING) -> pl.Data
         "contract__ends_on": "term_end",
         "contract__created_at": "_created",
         "contract__month_days": "month_days",
+        "meter__rounding": "rounding",
+        "meter__round_decimals": "round_decimals",
     }
     columns = [
-        "contract_id", "product_id", "replaces_id", "description", "in_advance", "anchor", "unit", "every", "day", "meter_id", "free_until", *usage.COLUMNS,
+        "contract_id", "product_id", "replaces_id", "description", "in_advance", "anchor", "unit", "every", "day", "meter_id", "free_until", "by_peak", *usage.COLUMNS,
     ]  # fmt: skip
     asked = contracts(entity, which)
     rows = bulk.read(Item.objects.filter(contract__in=asked).order_by("id").values(*columns, *facts)).rename(facts)
@@ -263,6 +265,10 @@ def tell(entity: Entity, which: Which, *, through: date, assume: Assumed = NOTHI
     charged = charges(entity, through, which)
     credited = _credited(entity, through, charged)
     used = made.used.with_columns(amount_minor="net_minor", method=pl.lit("day")).filter(pl.col("amount_minor") != 0)
+    pledged = bills.pledges(contracts(entity, which), entity=entity, as_of=through + timedelta(days=1))
+    last = pl.col("end").dt.offset_by("-1d")  # what is missing of a commitment is certain on the last day of its period
+    pledged = pledged.with_columns(start=last, amount_minor="net_minor", method=pl.lit("day"))
+    used = pl.concat([used.select(*engine.PARTS), pledged.select(*engine.PARTS)])
     parts = pl.concat([made.parts.select(*engine.PARTS), used.select(*engine.PARTS), credited.select(*engine.PARTS)])
     bookings = pl.concat([
         made.bookings, used.with_columns(booked="start").select(*engine.PARTS, "booked"), credited.select(*engine.PARTS, "booked")

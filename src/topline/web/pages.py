@@ -17,7 +17,7 @@ from django.views.defaults import page_not_found
 
 from topline.books import rates
 from topline.books.company import company, day_asked
-from topline.contracts import schedules
+from topline.contracts import schedules, wallet_queries
 from topline.engine import aging as engine
 from topline.kernel import clock, guards
 from topline.kernel.actor import Actor
@@ -129,6 +129,7 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
             "detail": detail, "customer": detail.customer, "as_of": as_of, "rows": rows, "columns": ITEMS, "by_currency": by_currency, "labels": engine.labels(),
             "delay": delays[0] if delays else None, "spine": _linked(spine, actor=request.actor), "older": f"{last['occurred_on']}.{last['id']}" if last else "", "stage": stage, "standing": lifecycle.panel(request, detail.customer.pk, as_of),
             "stages": sorted({k.stage for k in KINDS.values()} - {"data", "bank"}),
+            "wallets": wallet_queries.balance_of(detail.ids, entity_id=entity.pk, on=as_of) if request.actor.may("contracts.view") else [],
             "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
         },
     )  # fmt: skip
@@ -208,6 +209,7 @@ def portal(request: Asked) -> HttpResponse:
             "columns": columns,
             "waiting": waiting,
             "waiting_columns": WAITING,
+            "wallets": wallet_queries.balance_of(detail.ids, entity_id=entity.pk, on=as_of),
             "spine": _linked(spine, actor=None),
         },
     )

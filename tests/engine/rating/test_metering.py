@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -40,6 +41,9 @@ def slowly(method: str, rows: list[tuple[int, int, str]]) -> Decimal:
             return D(len({k for _, _, k in rows}))
         case "latest":
             return D(max(enumerate(rows), key=lambda r: (r[1][0], r[0]))[1][1])
+        case "peak":
+            ordered = [v for _, _, v in sorted((h, n, v) for n, (h, v, _) in enumerate(rows))]
+            return D(max(itertools.accumulate(ordered)))
     hours, level, held = 30 * 24, 0, 0
     for hour in range(hours):
         level += sum(v for h, v, _ in rows if h == hour)

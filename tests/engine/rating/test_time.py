@@ -199,7 +199,7 @@ def test_credits_are_drawn_by_priority_then_expiry_and_expired_ones_not_at_all()
             "granted_on": date(2026, 1, 1), "kinds": pl.Series([None, None, None], dtype=pl.List(pl.String)), "balance_minor": 100,
         }
     )  # fmt: skip
-    fees = pl.DataFrame({"customer_id": 1, "fee_id": [1], "kind": ["usage"], "on": [date(2026, 3, 1)], "gross_minor": [150]})
+    fees = pl.DataFrame({"customer_id": 1, "fee_id": [1], "is_a": [["usage"]], "on": [date(2026, 3, 1)], "gross_minor": [150]})
     found = prepaid.draw_credits(grants, fees)
     assert found.draws.rows() == [(2, 1, 100), (1, 1, 50)]
     assert found.grants["left_minor"].to_list() == [50, 0, 100]

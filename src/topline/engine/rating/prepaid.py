@@ -22,8 +22,8 @@ def draw_credits(grants: pl.DataFrame, fees: pl.DataFrame) -> Drawn:
     """Pay fees from prepaid credits.
 
     grants   one row per grant: customer_id, grant_id, priority i64 (lowest first), expires_on date or null, granted_on date,
-             kinds list[str] (the kinds of fee it is for; null: all), balance_minor i64
-    fees     one row per fee, in invoice order: customer_id, fee_id, kind str, on date (the day it is for), gross_minor i64
+             kinds list[str] (the kinds of fee it is for, one is enough; null: all), balance_minor i64
+    fees     one row per fee, in invoice order: customer_id, fee_id, is_a list[str] (its kinds), on date (the day it is for), gross_minor i64
     returns  draws (grant_id, fee_id, drawn_minor > 0); grants with left_minor; fees with left_minor
     A grant pays nothing on or after the day it expires, nor before it was granted; nothing goes below zero.
     Work: O(fees) a rank of grant; a customer holds few.
@@ -37,7 +37,7 @@ def draw_credits(grants: pl.DataFrame, fees: pl.DataFrame) -> Drawn:
     for rank in ranked["_rank"].unique().sort():
         one = ranked.filter(pl.col("_rank") == rank)
         usable = (
-            (pl.col("kinds").is_null() | pl.col("kind").is_in(pl.col("kinds")))
+            (pl.col("kinds").is_null() | (pl.col("kinds").list.set_intersection("is_a").list.len() > 0))
             & (pl.col("expires_on") > pl.col("on")).fill_null(value=True)
             & (pl.col("granted_on") <= pl.col("on"))
         )
@@ -56,6 +56,20 @@ def draw_credits(grants: pl.DataFrame, fees: pl.DataFrame) -> Drawn:
     after = grants.join(used, on="grant_id", how="left", maintain_order="left")
     left = pl.col("balance_minor") - pl.col("_used").fill_null(0)
     return Drawn(draws=taken, grants=after.with_columns(left_minor=left).drop("_used"), fees=open_fees.drop("_row"))
+
+
+def give_back(draws: pl.DataFrame, *, amount_minor: int) -> pl.DataFrame:
+    """Put an amount back to the grants that it was drawn from, the last drawn first.
+
+    draws    one row per draw in the order in which they were made: drawn_minor i64 (less what was given back of it)
+    returns  the draws of which something goes back, the last first, with back_minor i64; together the amount, or all that was drawn where that is less
+    Work: O(draws).
+    """
+    rows = draws.reverse()
+    before = pl.col("drawn_minor").cum_sum() - pl.col("drawn_minor")
+    return rows.with_columns(back_minor=pl.min_horizontal("drawn_minor", (amount_minor - before).clip(0))).filter(
+        pl.col("back_minor") > 0
+    )
 
 
 def expire_credits(grants: pl.DataFrame) -> pl.DataFrame:
