@@ -109,6 +109,16 @@ def _ahead(actor: Actor, entity_id: int, buyers: list[int], first: date) -> None
             **told,
         )
     wallets.expire_credits(actor=actor, entity_id=entity_id, as_of=first)
+    meter = Item.objects.filter(meter__code="API").values_list("meter_id", flat=True).first()
+    month = {"quantity_micro": 10**6, "unit": "month", "pool": "Platform"}
+    actions.add_contract(
+        actor=actor, entity_id=entity_id, customer_id=buyers[-1], currency="EUR", starts_on=before,
+        items=[
+            month | {"description": "Seats, by their peak", "quantity_micro": 12 * 10**6, "unit_price_nano": 15_00 * 10**9, "by_peak": True},
+            month | {"description": "Calls beyond the plan", "meter_id": meter, "unit_price_nano": 3 * 10**8, "bill_at_minor": [250_00], "bill_every_minor": 500_00},
+            month | {"description": "Commitment", "price_model": "commitment", "minimum_minor": 400_00},
+        ],
+    )  # fmt: skip
     for wallet_id in Wallet.objects.order_by("id").values_list("id", flat=True)[:2]:
         wallets.set_low_credits(actor=actor, wallet_id=wallet_id, low_minor=2_000_00)
 
