@@ -252,7 +252,7 @@ def test_money_of_an_unknown_payer_is_not_expected_a_second_time(owner, entity, 
     assert (found.stray.moves, found.stray.total_minor, found.stray.set_minor) == (1, 1_500, 1_500)
     assert found.receipts["amount_minor"].sum() == 5_000 + 2_000 + 1_000 - 1_500
     assert (
-        "15.00 EUR in the bank came from somebody nobody recognised (1 payment)" in found.stray.words
+        "15.00 EUR in the bank is from payers whom nobody recognised (1 payment)" in found.stray.words
         and "not counted twice" in found.stray.words
     )
     on = outlook.basis(entity, day, outlook.record_of(entity, day))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from django.urls import reverse
 
 from topline.billing import delivery
 from topline.books.company import company
-from topline.collections import claims
+from topline.collections import claims, interest
 from topline.collections.claims import Part
 from topline.engine import reference_rates
 from topline.engine.late_payment import jurisdiction
@@ -26,7 +27,7 @@ from topline.ui.blame import blame
 from topline.ui.tables import Column
 
 KNOWN = [
-    Column("name", "Rate"), Column("percent", "Percent a year", "amount"), Column("since", "From", "date"), Column("state", "State", "badge"), Column("source", "Told by", "sentence"),
+    Column("name", "Rate"), Column("percent", "Percent a year", "amount"), Column("since", "From", "date"), Column("state", "State", "badge"), Column("source", "Told by", "sentence"), Column("enter", "", link="enter_url"),
 ]  # fmt: skip
 WRITTEN = [
     Column("jurisdiction", "Rate"), Column("percent", "Percent a year", "amount"), Column("valid_from", "From", "date"), Column("source", "Where it was published", "sentence"),
@@ -76,7 +77,7 @@ def claim(request: Asked, customer_id: int) -> HttpResponse:
     found = claims.parts(entity=entity, customer_id=customer_id, until=until)
     only = {int(i) for i in asked.getlist("invoice") if i.isdecimal() and len(i) < 18}
     first = next((p.currency for p in found), "")
-    usual = {p.invoice_id for p in found if p.currency == first and not p.is_disputed and p.unknown is None}
+    usual = {p.invoice_id for p in found if p.currency == first and not (p.is_disputed or p.is_paid or p.unknown)}
     chosen = only if posted or only else usual
     if posted and form.is_valid():
         said = dict(form.cleaned_data)
@@ -108,9 +109,11 @@ def claim(request: Asked, customer_id: int) -> HttpResponse:
 @page("collections.view", methods=("GET", "POST"))
 def rates(request: Asked) -> HttpResponse:
     """Reference rates as they are known today, and those that the company wrote down; a missing one is written down here."""
-    today = clock.today(company(request).time_zone)
+    entity = company(request)
+    today = clock.today(entity.time_zone)
     may = request.actor.may("collections.add_reference_rate")
-    first = reference_rates.first_day(reference_rates.half_of(today)).isoformat()
+    first_on = reference_rates.first_day(reference_rates.half_of(today))
+    first = first_on.isoformat()
     place = request.GET.get("of", "")
     initial = {
         "jurisdiction": place if place in reference_rates.TABLES else "EU",
@@ -127,17 +130,22 @@ def rates(request: Asked) -> HttpResponse:
             return redirect("collections:rates")
     known = claims.known_rates(on=today)
     shown = [
-        {"name": k.name[0].upper() + k.name[1:], "percent": "–" if k.percent is None else f"{k.percent:f}", "since": k.since, "state": "current" if k.is_current else "missing",
-         "source": k.source or ("" if k.percent is None else SHIPPED)}
+        {"name": k.name[0].upper() + k.name[1:], "percent": "–" if k.percent is None else _percent(k.percent), "since": k.since, "state": "current" if k.is_current else "missing",
+         "source": k.source or ("" if k.percent is None else SHIPPED), "enter": "" if k.is_current else f"No published rate is known from {first_on.day} {first_on:%b %Y}" + ("; enter it" if may else ""),
+         "enter_url": "" if k.is_current or not may else _rates_url_of(k.jurisdiction, first)}
         for k in known
     ]  # fmt: skip
     written = [
-        {"jurisdiction": r.jurisdiction, "percent": f"{r.rate_ppm / 10_000:g}", "valid_from": r.valid_from, "source": r.source, "recorded_at": r.recorded_at}
+        {"jurisdiction": r.jurisdiction, "percent": _percent(Decimal(r.rate_ppm).scaleb(-4)), "valid_from": r.valid_from, "source": r.source, "recorded_at": r.recorded_at}
         for r in claims.written_rates()
     ]  # fmt: skip
-    missing = [(k.name, _rates_url_of(k.jurisdiction, first)) for k in known if not k.is_current]
+    law = jurisdiction(entity.country)
+    own = next((k for k in known if law and k.jurisdiction == reference_rates.law_of(law).table and not k.is_current), None)
+    missing = (
+        (interest.Unknown(own.name, own.jurisdiction, first_on).words, _rates_url_of(own.jurisdiction, first)) if own else None
+    )
     context = {
-        "form": form, "known": shown, "columns": KNOWN, "written": written, "written_columns": WRITTEN, "missing": missing, "may": may, "since": date.fromisoformat(first),
+        "form": form, "known": shown, "columns": KNOWN, "written": written, "written_columns": WRITTEN, "missing": missing, "may": may,
     }  # fmt: skip
     return render(request, "collections/rates.html", context, status=400 if form.errors else 200)
 
@@ -148,6 +156,11 @@ def _sent(request: Asked, document_id: int, *, send: bool) -> str:
         return " Send it from here."
     problem = delivery.send_invoices(actor=request.actor, invoice_ids=[document_id])["problem"][0]
     return f" It was not sent. {problem}" if problem else " It is on its way to the customer."
+
+
+def _percent(rate: Decimal) -> str:
+    """With two decimals, or as many as it has."""
+    return f"{rate.quantize(Decimal('0.01')) if rate == round(rate, 2) else rate.normalize():f}"
 
 
 def _day(text: str, today: date) -> date:

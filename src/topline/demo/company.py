@@ -341,7 +341,7 @@ class _Play:
             made_on=end,
             note="Half of it now",
         )
-        self._promise_in_parts(end, late)
+        in_parts = self._promise_in_parts(end, late)
         collections.raise_dispute(
             actor=self.actor, invoice_id=contested["invoice_id"], reason="price", amount_minor=contested["open_minor"] // 5, raised_on=end,
             deadline_on=end + timedelta(days=14), owner_id=clara.pk, note="Expected last year's price for the seats",
@@ -367,7 +367,9 @@ class _Play:
         smaller = next(row["customer_id"] for row in one_each if row["customer_id"] != big)
         case = cases.open_case(**told, customer_id=smaller, on=end)
         cases.choose_strategy(actor=self.actor, case_id=case, option="diagnose", on=end)
-        others = late.filter(~pl.col("customer_id").is_in([row["customer_id"] for row in one_each])).sort("due_on", "invoice_id")
+        others = late.filter(~pl.col("customer_id").is_in([in_parts, *(row["customer_id"] for row in one_each)])).sort(
+            "due_on", "invoice_id"
+        )
         for invoice_id in others["invoice_id"].head(1):
             write_offs.propose_write_off(actor=self.actor, invoice_id=invoice_id, on=end, reason="Nobody answers any more")
         self._claim_interest(end, others["invoice_id"].to_list()[1:3])
@@ -379,8 +381,8 @@ class _Play:
         levers.weigh_calls(**told, as_of=end)
         outlook.freeze_forecast(**told, as_of=end)
 
-    def _promise_in_parts(self, end: date, late: pl.DataFrame) -> None:
-        """Somebody promises the fifth largest late debt in two parts for two days."""
+    def _promise_in_parts(self, end: date, late: pl.DataFrame) -> int:
+        """The fifth largest late debt is promised in two parts for two days; returns whose it is."""
         fifth = late.unique("customer_id", keep="first", maintain_order=True).row(4, named=True)
         half = fifth["open_minor"] // 2
         for days, amount in ((7, half), (21, fifth["open_minor"] - half)):
@@ -389,6 +391,7 @@ class _Play:
                 actor=self.actor, entity_id=self.entity_id, customer_id=fifth["customer_id"], due_on=end + timedelta(days=days), items=items, made_on=end,
                 note="One half now, the other two weeks later",
             )  # fmt: skip
+        return int(fifth["customer_id"])
 
     def _claim_interest(self, end: date, late: list[int]) -> None:
         """Interest is claimed of two who are late; the second claim is waived by a credit note. A rate is written down as an example."""

@@ -92,7 +92,7 @@ def variance(request: Asked) -> HttpResponse:
     as_of = day_asked(request, entity)
     days = variances.frozen_days(entity=entity, as_of=as_of)
     asked = request.GET.get("frozen_on", "")
-    frozen_on = next((day for day in days if day.isoformat() == asked), days[0] if days else None)
+    frozen_on = next((day for day in days if day.isoformat() == asked), variances.usual_day(days, as_of=as_of))
     found = variances.explain(entity=entity, as_of=as_of, frozen_on=frozen_on) if frozen_on else None
     names = _documents([i for c in found.causes for i in c.rows["item_id"].head(SHOWN).drop_nulls().to_list()] if found else [])
     causes = [

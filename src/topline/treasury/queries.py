@@ -54,7 +54,7 @@ class Stray:
         """As a sentence or two, empty where there is none."""
         if not self.moves:
             return ""
-        whose = f"{money.Money(self.total_minor, self.currency)} in the bank came from somebody nobody recognised ({self.moves} payment{'s' if self.moves > 1 else ''})."
+        whose = f"{money.Money(self.total_minor, self.currency)} in the bank is from payers whom nobody recognised ({self.moves} payment{'s' if self.moves > 1 else ''})."
         kept = "as much" if self.set_minor == self.total_minor else str(money.Money(self.set_minor, self.currency))
         return (
             f"{whose} So that it is not counted twice, {kept} of what is open is not expected again." if self.set_minor else whose

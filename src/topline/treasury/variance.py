@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -66,15 +67,21 @@ def frozen_days(*, entity: Entity, as_of: date) -> list[date]:
     return list(rows.order_by("-as_of").values_list("as_of", flat=True))
 
 
+def usual_day(days: Sequence[date], *, as_of: date) -> date | None:
+    """Of frozen days, newest first, the one to look at: the newest that has had a week to come true, else the newest."""
+    ripe = [day for day in days if day <= as_of - timedelta(days=7)]
+    return next(iter(ripe or days), None)
+
+
 def explain(*, entity: Entity, as_of: date, frozen_on: date | None = None) -> Variance:
-    """Hold what was told on a frozen day (default: the last one before) against the bank at the end of a day.
+    """Hold what was told on a frozen day (default: the last one a week or more before, else the last one) against the bank at the end of a day.
 
     An outflow was as planned when a line of the same amount left the bank, or lines near its day that come to it (net pay and
     contributions). Amounts in the company's currency at today's rate.
     Raises: NotFound when nothing was frozen in the four weeks before.
     """
     days = frozen_days(entity=entity, as_of=as_of)
-    on = frozen_on or (days[0] if days else None)
+    on = frozen_on or usual_day(days, as_of=as_of)
     if on is None or on not in days:
         raise NotFound(
             f"No forecast was frozen in the {FURTHEST} days before {as_of}.",
