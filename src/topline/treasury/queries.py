@@ -17,7 +17,7 @@ from topline.books.models import Entity
 from topline.collections import queries as collections
 from topline.collections import timing
 from topline.contracts import foresight
-from topline.engine import cash
+from topline.engine import cash, stray_money
 from topline.engine.in_turn import in_turn
 from topline.kernel import bulk, money
 from topline.kernel.errors import Invalid, NotFound, ensure
@@ -266,7 +266,7 @@ def _uncovered(entity: Entity, as_of: date, items: pl.DataFrame) -> tuple[pl.Dat
     """Open invoices less what money that is here covers; what that covers of each; and the money that nobody recognised.
 
     Unapplied money and open credit notes of a customer cover what that customer owes, the earliest due first. Money of an unknown payer
-    covers what falls due nearest to the day, of whoever: that is what somebody is likeliest to have paid, and it would be counted twice.
+    covers what was due nearest to the day it came, of whoever: that is what somebody is likeliest to have paid, and it would be counted twice.
     Interest notes are not foreseen.
     """
     unapplied = receivables.unapplied(entity_id=entity.pk, as_of=as_of)
@@ -274,36 +274,25 @@ def _uncovered(entity: Entity, as_of: date, items: pl.DataFrame) -> tuple[pl.Dat
     notes = items.filter(pl.col("open_minor") < 0).select("customer_id", "currency", amount_minor=-pl.col("open_minor"))
     means = pl.concat([notes, cash.select("customer_id", "currency", amount_minor="left_minor")])
     debts = items.filter((pl.col("open_minor") > 0) & (pl.col("kind") != "interest")).with_row_index("row")
+    debts = debts.with_columns(pl.col("row").cast(pl.Int64))
     who = ["customer_id", "currency"]
     met = in_turn(
         debts.sort("due_on", "invoice_id").select(*who, "row", amount_minor="open_minor"),
         means.group_by(who).agg(pl.col("amount_minor").sum()), by=who,
     )  # fmt: skip
     left = _less(debts, met)
-    strange = unapplied.filter(pl.col("customer_id").is_null())
-    stray = (
-        strange.group_by("currency").agg(moves=pl.len().cast(pl.Int64), amount_minor=pl.col("left_minor").sum()).sort("currency")
+    strange = unapplied.filter(pl.col("customer_id").is_null()).select("currency", on="received_on", amount_minor="left_minor")
+    paid = stray_money.met(left.select("row", "currency", "issued_on", "due_on", amount_minor="open_minor"), strange)
+    gone = pl.concat([frame.select("row", "amount_minor") for frame in (met, paid)]).join(
+        debts.select("row", "invoice_id", "currency"), on="row"
     )
-    near = left.sort((pl.col("due_on") - pl.lit(as_of)).dt.total_days().abs(), "due_on", "invoice_id")
-    paid = in_turn(
-        near.select("currency", "row", amount_minor="open_minor"), stray.select("currency", "amount_minor"), by=["currency"]
-    )
-    gone = pl.concat([frame.select("row", "amount_minor") for frame in (met, paid)])
-    covered = (
-        gone.join(debts.select("row", "invoice_id"), on="row")
-        .group_by("invoice_id")
-        .agg(covered_minor=pl.col("amount_minor").sum())
-    )
-    taken = paid.group_by("currency").agg(set_minor=pl.col("amount_minor").sum())
-    home = stray.join(taken, on="currency", how="left").fill_null(0)
+    covered = gone.group_by("invoice_id").agg(covered_minor=pl.col("amount_minor").sum()).sort("invoice_id")
+    set_against = paid.join(debts.select("row", "currency"), on="row")
     totals, parts = (
-        sum(at_home(home.select("currency", name).rows(), entity.currency, as_of)) for name in ("amount_minor", "set_minor")
+        sum(at_home(frame.group_by("currency").agg(pl.col("amount_minor").sum()).sort("currency").rows(), entity.currency, as_of))
+        for frame in (strange, set_against)
     )
-    return (
-        _less(left, paid).select(items.columns),
-        covered.sort("invoice_id"),
-        Stray(entity.currency, int(stray["moves"].sum()), totals, parts),
-    )
+    return _less(left, paid).select(items.columns), covered, Stray(entity.currency, strange.height, totals, parts)
 
 
 def _less(debts: pl.DataFrame, met: pl.DataFrame) -> pl.DataFrame:
