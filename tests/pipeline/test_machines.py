@@ -140,7 +140,9 @@ def test_the_methods_rehearse_once_in_the_background_and_are_judged_at_once(
     rows = FrozenSalesForecast.objects.filter(kind=machine.REHEARSED)
     assert set(rows.values_list("as_of", flat=True)) == {date(2026, 6, 22), date(2026, 6, 29)}
     assert set(rows.values_list("starts_on", flat=True)) == {LAST["start"]}
-    pool = rows.filter(name="pool").latest("as_of")
+    pool = rows.filter(name="pool", rep=None).latest("as_of")
+    people_of_last = set(rows.filter(as_of=date(2026, 6, 29)).exclude(rep=None).values_list("rep__name", flat=True))
+    assert people_of_last == {"Mia", "Ann", "Bob"}, "everybody's part is told for the last of them"
     assert pool.amount_minor == pytest.approx(39 * 100_00, rel=0.1), "twelve weeks of the quarter are won by then"
     assert len(pool.dots_minor) == 20
     judged = DealChance.objects.filter(is_rehearsed=True)

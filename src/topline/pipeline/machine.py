@@ -75,8 +75,9 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What every method would have said on past Mondays: methods, one row per Monday and method (as_of, starts_on, ends_on, name,
-    amount_minor, p10_minor, p90_minor, currency, dots_minor as JSON), and chances of deals (CHANCES)."""
+    """What every method would have said on past Mondays: methods, one row per Monday and method, and on the last one per person with all whom they
+    lead, by the pool (as_of, starts_on, ends_on, name, rep_id, amount_minor, p10_minor, p90_minor, currency, dots_minor as JSON); and chances of
+    deals (CHANCES)."""
 
     methods: pl.DataFrame
     chances: pl.DataFrame
@@ -265,7 +266,14 @@ def rehearsals(*, entity_id: int, as_of: date) -> Rehearsed | None:
         opportunity_id="deal_id", as_of="on", ends_on="end", in_period_bp=_bp("p_won"), ever_bp=_bp("p_ever"), by_week=pl.lit("[]"), reasons=pl.lit("[]"),
         age_days=pl.lit(None, dtype=pl.Int64), stage_key=pl.lit(""), stage_days=pl.lit(None, dtype=pl.Int64),
     )  # fmt: skip
-    day = last.forecast.on
+    day, span = last.forecast.on, {"starts_on": last.forecast.start, "ends_on": last.forecast.end}
+    people = _people(last.forecast, widen=last.widen, on=day).with_columns(
+        as_of=pl.lit(day),
+        name=pl.lit(backtest.POOL),
+        currency=pl.lit(currency),
+        **{name: pl.lit(on) for name, on in span.items()},
+    )
+    methods = pl.concat([methods.with_columns(rep_id=pl.lit(None, dtype=pl.Int64)), people], how="diagonal_relaxed")
     known = book(entity_id=entity_id, as_of=as_of, currency=currency)
     return Rehearsed(methods, pl.concat([judged, _chances(last.forecast, last.model, known, as_of=day)]))
 
