@@ -112,7 +112,7 @@ def test_chances_are_judged_when_their_quarter_is_over(owner, entity, deal, clie
         assert "30 to 40" in client.get("/pipeline/accuracy/").content.decode()
         page = client.get(f"/pipeline/{still}/").content.decode()
     assert (
-        "When 30 to 40 in 100 were told for quarters that are over, 33 in 100 were won: 3 times, 3 deals; that few say little"
+        "When 30 to 40 in 100 were told for quarters that are over, 33.3 in 100 were won: 3 times, 3 deals; that few say little"
         in page
     )
 

@@ -159,4 +159,4 @@ def _words(row: DealChance, factor: str, value: str | None, stages: dict[str, st
     if factor == MOMENT:
         stands = f", {row.stage_days} of them in {stages.get(row.stage_key, row.stage_key)}" if row.stage_key else ""
         return f"This one is {row.age_days} {'day' if row.age_days == 1 else 'days'} on its way{stands}"
-    return f"{FACTORS.get(factor, factor.replace('_', ' ').capitalize())} {value if value is not None else 'not known'}"
+    return f"{FACTORS.get(factor, factor.replace('_', ' ').capitalize())} {value or 'none'}"

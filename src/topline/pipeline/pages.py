@@ -186,8 +186,8 @@ def deal(request: Asked, opportunity_id: int) -> HttpResponse:
 
 
 def _weeks(chance: chances.Chance | None) -> Chart | None:
-    """The chance to be won in each week ahead."""
-    if chance is None or not any(bp for _, bp in chance.weeks):
+    """The chance to be won in each week ahead; nothing where all of them together come to less than one of a hundred."""
+    if chance is None or sum(bp for _, bp in chance.weeks) < machine.BP // 100:
         return None
     rows = [
         {"week": day_in_words(day)[:-5], "percent": bp * 100 / machine.BP, "shown": f"{bp * 100 / machine.BP:.1f} %"}
