@@ -230,16 +230,18 @@ def test_a_place_without_a_tax_rate_is_parked_and_others_elsewhere_are_billed(ow
     assert told == [("Abroad", "G", 0), ("Business", "AE", 0), ("Globex", "O", 0)]
 
 
-def test_a_bill_far_beyond_the_largest_before_waits_for_somebody(owner, bill, sign):
+def test_a_bill_far_beyond_the_largest_before_waits_for_somebody(owner, bill, sign, browser):
     made = sign()
     bill(JAN)
     amendments.amend(actor=owner, contract_id=made, kind="quantity", on=FEB, item_id=item(made), quantity_micro=600 * 10**6)
     bill(FEB)
     parked = Parked.objects.get()
     assert (parked.code, Charge.objects.count()) == ("beyond_bounds", 1)
+    for address in ("/contracts/runs/", f"/contracts/runs/{parked.run_id}/"):
+        assert f'action="/contracts/runs/parked/{parked.pk}/release/"' in browser.get(address).content.decode()
     with pytest.raises(Invalid, match="Say why"):
         runs.release_parked(actor=owner, parked_id=parked.pk, because=" ")
-    runs.release_parked(actor=owner, parked_id=parked.pk, because="They grow")
+    assert browser.post(f"/contracts/runs/parked/{parked.pk}/release/", {"because": "They grow"}).status_code == 302
     bill(FEB)
     assert Charge.objects.get(full_start=FEB).net_minor == 60_000_00
     assert Parked.objects.get().cleared_at is not None

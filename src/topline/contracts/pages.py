@@ -13,6 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from topline.billing.pages import as_quantity
 from topline.books.company import company
 from topline.contracts import actions, amendments, open_periods, queries, rerating
 from topline.contracts.forms import (
@@ -46,7 +47,7 @@ LIST = [
     Column("ends_on", "Until before", "date", sort="ends_on"), Column("renews", "Renews"), Column("yearly", "A year", "money"), Column("currency", ""), Column("state", "", "badge"),
 ]  # fmt: skip
 ITEMS = [
-    Column("description", "What"), Column("quantity", "Quantity", "decimal"), Column("price", "Price"), Column("cadence", "Billed"), Column("starts_on", "From", "date"), Column("ends_on", "Until before", "date"), Column("state", "", "badge"),
+    Column("description", "What"), Column("quantity", "Quantity", "amount"), Column("price", "Price"), Column("cadence", "Billed"), Column("starts_on", "From", "date"), Column("ends_on", "Until before", "date"), Column("state", "", "badge"),
 ]  # fmt: skip
 CHARGES = [
     Column("item", "What"), Column("full_start", "Period", "date"), Column("span", "Billed"), Column("net_minor", "Net", "money"), Column("currency", ""), Column("made", "How it is made", "sentence"), Column("invoice", "On", "code", link="url"),
@@ -59,6 +60,7 @@ SEEN = "amendment_seen"  # in the session: which change was shown before it is m
 SAID = "as the events say"  # the label of a step whose price came with the events
 CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
 
+FIRST_YEAR = [c for c in CHARGES if c.key in ("item", "full_start", "net_minor", "currency")]
 DISCOUNTS = [
     Column("name", "Discount", link="url"), Column("what", "What"), Column("of", "Off"), Column("starts_on", "From", "date"), Column("last_on", "Until before", "date"), Column("taken_minor", "Taken so far", "money"), Column("state", "", "badge"),
 ]  # fmt: skip
@@ -294,7 +296,7 @@ def _first_year(request: Asked, form: ContractForm, entity_id: int) -> dict[str,
         lines = actions.preview_contract(actor=request.actor, entity_id=entity_id, **_new(form))
     except DomainError as error:
         return {"missing": [f"{error.message} {error.remedy}".strip()]}
-    return {"shown": _shown(lines, form.cleaned_data["currency"]), "columns": CHARGES[:-1], "total": int(lines["net_minor"].sum()), "currency": form.cleaned_data["currency"], "count": lines.height}  # fmt: skip
+    return {"shown": _shown(lines, form.cleaned_data["currency"]), "columns": FIRST_YEAR, "total": int(lines["net_minor"].sum()), "currency": form.cleaned_data["currency"], "count": lines.height}  # fmt: skip
 
 
 def _choices(found: Contract) -> list[tuple[int, str]]:
@@ -346,7 +348,7 @@ def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
     state = "" if not over and row["starts_on"] <= today else "over" if over else "to come"
     return {
         **row,
-        "quantity": None if row["meter_id"] or row["price_model"] == COMMITMENT else row["quantity_micro"] / 10**6,
+        "quantity": None if row["meter_id"] or row["price_model"] == COMMITMENT else as_quantity(row["quantity_micro"]),
         "description": row["description"] + (f" (by the meter {row['meter__name']})" if row["meter_id"] else ""),
         "price": price,
         "cadence": cadence + ("" if row["in_advance"] or row["unit"] == "day" else ", in arrears"),

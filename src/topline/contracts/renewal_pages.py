@@ -56,7 +56,9 @@ def renewals(request: Asked) -> HttpResponse:
     found, past = renewing.board(entity_id=entity.pk, as_of=as_of, index_ppm=index_ppm)
     rows = [_row(r) for r in found.head(SHOWN).to_dicts()]
     may_quote = request.actor.may("contracts.quote_renewal") and request.actor.may("quotes.write_quote")
-    rises = [_rise(r, index_ppm, may_quote=may_quote) for r in rows if r["list_ppm"] or index_ppm > 0]
+    rises = [
+        _rise(r, index_ppm, may_quote=may_quote and r["list_minor"] is not None) for r in rows if r["list_ppm"] or index_ppm > 0
+    ]
     kinds = [{**r, "kind": NAMES[r["number"]], "likely": likely(r)} for r in engine.by_number(past).to_dicts()]
     survived = [{**r, "cohort": str(r["cohort"]), "likely": likely(r), "left": percent(r["survival"]) if r["survival"] is not None else "not enough data"} for r in engine.survival(past).tail(SHOWN).to_dicts()]  # fmt: skip
     context = {

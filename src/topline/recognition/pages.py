@@ -40,7 +40,7 @@ ROLLED = [
 ]  # fmt: skip
 NOW = [
     Column("number", "Contract", "code", link="url"), Column("customer", "Customer"), Column("billed_minor", "Billed", "money"), Column("earned_minor", "Earned", "money"), Column("liability_minor", "Ahead", "money"), Column("refund_minor", "To be paid back", "money"),
-    Column("asset_minor", "Not billed", "money"), Column("liability_later_minor", "Ahead, beyond a year", "money"), Column("asset_later_minor", "Not billed, beyond a year", "money"), Column("currency", ""),
+    Column("asset_minor", "Not billed", "money"), Column("liability_later_minor", "Ahead, later", "money"), Column("asset_later_minor", "Not billed, later", "money"), Column("currency", ""),
 ]  # fmt: skip
 LEFT = [
     Column("number", "Contract", "code", link="url"), Column("customer", "Customer"), Column("ends_on", "Ends", "date"), Column("within_minor", "In twelve months", "money"), Column("later_minor", "Later", "money"),
@@ -91,7 +91,7 @@ def months(request: Asked) -> HttpResponse:
     sums = {c: int(home[c].sum()) for c in ("liability_minor", "refund_minor", "asset_minor", *queries.LATER)}
     may_close = request.actor.may("recognition.close_month") and through < today and (last is None or last.through <= through)
     context = {
-        "entity": entity, "through": through, "rows": rows[:SHOWN], "columns": NOW, "total": told.height, "shown": SHOWN, "rolled": before.to_dicts(), "rolled_columns": ROLLED, "sums": sums, "earned": earned, "last": last,
+        "entity": entity, "through": through, "rows": rows[:SHOWN], "columns": [c for c in NOW if c.key not in queries.LATER or (told[c.key] != 0).any()], "total": told.height, "shown": SHOWN, "rolled": before.to_dicts(), "rolled_columns": ROLLED, "sums": sums, "earned": earned, "last": last,
         "may_close": may_close, "is_closed": last is not None and last.through >= through, "is_over": through < today, "drafts": queries.waiting_drafts(entity, through=through),
     }  # fmt: skip
     return render(request, "recognition/months.html", context)
