@@ -75,6 +75,15 @@ def test_who_chose_cannot_approve_and_another_can(browser, sign_in, acme):
     assert "Paid at the trade fair" in text(browser.get(page))
 
 
+def test_a_case_that_claims_interest_leads_to_the_note_once_it_is_approved(browser, sign_in, acme):
+    page, claim = f"/cases/{acme.case}/", f"/collections/{acme.globex}/interest/"
+    Customer.objects.filter(pk=acme.globex).update(late_interest_bps=900)
+    browser.post(page + "choose/", {"option": "interest"})
+    assert claim not in text(browser.get(page))
+    sign_in("Approver").post(page + "approve/")
+    assert f'href="{claim}"' in text(browser.get(page))
+
+
 def test_a_case_whose_invoices_are_paid_offers_to_be_closed_and_nothing_else(browser, acme, pay, apply):
     case = browser.post("/cases/new/", {"customer": acme.initech, "invoice": [acme.dollars]}, follow=True).redirect_chain[0][0]
     assert "Recommended" in text(browser.get(case)) and 'aria-label="Choose' in text(browser.get(case))
