@@ -169,6 +169,18 @@ def test_a_void_credit_note_leaves_the_old_line_standing_and_the_next_run_mends_
     assert sum(net for _, net, *_ in charged()) == 12_00 and queries.charges_off_their_lines().is_empty()
 
 
+def test_what_is_billed_inside_its_period_is_gone_on_with_and_only_what_comes_after_it_is_late(calls, use, bill):
+    calls(ANEW, bill_at_minor=[5_00])
+    use((date(2026, 1, 10), 60))
+    bill(date(2026, 1, 15))
+    use((LATE, 40))
+    bill(FEB)
+    assert [c[:3] for c in charged()] == [(0, 6_00, "invoice"), (1, 4_00, "invoice")]
+    use((date(2026, 1, 25), 10))
+    bill(MAR)
+    assert [c[:3] for c in charged()][2:] == [(2, -6_00, "credit_note"), (3, -4_00, "credit_note"), (4, 11_00, "invoice")]
+
+
 def test_what_is_earned_is_what_was_used_and_nothing_stays_open(calls, use, bill, entity):
     calls(ANEW)
     use((LATE, 100))

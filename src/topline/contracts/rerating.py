@@ -24,7 +24,7 @@ ISSUED = (Invoice.State.OPEN, Invoice.State.PAID, Invoice.State.WRITTEN_OFF)
 CREDITED = {"corrects_id": pl.Int64, "credit_position": pl.Int64, "credit_text": pl.String, "credit_quantity": pl.Int64, "credit_price": pl.Int64}  # fmt: skip
 CHARGES = {
     "item_id": pl.Int64(), "full_start": pl.Date(), "start": pl.Date(), "end": pl.Date(), "invoice_id": pl.Int64(), "position": pl.Int64(), "billed_minor": pl.Int64(), "state": pl.String(), "kind": pl.String(),
-    "corrected_id": pl.Int64(), "number": pl.String(), "payer_id": pl.Int64(), "paid_in": pl.String(), "their_terms": pl.String(), "their_order": pl.String(),
+    "corrected_id": pl.Int64(), "number": pl.String(), "payer_id": pl.Int64(), "paid_in": pl.String(), "their_terms": pl.String(), "their_order": pl.String(), "billed_up_to": pl.Date(),
 }  # fmt: skip
 
 
@@ -54,14 +54,12 @@ def split(lines: pl.DataFrame, *, entity: Entity) -> pl.DataFrame:
 
     lines    of a bill, taxed; with late_usage of the contract (empty: as the company)
     returns  the same with CREDITED: of a line that takes back, the document that it corrects and what stood there (null of all others)
-    A period stays a difference where what stands of it cannot be credited line by line: it is a draft, partly credited by hand, or was given back in part.
+    What was billed before its period was over is gone on with. A period stays a difference where what stands of it cannot be credited line by line: it is a draft,
+    partly credited by hand, or was given back in part.
     Work: none where nothing is late; else four statements.
     """
     plain = lines.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in CREDITED.items())
-    in_parts = (pl.col("bill_at_minor") != "[]") | pl.col(
-        "bill_every_minor"
-    ).is_not_null()  # billed inside its period, and not late
-    late = lines.filter(pl.col("used_micro").is_not_null() & (pl.col("sequence") > 0) & ~in_parts)
+    late = lines.filter(pl.col("used_micro").is_not_null() & (pl.col("sequence") > 0))
     if late.is_empty():
         return plain
     policy = pl.when(pl.col("late_usage") == "").then(pl.lit(company_policy(entity.pk))).otherwise("late_usage")
@@ -86,11 +84,13 @@ def _standing(late: pl.DataFrame) -> pl.DataFrame:
     """The charges that stand of periods, of those periods alone whose charges can all be credited: the charge's KEY, billed_minor, invoice and line."""
     is_asked, given = one_of("c.item_id", late["item_id"].unique().to_list())
     rows = bulk.query(
-        'SELECT c.item_id, c.full_start, c.start, c."end", c.invoice_id, c.position, c.net_minor, i.state, i.kind, i.corrects_id, i.number, i.customer_id, i.currency, i.terms, i.purchase_order'
-        f" FROM contracts_charge c JOIN billing_invoice i ON i.id = c.invoice_id WHERE i.state <> 'void' AND {is_asked} ORDER BY c.item_id, c.full_start, c.sequence",
+        'SELECT c.item_id, c.full_start, c.start, c."end", c.invoice_id, c.position, c.net_minor, i.state, i.kind, i.corrects_id, i.number, i.customer_id, i.currency, i.terms, i.purchase_order, r.as_of'
+        f" FROM contracts_charge c JOIN billing_invoice i ON i.id = c.invoice_id JOIN contracts_billrun r ON r.id = c.run_id WHERE i.state <> 'void' AND {is_asked} ORDER BY c.item_id, c.full_start, c.sequence",
         given,
         CHARGES,
-    ).join(late.select(engine.KEY), on=engine.KEY, how="semi", maintain_order="left")
+    ).join(late.select(*engine.KEY, _over="end"), on=engine.KEY, maintain_order="left")
+    was_over = pl.col("billed_up_to").max().over(engine.KEY) >= pl.col("_over")
+    rows = rows.filter(was_over)  # what is billed inside its period goes on, and is not late
     gone = rows.filter(pl.col("corrected_id").is_not_null()).select(invoice_id="corrected_id", position="position")
     open_ = rows.filter(pl.col("corrected_id").is_null()).join(
         gone, on=["invoice_id", "position"], how="anti", maintain_order="left"
