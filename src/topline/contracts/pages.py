@@ -127,14 +127,10 @@ def in_use(request: Asked) -> HttpResponse:
     found = open_periods.running(Contract.objects.filter(entity=entity), entity=entity, on=today)
     rows = _running(found.sort("net_minor", "item_id", descending=[True, False]).head(200))
     held = usable_by_customer(entity.pk, on=today)
-    rows = [
-        {
-            **r,
-            "credits": held.get((r["payer_id"], r["currency"])),
-            "credits_url": reverse("contracts:wallets") + f"?q={quote(r['customer'])}",
-        }
-        for r in rows
-    ]
+    credits_page = reverse("contracts:wallets")
+    for r in rows:
+        r["credits"] = held.get((r["payer_id"], r["currency"]))
+        r["credits_url"] = f"{credits_page}?q={quote(r['customer'])}" if r["credits"] else ""
     columns = [*RUNNING[:-1], Column("credits", "Credits left", "money", link="credits_url"), RUNNING[-1]] if held else RUNNING
     context = {
         "rows": rows,

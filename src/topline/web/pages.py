@@ -252,6 +252,7 @@ def _linked(spine: pl.DataFrame, *, actor: Actor | None) -> list[dict[str, objec
         "customer": ("web:customer", "market.view"),
         "credit_note": ("billing:invoice", "billing.view"),
         "case": ("cases:case", "cases.view"),
+        "wallet": ("contracts:wallet", "contracts.view"),
         "opportunity": ("pipeline:deal", "pipeline.view"),
     }
     here = {kind: name for kind, (name, permission) in names.items() if actor is not None and actor.may(permission)}
