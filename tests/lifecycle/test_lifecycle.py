@@ -226,6 +226,9 @@ def test_what_was_billed_leaves_a_margin_by_product(owner, entity, taxed, produc
     assert margin.unnamed(**span).rows() == [("EUR", 100_00, 0)]
     issue(Opportunity.objects.get(pk=deal).customer_id, 300_00, on=date(2026, 3, 5))
     assert margin.unnamed(**span)["unnamed_minor"].to_list() == [300_00]
+    (globex,) = margin.margins(**span).to_dicts()
+    assert (globex["realised_minor"], globex["known_minor"], globex["cost_minor"]) == (400_00, 100_00, 40_00)
+    assert globex["margin_minor"] == 60_00 and globex["margin"] == pytest.approx(0.6), "of the part whose cost is known"
     told = {r["name"]: r["cost_minor"] for r in margin.margins(**span, by="product").to_dicts()}
     assert told == {"Pump": 40_00, "none": None}, "what names no product has no known cost"
     billing.credit_invoice(

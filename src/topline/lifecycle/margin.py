@@ -48,26 +48,33 @@ def margins(*, entity: Entity, since: date, until: date, by: str = "customer", o
 
     of       of OF. What was billed without a contract that came from a deal is under the deal "none"
     returns  one row per group and currency: key (customer, product or deal id as text; the segment's name), name, currency, deals u32 (documents,
-             of what was billed), realised_minor (net of discounts), off_minor (terms, fees, lateness), cost_minor (null: not known for all of it), serve_minor (contacts
-             and tickets; null where nobody said what they cost, and by product and deal), margin_minor (null without cost), margin f64 (of realised)
+             of what was billed), realised_minor (net of discounts), off_minor (terms, fees, lateness), cost_minor (null: not known), serve_minor (contacts
+             and tickets; null where nobody said what they cost, and by product and deal), known_minor (the part of realised whose cost is known: of what
+             was sold all of it or nothing, of what was billed line by line), margin_minor (of that part, with its part of off and serve; null without
+             cost), margin f64 (of known)
     Work: nine statements. Raises: Invalid for another group or basis.
     """
     ensure(by in BY, Invalid(f"{by!r} groups nothing.", field="by", remedy=f"Use one of {', '.join(BY)}."))
     lines = _of(entity, since, until, of)
     key, label = (pl.col(c).cast(pl.String) for c in COLUMNS[by])
     named = lines.with_columns(label=label.fill_null(NONE), key=key.fill_null(label).fill_null(NONE))
-    known = pl.col("cost_minor").is_not_null().all()
+    has_cost = pl.col("cost_minor").is_not_null()
+    is_known = has_cost.any() if of == "billed" else has_cost.all()
+    known = has_cost & is_known
     grouped = named.group_by("key", "currency").agg(
         name=pl.col("label").first(), deals=pl.col("document_id").n_unique(), realised_minor=pl.col("realised_minor").sum(), off_minor=pl.col("off_minor").sum(),
-        cost_minor=pl.when(known).then(pl.col("cost_minor").sum()),
+        cost_minor=pl.when(is_known).then(pl.col("cost_minor").sum()), known_minor=pl.col("realised_minor").filter(known).sum(),
+        _off=pl.col("off_minor").filter(known).sum(),
     )  # fmt: skip
     served = _served(entity, since, until, named, by)
     whole = grouped.join(served, on=["key", "currency"], how="left")
-    left = pl.col("realised_minor") - pl.col("off_minor") - pl.col("cost_minor") - pl.col("serve_minor").fill_null(0)
+    part = pl.when(pl.col("realised_minor") > 0).then(pl.col("known_minor") / pl.col("realised_minor")).otherwise(1.0)
+    served_minor = (pl.col("serve_minor").fill_null(0) * part).round().cast(pl.Int64)
+    left = pl.col("known_minor") - pl.col("_off") - pl.col("cost_minor") - served_minor
     return whole.with_columns(margin_minor=left).with_columns(
-        margin=pl.when(pl.col("realised_minor") > 0).then(pl.col("margin_minor") / pl.col("realised_minor"))
+        margin=pl.when(pl.col("known_minor") > 0).then(pl.col("margin_minor") / pl.col("known_minor"))
     ).select(
-        "key", "name", "currency", "deals", "realised_minor", "off_minor", "cost_minor", "serve_minor", "margin_minor", "margin"
+        "key", "name", "currency", "deals", "realised_minor", "off_minor", "cost_minor", "serve_minor", "known_minor", "margin_minor", "margin"
     ).sort("currency", "margin_minor", "key", descending=[False, True, False], nulls_last=True)  # fmt: skip
 
 

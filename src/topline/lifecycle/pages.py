@@ -42,7 +42,7 @@ VALUES = [
     Column("p10_minor", "P10", "money"), Column("p90_minor", "P90", "money"), Column("currency", ""),
 ]  # fmt: skip
 MARGINS = [
-    Column("name", "Group", link="url"), Column("deals", "Deals", "integer"), Column("realised_minor", "Price realised", "money"), Column("off_minor", "Terms, fees, lateness", "money"), Column("cost_minor", "Cost", "money"),
+    Column("name", "Group", link="url"), Column("deals", "Deals", "integer"), Column("realised_minor", "Price realised", "money"), Column("off_minor", "Terms, fees, lateness", "money"), Column("known_minor", "Cost known of", "money"), Column("cost_minor", "Cost", "money"),
     Column("serve_minor", "To serve", "money"), Column("margin_minor", "Margin", "money"), Column("share", "Of price"), Column("currency", ""),
 ]  # fmt: skip
 
@@ -212,10 +212,12 @@ def margins(request: Asked) -> HttpResponse:
          "url": reverse(links[by], args=[int(r["key"])]) if by in links and r["key"].isdecimal() else ""}
         for r in told.head(MAX_ROWS if request.GET.get("export") else SHOWN).to_dicts()
     ]  # fmt: skip
-    columns = [Column("name", margin.BY[by], link="url"), Column("deals", "Deals" if of == "sold" else "Documents", "integer"), *MARGINS[2:]]  # fmt: skip
+    columns = [Column("name", margin.BY[by], link="url"), Column("deals", "Deals" if of == "sold" else "Documents", "integer"), *[c for c in MARGINS[2:] if of == "billed" or c.key != "known_minor"]]  # fmt: skip
     if request.GET.get("export"):
         return export(rows, columns, name=f"margin-{of}-by-{by}", form=request.GET["export"])
-    known = told.filter((pl.col("currency") == entity.currency) & pl.col("margin_minor").is_not_null())
+    known = told.filter((pl.col("currency") == entity.currency) & pl.col("margin_minor").is_not_null()).with_columns(
+        realised_minor="known_minor"
+    )
     all_minor = int(told.filter(pl.col("currency") == entity.currency)["realised_minor"].sum())
     sums = {name: int(known[name].sum()) for name in ("realised_minor", "off_minor", "cost_minor", "serve_minor", "margin_minor")} if known.height else {}  # fmt: skip
     context = {
