@@ -5,6 +5,7 @@ Neither is forked from here: a fork would inherit the locks of SQLite and of Pol
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -51,9 +52,12 @@ def run(*, host: str, port: int, workers: int) -> None:
         "8",
     ]
     signal.signal(signal.SIGTERM, _stop)
+    told = {
+        "TOPLINE_URL": f"http://localhost:{port}"
+    } | os.environ  # links lead to where it is served, unless another address is said
     children = [
-        subprocess.Popen([sys.executable, *serve, "topline.config.wsgi:application"]),
-        subprocess.Popen([sys.executable, "-c", WORKER, "worker"]),
+        subprocess.Popen([sys.executable, *serve, "topline.config.wsgi:application"], env=told),
+        subprocess.Popen([sys.executable, "-c", WORKER, "worker"], env=told),
     ]
     try:
         children[0].wait()
