@@ -25,7 +25,7 @@ from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
 from topline.metering import actions as metering
 from topline.receivables import actions as receivables
-from topline.receivables import statements
+from topline.receivables import figures, statements
 from topline.receivables.models import Allocation
 from topline.team.models import Task
 from topline.timeline.models import Milestone
@@ -481,3 +481,12 @@ def test_every_line_says_from_which_credits_it_was_paid(sell, sign, bill):
         "Paid from credits, tax included: 119.00 of Pack (bought; priority 7, to be used before 2027-01-01) on 2026-01-01."
     ]
     assert told[2][0].startswith("Paid from credits, tax included: 31.00 of Pack")
+
+
+def test_what_credits_paid_whole_says_nothing_about_when_a_customer_pays(sell, sign, bill, entity, customer):
+    sell(119_00)
+    sign()
+    bill()
+    assert billed().state == "paid"
+    assert figures.lateness(entity_id=entity.pk, as_of=MAR).is_empty()
+    assert figures.payment_history(entity_id=entity.pk, as_of=MAR).is_empty()

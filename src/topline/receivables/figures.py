@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Literal
 
 import polars as pl
+from django.db.models import F
 
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
@@ -147,16 +148,23 @@ def span_start(as_of: date) -> date:
 
 
 def payment_history(*, entity_id: int, as_of: date) -> pl.DataFrame:
-    """Invoices settled in full on or before a day: customer_id, due_on, paid_on (the day of the last allocation)."""
-    paid = Invoice.objects.filter(entity_id=entity_id, kind=Invoice.Kind.INVOICE, state=Invoice.State.PAID, closed_on__lte=as_of)
+    """Invoices settled in full on or before a day, not by credits alone: customer_id, due_on, paid_on (the day of the last allocation)."""
+    paid = Invoice.objects.filter(
+        entity_id=entity_id,
+        kind=Invoice.Kind.INVOICE,
+        state=Invoice.State.PAID,
+        closed_on__lte=as_of,
+        from_credits_minor__lt=F("total_minor"),
+    )
     return market.resolve(bulk.read(paid.values("customer_id", "due_on", "closed_on"))).rename({"closed_on": "paid_on"})
 
 
 def lateness(*, entity_id: int, as_of: date) -> pl.DataFrame:
-    """The same history counted by the database: customer_id, late_days i64, payments i64 (invoices paid so late or early)."""
+    """The same history counted by the database, without what credits paid whole: customer_id, late_days i64, payments i64 (invoices paid so late or early)."""
     days = "closed_on - due_on" if is_postgresql() else "CAST(julianday(closed_on) - julianday(due_on) AS integer)"
     counted = bulk.query(
-        f"SELECT customer_id, {days}, count(*) FROM billing_invoice WHERE entity_id = %s AND kind = %s AND state = %s AND closed_on <= %s GROUP BY 1, 2",
+        f"SELECT customer_id, {days}, count(*) FROM billing_invoice WHERE entity_id = %s AND kind = %s AND state = %s AND closed_on <= %s"
+        " AND from_credits_minor < total_minor GROUP BY 1, 2",
         [entity_id, Invoice.Kind.INVOICE.value, Invoice.State.PAID.value, as_of.isoformat()],
         {"customer_id": pl.Int64(), "late_days": pl.Int64(), "payments": pl.Int64()},
     )
