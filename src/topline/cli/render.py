@@ -154,11 +154,11 @@ def interest(console: Console, found: Sequence[Part], notes: Sequence[int]) -> N
     if not found:
         console.print("Nothing is late, or was paid late, that has not been claimed.", highlight=False)
         return
-    table = _table("invoice", "days", ">number", ">on", "at, a year", ">interest", ">compensation", "currency")
+    table = _table("invoice", "until", ">days", ">owed", ">a year", ">interest", ">fixed", "")
     for p in found:
         amounts = [format_amount(a, p.currency) for a in (p.principal_minor, p.interest_minor, p.compensation_minor)]
         rates = ", ".join(f"{r} %" for r in p.percents)
-        table.add_row(p.number, f"{p.first_on} to {p.until}", str(p.days), amounts[0], rates, *amounts[1:], p.currency)
+        table.add_row(p.number, str(p.until), str(p.days), amounts[0], rates, *amounts[1:], p.currency)
     console.print(table)
     for missing in dict.fromkeys(p.unknown.words for p in found if p.unknown):
         console.print(f"{missing} Enter it on the page Reference rates.", highlight=False)
