@@ -109,26 +109,30 @@ def test_every_operation_is_tried(mode):
 
 
 @pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
-def test_no_input_ends_in_a_fault_of_ours(api, label, mode, invoice_and_payment):
-    client, answers = Client(raise_request_exception=False), []
+def test_no_input_ends_in_a_fault_of_ours(api, label, invoice_and_payment):
+    client = Client(raise_request_exception=False)
 
-    @seed(20260301)
-    @settings(
-        max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )
-    @given(case=described(mode)[label].as_strategy(generation_mode=mode))
-    def holds(case):
-        response = send(client, api.headers, case)
-        answers.append(response.status_code)
-        assert response.status_code < 500, (case.path_parameters, case.query, case.body)
-        if response.status_code >= 400:
-            assert response["Content-Type"] == "application/problem+json"
+    def answers(mode):
+        seen = []
 
-    holds()
-    if mode is GenerationMode.POSITIVE:
-        ends_itself = {401} if "tokens" in label or "members" in label else set()
-        assert not set(answers) & {401, 403, 405} - ends_itself, "made-up inputs must reach the verb"
+        @seed(20260301)
+        @settings(
+            max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        )
+        @given(case=described(mode)[label].as_strategy(generation_mode=mode))
+        def holds(case):
+            response = send(client, api.headers, case)
+            seen.append(response.status_code)
+            assert response.status_code < 500, (mode, case.path_parameters, case.query, case.body)
+            if response.status_code >= 400:
+                assert response["Content-Type"] == "application/problem+json"
+
+        holds()
+        return seen
+
+    answers(GenerationMode.NEGATIVE)
+    ends_itself = {401} if "tokens" in label or "members" in label else set()
+    assert not set(answers(GenerationMode.POSITIVE)) & {401, 403, 405} - ends_itself, "made-up inputs must reach the verb"
 
 
 @pytest.fixture

@@ -79,11 +79,11 @@ class TakenBack(Body):
     amount_minor: Annotated[Positive | None, Field(description="default: all that is left")] = None
 
 
-class OnDay(Body):
+class CreditsOn(Body):
     on: Day
 
 
-class OnDayBecause(OnDay):
+class CreditsBackOn(CreditsOn):
     because: Name
 
 
@@ -132,19 +132,19 @@ def take_back_credits(request: Caller, credit_id: Id, body: TakenBack) -> Any:
 
 
 @room.does("/invoices/{int:invoice_id}/pay-from-credits", "contracts.pay_from_credits")
-def pay_from_credits(request: Caller, invoice_id: Id, body: OnDay) -> Any:
+def pay_from_credits(request: Caller, invoice_id: Id, body: CreditsOn) -> Any:
     """Pay an open invoice from the customer's credits; answers with how much was paid."""
     return done(wallets.pay_from_credits(invoice_id=invoice_id, on=body.on, **once(request)))
 
 
 @room.does("/invoices/{int:invoice_id}/put-credits-back", "contracts.put_credits_back")
-def put_credits_back(request: Caller, invoice_id: Id, body: OnDayBecause) -> Any:
+def put_credits_back(request: Caller, invoice_id: Id, body: CreditsBackOn) -> Any:
     """Undo that credits paid an invoice; answers with how much is open again."""
     return done(wallets.put_credits_back(invoice_id=invoice_id, on=body.on, because=body.because, **once(request)))
 
 
 @room.does("/credit-notes/{int:credit_note_id}/return-credits", "contracts.return_credits")
-def return_credits(request: Caller, credit_note_id: Id, body: OnDay) -> Any:
+def return_credits(request: Caller, credit_note_id: Id, body: CreditsOn) -> Any:
     """Have a credit note give back the credits that paid what it credits; answers with how much."""
     return done(wallets.return_credits(credit_note_id=credit_note_id, on=body.on, **once(request)))
 

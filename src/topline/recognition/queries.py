@@ -78,11 +78,7 @@ def balances(entity: Entity, *, through: date) -> pl.DataFrame:
     ]
     if not found:
         return pl.DataFrame(schema=dict.fromkeys([*BALANCE, *LATER], pl.Int64) | {"currency": pl.String})
-    rows = pl.concat(found)
-    later = _billed_later(entity, rows.filter(pl.col("asset_minor") > 0)["contract_id"], through)
-    told = rows.join(later, on="contract_id", how="left", maintain_order="left")
-    asset = pl.min_horizontal(pl.col("asset_minor") - pl.col("_within"), "_later").clip(0).fill_null(0)
-    return told.with_columns(asset_later_minor=asset).select(*BALANCE, *LATER)
+    return _asset_split(entity, pl.concat(found), through)
 
 
 def in_the_books(entity_id: int, *, through: date) -> pl.DataFrame:
@@ -280,7 +276,9 @@ def detail(entity: Entity, contract_id: int, *, through: date, assume: Assumed =
     return {
         "obligations": rows.to_dicts(),
         "months": months.group_by("month").agg(pl.col("amount_minor").sum()).sort("month").to_dicts(),
-        "balance": next(iter(_balances(entity, through, contract_id, told, months).to_dicts()), None),
+        "balance": next(
+            iter(_asset_split(entity, _balances(entity, through, contract_id, told, months), through).to_dicts()), None
+        ),
         "amendments": told.history.amendments.drop("recorded_at", "term_before").to_dicts(),
         "elements": estimates(contract_id),
         "costs": cost_rows(entity, through=through, contract_id=contract_id).to_dicts(),
@@ -404,6 +402,14 @@ def off_the_books() -> pl.DataFrame:
 def _year_after(through: date) -> date:
     """The first day of the last of the twelve months after a month's end."""
     return date(through.year + 1, through.month, 1)
+
+
+def _asset_split(entity: Entity, rows: pl.DataFrame, through: date) -> pl.DataFrame:
+    """Balances with what of their assets is not current. Statements only where there are assets."""
+    later = _billed_later(entity, rows.filter(pl.col("asset_minor") > 0)["contract_id"], through)
+    told = rows.join(later, on="contract_id", how="left", maintain_order="left")
+    asset = pl.min_horizontal(pl.col("asset_minor") - pl.col("_within"), "_later").clip(0).fill_null(0)
+    return told.with_columns(asset_later_minor=asset).select(*BALANCE, *LATER)
 
 
 def _billed_later(entity: Entity, contract_ids: pl.Series, through: date) -> pl.DataFrame:

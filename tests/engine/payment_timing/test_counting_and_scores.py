@@ -18,13 +18,10 @@ from topline.engine.payment_timing.kaplan_meier import (
     CUSTOMER_WEIGHT,
     EARLIEST,
     LATEST,
-    Counts,
-    cell,
     company_hazard,
     customer_hazard,
     public_hazard,
     running_counts,
-    shrunk,
     survival,
 )
 from topline.engine.payment_timing.model import counted
@@ -73,14 +70,13 @@ def slow_hazard(book: Book, *, customer: int | None, on: int, above: list[float]
         known = invoice in paid and day_number(paid[invoice][1]) < on
         last = (day_number(paid[invoice][0]) if known else on - 1) - due
         last = max(min(max(last, EARLIEST), LATEST), entry)
-        for column in range(CELLS):
-            at_risk[column] += entry <= column + EARLIEST <= last
-            events[column] += known and column + EARLIEST == last
+        for cell in range(CELLS):
+            at_risk[cell] += entry <= cell + EARLIEST <= last
+            events[cell] += known and cell + EARLIEST == last
     unpaid, hazard = 1.0, []
-    for column in range(CELLS):
-        lean = weight * max(unpaid, 0.25)  # a quarter stays to lean on, however late it is
-        hazard.append((events[column] + lean * above[column]) / max(at_risk[column] + lean, 1e-12))
-        unpaid *= 1 - above[column]
+    for cell in range(CELLS):
+        hazard.append((events[cell] + weight * unpaid * above[cell]) / max(at_risk[cell] + weight * unpaid, 1e-12))
+        unpaid *= 1 - above[cell]
     return hazard
 
 
@@ -230,13 +226,3 @@ def test_what_was_learned_on_the_day_is_not_known_before_it():
     assert cut.invoices["invoice_id"].to_list() == [1]
     assert cut.payments.is_empty()
     assert cut.disputes["resolved_on"].to_list() == [None]
-
-
-def test_the_latest_payment_ever_seen_does_not_make_its_day_sure():
-    """60 invoices paid by day 20, one on day 60: of one that is open on day 60, the day is likely, not all but certain."""
-    events, at_risk = np.zeros((1, CELLS)), np.zeros((1, CELLS))
-    events[0, cell(np.array([20, 60]))] = 59.0, 1.0
-    at_risk[0, : cell(np.array([21]))[0]], at_risk[0, cell(np.array([21]))[0] : cell(np.array([61]))[0]] = 60.0, 1.0
-    found = shrunk(Counts(events, at_risk), above=public_hazard(np.array([30])), weight=15.0)
-    assert 0.1 < found[0, cell(np.array([60]))[0]] < 0.5
-    assert found[0, cell(np.array([20]))[0]] > 0.75

@@ -16,7 +16,6 @@ EARLIEST, LATEST = -90, 180
 CELLS = LATEST - EARLIEST + 1
 CUSTOMER_WEIGHT = 5.0  # invoices that the company's curve counts for beside a customer's own
 PUBLIC_WEIGHT = 15.0  # invoices that the public curve counts for beside a company's own
-TAIL = 0.25  # share of those invoices that stay to lean on however late it is
 SHIFT = 1 << 31  # customer and day in one sortable number
 MONDAY = 4  # day number 4 is a Monday (5 January 1970)
 
@@ -113,13 +112,9 @@ def _forward(counts: Days, first: Days) -> Days:
 
 
 def shrunk(counts: Counts, *, above: Matrix, weight: float) -> Matrix:
-    """Hazard of counts that lean on the level above as on `weight` invoices: (events + k f0) / (at risk + k S0), f0 = S0 h0.
-
-    S0 counts as TAIL at least: far out, where hardly any invoice is left on either level, the one that was paid last would else say that
-    whatever is still open is all but sure to be paid on that day.
-    """
-    lean = weight * np.maximum(survival(above), TAIL)
-    return np.asarray((counts.events + lean * above) / np.maximum(counts.at_risk + lean, 1e-12))
+    """Hazard of counts that lean on the level above as on `weight` invoices: (events + k f0) / (at risk + k S0)."""
+    before = survival(above)
+    return np.asarray((counts.events + weight * before * above) / np.maximum(counts.at_risk + weight * before, 1e-12))
 
 
 def company_hazard(past: History, *, day: Days, terms: Days) -> Matrix:
