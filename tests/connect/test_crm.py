@@ -7,6 +7,7 @@ from datetime import date
 
 import polars as pl
 import pytest
+from django.db import connection
 
 from topline.catalog.models import Price, Product
 from topline.connect import actions, readers
@@ -73,6 +74,16 @@ def test_a_real_crm_comes_in_whole_and_its_figures_come_out(entity, crm):
     assert still_open["amount_minor"].null_count() == still_open.height
     assert still_open["value_minor"].null_count() == 0
     assert deals["list_minor"].null_count() == 0  # GTXPro met its product
+
+
+def test_the_planner_knows_what_a_file_brought(load):
+    """Else the reads that follow are planned as if the tables were empty, and a join of a real CRM takes minutes."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite plans by its indexes, not by what it counted")
+    load("name,currency\n" + "".join(f"Customer {n},EUR\n" for n in range(500)), "customers")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'market_customer'")
+        assert cursor.fetchone()[0] >= 500
 
 
 def test_nothing_of_a_past_day_was_only_known_later(entity, crm):

@@ -20,9 +20,9 @@ from topline.bank import actions as bank
 from topline.bank.formats import Statement, read_statements
 from topline.bank.models import BankAccount, BankStatement
 from topline.billing import actions as billing
-from topline.billing.models import Invoice
+from topline.billing.models import Invoice, InvoiceLine
 from topline.books import actions as books
-from topline.books.models import Entity
+from topline.books.models import Entity, Entry, Transfer
 from topline.catalog import queries as catalog
 from topline.connect import readers, selling, sheets
 from topline.connect.models import ImportBatch, ImportProblem
@@ -30,17 +30,18 @@ from topline.engine.sheets import Profile
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
-from topline.kernel.database import lock
+from topline.kernel.database import analyze, lock
 from topline.kernel.errors import Conflict, DomainError, Invalid, NotFound, ensure
 from topline.leads import actions as leads
 from topline.market import actions as market
 from topline.market import competitors, experience
 from topline.market import queries as customers
-from topline.market.models import ExperienceRecord
+from topline.market.models import Customer, ExperienceRecord
 from topline.pipeline import actions as pipeline
+from topline.pipeline.models import Opportunity, OpportunityChange, OpportunityLine
 from topline.receivables import actions as receivables
 from topline.receivables import queries as cash
-from topline.receivables.models import Payment
+from topline.receivables.models import Allocation, Payment
 from topline.timeline import actions as timeline
 from topline.treasury import actions as treasury
 from topline.treasury.models import PayPlan
@@ -195,6 +196,7 @@ def run_import(*, actor: Actor, batch_id: int) -> bool:
     batch.state = S.RUNNING if batch.rows_done < batch.rows_total else S.DONE
     if batch.state == S.DONE:
         batch.finished_at = clock.now()
+        analyze(*FILLED.get(batch.kind, ()))
         timeline.record_one(
             "import_finished",
             subject="import_batch",
@@ -500,6 +502,12 @@ WRITERS = {
     "quotas": selling.write_quotas,
     "experience": _write_experience,
     "leads": selling.write_leads,
+}
+FILLED = {  # tables that a file of a kind can fill from nothing
+    "customers": (Customer,),
+    "opportunities": (Opportunity, OpportunityChange, OpportunityLine),
+    "receivables": (Customer, Invoice, InvoiceLine, Payment, Allocation, Entry, Transfer),
+    "payments": (Payment, Allocation, Entry, Transfer),
 }
 
 

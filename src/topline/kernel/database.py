@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 
 
 def is_postgresql() -> bool:
@@ -35,8 +36,11 @@ def one_of(column: str, values: Sequence[str] | Sequence[int]) -> tuple[str, lis
     return f"{column} IN (SELECT value FROM json_each(%s))", [json.dumps(list(values))]
 
 
-def analyze(*tables: str) -> None:
-    """Refresh the planner's statistics after a bulk load; stale ones have turned half a second into two minutes."""
-    with connection.cursor() as cursor:
-        for table in tables:
-            cursor.execute(f"ANALYZE {connection.ops.quote_name(table)}")
+def analyze(*models: type[Model]) -> None:
+    """Tell PostgreSQL's planner what a bulk load brought: until its own round comes by it plans as if the tables held what they held before.
+
+    To read the deals of a whole CRM took minutes that way, seconds with it. SQLite plans by its indexes and needs none of it.
+    """
+    if is_postgresql() and models:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE " + ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models))
