@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 
 from topline.billing.models import Invoice, InvoiceLine
 from topline.contracts.models import Charge, Credit, CreditMove
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import line_tax
 from topline.engine.rating import prepaid
 from topline.kernel import bulk, clock
 from topline.kernel.actions import changed_many
@@ -84,8 +84,7 @@ def foreseen(lines: pl.DataFrame, *, entity_id: int, on: date) -> pl.DataFrame:
     grants = facts.join(held, on="credit_id").select(
         "priority", "expires_on", customer_id=_payer(), grant_id="credit_id", granted_on="starts_on", kinds=_kinds(), balance_minor="left_minor"
     )  # fmt: skip
-    tax = round_half_away(pl.col("net_minor").cast(EXACT) * pl.col("tax_rate_ppm").cast(EXACT) / 1_000_000).cast(pl.Int64)
-    rows = market.resolve(lines).with_columns(gross=pl.col("net_minor") + tax)
+    rows = market.resolve(lines).with_columns(gross=pl.col("net_minor") + line_tax())
     rows = rows.with_columns(open_minor=pl.col("gross").sum().over("ref")).filter(pl.col("gross") > 0)
     before = pl.col("gross").cum_sum().over("ref") - pl.col("gross")
     fees = rows.select(

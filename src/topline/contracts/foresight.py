@@ -12,7 +12,7 @@ from topline.contracts import bills, schedules
 from topline.contracts.models import Contract, Parked
 from topline.engine import charges as engine
 from topline.engine import terms
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import line_tax
 
 COMING = {"customer_id": pl.Int64, "currency": pl.String, "bill_on": pl.Date, "due_on": pl.Date, "amount_minor": pl.Int64}
 
@@ -38,9 +38,8 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
     taxed = taxes.taxed(lines, seller=entity.country, on=as_of)
-    net = pl.col("net_minor").cast(EXACT)
     rows = taxed.select(
-        "customer_id", "currency", "terms", amount_minor=pl.col("net_minor") + round_half_away(net * pl.col("tax_rate_ppm").cast(EXACT) / 1_000_000).cast(pl.Int64),
+        "customer_id", "currency", "terms", amount_minor=pl.col("net_minor") + line_tax(),
         bill_on=pl.max_horizontal(engine.DUE, "held_until", pl.lit(as_of) + pl.duration(days=1)),
     )  # fmt: skip
     billed = (

@@ -26,6 +26,11 @@ MODE_CHOICES = [
 ]  # fmt: skip
 
 
+def some_amount(**said: Any) -> forms.DecimalField:
+    """An amount as people write it, which may be left out."""
+    return forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, **said)
+
+
 class PriceFields(forms.Form):
     """What something costs, whatever its model."""
 
@@ -50,9 +55,9 @@ class PriceFields(forms.Form):
     share = forms.DecimalField(min_value=Decimal(0), max_digits=10, decimal_places=4, required=False, label="Share, %", help_text="of the value of each transaction")  # fmt: skip
     fee = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=9, required=False, label="Fee of a transaction")
     free_count = forms.IntegerField(min_value=0, required=False, label="Free transactions", help_text="of a period")
-    free_amount = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="Free value", help_text="of a period; the first limit that is reached ends what is free")  # fmt: skip
-    each_least = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="A transaction costs at least")  # fmt: skip
-    each_most = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="A transaction costs at most")  # fmt: skip
+    free_amount = some_amount(label="Free value", help_text="of a period; the first limit that is reached ends what is free")
+    each_least = some_amount(label="A transaction costs at least")
+    each_most = some_amount(label="A transaction costs at most")
 
     def terms_of_price(self, currency: str) -> dict[str, Any]:
         """The price as the verbs take it. Raises: Invalid for rows that cannot be read."""
@@ -83,22 +88,8 @@ class ItemForm(PriceFields):
     meter = forms.ChoiceField(
         required=False, help_text="for what is billed by use, in arrears; then the quantity is that of the meter"
     )
-    minimum = forms.DecimalField(
-        min_value=Decimal(0),
-        max_digits=15,
-        decimal_places=2,
-        required=False,
-        label="At least",
-        help_text="what a period of use, or of a commitment, costs all the same",
-    )
-    maximum = forms.DecimalField(
-        min_value=Decimal(0),
-        max_digits=15,
-        decimal_places=2,
-        required=False,
-        label="At most",
-        help_text="what a period of use, or of a commitment, costs whatever was used",
-    )
+    minimum = some_amount(label="At least", help_text="what a period of use, or of a commitment, costs all the same")
+    maximum = some_amount(label="At most", help_text="what a period of use, or of a commitment, costs whatever was used")
 
     alerts = forms.CharField(
         max_length=200,
@@ -113,14 +104,7 @@ class ItemForm(PriceFields):
         label="Bill at",
         help_text="amounts of the open period at which what was used so far is billed, such as 200 500",
     )
-    bill_every = forms.DecimalField(
-        min_value=Decimal(0),
-        max_digits=15,
-        decimal_places=2,
-        required=False,
-        label="And every",
-        help_text="further amount after the last of them",
-    )
+    bill_every = some_amount(label="And every", help_text="further amount after the last of them")
     by_peak = forms.BooleanField(
         required=False, label="By its peak", help_text="a period costs the most that was agreed in it, whatever its days"
     )
@@ -371,7 +355,7 @@ class DiscountForm(forms.Form):
 
     name = forms.CharField(max_length=60, help_text="such as the promotion's code")
     share = forms.DecimalField(min_value=Decimal(0), max_value=Decimal(100), max_digits=7, decimal_places=4, required=False, label="Share, %")  # fmt: skip
-    amount = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, help_text="of a period, or in all where it is taken once")  # fmt: skip
+    amount = some_amount(help_text="of a period, or in all where it is taken once")
     unit = forms.ChoiceField(choices=[("once", "once"), ("month", "each month"), ("quarter", "each quarter"), ("year", "each year"), ("week", "each week"), ("day", "each day")], label="Taken")  # fmt: skip
     periods = forms.IntegerField(
         min_value=1, max_value=10_000, required=False, label="How many times", help_text="empty: forever"

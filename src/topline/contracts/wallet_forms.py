@@ -8,7 +8,7 @@ from typing import Any, cast
 import polars as pl
 from django import forms
 
-from topline.contracts.forms import DAY, minor, nano
+from topline.contracts.forms import DAY, minor, nano, some_amount
 from topline.contracts.models import Contract
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies
@@ -22,9 +22,7 @@ class CreditsForm(forms.Form):
     customer = forms.CharField(max_length=200, help_text="number or name of who pays the bills")
     currency = forms.ChoiceField(choices=[(c, c) for c in currencies()])
     name = forms.CharField(max_length=80, label="Called", help_text="such as Starter pack 2026")
-    amount = forms.DecimalField(
-        min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, help_text="or units and what one is worth"
-    )
+    amount = some_amount(help_text="or units and what one is worth")
     units = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, required=False)
     unit_name = forms.CharField(max_length=20, required=False, label="Units are called", help_text="such as credits")
     unit_worth = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=9, required=False, label="One is worth")
@@ -33,9 +31,7 @@ class CreditsForm(forms.Form):
     rollover = forms.DecimalField(
         min_value=Decimal(0), max_value=Decimal(100), max_digits=7, decimal_places=4, required=False, label="Carried over, %", help_text="of the rest, once, for as long again"
     )  # fmt: skip
-    rollover_cap = forms.DecimalField(
-        min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, label="Carried over at most"
-    )
+    rollover_cap = some_amount(label="Carried over at most")
     priority = forms.IntegerField(
         min_value=0, max_value=1_000, initial=50, help_text="the lowest pays first; of two, the one that expires first"
     )
@@ -97,20 +93,11 @@ class GrantForm(CreditsForm):
 class TakeBackForm(forms.Form):
     """Unused credits that are taken back."""
 
-    amount = forms.DecimalField(
-        min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, help_text="empty: all that is left"
-    )
+    amount = some_amount(help_text="empty: all that is left")
     because = forms.CharField(max_length=300, label="Why", help_text="it stands on the credit note")
 
 
 class LowForm(forms.Form):
     """Below which amount somebody is told."""
 
-    low = forms.DecimalField(
-        min_value=Decimal(0),
-        max_digits=15,
-        decimal_places=2,
-        required=False,
-        label="Tell below",
-        help_text="what can be used; empty: never",
-    )
+    low = some_amount(label="Tell below", help_text="what can be used; empty: never")

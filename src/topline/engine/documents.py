@@ -49,6 +49,11 @@ def round_half_away(exact: pl.Expr) -> pl.Expr:
     return exact.round(0, mode="half_away_from_zero").cast(pl.Int64)
 
 
+def line_tax() -> pl.Expr:
+    """The tax of a line that is rounded by itself: net_minor at tax_rate_ppm (millionths)."""
+    return round_half_away(_exact_tax())
+
+
 def price_lines(lines: pl.DataFrame, *, tax_rounding: TaxRounding = "line", document: str = "ref") -> pl.DataFrame:
     """Net and tax of document lines.
 
@@ -64,11 +69,10 @@ def price_lines(lines: pl.DataFrame, *, tax_rounding: TaxRounding = "line", docu
     rows = lines.with_columns(net_exact=gross * ((PPM - pl.col("discount_ppm")).cast(EXACT) / PPM)).with_columns(
         net_minor=round_half_away(pl.col("net_exact"))
     )
-    tax_exact = pl.col("net_minor").cast(EXACT) * (pl.col("tax_rate_ppm").cast(EXACT) / PPM)
     if tax_rounding == "line":
-        return rows.with_columns(tax_minor=round_half_away(tax_exact))
+        return rows.with_columns(tax_minor=line_tax())
     group = [document, "tax_category", "tax_rate_ppm", "_refund"]
-    rows = rows.with_columns(_refund=pl.col("net_minor") < 0, _exact=tax_exact)
+    rows = rows.with_columns(_refund=pl.col("net_minor") < 0, _exact=_exact_tax())
     total = round_half_away(pl.col("_exact").sum().over(group))
     return rows.with_columns(tax_minor=largest_remainder(pl.col("_exact"), total, over=group)).drop("_refund", "_exact")
 
@@ -193,3 +197,7 @@ def _shares_within(total: int, limits: Sequence[int], weights: Sequence[Decimal]
             parts[i] += step
             missing -= step
     return parts
+
+
+def _exact_tax() -> pl.Expr:
+    return pl.col("net_minor").cast(EXACT) * (pl.col("tax_rate_ppm").cast(EXACT) / PPM)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import EXACT, line_tax, round_half_away
 from topline.kernel.errors import Conflict, Invalid, ensure
 
 MICRO, NANO = 10**6, 10**9
@@ -117,12 +117,11 @@ def credited_tax(notes: pl.DataFrame) -> pl.DataFrame:
              none takes more than is left
     Work: O(n).
     """
-    alone = round_half_away(pl.col("net_minor").cast(EXACT) * pl.col("tax_rate_ppm").cast(EXACT) / 10**6)
     so_far = pl.col("net_minor").cum_sum().over("invoice_id")
     gone = pl.min_horizontal(pl.col("_alone").cum_sum().over("invoice_id"), "invoice_tax_minor")
     gone = pl.when(so_far >= pl.col("invoice_net_minor")).then("invoice_tax_minor").otherwise(gone)
     return (
-        notes.with_columns(_alone=alone)
+        notes.with_columns(_alone=line_tax())
         .with_columns(_gone=gone)
         .with_columns(tax_minor=pl.col("_gone") - pl.col("_gone").shift(1, fill_value=0).over("invoice_id"))
         .with_columns(total_minor=pl.col("net_minor") + pl.col("tax_minor"))
@@ -142,7 +141,7 @@ def credited_discount(parts: pl.DataFrame) -> pl.DataFrame:
     return (
         parts.with_columns(back_minor=round_half_away(back))
         .with_columns(net_minor=pl.col("credited_minor") - pl.col("back_minor"))
-        .with_columns(tax_minor=round_half_away(pl.col("net_minor").cast(EXACT) * pl.col("tax_rate_ppm").cast(EXACT) / 10**6))
+        .with_columns(tax_minor=line_tax())
         .with_columns(total_minor=pl.col("net_minor") + pl.col("tax_minor"))
     )
 
