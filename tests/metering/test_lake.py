@@ -50,6 +50,7 @@ def used(owner, customers):
     spans = [(m, c, start, end) for m in meters for c in customers for start, end in [*pairwise(MONTHS), (MONTHS[0], MONTHS[-1])]]
     return (
         pl.DataFrame(spans, schema=["meter_id", "customer_id", "start", "end"], orient="row")
+        .with_columns(full_start="start", full_end="end")
         .with_row_index("span_id")
         .cast({"span_id": pl.Int64})
     )

@@ -87,7 +87,7 @@ def sign(owner, entity, customer):
 
 
 def used(entity, meter_id, customer, start=JAN, end=FEB):
-    spans = pl.DataFrame({"span_id": [1], "meter_id": [meter_id], "customer_id": [customer], "start": [start], "end": [end]})
+    spans = pl.DataFrame({"span_id": [1], "meter_id": [meter_id], "customer_id": [customer], "start": [start], "end": [end], "full_start": [start], "full_end": [end]})
     told = queries.usage(spans, time_zone="Europe/Berlin")
     return told["quantity"][0] if told.height else None
 

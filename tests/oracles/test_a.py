@@ -145,14 +145,17 @@ def unit_rounding(i: Inputs) -> Inputs:
 
 
 def held(rows: list[tuple[Decimal, str, str | None]], i: Inputs) -> Inputs:
-    until = [after(u) if u else None for _, _, u in rows]
+    """Units that came on a day, and went on one."""
+    start, end = day(i["period"][0]), after(i["period"][1])
+    changes = [(max(day(f), start), u) for u, f, _ in rows] + [(day(u), -units) for units, _, u in rows if u]
     frame = pl.DataFrame(
         {
-            "units": [u for u, _, _ in rows], "from_on": [day(f) for _, f, _ in rows], "until_on": pl.Series(until, dtype=pl.Date),
-            "period_start": day(i["period"][0]), "period_end": after(i["period"][1]),
+            "event_id": range(len(changes)), "meter_id": 1, "at": [datetime(on.year, on.month, on.day) for on, _ in changes], "value": [v for _, v in changes],
+            "period_start": datetime(start.year, start.month, start.day), "period_end": datetime(end.year, end.month, end.day), "subscription": 1,
         }
     )  # fmt: skip
-    total = metering.prorated_units(frame)["prorated"].sum()
+    meters = pl.DataFrame({"meter_id": [1], "method": ["day_weighted"]})
+    total = metering.measure(frame, meters=meters, by=["subscription"])["quantity"][0]
     return {"units": pl.select(metering.round_units(pl.lit(total), mode="ceil", decimals=5)).item()}
 
 

@@ -93,7 +93,7 @@ def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, line
               purchase_order, memo, due_on, corrects_id, is_prepayment (it sells credits)
     lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
               optional discount_ppm, tax_category, tax_rate_ppm, product_id, credits_micro (units of the corrected document's line of the same position).
-              Tax is rounded per line
+              Tax is rounded as the company says (`books.describe_entity`)
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
     Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, product, corrected document).
     """
@@ -143,7 +143,8 @@ def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.Da
         InvoiceHasNoLines(f"Document {_first(bare, 'ref')} has no lines.", field="lines", remedy="Add at least one line."),
     )
     whole = _with_product(_with_defaults(lines, {"discount_ppm": 0, "tax_category": "S", "tax_rate_ppm": 0}))
-    priced = documents.price_lines(whole)
+    rounding = Entity.objects.values_list("tax_rounding", flat=True).get(pk=entity_id)
+    priced = documents.price_lines(whole, tax_rounding=rounding)
     totals = (
         priced.group_by("ref")
         .agg(pl.col("net_minor").sum(), pl.col("tax_minor").sum())

@@ -14,6 +14,7 @@ import polars as pl
 
 from topline.books import chart, queries, rates, sealing
 from topline.books.models import Account, Entity, Entry, ExchangeRate, PeriodLock, Seal, Transfer
+from topline.engine.documents import TAX_ROUNDINGS
 from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
@@ -24,7 +25,21 @@ DIMENSIONS = ["customer_id", "invoice_id", "payment_id", "bank_account_id"]
 EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
 POST_LOCK = "books"
 DESCRIBED = frozenset(
-    {"name", "country", "tax_id", "registration", "line1", "line2", "postal_code", "city", "email", "phone", "accent", "logo"}
+    {
+        "name",
+        "country",
+        "tax_id",
+        "registration",
+        "line1",
+        "line2",
+        "postal_code",
+        "city",
+        "email",
+        "phone",
+        "accent",
+        "logo",
+        "tax_rounding",
+    }
 )
 MAX_LOGO = 200_000
 _NO_LEGS = pl.DataFrame(
@@ -83,8 +98,8 @@ def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) ->
     """Say what documents print of a company: name, place, numbers, whom to ask, colour and logo; returns its id.
 
     changes  of name, country, tax_id, registration, line1, line2, postal_code, city, email, phone str, accent str (#rrggbb), logo bytes (PNG or
-             SVG, at most 200 kB; None takes it away)
-    Raises: NotFound, Invalid (unknown field, no name, country, colour, picture).
+             SVG, at most 200 kB; None takes it away), tax_rounding str (line or document; of documents that are drafted from now on)
+    Raises: NotFound, Invalid (unknown field, no name, country, colour, picture, rounding).
     """
     entity = Entity.objects.select_for_update().filter(pk=entity_id).first()
     if entity is None:
@@ -95,6 +110,8 @@ def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) ->
     country, accent, logo = changes.get("country", ""), changes.get("accent", ""), changes.get("logo")
     ensure(re.fullmatch(r"([A-Z]{2})?", country) is not None, Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
     ensure(re.fullmatch(r"(#[0-9a-fA-F]{6})?", accent) is not None, Invalid(f"{accent!r} is no colour.", field="accent", remedy="Use #rrggbb, such as #1d4ed8."))  # fmt: skip
+    rounding = changes.get("tax_rounding", TAX_ROUNDINGS[0])
+    ensure(rounding in TAX_ROUNDINGS, Invalid(f"{rounding!r} is no way to round tax.", field="tax_rounding", remedy=f"Use {' or '.join(TAX_ROUNDINGS)}."))  # fmt: skip
     if logo is not None:
         ensure(len(logo) <= MAX_LOGO, Invalid("The logo is larger than 200 kB.", field="logo", remedy="Make it smaller."))
         ensure(

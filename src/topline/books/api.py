@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import polars as pl
 from ninja import Query
@@ -65,6 +65,9 @@ class CompanyFacts(Body):
     email: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+)?$", max_length=254)] = ""
     phone: Annotated[str, Field(max_length=40)] = ""
     accent: Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6})?$", description="colour of headings on documents")] = ""
+    tax_rounding: Annotated[
+        Literal["line", "document"], Field(description="where tax is rounded: on each line, or once a document and rate")
+    ] = "line"
 
 
 class NewEntry(Body):

@@ -29,6 +29,11 @@ class CompanyForm(forms.Form):
     registration = forms.CharField(label="Register of companies", max_length=40, required=False)
     email = forms.EmailField(label="E-mail for questions", required=False)
     phone = forms.CharField(max_length=40, required=False)
+    tax_rounding = forms.ChoiceField(
+        label="Tax is rounded",
+        choices=[("line", "on each line"), ("document", "once a document and rate")],
+        help_text="of what is drafted from now on",
+    )
     accent = forms.RegexField(
         r"^(#[0-9a-fA-F]{6})?$", label="Colour", required=False, help_text="#rrggbb, of headings on documents"
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from topline.engine.documents import TAX_ROUNDINGS
+
 
 class Entity(models.Model):
     """A legal entity that keeps books: its own currency, time zone and chart of accounts; and what its documents say of it.
 
     accent, logo  the colour (#rrggbb) and the picture (PNG or SVG) on its documents
+    tax_rounding  where the tax of its documents is rounded: on each line, or once a document and rate
     """
 
     key = models.SlugField(max_length=40, unique=True)
@@ -27,6 +30,12 @@ class Entity(models.Model):
     phone = models.CharField(max_length=40, blank=True)
     accent = models.CharField(max_length=7, blank=True)
     logo = models.BinaryField(null=True)
+    tax_rounding = models.CharField(max_length=8, default="line")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(tax_rounding__in=TAX_ROUNDINGS), name="tax_rounding_known"),
+        ]
 
 
 class Account(models.Model):

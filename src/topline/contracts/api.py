@@ -334,7 +334,7 @@ def preview_bill(request: Caller, asked: Query[BillPreviewAsked]) -> Any:
     found = bills.preview(entity=entity, as_of=asked.as_of)
     columns = ["contract_id", "item_id", "full_start", "start", "end", "net_minor", "currency", "sequence", "days", "full_days", "tax_category", "tax_rate_ppm"]  # fmt: skip
     sums = found.lines.group_by("currency").agg(queries.NET).sort("currency")
-    return {"documents": found.heads.height, "charges": found.lines.height, "totals": sums.to_dicts(), "from_credits": drawing.foreseen(found.lines, entity_id=entity.pk, on=asked.as_of).to_dicts(), "parked": found.parked.head(MAX_ROWS).to_dicts(), "lines": found.lines.select(columns).head(MAX_ROWS).to_dicts()}  # fmt: skip
+    return {"documents": found.heads.height, "charges": found.lines.height, "totals": sums.to_dicts(), "from_credits": drawing.foreseen(found.lines, entity=entity, on=asked.as_of).to_dicts(), "parked": found.parked.head(MAX_ROWS).to_dicts(), "lines": found.lines.select(columns).head(MAX_ROWS).to_dicts()}  # fmt: skip
 
 
 @room.reads("/bill-runs", "contracts.view", Page)

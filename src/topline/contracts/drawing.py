@@ -12,8 +12,9 @@ import polars as pl
 from django.db.models import Q, QuerySet
 
 from topline.billing.models import Invoice, InvoiceLine
+from topline.books.models import Entity
 from topline.contracts.models import Charge, Credit, CreditMove
-from topline.engine.documents import line_tax
+from topline.engine.documents import with_tax
 from topline.engine.rating import prepaid
 from topline.kernel import bulk, clock
 from topline.kernel.actions import changed_many
@@ -74,9 +75,9 @@ def draw(*, actor: Actor, entity_id: int, invoice_ids: Sequence[int], on: date) 
     return rows.select("invoice_id", "position", "drawn_minor", credit_id="grant_id").select(*DRAWN)
 
 
-def foreseen(lines: pl.DataFrame, *, entity_id: int, on: date) -> pl.DataFrame:
+def foreseen(lines: pl.DataFrame, *, entity: Entity, on: date) -> pl.DataFrame:
     """What credits would pay of a run's lines, were they issued on a day: currency, drawn_minor. Nothing is drawn. lines: of `bills.Bill`. Five statements."""
-    known = Credit.objects.filter(usable(on), wallet__entity_id=entity_id)
+    known = Credit.objects.filter(usable(on), wallet__entity=entity)
     if lines.is_empty() or not known.exists():
         return pl.DataFrame(schema={"currency": pl.String, "drawn_minor": pl.Int64})
     held = _held(known, lines["customer_id"])
@@ -84,7 +85,9 @@ def foreseen(lines: pl.DataFrame, *, entity_id: int, on: date) -> pl.DataFrame:
     grants = facts.join(held, on="credit_id").select(
         "priority", "expires_on", customer_id=_payer(), grant_id="credit_id", granted_on="starts_on", kinds=_kinds(), balance_minor="left_minor"
     )  # fmt: skip
-    rows = market.resolve(lines).with_columns(gross=pl.col("net_minor") + line_tax())
+    rows = market.resolve(with_tax(lines, tax_rounding=entity.tax_rounding)).with_columns(
+        gross=pl.col("net_minor") + pl.col("tax_minor")
+    )
     rows = rows.with_columns(open_minor=pl.col("gross").sum().over("ref")).filter(pl.col("gross") > 0)
     before = pl.col("gross").cum_sum().over("ref") - pl.col("gross")
     fees = rows.select(

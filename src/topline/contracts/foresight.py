@@ -12,7 +12,7 @@ from topline.contracts import bills, schedules
 from topline.contracts.models import Contract, Parked
 from topline.engine import charges as engine
 from topline.engine import terms
-from topline.engine.documents import line_tax
+from topline.engine.documents import with_tax
 
 COMING = {"customer_id": pl.Int64, "currency": pl.String, "bill_on": pl.Date, "due_on": pl.Date, "amount_minor": pl.Int64}
 
@@ -38,12 +38,13 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
     taxed = taxes.taxed(lines, seller=entity.country, on=as_of)
-    rows = taxed.select(
-        "customer_id", "currency", "terms", amount_minor=pl.col("net_minor") + line_tax(),
-        bill_on=pl.max_horizontal(engine.DUE, "held_until", pl.lit(as_of) + pl.duration(days=1)),
-    )  # fmt: skip
+    document = ("customer_id", "currency", "terms", "bill_on")
+    bill_on = pl.max_horizontal(engine.DUE, "held_until", pl.lit(as_of) + pl.duration(days=1))
+    rows = with_tax(taxed.with_columns(bill_on=bill_on), tax_rounding=entity.tax_rounding, document=document).select(
+        *document, amount_minor=pl.col("net_minor") + pl.col("tax_minor")
+    )
     billed = (
-        rows.group_by("customer_id", "currency", "terms", "bill_on")
+        rows.group_by(document)
         .agg(pl.col("amount_minor").sum())
         .filter((pl.col("amount_minor") > 0) & (pl.col("bill_on") <= until))
     )

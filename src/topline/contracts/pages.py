@@ -435,11 +435,12 @@ def _step(step: dict[str, Any], currency: str) -> str:
     if step.get("bound"):
         return f"at {step['bound']} {format_amount(round(step['minor']), currency)}"
     scale = 10 ** exponent(currency)
+    most = f" ({step['most_held']:,g} held at most)" if step.get("most_held") is not None else ""
     if step.get("transactions"):
         free = f", {step['free_minor'] / scale:,g} of it free ({step['given']:,} wholly)" if step.get("free_minor") else ""
         return f"{step['transactions']:,} transactions of {step['value_minor'] / scale:,g} in all{free}, at {step['share_ppm'] / 10_000:g} %"
     parts = (
-        [f"{step['units']:,g} at {(step.get('unit_price_minor') or 0) / scale:g}"]
+        [f"{step['units']:,g}{most} at {(step.get('unit_price_minor') or 0) / scale:g}"]
         if step.get("units") and step.get("label") != SAID
         else []
     )

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from topline.kernel.errors import Invalid, ensure
+from topline.metering.models import LEVELS
 
 COMMITMENT = "commitment"
 MODELS = ("per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix", COMMITMENT)
@@ -71,7 +72,7 @@ def ensure_price(row: Mapping[str, Any], *, method: str | None) -> None:
     least, most = row.get("each_least_minor"), row.get("each_most_minor")
     ensure(least is None or most is None or most >= least, Invalid("The most of a transaction is less than its least.", field="each_most_minor"))  # fmt: skip
     _ensure_rows(model, rows)
-    ensure(model != "matrix" or method not in ("time_weighted", "peak"), Invalid("A level over time has no properties to price it by.", field="price_model", remedy="Use a meter that sums or counts."))  # fmt: skip
+    ensure(model != "matrix" or method not in LEVELS, Invalid("A level over time has no properties to price it by.", field="price_model", remedy="Use a meter that sums or counts."))  # fmt: skip
 
 
 def is_priced(item: Any) -> bool:

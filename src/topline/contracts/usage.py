@@ -30,7 +30,7 @@ COLUMNS = [
     "maximum_minor",
 ]  # of an item, besides its grid
 TERM = dict.fromkeys(("unit_price_nano", *TERMS), pl.Int64)
-STEP = ("units", "unit_price", "flat_fee", "exact", "label", "transactions", "given", "value", "free", "share_ppm")
+STEP = ("units", "most_held", "unit_price", "flat_fee", "exact", "label", "transactions", "given", "value", "free", "share_ppm")
 TRANSACTIONS: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "value": EXACT}
 CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "charge_id": pl.Int64,
@@ -48,7 +48,7 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     """
     started = items.filter((pl.col("start") <= as_of) & (pl.col("end").is_null() | (pl.col("end") > pl.col("start"))))
     spans = periods.due_periods(started, as_of=as_of).with_row_index("span_id").with_columns(pl.col("span_id").cast(pl.Int64))
-    asked = spans.select("span_id", "meter_id", "start", "end", customer_id="user_id")
+    asked = spans.select("span_id", "meter_id", "start", "end", "full_start", "full_end", customer_id="user_id")
     events = metering.events(asked, time_zone=entity.time_zone, family=_family(asked["customer_id"].unique()))
     used = spans.join(metering.measured(events), on="span_id", how="left", maintain_order="left").with_columns(
         quantity=_rounded(spans), minor=_minor()
@@ -58,7 +58,10 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     transactions = _of(events, used, "percentage").select(
         charge_id="span_id", value=pl.col("value_micro").cast(EXACT) / engine.MICRO * pl.col("minor")
     )
-    told, rows = engine.priced(_spans(used), tiers=_tiers(used), transactions=transactions, cells=_cells(events, used))
+    moves = metering.movements(events).rename({"span_id": "charge_id"})
+    told, rows = engine.priced(
+        _spans(used), tiers=_tiers(used), transactions=transactions, cells=_cells(events, used), moves=moves
+    )
     priced = used.join(told, left_on="span_id", right_on="charge_id", maintain_order="left")
     bare = priced.filter(pl.col("net_minor").is_null())["description"]
     ensure(
@@ -94,8 +97,10 @@ def fees(items: pl.DataFrame) -> pl.DataFrame:
     modelled = items.filter(~pl.col("price_model").is_in(["per_unit", COMMITMENT]) | pl.col("included_micro").is_not_null()).with_columns(
         span_id="item_id", quantity=pl.col("quantity_micro").cast(EXACT) / engine.MICRO, event_minor=pl.lit(None, dtype=EXACT), minor=_minor()
     )  # fmt: skip
-    no_transactions = pl.DataFrame(schema=TRANSACTIONS)
-    told, rows = engine.priced(_spans(modelled), tiers=_tiers(modelled), transactions=no_transactions, cells=pl.DataFrame(schema=CELLS))  # fmt: skip
+    none = {"transactions": TRANSACTIONS, "cells": CELLS, "moves": engine.MOVES}
+    told, rows = engine.priced(
+        _spans(modelled), tiers=_tiers(modelled), **{name: pl.DataFrame(schema=schema) for name, schema in none.items()}
+    )
     how = _how(rows).select(item_id="span_id", explained=pl.format("[{}]", "explained"))
     exact = told.select("exact", item_id="charge_id")
     return items.join(exact, on="item_id", how="left", maintain_order="left").join(how, on="item_id", how="left", maintain_order="left")  # fmt: skip

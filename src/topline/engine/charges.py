@@ -17,6 +17,7 @@ from topline.engine.rating.tiers import bounded
 
 MICRO, NANO = 10**6, 10**9
 KEY = ["item_id", "full_start"]
+MOVES: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "units": EXACT, "prorated": EXACT}
 DUE = pl.when(pl.col("in_advance")).then("start").otherwise("end")
 """The day from which a charge is billed."""
 
@@ -270,7 +271,7 @@ def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
 
 @bounded
 def priced(
-    spans: pl.DataFrame, *, tiers: pl.DataFrame, transactions: pl.DataFrame, cells: pl.DataFrame
+    spans: pl.DataFrame, *, tiers: pl.DataFrame, transactions: pl.DataFrame, cells: pl.DataFrame, moves: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What quantities cost by the price models of their items.
 
@@ -280,16 +281,29 @@ def priced(
     tiers         of tiered items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units, block_size decimal (null: any fraction)
     transactions  of percentages, in order of time: charge_id, value decimal minor units
     cells         of matrices: charge_id, label, quantity, unit_price decimal minor units (null: no row of the matrix fits)
+    moves         of levels that count by days, in order of time: charge_id, units decimal (below zero: gone), prorated (for the share of the period that they last)
     returns       charge_id, exact decimal and net_minor i64, one row per span in order (null where no price answers); and how: charge_id, units, unit_price,
-                  flat_fee, exact, label, transactions, given (transactions that cost nothing), value, free, share_ppm
+                  flat_fee, exact, label, transactions, given (transactions that cost nothing), value, free, share_ppm, most_held (the level at its highest)
+    Of a level by days the units for their days are paid, and the most that was held picks the tiers: by volume all units at its tier; graduated, what comes at the tiers
+    that it enters, what goes given back at those that it leaves, and the fees of the tiers that were reached.
     Raises: AmountTooLarge. Work: a few hash joins.
     """  # fmt: skip
-    plain = spans.filter(~pl.col("model").is_in(["percentage", "matrix"]))
+    held = moves.group_by("charge_id").agg(most_held=pl.col("units").cum_sum().max())
+    plain = spans.filter(~pl.col("model").is_in(["percentage", "matrix"])).join(
+        held, on="charge_id", how="left", maintain_order="left"
+    )
+    is_held = (pl.col("most_held") > 0).fill_null(value=False)
+    by_moves = (pl.col("model") == "graduated") & is_held
+    moved, tiers_of_moves = _moved(plain.filter(by_moves), moves, tiers)
+    plain = plain.filter(~by_moves)
     prices = plain.unique("item_id", maintain_order=True).select(
         price_id="item_id", model="model", unit_price=pl.col("unit_price_nano").cast(EXACT) / NANO, included_units=pl.col("included_micro").cast(EXACT) / MICRO,
         package_size=pl.col("package_micro").cast(EXACT) / MICRO,
     )  # fmt: skip
-    charges = plain.select("charge_id", "quantity", event_amount="event_minor", price_id="item_id")
+    by_most = pl.when((pl.col("model") == "volume") & is_held)
+    charges = plain.select(
+        "charge_id", quantity=by_most.then("most_held").otherwise("quantity"), billed="quantity", event_amount="event_minor", price_id="item_id"
+    )  # fmt: skip
     by_quantity = rating.rate(charges, prices=prices, tiers=tiers.rename({"item_id": "price_id"}) if tiers.height else None)
     shares, steps = _percentages(spans.filter(pl.col("model") == "percentage"), transactions)
     matrix = cells.with_columns(exact=pl.col("quantity") * pl.col("unit_price"))
@@ -298,13 +312,28 @@ def priced(
     of_cells = none_used.select(
         "charge_id", exact=pl.when(~pl.col("_bare").fill_null(value=False)).then(pl.col("exact").fill_null(0))
     )
-    exact = pl.concat([by_quantity.lines.select("charge_id", "exact"), shares, of_cells])
+    exact = pl.concat([by_quantity.lines.select("charge_id", "exact"), moved, shares, of_cells])
     lines = spans.select("charge_id").join(exact, on="charge_id", how="left", maintain_order="left")
     how = [
-        by_quantity.rows.select("charge_id", "units", "unit_price", "flat_fee", "exact", label=pl.when(pl.col("kind") == "dynamic").then(pl.lit("as the events say"))),
-        steps, matrix.select("charge_id", "label", "unit_price", "exact", units="quantity"),
+        by_quantity.rows.select("charge_id", "units", "unit_price", "flat_fee", "exact", label=pl.when(pl.col("kind") == "dynamic").then(pl.lit("as the events say"))).join(held, on="charge_id", how="left", maintain_order="left"),
+        tiers_of_moves, steps, matrix.select("charge_id", "label", "unit_price", "exact", units="quantity"),
     ]  # fmt: skip
     return lines.with_columns(net_minor=round_half_away(pl.col("exact"))), pl.concat(how, how="diagonal_relaxed")
+
+
+def _moved(spans: pl.DataFrame, moves: pl.DataFrame, tiers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Exact amounts of graduated spans of levels by days, and a row a tier that tells how."""
+    ours = moves.join(spans.select("charge_id", "most_held", price_id="item_id"), on="charge_id", maintain_order="left")
+    found = rating.rate_movements(ours, tiers=tiers.rename({"item_id": "price_id"}))
+    steps = (
+        found.rows.sort("charge_id", "lower")
+        .group_by("charge_id", "lower", maintain_order=True)
+        .agg(pl.col("units", "flat_fee", "exact").sum(), pl.col("unit_price").max())
+        .drop("lower")
+    )
+    return found.lines.select("charge_id", "exact"), steps.join(
+        spans.select("charge_id", "most_held"), on="charge_id", maintain_order="left"
+    )
 
 
 def _percentages(spans: pl.DataFrame, transactions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
 
 import polars as pl
 
@@ -20,7 +19,7 @@ from topline.kernel.errors import Invalid, ensure
 
 EXACT = pl.Decimal(38, 15)
 PPM = 1_000_000
-TaxRounding = Literal["line", "document"]
+TAX_ROUNDINGS = ("line", "document")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +53,34 @@ def line_tax() -> pl.Expr:
     return round_half_away(_exact_tax())
 
 
-def price_lines(lines: pl.DataFrame, *, tax_rounding: TaxRounding = "line", document: str = "ref") -> pl.DataFrame:
+def with_tax(lines: pl.DataFrame, *, tax_rounding: str, document: Sequence[str] = ("ref",)) -> pl.DataFrame:
+    """Lines with tax_minor i64.
+
+    lines         net_minor i64, tax_category str, tax_rate_ppm i64, and the columns that name the document
+    tax_rounding  line: each by itself; document: the tax of a group (category, rate, and sign: charges and refunds stay apart) is
+                  rounded once and shared over its lines by largest remainder
+    Source: EN 16931 BR-CO-14, BR-S-08. Work: O(lines).
+    """
+    if tax_rounding == "line":
+        return lines.with_columns(tax_minor=line_tax())
+    group = [*document, "tax_category", "tax_rate_ppm", "_refund"]
+    rows = lines.with_columns(_refund=pl.col("net_minor") < 0, _exact=_exact_tax())
+    total = round_half_away(pl.col("_exact").sum().over(group))
+    return rows.with_columns(tax_minor=largest_remainder(pl.col("_exact"), total, over=group)).drop("_refund", "_exact")
+
+
+def price_lines(lines: pl.DataFrame, *, tax_rounding: str = "line") -> pl.DataFrame:
     """Net and tax of document lines.
 
-    lines    one row per line: quantity_micro i64 (millionths), unit_price_nano i64 (billionths of a minor unit),
-             discount_ppm i64, tax_category str, tax_rate_ppm i64, and the column that names the document
+    lines    one row per line: ref (its document), quantity_micro i64 (millionths), unit_price_nano i64 (billionths of a minor unit),
+             discount_ppm i64, tax_category str, tax_rate_ppm i64; tax_rounding: as in `with_tax`
     returns  the same rows with net_exact decimal(38,15), net_minor i64 and tax_minor i64
-    Rounding per document: the tax of a group (category, rate, and sign: charges and refunds stay apart) is rounded once and
-    shared over its lines by largest remainder.
-    Source: EN 16931 BR-CO-10, BR-CO-14, BR-S-08. Work: O(lines).
+    Source: EN 16931 BR-CO-10. Work: O(lines).
     """
     # millionths x billionths: the product has 15 decimals and is exact
     gross = (pl.col("quantity_micro").cast(EXACT) / 10**6) * (pl.col("unit_price_nano").cast(EXACT) / 10**9)
-    rows = lines.with_columns(net_exact=gross * ((PPM - pl.col("discount_ppm")).cast(EXACT) / PPM)).with_columns(
-        net_minor=round_half_away(pl.col("net_exact"))
-    )
-    if tax_rounding == "line":
-        return rows.with_columns(tax_minor=line_tax())
-    group = [document, "tax_category", "tax_rate_ppm", "_refund"]
-    rows = rows.with_columns(_refund=pl.col("net_minor") < 0, _exact=_exact_tax())
-    total = round_half_away(pl.col("_exact").sum().over(group))
-    return rows.with_columns(tax_minor=largest_remainder(pl.col("_exact"), total, over=group)).drop("_refund", "_exact")
+    rows = lines.with_columns(net_exact=gross * ((PPM - pl.col("discount_ppm")).cast(EXACT) / PPM))
+    return with_tax(rows.with_columns(net_minor=round_half_away(pl.col("net_exact"))), tax_rounding=tax_rounding)
 
 
 def largest_remainder(exact: pl.Expr, total: pl.Expr, *, over: Sequence[str]) -> pl.Expr:

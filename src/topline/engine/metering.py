@@ -14,7 +14,7 @@ import polars as pl
 from topline.engine.documents import EXACT
 from topline.kernel.errors import Invalid
 
-Method = Literal["count", "sum", "max", "unique", "latest", "time_weighted", "peak"]
+Method = Literal["count", "sum", "max", "unique", "latest", "time_weighted", "day_weighted", "peak"]
 UnitRounding = Literal["round", "ceil", "floor"]
 
 _VALUE = pl.col("value").cast(EXACT)
@@ -24,9 +24,20 @@ def _time_weighted() -> pl.Expr:
     """A change counts for the share of the period that it lasts, so levels need not be rebuilt."""
     began = pl.max_horizontal("at", "period_start")
     left = (pl.col("period_end") - began).dt.total_microseconds()
-    whole = (pl.col("period_end") - pl.col("period_start")).dt.total_microseconds()
+    whole = (pl.col("whole_end") - pl.col("whole_start")).dt.total_microseconds()
     # the division comes last: a share of a month rounded first would be multiplied by every unit
     return (_VALUE * left.cast(EXACT)).sum() / whole.first().cast(EXACT)
+
+
+def unit_days() -> pl.Expr:
+    """Units of a change of a level times the days of its period that it lasts; the day on which units come or go still counts."""
+    day = pl.col("at").dt.date() + pl.when(pl.col("value") < 0).then(pl.duration(days=1)).otherwise(pl.duration(days=0))
+    return _VALUE * (pl.col("period_end").dt.date() - day).dt.total_days().clip(0).cast(EXACT)
+
+
+def whole_days() -> pl.Expr:
+    """Days of the whole period."""
+    return (pl.col("whole_end") - pl.col("whole_start")).dt.total_days().cast(EXACT)
 
 
 METHODS: dict[Method, Callable[[], pl.Expr]] = {
@@ -36,6 +47,7 @@ METHODS: dict[Method, Callable[[], pl.Expr]] = {
     "unique": lambda: pl.col("key").n_unique().cast(EXACT),
     "latest": lambda: _VALUE.sort_by("at", "event_id").last(),
     "time_weighted": _time_weighted,
+    "day_weighted": lambda: unit_days().sum() / whole_days().first(),
     "peak": lambda: _VALUE.sort_by("at", "event_id").cum_sum().max(),  # of the level, whose changes the events are
 }
 
@@ -43,8 +55,9 @@ METHODS: dict[Method, Callable[[], pl.Expr]] = {
 def measure(events: pl.DataFrame | pl.LazyFrame, *, meters: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """Quantities of a period from its events.
 
-    events   one row per event: event_id, meter_id i64, at (UTC instant), value decimal; for unique key str; for time_weighted
-             period_start and period_end (UTC instants) and a first event with the level at the period's start
+    events   one row per event: event_id, meter_id i64, at (instant), value decimal; for unique key str; for levels (time_weighted,
+             day_weighted) period_start and period_end (instants), a first event with the level at the period's start, and where
+             only a part of a period counts whole_start and whole_end of all of it
     meters   one row per meter: meter_id, method
     by       what a quantity is kept apart by: subscription, period, and the properties that split it
     returns  one row per meter and value of `by`, in their order: meter_id, the columns of `by`, quantity decimal(38,15), events i64
@@ -53,6 +66,8 @@ def measure(events: pl.DataFrame | pl.LazyFrame, *, meters: pl.DataFrame, by: Se
     """
     rows = events.lazy()
     schema = rows.collect_schema()
+    if "period_start" in schema and "whole_start" not in schema:
+        rows = rows.with_columns(whole_start="period_start", whole_end="period_end")
     parts = [pl.LazyFrame(schema={**{c: schema[c] for c in ("meter_id", *by)}, "quantity": EXACT, "events": pl.Int64})]
     for method in meters["method"].unique().sort():
         if method not in METHODS:
@@ -92,19 +107,3 @@ def round_units(quantity: pl.Expr, *, mode: UnitRounding, decimals: int = 0) -> 
         case "floor":
             whole = scaled.floor()
     return whole * step
-
-
-def prorated_units(holdings: pl.DataFrame) -> pl.DataFrame:
-    """Units that were there for a part of a period, weighted by the days they were.
-
-    holdings  one row per holding (a seat, an added quantity): units decimal, from_on date, until_on date or null (first day that is
-              not counted), period_start, period_end
-    returns   holdings with days i64 and prorated decimal(38,15)
-    Work: O(n).
-    """
-    begin = pl.max_horizontal("from_on", "period_start")
-    end = pl.min_horizontal("until_on", "period_end")
-    whole = (pl.col("period_end") - pl.col("period_start")).dt.total_days()
-    return holdings.with_columns(days=(end - begin).dt.total_days().clip(0)).with_columns(
-        prorated=pl.col("units").cast(EXACT) * pl.col("days").cast(EXACT) / whole.cast(EXACT)
-    )

@@ -41,7 +41,7 @@ Moment = Annotated[datetime, BeforeValidator(_moment)]
 class NewMeter(Body):
     code: Annotated[str, Field(min_length=1, max_length=40)]
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    method: Literal["count", "sum", "max", "unique", "latest", "time_weighted", "peak"]
+    method: Literal["count", "sum", "max", "unique", "latest", "time_weighted", "day_weighted", "peak"]
     unit: Code = ""
     filters: Annotated[dict[Short, Annotated[list[Short], Field(max_length=100)]], Field(max_length=20)] = {}
     rounding: Annotated[

@@ -7,7 +7,8 @@ from django.db.models import Q
 
 from topline.market.models import Customer
 
-METHODS = ("count", "sum", "max", "unique", "latest", "time_weighted", "peak")
+METHODS = ("count", "sum", "max", "unique", "latest", "time_weighted", "day_weighted", "peak")
+LEVELS = ("time_weighted", "day_weighted", "peak")  # their events are changes of a level, which begins a period as it stood
 ROUNDINGS = ("round", "ceil", "floor")
 
 
@@ -16,7 +17,7 @@ class Meter(models.Model):
 
     code = models.CharField(max_length=40, unique=True)
     name = models.CharField(max_length=100)
-    method = models.CharField(max_length=13, help_text="count, sum, max, unique, latest, time_weighted, peak")
+    method = models.CharField(max_length=13, help_text="one of METHODS")
     unit = models.CharField(max_length=40, blank=True, help_text="such as call, GB, seat")
     filters = models.JSONField(default=dict, blank=True)
     rounding = models.CharField(
@@ -39,7 +40,7 @@ class UsageEvent(models.Model):
     """Something that a customer used. Append-only: what was wrong is corrected by an event of its own, such as a negative value.
 
     key        the sender's name for it: the same key a second time is the same event
-    value      millionths; for time_weighted and peak a change of the level
+    value      millionths; for LEVELS a change of the level
     unique_key what `unique` tells apart
     """
 

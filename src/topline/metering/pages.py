@@ -50,7 +50,8 @@ class MeterForm(forms.Form):
     code = forms.CharField(max_length=40)
     name = forms.CharField(max_length=100)
     method = forms.ChoiceField(
-        choices=[(m, m.replace("_", " ")) for m in METHODS], help_text="time weighted, peak: events are changes of a level"
+        choices=[(m, m.replace("_", " ")) for m in METHODS],
+        help_text="time weighted, day weighted, peak: events are changes of a level",
     )
     unit = forms.CharField(max_length=40, required=False, help_text="such as call, GB, seat")
     rounding = forms.ChoiceField(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 from django.db.models import Count, Max
@@ -13,13 +13,14 @@ from django.db.models import Count, Max
 from topline.engine import metering as engine
 from topline.kernel import bulk
 from topline.metering import lake
-from topline.metering.models import Backfill, Meter, UsageEvent
+from topline.metering.models import LEVELS, Backfill, Meter, UsageEvent
 
 MICRO = 1_000_000
+Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)
 
 
 PLACED: dict[str, pl.DataType | type[pl.DataType]] = {
-    "span_id": pl.Int64, "meter_id": pl.Int64, "method": pl.String, "start": pl.Date, "end": pl.Date, "value_micro": pl.Int64, "at": pl.Datetime("us"), "event_id": pl.Int64, "key": pl.String,
+    "span_id": pl.Int64, "meter_id": pl.Int64, "method": pl.String, "start": pl.Date, "end": pl.Date, "full_start": pl.Date, "full_end": pl.Date, "value_micro": pl.Int64, "at": pl.Datetime("us"), "event_id": pl.Int64, "key": pl.String,
     "properties": pl.String,
 }  # fmt: skip
 
@@ -27,9 +28,9 @@ PLACED: dict[str, pl.DataType | type[pl.DataType]] = {
 def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
     """What was used in periods.
 
-    spans    one row per period: span_id i64, meter_id, customer_id, start, end (dates, local to the time zone)
+    spans    one row per period: span_id i64, meter_id, customer_id, start, end, full_start, full_end (dates, local to the time zone)
     returns  one row per span with events that count: span_id, quantity decimal(38,15), events i64
-    A level that is time-weighted begins a period with all changes before it. Work: three statements; reads the events up to the last end,
+    A level begins a period with all changes before it, and counts for its share of the whole period. Work: three statements; reads the events up to the last end,
     those in the lake as a stream of which only what is needed comes into memory.
     """
     asked = Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()).values_list("id", "method")
@@ -64,6 +65,15 @@ def measured(placed: pl.DataFrame, *, by: Sequence[str] = ()) -> pl.DataFrame:
     returns  one row per span and value of by, in their order: span_id, the columns of by, quantity decimal(38,15), events i64
     """
     return _measured(placed.lazy(), placed.select("meter_id", "method").unique(), ["span_id", *by])
+
+
+def movements(placed: pl.DataFrame) -> pl.DataFrame:
+    """Changes of levels that count by days, in order of time: span_id, units decimal (below zero: gone), prorated (for the share of the period that they last).
+
+    placed  of `events`. A period without such changes has no row. Work: O(events).
+    """
+    rows = _timed(placed.filter(pl.col("method") == "day_weighted").sort("span_id", "at", "event_id"))
+    return rows.select("span_id", units="value", prorated=engine.unit_days() / engine.whole_days())
 
 
 def counting(*, meter_id: int, customer_id: int | None, start_at: datetime, end_at: datetime) -> int:
@@ -111,15 +121,20 @@ def meters() -> Sequence[Mapping[str, Any]]:
 
 
 # --- parts ---
-LEVELS = ["time_weighted", "peak"]  # their events are changes of a level, which begins a period as it stood
 METHOD = {"meter_id": pl.Int64, "method": pl.String}
 
 
 def _measured(placed: pl.LazyFrame, methods: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    rows = placed.with_columns(
-        value=pl.col("value_micro").cast(engine.EXACT) / MICRO, period_start=pl.col("start").cast(pl.Datetime("us")), period_end=pl.col("end").cast(pl.Datetime("us"))
-    )  # fmt: skip
-    return engine.measure(rows, meters=methods, by=by).select(*by, "quantity", "events")
+    return engine.measure(_timed(placed), meters=methods, by=by).select(*by, "quantity", "events")
+
+
+def _timed(placed: Rows) -> Rows:
+    """Events of periods as the engine measures them."""
+    moments = {"period_start": "start", "period_end": "end", "whole_start": "full_start", "whole_end": "full_end"}
+    return placed.with_columns(
+        value=pl.col("value_micro").cast(engine.EXACT) / MICRO,
+        **{name: pl.col(day).cast(pl.Datetime("us")) for name, day in moments.items()},
+    )
 
 
 def _placed(spans: pl.DataFrame, *, time_zone: str, family: Family | None = None) -> pl.LazyFrame:
@@ -158,7 +173,7 @@ def _placed(spans: pl.DataFrame, *, time_zone: str, family: Family | None = None
     parts = [inside.select(*PLACED)]
     if any(m.method in LEVELS for m in asked):
         before = found.join(timed.filter(pl.col("method").is_in(LEVELS)), on=key).filter(pl.col("at") < pl.col("_begin"))
-        level = before.group_by("span_id", "meter_id", "method", "start", "end").agg(
+        level = before.group_by("span_id", "meter_id", "method", "start", "end", "full_start", "full_end").agg(
             pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}")
         )  # fmt: skip
         parts = [level.select(*PLACED), *parts]
@@ -198,7 +213,7 @@ def _for_one_of_them(found: pl.LazyFrame, family: Family, methods: pl.LazyFrame,
     on_day = (pl.col("at") >= pl.col("_from")) & (pl.col("_to").is_null() | (pl.col("at") < pl.col("_to")))
     takers = (
         theirs.join(billed, on=["meter_id", "customer_id"])
-        .filter(on_day | (pl.col("method") == "time_weighted"))
+        .filter(on_day | pl.col("method").is_in(LEVELS))
         .sort(pl.col("_taker") != pl.col("record_id"), "_taker")
         .group_by("id", maintain_order=True)
         .agg(pl.col("_taker").first())
