@@ -97,11 +97,11 @@ class Deal:
 class Book:
     """A company whose contracts are the cases of a file."""
 
-    def __init__(self, name: str, time_zone: str = "UTC") -> None:
+    def __init__(self, name: str, time_zone: str = "UTC", tax_rounding: str = "line") -> None:
         self.name = name
         self.actor = system_actor("test")
         pk = books.open_entity(actor=self.actor, key=name.lower(), name=f"File {name}", currency="EUR", time_zone=time_zone)
-        Entity.objects.filter(pk=pk).update(country="DE")
+        books.describe_entity(actor=self.actor, entity_id=pk, changes={"country": "DE", "tax_rounding": tax_rounding})
         self.entity = Entity.objects.get(pk=pk)
         self.events: list[dict[str, Any]] = []
         self.meters: dict[str, int] = {}
