@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from topline.billing import actions
-from topline.billing.models import Instalment, Invoice
+from topline.billing.models import Instalment, Invoice, InvoiceLine
 from topline.books import queries as books
-from topline.books.actions import PeriodLocked, lock_period
+from topline.books.actions import PeriodLocked, describe_entity, lock_period
 from topline.kernel import bulk
-from topline.kernel.errors import Conflict
+from topline.kernel.errors import Conflict, Invalid
 from topline.timeline.models import Milestone
 
 
@@ -169,3 +169,17 @@ def test_nothing_of_a_batch_stays_when_one_day_is_locked(owner, entity, customer
     assert Invoice.objects.get().state == "draft"
     actions.issue_invoices(actor=owner, invoice_ids=made["invoice_id"].to_list(), issue_on=date(2026, 4, 1))
     assert Invoice.objects.get().number == "INV-000001"
+
+
+def test_tax_is_rounded_once_a_document_where_the_company_says_so(owner, entity, make_customers):
+    head = pl.DataFrame({"ref": ["a"], "customer_id": make_customers("Globex"), "currency": ["EUR"]})
+    cents = [{"ref": "a", "position": n, "description": "Call", "quantity_micro": 10**6, "unit_price_nano": 10**9, "tax_rate_ppm": 400_000} for n in range(1, 9)]  # fmt: skip
+    drafted = {"actor": owner, "entity_id": entity.pk, "invoices": head, "lines": pl.DataFrame(cents)}
+    by_line = actions.draft_invoices(**drafted)
+    describe_entity(actor=owner, entity_id=entity.pk, changes={"tax_rounding": "document"})
+    once = actions.draft_invoices(**drafted)
+    assert (by_line["tax_minor"][0], once["tax_minor"][0]) == (0, 3), "8 x 0.4 cents"
+    lines = InvoiceLine.objects.filter(invoice_id=once["invoice_id"][0])
+    assert sorted(lines.values_list("tax_minor", flat=True)) == [0, 0, 0, 0, 0, 1, 1, 1]
+    with pytest.raises(Invalid, match="no way to round tax"):
+        describe_entity(actor=owner, entity_id=entity.pk, changes={"tax_rounding": "sheet"})

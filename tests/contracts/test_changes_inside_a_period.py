@@ -11,12 +11,15 @@ from django.test import Client
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from tests.pipeline.conftest import products, team  # noqa: F401
 from tests.quotes.conftest import accept, deal, manager, send, write  # noqa: F401
+from topline.billing import actions as billing
 from topline.billing import taxes
 from topline.billing.models import InvoiceLine
 from topline.books.models import Entity
 from topline.catalog import promotions
-from topline.contracts import actions, amendments, queries, runs
+from topline.contracts import actions, amendments, bills, queries, runs
 from topline.contracts.models import Amendment, Charge, Contract, Discount, Item
+from topline.contracts.pages import made
+from topline.engine.rating.credit_notes import Chosen
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.team import actions as members
@@ -253,3 +256,23 @@ def test_the_pages_show_a_backdated_change_first_and_the_builder_shows_the_first
     assert "Still missing" in browser.post("/contracts/new/", form | {"price": "-1"}, HTTP_HX_REQUEST="true").content.decode()
     assert browser.post("/contracts/new/", form).status_code == 302
     assert Contract.objects.order_by("-id").first().on_downgrade == "at_period_end"
+
+
+def test_a_change_gives_back_no_more_of_a_month_than_a_credit_note_by_hand_left(owner, sign, bill):
+    contract = sign()
+    bill(JAN)
+    invoice = InvoiceLine.objects.get().invoice_id
+    billing.credit_invoice(actor=owner, invoice_id=invoice, issue_on=JAN, lines=[Chosen(position=1, net_minor=40_00)])
+    amendments.amend(actor=owner, contract_id=contract, kind="terminate", on=date(2026, 1, 2))
+    assert bill(FEB) == [("Seat", JAN, -60_00)], "30 of 31 days come to 96.77, of which 40.00 were given back before"
+    assert "no more is given back than credit notes of 40.00 left" in made(
+        {"explained": Charge.objects.latest("id").explained, "days": 1, "full_days": 31, "sequence": 1}, "EUR"
+    )
+    assert bill(MAR) == [], "and it is not asked again"
+
+
+def test_what_a_day_before_the_contract_begins_would_bill_is_refused(sign):
+    contract = sign(starts_on=FEB)
+    with pytest.raises(Invalid, match="begins on 2026-02-01"):
+        bills.tried(lambda: contract, as_of=JAN)
+    assert bills.tried(lambda: contract, as_of=FEB)["net_minor"].to_list() == [100_00]

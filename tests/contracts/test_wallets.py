@@ -466,7 +466,7 @@ def test_a_preview_says_what_credits_would_pay_and_draws_nothing(sell, sign, bil
     sell(1_000_00, name="Of use", pays_for=["use"], priority=1)
     sign({"description": "A"}, {"description": "B"})
     found = bills.preview(entity=Entity.objects.get(pk=entity.pk), as_of=JAN)
-    assert drawing.foreseen(found.lines, entity_id=entity.pk, on=JAN).rows() == [("EUR", 150_00)]
+    assert drawing.foreseen(found.lines, entity=entity, on=JAN).rows() == [("EUR", 150_00)]
     assert left(pk) == [150_00]
     bill()
     assert billed().from_credits_minor == 150_00

@@ -87,7 +87,17 @@ def sign(owner, entity, customer):
 
 
 def used(entity, meter_id, customer, start=JAN, end=FEB):
-    spans = pl.DataFrame({"span_id": [1], "meter_id": [meter_id], "customer_id": [customer], "start": [start], "end": [end], "full_start": [start], "full_end": [end]})
+    spans = pl.DataFrame(
+        {
+            "span_id": [1],
+            "meter_id": [meter_id],
+            "customer_id": [customer],
+            "start": [start],
+            "end": [end],
+            "full_start": [start],
+            "full_end": [end],
+        }
+    )
     told = queries.usage(spans, time_zone="Europe/Berlin")
     return told["quantity"][0] if told.height else None
 
@@ -554,3 +564,38 @@ def test_a_span_that_is_sent_again_is_billed_anew_and_says_why(
     browser.force_login(Member.objects.get(pk=members.add_member(actor=owner, email="b@acme.localhost", name="Bo", roles=["Billing"], password="a long enough phrase")))  # fmt: skip
     page = browser.get("/usage/").content.decode()
     assert "A gateway counted twice" in page and "2 events in the lake" in page
+
+
+def seats_by_days(owner):
+    return actions.add_meter(actor=owner, code="SEATS", name="Seats", method="day_weighted")
+
+
+def test_seats_count_for_their_days_and_are_priced_at_the_tiers_that_they_enter_and_leave(owner, entity, customer, send, sign):
+    tiers = [{"up_to": 5, "unit_price_nano": 31_00 * 10**9, "flat_fee_minor": 0}, {"up_to": None, "unit_price_nano": 62_00 * 10**9, "flat_fee_minor": 7_00}]  # fmt: skip
+    sign(seats_by_days(owner), unit_price_nano=None, price_model="graduated", tiers=tiers)
+    moves = [(datetime(2025, 12, 1), 5), (datetime(2026, 1, 22, 15), 2), (datetime(2026, 1, 29, 8), -1)]
+    send(*({"meter": "SEATS", "at": at, "value_micro": n * 10**6} for at, n in moves))
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    charge = Charge.objects.get()
+    # five all January; two of the second tier for ten days, of which one is given back for the two days after it went; the fee of the tier
+    assert charge.net_minor == 5 * 31_00 + 2 * 20_00 - 4_00 + 7_00
+    assert [step["most_held"] for step in charge.explained] == [7, 7]
+    assert charge.quantity_micro == round((5 + 18 / 31) * 10**6)
+
+
+@pytest.mark.parametrize("method", ["time_weighted", "day_weighted"])
+def test_a_level_counts_for_the_part_of_its_month_that_a_contract_covers(owner, entity, customer, send, method):
+    """Ten units for the last 15.5 days of January are five units of a month, not ten."""
+    meter = actions.add_meter(actor=owner, code="LEVEL", name="Level", method=method)
+    row = {
+        "description": "Level",
+        "quantity_micro": 0,
+        "unit_price_nano": 31_00 * 10**9,
+        "unit": "month",
+        "meter_id": meter,
+        "anchor": JAN,
+    }
+    contracts.add_contract(actor=owner, entity_id=entity.pk, customer_id=customer, currency="EUR", starts_on=date(2026, 1, 17), items=[row])  # fmt: skip
+    send({"meter": "LEVEL", "at": datetime(2025, 12, 1), "value_micro": 10 * 10**6})
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert Charge.objects.get().net_minor == 10 * 15_00

@@ -86,18 +86,21 @@ class DueBeforeIssue(Invalid):
 
 
 @action("billing.draft_invoices")
-def draft_invoices(*, actor: Actor, entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+def draft_invoices(
+    *, actor: Actor, entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame, tax_rounding: str = ""
+) -> pl.DataFrame:
     """Write drafts of invoices or credit notes with their lines; nothing is booked yet.
 
     invoices  one row per document: ref str (the caller's name for it), customer_id, currency; optional kind, terms,
               purchase_order, memo, due_on, corrects_id, is_prepayment (it sells credits)
     lines     one row per line: ref, position, description, quantity_micro, unit_price_nano (billionths of a minor unit);
               optional discount_ppm, tax_category, tax_rate_ppm, product_id, credits_micro (units of the corrected document's line of the same position).
-              Tax is rounded as the company says (`books.describe_entity`)
+    tax_rounding  where tax is rounded (`documents.with_tax`); empty: as the company says
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
     Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, product, corrected document).
     """
-    return _draft(entity_id, invoices, lines)
+    ensure(tax_rounding in ("", *documents.TAX_ROUNDINGS), Invalid(f"{tax_rounding!r} is no way to round tax.", field="tax_rounding"))  # fmt: skip
+    return _draft(entity_id, invoices, lines, tax_rounding)
 
 
 @action("billing.issue_interest_note")
@@ -131,7 +134,7 @@ def issue_interest_note(
     return note_id
 
 
-def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame, tax_rounding: str = "") -> pl.DataFrame:
     for code in invoices["currency"].unique().to_list():
         money.ensure_currency(code)
     market.ensure_known(invoices["customer_id"])
@@ -143,7 +146,7 @@ def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame) -> pl.Da
         InvoiceHasNoLines(f"Document {_first(bare, 'ref')} has no lines.", field="lines", remedy="Add at least one line."),
     )
     whole = _with_product(_with_defaults(lines, {"discount_ppm": 0, "tax_category": "S", "tax_rate_ppm": 0}))
-    rounding = Entity.objects.values_list("tax_rounding", flat=True).get(pk=entity_id)
+    rounding = tax_rounding or Entity.objects.values_list("tax_rounding", flat=True).get(pk=entity_id)
     priced = documents.price_lines(whole, tax_rounding=rounding)
     totals = (
         priced.group_by("ref")

@@ -21,7 +21,8 @@ from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT
 from topline.engine import charges as engine
 from topline.engine.documents import EXACT, round_half_away
 from topline.kernel import bulk, clock
-from topline.kernel.errors import DomainError
+from topline.kernel.database import one_of
+from topline.kernel.errors import DomainError, Invalid, ensure
 
 BOUND = 5  # a contract's bill of more than so many times its largest before waits for somebody to look at it
 MAX_A_DAY = 5  # documents of a contract a day, before the same
@@ -56,10 +57,12 @@ def tried(change: Callable[[], int], *, as_of: date) -> pl.DataFrame:
     """The lines that a contract would be billed up to a day after a change: it is made, billed and taken back again.
 
     change  makes it and returns the contract's id; what it raises is raised
+    Raises: Invalid, for a day before the contract begins.
     """
     with transaction.atomic():
         before = transaction.savepoint()
         contract = Contract.objects.select_related("entity").get(pk=change())
+        ensure(as_of >= contract.starts_on, Invalid(f"{contract.number} begins on {contract.starts_on}; nothing is billed up to {as_of}.", field="as_of", remedy="Ask for a later day."))  # fmt: skip
         found = compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of).lines
         transaction.savepoint_rollback(before)
     return found
@@ -83,6 +86,7 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     lines = lines.join(
         wanted.select(*engine.KEY, "used_micro", "explained", "less"), on=engine.KEY, how="left", maintain_order="left"
     )
+    lines = _within_what_is_left(lines, standing)
     lines = lines.join(schedules.named(parts), on=engine.KEY, how="left", maintain_order="left")
     lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
     lines, untaxed = _taxed(lines, entity, as_of)
@@ -266,6 +270,33 @@ def _followed(contracts: Any, items: pl.Series) -> pl.DataFrame:
         {"_item_id": list(chains), "only_item_ids": list(chains.values())},
         schema={"_item_id": pl.Int64, "only_item_ids": pl.List(pl.Int64)},
     )
+
+
+def _within_what_is_left(lines: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+    """Lines, of which none gives back more of a period than credit notes by hand left of it. Work: none where nothing is given back; else one statement."""
+    back = lines.filter(pl.col("net_minor") < 0)["item_id"].unique()
+    if back.is_empty():
+        return lines
+    is_asked, given = one_of("c.item_id", back.to_list())
+    credited = bulk.query(
+        "SELECT c.item_id, c.full_start, SUM(l.net_minor) AS credited FROM contracts_charge c JOIN billing_invoice n ON n.corrects_id = c.invoice_id"
+        " JOIN billing_invoiceline l ON l.invoice_id = n.id AND l.position = c.position"
+        f" WHERE n.kind = 'credit_note' AND n.state <> 'void' AND {is_asked} AND NOT EXISTS (SELECT 1 FROM contracts_charge r WHERE r.invoice_id = n.id)"
+        " GROUP BY c.item_id, c.full_start",
+        given,
+        {"item_id": pl.Int64(), "full_start": pl.Date(), "credited": pl.Int64()},
+    )
+    stood = credited.join(standing.select(*engine.KEY, _stood="net_minor"), on=engine.KEY)
+    rows = lines.join(stood, on=engine.KEY, how="left", maintain_order="left")
+    least = -(pl.col("_stood") - pl.col("credited")).clip(0)
+    is_less = (pl.col("net_minor") < least).fill_null(value=False)
+    step = pl.struct("credited").struct.json_encode()
+    told = pl.col("explained").fill_null("[]").str.strip_suffix("]")
+    capped = rows.with_columns(
+        net_minor=pl.when(is_less).then(least).otherwise("net_minor"),
+        explained=pl.when(is_less).then(told + pl.when(told == "[").then(pl.lit("")).otherwise(pl.lit(",")) + step + "]").otherwise("explained"),
+    )  # fmt: skip
+    return capped.filter(pl.col("net_minor") != 0).drop("credited", "_stood")
 
 
 def _undiscounted(items: pl.DataFrame, parts: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:

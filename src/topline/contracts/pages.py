@@ -385,7 +385,7 @@ def made(row: dict[str, Any], currency: str) -> str:
     is_anew = any(step.get("anew") for step in steps)
     steps = [step for step in steps if not step.get("anew")]
     part = "the whole period" if row["days"] == row["full_days"] else f"{row['days']} of {row['full_days']} days"
-    priced = [s for s in steps if not s.get("off")]
+    priced = [s for s in steps if not s.get("off") and s.get("credited") is None]
     told = [_step(s, currency) for s in steps]
     if steps:
         part = "; ".join(told if priced else [part, *told])
@@ -429,6 +429,8 @@ def _step(step: dict[str, Any], currency: str) -> str:
     """A step of an amount: units at a price, a tier and its fee, a cell of a matrix, transactions; or the least or most that was agreed."""
     if step.get("off"):
         return f"less {step['off']}, {format_amount(-round(step['minor']), currency)}"
+    if step.get("credited") is not None:
+        return f"no more is given back than credit notes of {format_amount(step['credited'], currency)} left"
     if step.get("pledged"):
         agreed, came = (format_amount(round(step[f"{name}_minor"]), currency) for name in ("bound", "used"))
         return f"at {step['pledged']} {agreed} was agreed of all that counts, {came} came together"

@@ -200,9 +200,9 @@ def _write(actor: Actor, run: BillRun, bill: bills.Bill) -> list[int]:
         unit_price_nano="line_price",
         **({"credits_micro": "line_credits"} if corrected else {}),
     )
-    made = inside(billing.draft_invoices)(actor=actor, entity_id=run.entity_id, invoices=heads, lines=lines).select(
-        "ref", "invoice_id"
-    )
+    made = inside(billing.draft_invoices)(
+        actor=actor, entity_id=run.entity_id, invoices=heads, lines=lines, tax_rounding=run.entity.tax_rounding
+    ).select("ref", "invoice_id")
     columns = [
         "item_id",
         "full_start",
