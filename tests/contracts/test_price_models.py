@@ -113,6 +113,28 @@ def test_use_that_no_row_of_the_matrix_fits_is_parked_until_it_has_a_price(owner
     assert Charge.objects.get().net_minor == 35
 
 
+def test_a_period_costs_what_the_first_row_says_whose_every_limit_holds(owner, entity, sign, send, meter):
+    metering.add_meter(actor=owner, code="SEATS", name="Seats", method="max")
+    rows = [
+        {"when": [f"CALLS<={calls}", f"SEATS<={n}"], "unit_price_nano": price * NANO}
+        for calls, n, price in ((100, 5, 10_00), (1000, 5, 20_00))
+    ]
+    made = sign({"meter_id": meter, "price_model": "capacity", "tiers": rows})
+    send((100, {}))
+    event = {"key": "s1", "meter": "SEATS", "customer": "Globex", "at": datetime(2026, 1, 9), "value_micro": 5 * MICRO}
+    metering.record_events(actor=owner, events=pl.DataFrame([event], schema_overrides={"at": pl.Datetime("us")}))
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    (charge,) = Charge.objects.all()
+    assert (charge.net_minor, charge.explained[0]["label"]) == (10_00, "CALLS 100, SEATS 5")
+    more = event | {"key": "s2", "value_micro": 5 * MICRO + 1}
+    metering.record_events(actor=owner, events=pl.DataFrame([more], schema_overrides={"at": pl.Datetime("us")}))
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert Parked.objects.get().message == "Item has no price for what was used.", "six seats fit no row"
+    amendments.amend(actor=owner, contract_id=made, kind="price", on=JAN, item_id=Item.objects.get().pk, price_model="capacity", tiers=[*rows, {"when": [], "unit_price_nano": 40_00 * NANO}])  # fmt: skip
+    runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    assert sum(Charge.objects.values_list("net_minor", flat=True)) == 40_00, "the new item is billed, and the old one given back"
+
+
 def test_a_renewal_raises_every_amount_of_a_price_and_no_share(owner, entity, customer, meter):
     item = {"description": "Item", "quantity_micro": 0, "unit": "month", "meter_id": meter, "price_model": "percentage", "share_ppm": 20_000, "fee_nano": 100 * NANO}  # fmt: skip
     tiers = {"description": "Seats", "quantity_micro": MICRO, "unit": "month", "price_model": "graduated", "tiers": [tier(5, 10, 2_00), tier(None, 5)]}  # fmt: skip
@@ -131,7 +153,8 @@ def test_a_renewal_raises_every_amount_of_a_price_and_no_share(owner, entity, cu
      ({"included_micro": -1}, "included_micro", "zero or more"), ({"share_ppm": 5}, "share_ppm", "does not have the share"), ({"meter": True, "price_model": "percentage"}, "share_ppm", "needs the share"),
      ({"meter": True, "price_model": "percentage", "share_ppm": 1, "each_least_minor": 2, "each_most_minor": 1}, "each_most_minor", "less than its least"), ({"meter": True, "price_model": "percentage", "share_ppm": -1}, "share_ppm", "zero or more"),
      ({"meter": True, "price_model": "matrix", "tiers": [{"when": ["region"], "unit_price_nano": 1}]}, "tiers", "no condition"), ({"meter": True, "price_model": "matrix", "tiers": [{"when": [], "unit_price_nano": 1}, {"when": ["a=b"], "unit_price_nano": 1}]}, "tiers", "comes last"),
-     ({"meter": True, "price_model": "matrix", "tiers": [{"when": ["a=b"], "unit_price_nano": 1}, {"when": ["a=b"], "unit_price_nano": 2}]}, "tiers", "same conditions")],
+     ({"meter": True, "price_model": "matrix", "tiers": [{"when": ["a=b"], "unit_price_nano": 1}, {"when": ["a=b"], "unit_price_nano": 2}]}, "tiers", "same conditions"),
+     ({"meter": True, "price_model": "capacity", "tiers": [{"when": ["CALLS<5"], "unit_price_nano": 1}]}, "tiers", "no condition"), ({"meter": True, "price_model": "capacity", "tiers": [{"when": ["LOST<=5"], "unit_price_nano": 1}]}, "tiers", "no meter LOST")],
 )  # fmt: skip
 def test_a_price_that_cannot_be_billed_by_is_refused_at_its_field(sign, meter, price, field, said):
     with pytest.raises(Invalid, match=said) as refused:
@@ -155,11 +178,14 @@ def test_prices_come_by_form_and_over_http_and_are_told_on_the_page(owner, custo
     form = {"customer": "Globex", "currency": "EUR", "starts_on": "2026-01-01", "terms": "net 30", "renews_months": "0", "notice_days": "0", "description": "Calls", "quantity": "0", "unit": "month", "when": "arrears", "tax_class": "standard"}  # fmt: skip
     matrix = form | {"meter": str(meter), "price_model": "matrix", "tiers": "region=eu 0.10\n* 0.2"}
     assert browser.post("/contracts/new/", matrix).status_code == 302
-    assert Item.objects.get().tiers == [{"when": ["region=eu"], "unit_price_nano": 10 * NANO}, {"when": [], "unit_price_nano": 20 * NANO}]  # fmt: skip
+    limits = form | {"meter": str(meter), "price_model": "capacity", "tiers": "CALLS<=1000 50.00\n* 90"}
+    assert browser.post("/contracts/new/", limits).status_code == 302
+    assert Item.objects.order_by("-id")[0].tiers[0] == {"when": ["CALLS<=1000"], "unit_price_nano": 50_00 * NANO}
+    assert Item.objects.order_by("id")[0].tiers == [{"when": ["region=eu"], "unit_price_nano": 10 * NANO}, {"when": [], "unit_price_nano": 20 * NANO}]  # fmt: skip
     refused = browser.post(
         "/contracts/new/", form | {"meter": str(meter), "price_model": "package", "price": "5"}
     ).content.decode()
-    assert "A package holds more than nothing" in refused and Contract.objects.count() == 1
+    assert "A package holds more than nothing" in refused and Contract.objects.count() == 2
     line = {"description": "Fees", "unit": "month", "meter_id": meter, "price_model": "percentage", "share_ppm": 25_000, "fee_nano": 25 * NANO, "free_count": 2}  # fmt: skip
     made = api.post("/contracts", {"customer_id": customer, "currency": "EUR", "starts_on": "2026-01-01", "items": [line]}).json()["result"]  # fmt: skip
     assert "2.5 % of each transaction, and 0.25 each, the first 2 free" in browser.get(f"/contracts/{made}/").content.decode()

@@ -190,6 +190,16 @@ def blocks(book: Book, i: Inputs) -> Case:
     return {"per_tier": [D(str(s["minor"])) / 100 for c in deal.charges() for s in c.explained], "total": D(sum(deal.by_item())) / 100}  # fmt: skip
 
 
+def capacity(book: Book, i: Inputs) -> Case:
+    """A price by the limits of several meters, each at its peak."""
+    table = [{"when": [f"{book.meter(unit, 'max') and book.name}{unit}<={limit}" for unit, limit in (t["limits"] or {}).items()], "unit_price_nano": int(t["price"]) * 100 * 10**9} for t in i["tiers"]]  # fmt: skip
+    deal = book.sign({"meter": next(iter(i["peak_units"])), "method": "max", "price_model": "capacity", "tiers": table}, starts=JAN, ends=FEB)  # fmt: skip
+    for unit, peak in i["peak_units"].items():
+        deal.use(1, peak, meter=unit)
+    yield
+    return {"total": D(sum(deal.by_item())) / 100}
+
+
 def least(book: Book, i: Inputs) -> Case:
     """A least amount of a period, of a part of it by its days."""
     span = i.get("covered")
@@ -720,13 +730,12 @@ THROUGH = {
     },
     "B": {
         "alignment.cycles": cycles, "alignment.validation": ends_first, "daycount.fixed_month": fixed_month, "proration.leading": leading, "proration.fixed_month": fixed_amount, "alignment.next_date": next_date,
-        "alignment.arrears": arrears, "repair": repair, "repair.credit": repair, "generation": generation, "usage.all_tiers": blocks, "usage.top_tier": blocks, "usage.catch_up": blocks, "alignment.timezone": local_day, "generation.timeline": timeline,
+        "alignment.arrears": arrears, "repair": repair, "repair.credit": repair, "generation": generation, "usage.all_tiers": blocks, "usage.top_tier": blocks, "usage.catch_up": blocks, "usage.capacity": capacity, "alignment.timezone": local_day, "generation.timeline": timeline,
     },
 }  # fmt: skip
 # What a contract cannot say, so that only the engine's functions are tested with it.
 AREAS_ALONE = {
     "credit_note.rounding": "credit notes by hand are no part of a run", "credit_note.coupon": "credit notes by hand are no part of a run",
-    "usage.capacity": "no price by the limits of several meters",
 }  # fmt: skip
 ALONE = {
     "A-PGRAD-1": "its changes are on days that do not follow each other", "A-PGRAD-9": "its changes are on days that do not follow each other", "A-CPN-13": "discounts are shared in whole cents",

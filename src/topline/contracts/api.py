@@ -85,7 +85,7 @@ MonthDays = Annotated[int, Field(strict=True, ge=28, le=31, description="days of
 
 
 class PriceTier(Body):
-    """A row of a price: of tiers up_to (null: no end) with a unit price or a share, and a fee; of a matrix when (such as region=eu, all must hold) and a unit price."""
+    """A row of a price: of tiers up_to (null: no end) with a unit price or a share, and a fee; of a matrix when (such as region=eu, all must hold) and a unit price; by capacity when (such as CALLS<=1000) and the price of the period."""
 
     up_to: Annotated[int, Field(strict=True, ge=1, le=10**15)] | None = None
     up_to_micro: Annotated[Micro | None, Field(description="in its place where a tier ends inside a unit")] = None
@@ -102,7 +102,16 @@ class ItemPrice(Body):
     unit_price_nano: Nano | None = None
     price_model: (
         Literal[
-            "per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix", "commitment"
+            "per_unit",
+            "package",
+            "graduated",
+            "volume",
+            "percentage",
+            "graduated_percentage",
+            "dynamic",
+            "matrix",
+            "capacity",
+            "commitment",
         ]
         | None
     ) = None

@@ -124,7 +124,8 @@ def items_of(contracts: Any) -> pl.DataFrame:
         *usage.COLUMNS,
     ]
     rows = bulk.read(Item.objects.filter(contract__in=contracts).order_by("id").values(*columns, *facts))
-    replaced = pl.col("unit_price_nano").is_null() & (pl.col("end") <= pl.col("start"))  # an item without a price that got one
+    bare = pl.col("unit_price_nano").is_null() & pl.col("price_model").is_in(BY_UNIT_PRICE)
+    replaced = bare & (pl.col("end") <= pl.col("start"))  # an item without a price that got one
     return (
         rows.rename(facts)
         .filter(~replaced.fill_null(False))

@@ -11,7 +11,7 @@ from django import forms
 
 from topline.catalog import queries as catalog
 from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE
-from topline.contracts.pricing import COMMITMENT, MODELS, NAMES
+from topline.contracts.pricing import BY_CONDITIONS, COMMITMENT, MODELS, NAMES
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, exponent, format_amount, parse_amount
 from topline.market import queries as market
@@ -48,7 +48,7 @@ class PriceFields(forms.Form):
         required=False,
         label="Rows of the price",
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="one a line; tiers: up to, price of a unit (or share in %), fee; the last begins with * for no end. By properties: region=eu size=large 0.10; the last, for all else: * 0.20",
+        help_text="one a line; tiers: up to, price of a unit (or share in %), fee; the last begins with * for no end. By properties: region=eu size=large 0.10; the last, for all else: * 0.20. By limits of meters: CALLS<=1000 SEATS<=5 50.00, a price of the period",
     )  # fmt: skip
     included = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, required=False, label="Included units", help_text="of a period, at no price")  # fmt: skip
     package = forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=6, required=False, label="Units of a package", help_text="one that is begun is charged whole")  # fmt: skip
@@ -387,14 +387,14 @@ AMENDMENTS: dict[str, tuple[str, type[AmendForm]]] = {
 
 
 def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
-    """Rows of a price as people write them, one a line: up to, price of a unit (or share in %), fee; of a matrix its conditions and the price. Raises: Invalid, naming the line."""
+    """Rows of a price as people write them, one a line: up to, price of a unit (or share in %), fee; by properties or limits the conditions and the price. Raises: Invalid, naming the line."""
     found: list[dict[str, Any]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         parts = line.replace(",", " ").split()
         if not parts:
             continue
         try:
-            if model == "matrix":
+            if model in BY_CONDITIONS:
                 found.append({"when": [p for p in parts[:-1] if p != "*"], "unit_price_nano": nano(Decimal(parts[-1]), currency)})
                 continue
             price = Decimal(parts[1])
@@ -409,7 +409,7 @@ def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
             raise Invalid(
                 f"Line {number} of the tiers cannot be read.",
                 field="tiers",
-                remedy="Write up to, price and fee, such as 1000 0.10 5.00; by properties, such as region=eu 0.10.",
+                remedy="Write up to, price and fee, such as 1000 0.10 5.00; by properties, such as region=eu 0.10; by limits of meters, such as CALLS<=1000 50.00.",
             ) from error
     return found
 

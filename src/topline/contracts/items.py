@@ -37,6 +37,8 @@ def make(contract: Contract, row: dict[str, Any], *, replaces: Item | None = Non
     meter = Meter.objects.filter(pk=meter_id).first() if meter_id else None
     ensure(not meter_id or meter is not None, NotFound("There is no such meter.", field="meter_id"))
     pricing.ensure_price(row, method=meter.method if meter else None)
+    if row.get("price_model") == "capacity":
+        _ensure_meters(row["tiers"])
     least, most = row.get("minimum_minor"), row.get("maximum_minor")
     is_commitment = row.get("price_model") == pricing.COMMITMENT
     ensure(meter_id is not None or is_commitment or (least is None and most is None), Invalid("A least and a most amount are for what is metered.", field="minimum_minor", remedy="Name the meter."))  # fmt: skip
@@ -128,6 +130,13 @@ def _bill_at(row: dict[str, Any], meter_id: int | None) -> list[int]:
     ensure(len(found) <= MAX_ALERTS and all(a > 0 for a in found), Invalid(f"At most {MAX_ALERTS} amounts above zero.", field="bill_at_minor"))  # fmt: skip
     ensure(every is None or every > 0, Invalid("An amount is more than zero.", field="bill_every_minor"))
     return found
+
+
+def _ensure_meters(rows: list[dict[str, Any]]) -> None:
+    """Raises: Invalid, for a limit of a meter that there is not."""
+    codes = {code for _, code, _ in pricing.limits(rows)}
+    lost = sorted(codes - set(Meter.objects.filter(code__in=codes).values_list("code", flat=True)))
+    ensure(not lost, Invalid(f"There is no meter {lost[0] if lost else ''}.", field="tiers", remedy="Name meters by their codes."))  # fmt: skip
 
 
 def _grid(contract: Contract, row: dict[str, Any]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Item(models.Model):
     )
     price_model = models.CharField(max_length=20, default="per_unit", help_text="one of contracts.pricing.MODELS")
     tiers = models.JSONField(
-        default=list, blank=True, help_text="rows of a price: [{up_to or up_to_micro (none: no end), unit_price_nano or share_ppm, flat_fee_minor}]; of a matrix [{when: [property=value], unit_price_nano}]"
+        default=list, blank=True, help_text="rows of a price: [{up_to or up_to_micro (none: no end), unit_price_nano or share_ppm, flat_fee_minor}]; by conditions [{when: [property=value or meter<=units], unit_price_nano}]"
     )  # fmt: skip
     included_micro = models.BigIntegerField(null=True, help_text="units of a period that cost nothing")
     package_micro = models.BigIntegerField(null=True, help_text="units of a package; one that is begun is charged whole")

@@ -9,12 +9,13 @@ graduated_percentage  each part of the value by the share of its own tier
 dynamic               what the events themselves say (property `amount`)
 commitment            no price of its own: what is missing of a least amount of several items, or beyond a most
 matrix                a price a unit by properties of the events; the first row that fits holds
+capacity              a price of the period by the limits of several meters; the first row whose every limit holds
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -23,9 +24,22 @@ from topline.kernel.errors import Invalid, ensure
 from topline.metering.models import LEVELS
 
 COMMITMENT = "commitment"
-MODELS = ("per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "matrix", COMMITMENT)
+MODELS = (
+    "per_unit",
+    "package",
+    "graduated",
+    "volume",
+    "percentage",
+    "graduated_percentage",
+    "dynamic",
+    "matrix",
+    "capacity",
+    COMMITMENT,
+)
 OF_FEES = ("per_unit", "package", "graduated", "volume")  # a quantity that is agreed has no events
-BY_ROWS = ("graduated", "volume", "graduated_percentage", "matrix")
+BY_TIERS = ("graduated", "volume", "graduated_percentage")
+BY_CONDITIONS = ("matrix", "capacity")
+BY_ROWS = (*BY_TIERS, *BY_CONDITIONS)
 BY_UNIT_PRICE = ("per_unit", "package")
 EACH = ("fee_nano", "free_count", "free_minor", "each_least_minor", "each_most_minor")  # of a transaction
 TERMS = {"included_micro": BY_UNIT_PRICE, "package_micro": ("package",), "share_ppm": ("percentage",)} | dict.fromkeys(EACH, ("percentage",))  # fmt: skip
@@ -39,10 +53,13 @@ ROWS = pl.List(
         }
     )
 )  # fmt: skip
-CONDITION = re.compile(r"[A-Za-z0-9_.-]{1,40}=.{1,100}")
+CONDITION = {
+    "matrix": (re.compile(r"[A-Za-z0-9_.-]{1,40}=.{1,100}"), "Write property=value, such as region=eu."),
+    "capacity": (re.compile(r"[A-Za-z0-9_.-]{1,40}<=\d{1,12}(\.\d{1,6})?"), "Write meter<=units, such as CALLS<=1000."),
+}
 NAMES = {
     "per_unit": "a price a unit", "package": "packages", "graduated": "graduated tiers", "volume": "volume tiers", "percentage": "a share of each transaction",
-    "graduated_percentage": "graduated shares", "dynamic": "what the events say", "matrix": "by properties", COMMITMENT: "a least or a most of several items",
+    "graduated_percentage": "graduated shares", "dynamic": "what the events say", "matrix": "by properties", "capacity": "by the limits of meters", COMMITMENT: "a least or a most of several items",
 }  # fmt: skip
 FIELD_NAMES = {
     "included_micro": "included units", "package_micro": "the size of a package", "share_ppm": "the share", "fee_nano": "the fee of a transaction", "free_count": "free transactions",
@@ -85,13 +102,18 @@ def price_of(row: Mapping[str, Any]) -> dict[str, Any]:
     model = row.get("price_model") or "per_unit"
     told: dict[str, Any] = {name: row[name] for name in PRICE if row.get(name) is not None and name != "tiers"}
     of = "share_ppm" if model == "graduated_percentage" else "unit_price_nano"
-    if model == "matrix":
+    if model in BY_CONDITIONS:
         told["tiers"] = [{"when": list(r.get("when") or []), of: r[of]} for r in row.get("tiers") or []]
     else:
         told["tiers"] = [
             {"up_to": r.get("up_to"), **({"up_to_micro": r["up_to_micro"]} if r.get("up_to_micro") else {}), of: r[of], "flat_fee_minor": r.get("flat_fee_minor") or 0} | ({"block_micro": r["block_micro"]} if r.get("block_micro") else {}) for r in row.get("tiers") or []
         ]  # fmt: skip
     return told
+
+
+def limits(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, str]]:
+    """The limits of a price by capacity: number of the row, code of the meter, units as written."""
+    return [(n, *condition.split("<=", 1)) for n, row in enumerate(rows) for condition in row.get("when") or []]
 
 
 def raised(price: Mapping[str, Any], ppm: int) -> dict[str, Any]:
@@ -109,7 +131,9 @@ def _ensure_rows(model: str, rows: list[Mapping[str, Any]]) -> None:
     by_rows = model in BY_ROWS
     ensure(
         by_rows == bool(rows),
-        Invalid("Graduated and volume prices have tiers, matrices have rows, others have none.", field="tiers"),
+        Invalid(
+            "Graduated and volume prices have tiers, prices by properties or limits have rows, others have none.", field="tiers"
+        ),
     )
     ensure(len(rows) <= MAX_ROWS, Invalid(f"A price has at most {MAX_ROWS} rows.", field="tiers"))
     of = "share_ppm" if model == "graduated_percentage" else "unit_price_nano"
@@ -118,12 +142,13 @@ def _ensure_rows(model: str, rows: list[Mapping[str, Any]]) -> None:
         ensure(row[of] >= 0 and (row.get("flat_fee_minor") or 0) >= 0, Invalid(f"Row {number}: prices and fees of tiers are zero or more.", field="tiers"))  # fmt: skip
         ensure((row.get("block_micro") or 0) >= 0, Invalid(f"Row {number}: a block holds more than nothing.", field="tiers"))
         conditions = row.get("when") or []
-        ensure(model == "matrix" or not conditions, Invalid(f"Row {number}: only a matrix has conditions.", field="tiers"))
+        ensure(model in BY_CONDITIONS or not conditions, Invalid(f"Row {number}: only prices by properties or limits have conditions.", field="tiers"))  # fmt: skip
         for condition in conditions:
-            ensure(bool(CONDITION.fullmatch(condition)), Invalid(f"Row {number}: {condition!r} is no condition.", field="tiers", remedy="Write property=value, such as region=eu."))  # fmt: skip
-    if model == "matrix":
+            form, remedy = CONDITION[model]
+            ensure(bool(form.fullmatch(condition)), Invalid(f"Row {number}: {condition!r} is no condition.", field="tiers", remedy=remedy))  # fmt: skip
+    if model in BY_CONDITIONS:
         seen = [frozenset(row.get("when") or []) for row in rows]
-        ensure(len(set(seen)) == len(seen), Invalid("Two rows of the matrix have the same conditions.", field="tiers", remedy="Leave one of them out."))  # fmt: skip
+        ensure(len(set(seen)) == len(seen), Invalid("Two rows have the same conditions.", field="tiers", remedy="Leave one of them out."))  # fmt: skip
         ensure(frozenset() not in seen[:-1], Invalid("The row without conditions holds for all that is left: it comes last.", field="tiers"))  # fmt: skip
     elif rows:
         ends = [_edge(row) for row in rows]

@@ -9,16 +9,18 @@ from django.db.models import Q
 
 from topline.books.models import Entity
 from topline.contracts.models import Item
-from topline.contracts.pricing import BY_ROWS, COMMITMENT, ROWS, TERMS
+from topline.contracts.pricing import BY_TIERS, COMMITMENT, ROWS, TERMS
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
 from topline.engine.metering import round_units
+from topline.engine.rating.tiers import rate_capacity
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
 from topline.kernel.money import currencies, exponent
 from topline.market import queries as market
 from topline.metering import queries as metering
+from topline.metering.models import Meter
 
 COLUMNS = [
     "quantity_micro",
@@ -38,6 +40,7 @@ CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "quantity": EXACT,
     "unit_price": EXACT,
 }
+CAPACITIES: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "label": pl.String, "exact": EXACT}
 
 
 def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
@@ -60,8 +63,8 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
     )
     moves = metering.movements(events).rename({"span_id": "charge_id"})
     told, rows = engine.priced(
-        _spans(used), tiers=_tiers(used), transactions=transactions, cells=_cells(events, used), moves=moves
-    )
+        _spans(used), tiers=_tiers(used), transactions=transactions, cells=_cells(events, used), capacities=_capacities(spans, entity), moves=moves
+    )  # fmt: skip
     priced = used.join(told, left_on="span_id", right_on="charge_id", maintain_order="left")
     bare = priced.filter(pl.col("net_minor").is_null())["description"]
     ensure(
@@ -97,7 +100,7 @@ def fees(items: pl.DataFrame) -> pl.DataFrame:
     modelled = items.filter(~pl.col("price_model").is_in(["per_unit", COMMITMENT]) | pl.col("included_micro").is_not_null()).with_columns(
         span_id="item_id", quantity=pl.col("quantity_micro").cast(EXACT) / engine.MICRO, event_minor=pl.lit(None, dtype=EXACT), minor=_minor()
     )  # fmt: skip
-    none = {"transactions": TRANSACTIONS, "cells": CELLS, "moves": engine.MOVES}
+    none = {"transactions": TRANSACTIONS, "cells": CELLS, "capacities": CAPACITIES, "moves": engine.MOVES}
     told, rows = engine.priced(
         _spans(modelled), tiers=_tiers(modelled), **{name: pl.DataFrame(schema=schema) for name, schema in none.items()}
     )
@@ -208,7 +211,7 @@ def _tiers(items: pl.DataFrame) -> pl.DataFrame:
     share = pl.col("share_ppm").cast(EXACT) / 10**6 * pl.col("minor")
     price = pl.when(pl.col("price_model") == "graduated_percentage").then(share).otherwise(pl.col("unit_price_nano").cast(EXACT) / engine.NANO)  # fmt: skip
     edge = pl.coalesce(pl.col("up_to").cast(EXACT), pl.col("up_to_micro").cast(EXACT) / engine.MICRO)
-    return _rows(items, [m for m in BY_ROWS if m != "matrix"]).select(
+    return _rows(items, list(BY_TIERS)).select(
         "item_id", lower=edge.shift(1).over("item_id").fill_null(0), upper=edge, unit_price=price,
         flat_fee=pl.col("flat_fee_minor").fill_null(0).cast(EXACT), block_size=pl.col("block_micro").cast(EXACT) / engine.MICRO,
     )  # fmt: skip
@@ -233,3 +236,35 @@ def _cells(events: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     found = metering.measured(placed, by=["item_id", "_n"]).join(rows, on=["item_id", "_n"], how="left", maintain_order="left")
     label = pl.when(pl.col("when").list.len() > 0).then(pl.col("when").list.join(", ")).otherwise(pl.lit("all else"))
     return found.select(charge_id="span_id", label=label, quantity="quantity", unit_price=pl.col("unit_price_nano").cast(EXACT) / engine.NANO)  # fmt: skip
+
+
+def _capacities(spans: pl.DataFrame, entity: Entity) -> pl.DataFrame:
+    """What periods cost by the limits of several meters: the first row whose every limit holds (CAPACITIES; exact null: none does). Work: none where there are none; else four statements."""
+    ours = spans.filter(pl.col("price_model") == "capacity").with_columns(minor=_minor())
+    if ours.is_empty():
+        return pl.DataFrame(schema=CAPACITIES)
+    rows = _rows(ours, ["capacity"]).rename({"item_id": "price_id", "_n": "step"})
+    said = rows.select("price_id", "step", limit=pl.col("when").fill_null([])).explode("limit").drop_nulls()
+    limits = said.with_columns(pl.col("limit").str.splitn("<=", 2).struct.rename_fields(["unit", "limit"])).unnest("limit").with_columns(pl.col("limit").cast(EXACT))  # fmt: skip
+    meters = dict(Meter.objects.filter(code__in=limits["unit"].unique().to_list()).values_list("code", "id"))
+    named = limits.select("price_id", "unit", meter_id=pl.col("unit").replace_strict(meters, return_dtype=pl.Int64)).unique(maintain_order=True)  # fmt: skip
+    facts = ours.select("item_id", "start", "end", "full_start", "full_end", charge_id="span_id", customer_id="user_id")
+    each = (
+        facts.join(named, left_on="item_id", right_on="price_id")
+        .with_row_index("span_id")
+        .with_columns(pl.col("span_id").cast(pl.Int64))
+    )
+    family = _family(each["customer_id"].unique())
+    counted = metering.measured(metering.events(each, time_zone=entity.time_zone, family=family))
+    peaks = each.join(counted, on="span_id", how="left", maintain_order="left").select(
+        "charge_id", "unit", price_id="item_id", peak=pl.col("quantity").fill_null(0)
+    )
+    bare = ours.join(peaks, left_on="span_id", right_on="charge_id", how="anti")  # no limit at all: its one row holds
+    none = bare.select(charge_id="span_id", unit=pl.lit(""), price_id="item_id", peak=pl.lit(0, dtype=EXACT))
+    prices = rows.select("price_id", "step", amount_minor="unit_price_nano")
+    found = rate_capacity(pl.concat([peaks, none.select(peaks.columns)]), limits=limits, prices=prices)
+    told = peaks.group_by("charge_id").agg(
+        label=pl.format("{} {}", "unit", pl.col("peak").cast(pl.Float64).round(3).cast(pl.String).str.strip_suffix(".0")).str.join(", ")
+    )  # fmt: skip
+    exact = pl.col("amount_minor").cast(EXACT) / engine.NANO
+    return found.join(told, on="charge_id", how="left", maintain_order="left").select("charge_id", pl.col("label").fill_null("any use"), exact=exact)  # fmt: skip

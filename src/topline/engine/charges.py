@@ -271,7 +271,13 @@ def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
 
 @bounded
 def priced(
-    spans: pl.DataFrame, *, tiers: pl.DataFrame, transactions: pl.DataFrame, cells: pl.DataFrame, moves: pl.DataFrame
+    spans: pl.DataFrame,
+    *,
+    tiers: pl.DataFrame,
+    transactions: pl.DataFrame,
+    cells: pl.DataFrame,
+    capacities: pl.DataFrame,
+    moves: pl.DataFrame,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What quantities cost by the price models of their items.
 
@@ -281,6 +287,7 @@ def priced(
     tiers         of tiered items: item_id, lower, upper (null: no end), unit_price, flat_fee decimal minor units, block_size decimal (null: any fraction)
     transactions  of percentages, in order of time: charge_id, value decimal minor units
     cells         of matrices: charge_id, label, quantity, unit_price decimal minor units (null: no row of the matrix fits)
+    capacities    of prices by limits: charge_id, label, exact decimal minor units (null: no row's limits hold)
     moves         of levels that count by days, in order of time: charge_id, units decimal (below zero: gone), prorated (for the share of the period that they last)
     returns       charge_id, exact decimal and net_minor i64, one row per span in order (null where no price answers); and how: charge_id, units, unit_price,
                   flat_fee, exact, label, transactions, given (transactions that cost nothing), value, free, share_ppm, most_held (the level at its highest)
@@ -289,7 +296,7 @@ def priced(
     Raises: AmountTooLarge. Work: a few hash joins.
     """  # fmt: skip
     held = moves.group_by("charge_id").agg(most_held=pl.col("units").cum_sum().max())
-    plain = spans.filter(~pl.col("model").is_in(["percentage", "matrix"])).join(
+    plain = spans.filter(~pl.col("model").is_in(["percentage", "matrix", "capacity"])).join(
         held, on="charge_id", how="left", maintain_order="left"
     )
     is_held = (pl.col("most_held") > 0).fill_null(value=False)
@@ -312,11 +319,13 @@ def priced(
     of_cells = none_used.select(
         "charge_id", exact=pl.when(~pl.col("_bare").fill_null(value=False)).then(pl.col("exact").fill_null(0))
     )
-    exact = pl.concat([by_quantity.lines.select("charge_id", "exact"), moved, shares, of_cells])
+    exact = pl.concat(
+        [by_quantity.lines.select("charge_id", "exact"), moved, shares, of_cells, capacities.select("charge_id", "exact")]
+    )
     lines = spans.select("charge_id").join(exact, on="charge_id", how="left", maintain_order="left")
     how = [
         by_quantity.rows.select("charge_id", "units", "unit_price", "flat_fee", "exact", label=pl.when(pl.col("kind") == "dynamic").then(pl.lit("as the events say"))).join(held, on="charge_id", how="left", maintain_order="left"),
-        tiers_of_moves, steps, matrix.select("charge_id", "label", "unit_price", "exact", units="quantity"),
+        tiers_of_moves, steps, matrix.select("charge_id", "label", "unit_price", "exact", units="quantity"), capacities,
     ]  # fmt: skip
     return lines.with_columns(net_minor=round_half_away(pl.col("exact"))), pl.concat(how, how="diagonal_relaxed")
 
