@@ -11,7 +11,7 @@ from topline.bank import actions as bank
 from topline.billing import taxes
 from topline.books.models import Entity
 from topline.contracts import actions as contracts
-from topline.contracts import foresight, runs
+from topline.contracts import foresight, runs, wallets
 from topline.contracts.models import BillRun, Parked
 from topline.kernel import clock
 from topline.treasury import actions, outlook, queries, scenarios, variance
@@ -60,6 +60,17 @@ def test_what_is_not_billed_yet_is_foreseen_with_tax_and_terms_and_what_was_bill
     assert coming()[0] == (date(2026, 3, 3), date(2026, 4, 2), 3 * 119_00)  # January to March: the next run bills them
     runs.run(actor=owner, entity_id=entity.pk, as_of=MAR)
     assert coming() == [(day, day + timedelta(days=30), 119_00) for day in (date(2026, 4, 1), date(2026, 5, 1), date(2026, 6, 1))]
+
+
+def test_what_credits_will_pay_of_coming_bills_is_no_cash_to_come(owner, entity, sign, customer, coming):
+    sign(starts_on=date(2026, 4, 1))
+    told = {"actor": owner, "entity_id": entity.pk, "customer_id": customer, "currency": "EUR"}
+    wallets.grant_credits(
+        **told, name="Welcome", amount_minor=150_00, on=TODAY, expires_on=date(2026, 5, 20), because="A late start"
+    )
+    day = date(2026, 5, 1)
+    assert coming() == [(day, day + timedelta(days=30), 2 * 119_00 - 150_00), (date(2026, 6, 1), date(2026, 7, 1), 119_00)]
+    assert [amount for *_, amount in coming(as_of=TODAY - timedelta(days=1))] == [119_00] * 3, "the day before there were none"
 
 
 def test_a_day_in_the_past_foresees_what_was_not_billed_then(owner, entity, sign, coming):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
@@ -80,26 +80,23 @@ def foreseen(lines: pl.DataFrame, *, entity: Entity, on: date) -> pl.DataFrame:
     known = Credit.objects.filter(usable(on), wallet__entity=entity)
     if lines.is_empty() or not known.exists():
         return pl.DataFrame(schema={"currency": pl.String, "drawn_minor": pl.Int64})
-    held = _held(known, lines["customer_id"])
-    facts = bulk.read(known.values(*LOCKED)).rename({"id": "credit_id"})
-    grants = facts.join(held, on="credit_id").select(
-        "priority", "expires_on", customer_id=_payer(), grant_id="credit_id", granted_on="starts_on", kinds=_kinds(), balance_minor="left_minor"
-    )  # fmt: skip
-    rows = market.resolve(with_tax(lines, tax_rounding=entity.tax_rounding)).with_columns(
-        gross=pl.col("net_minor") + pl.col("tax_minor")
-    )
-    rows = rows.with_columns(open_minor=pl.col("gross").sum().over("ref")).filter(pl.col("gross") > 0)
-    before = pl.col("gross").cum_sum().over("ref") - pl.col("gross")
-    fees = rows.select(
-        "currency", customer_id=_payer(), is_a=_is_a(), on=pl.lit(on), gross_minor=(pl.col("open_minor") - before).clip(0, "gross")
-    ).with_row_index("fee_id")  # fmt: skip
-    drawn = prepaid.draw_credits(grants, fees).draws
-    return (
-        drawn.join(fees.select("fee_id", "currency"), on="fee_id")
-        .group_by("currency")
-        .agg(pl.col("drawn_minor").sum())
-        .sort("currency")
-    )
+    rows = with_tax(lines, tax_rounding=entity.tax_rounding).with_columns(on=pl.lit(on))
+    drawn = _would_pay(rows, known, document=("ref", "currency"))
+    return drawn.group_by("currency").agg(pl.col("drawn_minor").sum()).sort("currency")
+
+
+def coming(lines: pl.DataFrame, *, entity: Entity, as_of: date, document: Sequence[str]) -> pl.DataFrame:
+    """What credits, as they stood on a day, would pay of bills to come: the columns of document, drawn_minor. Nothing is drawn.
+
+    lines     taxed lines in the order in which they are billed: on (the day on which they are), and what `_is_a` reads
+    document  the columns that make a document, among them customer_id and currency
+    Work: one statement where nobody has credits, else five.
+    """
+    known = Credit.objects.filter(wallet__entity=entity).filter(Q(closed_on__isnull=True) | Q(closed_on__gt=as_of))
+    if lines.is_empty() or not known.exists():
+        return lines.select(document).clear().with_columns(drawn_minor=pl.lit(0, dtype=pl.Int64))
+    moved = CreditMove.objects.filter(credit__in=known, on__lte=as_of).order_by().values("credit_id").annotate(balance_minor=Sum("amount_minor"))  # fmt: skip
+    return _would_pay(lines, known, document=document, balances=bulk.read(moved))
 
 
 def put_back(*, drawn: pl.DataFrame, amount_minor: int, on: date, note: str) -> tuple[int, int]:
@@ -201,6 +198,28 @@ def _held(known: QuerySet[Credit], customers: pl.Series) -> pl.DataFrame:
         known = known.filter(Q(wallet__customer_id__in=whose) | Q(wallet__customer__merged_into_id__in=whose))
     names = {"id": "credit_id", "wallet__customer_id": "customer_id", "wallet__currency": "currency"}
     return market.resolve(bulk.read(known.order_by("id").values(*names)).rename(names))
+
+
+def _would_pay(
+    lines: pl.DataFrame, known: QuerySet[Credit], *, document: Sequence[str], balances: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """What credits would pay of documents: the columns of document, drawn_minor. lines: taxed, with on; balances: credit_id, balance_minor, where it is not what is left now."""
+    held = _held(known, lines["customer_id"])
+    facts = bulk.read(known.values(*LOCKED)).rename({"id": "credit_id"}).join(held, on="credit_id")
+    left = facts.with_columns(balance_minor="left_minor") if balances is None else facts.join(balances, on="credit_id")
+    grants = left.select(
+        "priority", "expires_on", "balance_minor", customer_id=_payer(), grant_id="credit_id", granted_on="starts_on", kinds=_kinds()
+    )  # fmt: skip
+    resolved = market.resolve(lines.with_columns(_of="customer_id")).with_columns(gross=pl.col("net_minor") + pl.col("tax_minor"))
+    rows = resolved.with_columns(open_minor=pl.col("gross").sum().over(document)).filter(pl.col("gross") > 0)
+    before = pl.col("gross").cum_sum().over(document) - pl.col("gross")
+    fees = rows.with_columns(
+        _payer=_payer(), is_a=_is_a(), gross_minor=(pl.col("open_minor") - before).clip(0, pl.col("gross"))
+    ).with_row_index("fee_id")
+    asked = fees.select("fee_id", "is_a", "on", "gross_minor", customer_id="_payer")
+    of = fees.with_columns(customer_id="_of").select("fee_id", *document)
+    drawn = prepaid.draw_credits(grants, asked).draws.join(of, on="fee_id")
+    return drawn.group_by(document).agg(pl.col("drawn_minor").sum())
 
 
 def _payer() -> pl.Expr:
