@@ -39,7 +39,7 @@ def test_a_draft_books_nothing_and_issuing_books_receivable_income_and_tax(owner
     assert made.select("net_minor", "tax_minor", "total_minor").row(0) == (9999, 1900, 11899)
     assert ledger(entity, "receivable") == 0
     issued = actions.issue_invoices(actor=owner, invoice_ids=made["invoice_id"].to_list(), issue_on=date(2026, 3, 1))
-    assert issued.row(0) == (made["invoice_id"][0], "INV-000001", 11899)
+    assert issued.row(0) == (made["invoice_id"][0], "INV-000001", 11899, "invoice", None)
     assert [ledger(entity, r) for r in ("receivable", "revenue", "tax_payable")] == [11899, -9999, -1900]
     invoice = Invoice.objects.get()
     assert (invoice.state, invoice.due_on, invoice.functional_minor) == ("open", date(2026, 3, 31), 11899)

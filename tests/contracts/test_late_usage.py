@@ -20,6 +20,8 @@ from topline.engine.rating.credit_notes import Chosen
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.metering import actions as metering
+from topline.receivables import actions as receivables
+from topline.receivables.models import Allocation
 from topline.recognition import queries as earned
 from topline.team.models import Member
 
@@ -92,13 +94,28 @@ def test_late_use_credits_the_old_line_and_bills_the_period_anew_once(calls, use
         (2, 125_00, "invoice", None, 1),
     ]
     note, anew = Invoice.objects.get(kind="credit_note"), Invoice.objects.order_by("-id").filter(kind="invoice").first()
-    assert (note.net_minor, note.tax_minor, note.state, anew.net_minor) == (120_00, 22_80, "open", 126_00)
+    assert (note.net_minor, note.tax_minor, note.state, anew.net_minor) == (120_00, 22_80, "paid", 126_00)
+    first.refresh_from_db()
+    assert (first.state, first.allocated_minor) == ("paid", 142_80), "the credit note settles what it corrects"
     back = InvoiceLine.objects.get(invoice=note)
     assert (back.description, back.credits_micro, back.quantity_micro) == ("Calls, 2026-01-01 to 2026-01-31: 1200 calls", 1_200 * 10**6, 1_200 * 10**6)  # fmt: skip
     assert billed.creditable(first.pk).select("left_minor", "left_tax_minor", "left_micro").row(0) == (0, 0, 0)
     bill(MAR), bill(APR)
     assert len(charged()) == 3, "a run more does nothing"
     assert queries.charges_off_their_lines().is_empty()
+
+
+def test_a_credit_note_settles_what_is_open_of_its_invoice_and_the_rest_stays_the_customers(calls, use, bill, pay, apply):
+    calls(ANEW)
+    use((LATE, 1_000))
+    bill(FEB)
+    first = Invoice.objects.get()
+    apply(pay(first.customer_id, 100_00, on=FEB), first.pk, 100_00, on=FEB)
+    use((LATE, 200))
+    bill(MAR)
+    note = Invoice.objects.get(kind="credit_note")
+    first.refresh_from_db()
+    assert (first.state, note.state, note.total_minor, note.allocated_minor) == ("paid", "open", 119_00, 19_00)
 
 
 def test_what_was_rated_anew_is_rated_anew_again_and_use_taken_back_wholly_leaves_nothing(calls, use, bill):
@@ -162,7 +179,9 @@ def test_a_void_credit_note_leaves_the_old_line_standing_and_the_next_run_mends_
     bill(FEB)
     use((LATE, 20))
     bill(MAR)
-    billing.void_invoices(actor=owner, invoice_ids=[Invoice.objects.get(kind="credit_note").pk], void_on=MAR)
+    note = Invoice.objects.get(kind="credit_note")
+    receivables.unapply(actor=owner, allocation_ids=[Allocation.objects.get(credit_note=note).pk], on=MAR, reason="Wrong")
+    billing.void_invoices(actor=owner, invoice_ids=[note.pk], void_on=MAR)
     bill(APR)
     assert sum(net for _, net, *_ in charged()) == 12_00
     bill(APR)

@@ -179,7 +179,7 @@ def issue_invoices(*, actor: Actor, invoice_ids: Sequence[int], issue_on: date) 
     that has a number already is left as it is, so that a retried request is harmless.
 
     invoice_ids  documents of one entity
-    returns      one row per document asked for: invoice_id i64, number str, total_minor i64
+    returns      one row per document asked for: invoice_id i64, number str, total_minor i64, kind str, corrects_id i64 or null
     Sources: EN 16931 BT-1, BT-2, BT-9. Work: O(lines), a fixed number of statements.
     Raises: InvoiceNotDraft (void or written off), NotFound, DueBeforeIssue, books.PeriodLocked, rates.RateMissing.
     """
@@ -192,7 +192,7 @@ def issue_invoices(*, actor: Actor, invoice_ids: Sequence[int], issue_on: date) 
             f"Document {_first(odd, 'id')} is {_first(odd, 'state')}.", field="invoice_ids", remedy="Make a new draft."
         ),
     )
-    told = asked.select("id", "number", "total_minor")
+    told = asked.select("id", "number", "total_minor", "kind", "corrects_id")
     if drafts.height:
         told = told.update(_issue(actor=actor, drafts=drafts, issue_on=issue_on), on="id")
     return told.sort("id").rename({"id": "invoice_id"})

@@ -17,7 +17,7 @@ from topline.kernel.database import one_of
 from topline.kernel.errors import NotFound
 
 LOCKED = ["id", "entity_id", "customer_id", "kind", "state", "number", "currency", "issued_on", "due_on", "terms", "net_minor", "tax_minor",
-          "total_minor", "functional_minor", "allocated_minor", "from_credits_minor", "is_prepayment", "closed_on"]  # fmt: skip
+          "total_minor", "functional_minor", "allocated_minor", "from_credits_minor", "is_prepayment", "closed_on", "corrects_id"]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed, changed_many, inside
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.receivables import actions as receivables
 
 PART = 5_000  # payers of a part
 S = BillRun.State
@@ -84,7 +85,7 @@ def bill_part(*, actor: Actor, run_id: int) -> int | None:
 
 @action("contracts.sign_run")
 def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) -> int:
-    """Issue the drafts of a run, at most `limit` at once: legal numbers, ledger, milestones, and what credits pay of them; returns how many are left.
+    """Issue the drafts of a run, at most `limit` at once: legal numbers, ledger, milestones, credit notes against what they correct, and what credits pay; returns how many are left.
 
     With none left the run is final. Issuing again what is issued changes nothing. Work: what is read and written depends on `limit`, not on how large the
     run is. Raises: NotFound, RunNotDrafted, and what issuing refuses.
@@ -102,7 +103,10 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) ->
             part.is_issued = True
             part.save(update_fields=["is_issued"])
     if ids:
-        inside(billing.issue_invoices)(actor=actor, invoice_ids=list(ids), issue_on=issue_on)
+        issued = inside(billing.issue_invoices)(actor=actor, invoice_ids=list(ids), issue_on=issue_on)
+        notes = issued.filter((pl.col("kind") == Invoice.Kind.CREDIT_NOTE) & pl.col("corrects_id").is_not_null())
+        if notes.height:
+            receivables.settle_corrections(actor=actor, credit_note_ids=notes["invoice_id"].to_list(), on=issue_on)
         wallets.settle_run(actor=actor, entity_id=run.entity_id, invoice_ids=list(ids), on=issue_on)
     left += sum(part.documents for part in waiting[1:])
     if not left:

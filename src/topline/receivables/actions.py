@@ -358,6 +358,33 @@ def settle_from_credits(*, actor: Actor, rows: pl.DataFrame, on: date) -> pl.Dat
     return _settle(actor=actor, rows=told, invoices=invoices, payments=_no_payments())
 
 
+def settle_corrections(*, actor: Actor, credit_note_ids: Sequence[int], on: date) -> pl.DataFrame:
+    """Use credit notes against what is open of the invoices that they correct, the oldest first; called inside the action that issues them.
+
+    What is left of one stays its customer's. Returns one row per allocation, as apply_cash. Work: some ten statements, whatever their number.
+    """
+    notes = billing.for_update(credit_note_ids).select(
+        "id", "corrects_id", left=pl.col("total_minor") - pl.col("allocated_minor")
+    )
+    corrected = billing.for_update(notes["corrects_id"].unique().to_list())
+    open_ = corrected.filter(pl.col("state") == Invoice.State.OPEN).select(
+        corrects_id="id", open_minor=pl.col("total_minor") - pl.col("allocated_minor")
+    )
+    before = pl.col("left").cum_sum().over("corrects_id") - pl.col("left")
+    rows = (
+        notes.sort("id").join(open_, on="corrects_id", maintain_order="left")
+        .with_columns(amount_minor=(pl.col("open_minor") - before).clip(0, pl.col("left")))
+        .filter(pl.col("amount_minor") > 0)
+        .select(
+            "amount_minor", invoice_id="corrects_id", credit_note_id="id", source_minor="amount_minor", kind=pl.lit(K.CREDIT_NOTE.value), payment_id=pl.lit(None, dtype=pl.Int64), effective_on=pl.lit(on),
+        )
+    )  # fmt: skip
+    if rows.is_empty():
+        return _no_payments()
+    invoices = billing.for_update([*rows["invoice_id"].to_list(), *rows["credit_note_id"].to_list()])
+    return _settle(actor=actor, rows=rows, invoices=invoices, payments=_no_payments())
+
+
 def put_credits_back(*, actor: Actor, invoice_id: int, on: date, reason: str) -> pl.DataFrame:
     """Undo what credits settled of a document; called where credits are kept, inside its action. Returns one row per mirror allocation, as apply_cash."""
     standing = queries.standing_allocations(invoice_ids=[invoice_id])
