@@ -276,3 +276,19 @@ def test_what_a_day_before_the_contract_begins_would_bill_is_refused(sign):
     with pytest.raises(Invalid, match="begins on 2026-02-01"):
         bills.tried(lambda: contract, as_of=JAN)
     assert bills.tried(lambda: contract, as_of=FEB)["net_minor"].to_list() == [100_00]
+
+
+def test_discounts_that_still_hold_go_with_a_contract_to_its_new_customer(owner, sign, bill, make_customers):
+    (heir,) = make_customers("Heir")
+    contract = sign()
+    say = {"actor": owner, "contract_id": contract, "starts_on": JAN, "unit": "month"}
+    actions.add_discount(**say, name="Half", share_ppm=500_000, periods=3, item_id=item(contract))
+    actions.add_discount(**say, name="Ten", amount_minor=10_00, periods=4)
+    actions.add_discount(**say | {"unit": "once"}, name="Welcome", amount_minor=5_00)
+    amendments.amend(actor=owner, contract_id=contract, kind="transfer", on=date(2026, 2, 15), customer_id=heir)
+    bill(date(2026, 5, 1))
+    theirs = Contract.objects.get(customer_id=heir)
+    # half of the rest of February and of March; the ten of February were given to the customer before, those of March and April are left
+    assert charged(contract) == [(1, 35_00), (2, 15_00)]
+    assert charged(theirs.pk) == [(2, 25_00), (3, 40_00), (4, 90_00), (5, 100_00)]
+    assert [(d.name, d.starts_on, d.periods) for d in theirs.discounts.order_by("id")] == [("Half", JAN, 3), ("Ten", MAR, 2)]

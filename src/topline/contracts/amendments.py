@@ -16,7 +16,8 @@ from topline.catalog.models import Product
 from topline.contracts import bills, items, pricing, schedules
 from topline.contracts.credit import ensure_credit
 from topline.contracts.dates import add_months
-from topline.contracts.models import Amendment, Charge, Contract, Item, ItemChange
+from topline.contracts.models import Amendment, Charge, Contract, Discount, Item, ItemChange
+from topline.engine import periods
 from topline.engine.rating.proration import MODES
 from topline.kernel import clock, series
 from topline.kernel.actions import action, changed
@@ -306,14 +307,48 @@ def _transfer(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     head = {name: getattr(contract, name) for name in kept}
     number = series.take(entity_id=contract.entity_id, code="contract", count=1, prefix="CT-")[0]
     made = Contract.objects.create(number=number, customer=buyer, bill_to=buyer, starts_on=on, created_at=clock.now(), **head)
+    taken: dict[int, Item] = {}
     for item in items.running(contract, on):
         until, start = item.ends_on, max(on, item.starts_on)
         items.end(item, on)
         copy = items.again(item, start, until)
         copy.contract = made
         copy.save(update_fields=["contract"])
+        taken |= dict.fromkeys(_line_of(item), copy)
+    _take_discounts(contract, made, on, taken)
     contract.ends_on, contract.renews_months = on, 0
     return Done(f"went to {buyer.name} as {made.number}")
+
+
+def _line_of(item: Item | None) -> list[int]:
+    """An item and those whose place it took, one after the other."""
+    found = []
+    while item is not None:
+        found.append(item.pk)
+        item = item.replaces
+    return found
+
+
+def _take_discounts(contract: Contract, made: Contract, on: date, taken: dict[int, Item]) -> None:
+    """The discounts of a contract that still hold go with its items. A share goes on at once; an amount of a period from the next one that begins, since this one's was
+    given already; what is taken once, and began before, stays behind."""
+    for discount in contract.discounts.order_by("id"):
+        if (discount.ended_on is not None and discount.ended_on <= on) or (discount.unit == "once" and discount.starts_on < on):
+            continue
+        if discount.item_id is not None and discount.item_id not in taken:
+            continue
+        starts_on, left = discount.starts_on, discount.periods
+        if discount.amount_minor is not None and starts_on < on:
+            grid = pl.DataFrame({"anchor": [starts_on], "unit": [discount.unit], "every": [discount.every], "on": [on]}).with_columns(day=pl.lit(None, dtype=pl.Int64))  # fmt: skip
+            gone = int(grid.select(periods.place(pl.col("on") - pl.duration(days=1)) + 1).item())
+            starts_on = grid.select(periods.boundary(pl.lit(gone))).item()
+            left = None if left is None else left - gone
+        if left is not None and left < 1:
+            continue
+        copy = Discount.objects.get(pk=discount.pk)
+        copy.pk, copy.contract, copy.starts_on, copy.periods, copy.created_at = None, made, starts_on, left, clock.now()
+        copy.item = taken[discount.item_id] if discount.item_id is not None else None
+        copy.save(force_insert=True)
 
 
 _VERBS: dict[str, Callable[[Contract, date, dict[str, Any]], Done]] = {
