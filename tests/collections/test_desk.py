@@ -186,6 +186,22 @@ def test_a_wrong_answer_is_told_at_its_field_and_changes_nothing(desk, verb, bod
     assert not Desk.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ("2026-05-20 1,000.00", "The parts come to 1000.00 EUR, open is 9000.00 EUR."),
+        ("2026-04-01 9,000.00", "The part of 1 Apr 2026 is due before the plan is agreed. Give it a day"),
+        ("2026-05-20 10,000.00\n2026-06-20 -1,000.00", "Every part must be more than zero. Correct it"),
+    ],
+)
+def test_a_plan_that_does_not_add_up_is_told_beside_its_parts_and_nothing_is_written(desk, parts, sentence):
+    answer = desk.browser.post(at(desk.big) + "plan/", {"currency": "EUR", "grace_days": "3", "parts": parts, "channel": "call"})
+    told = answer.content.decode()
+    assert answer.status_code == 400 and sentence in told.replace("9,000", "9000").replace("1,000", "1000")
+    assert 'aria-invalid="true"' in told and 'class="alert bad"' not in told
+    assert not PaymentPlan.objects.exists() and not Contact.objects.exists()
+
+
 def test_what_was_said_and_the_contact_are_written_down_together_or_not_at_all(desk, owner, entity):
     body = {"due_on": "2026-04-27", "amount": "7000.00", "currency": "EUR", "channel": "email"}
     assert desk.browser.post(at(desk.big) + "promise/", {**body, "channel": "pigeon"}).status_code == 400

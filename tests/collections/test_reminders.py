@@ -345,6 +345,64 @@ def test_a_customer_who_is_merged_in_the_middle_of_the_ladder_takes_no_step_twic
     assert len(steps) == len(set(steps)) == 4
 
 
+def test_a_letter_that_waited_while_two_records_became_one_knows_the_money_and_the_statement_of_both(
+    owner, customer, make_customers, issue, pay, plan
+):
+    (other,) = make_customers("Globex Ltd")
+    market.add_contact(actor=owner, customer_id=other, name="Bob", email="bob@globex.example", role="Accounts payable")
+    issue(customer, 10_000)
+    issue(other, 5_000)
+    plan(date(2026, 3, 31))
+    market.merge_customers(actor=owner, keep_id=customer, merge_id=other)
+    pay(customer, 5_000, on=date(2026, 3, 31))  # not applied yet: it could be for what the other letter names
+    work(morning(date(2026, 3, 31)))
+    assert [m.to for m in mail.outbox] == [["pay@globex.example"]]
+    assert Reminder.objects.get(customer_id=other).state == "dropped"
+
+
+def test_a_contact_of_a_merged_record_is_still_written_to(owner, make_customers, entity, issue, plan):
+    reminders.set_policy(actor=owner, entity_id=entity.pk)
+    keep, gone = make_customers("Initech", "Initech AG")
+    market.add_contact(actor=owner, customer_id=gone, name="Eve", email="eve@initech.example", role="Accounts payable")
+    issue(gone, 5_000)
+    market.merge_customers(actor=owner, keep_id=keep, merge_id=gone)
+    assert plan(date(2026, 3, 31))["state"].to_list() == ["queued"]
+    assert Reminder.objects.get().recipient == "eve@initech.example"
+
+
+def test_a_letter_without_an_address_goes_to_the_contact_who_is_added_later(owner, entity, make_customers, issue, plan):
+    reminders.set_policy(actor=owner, entity_id=entity.pk)
+    (nobody,) = make_customers("Hooli")
+    issue(nobody, 5_000)
+    assert plan(date(2026, 3, 31))["state"].to_list() == ["held"]
+    held = Reminder.objects.get()
+    with pytest.raises(Invalid, match="Nobody to write to"):
+        reminders.release_reminder(actor=owner, reminder_id=held.pk)
+    market.add_contact(actor=owner, customer_id=nobody, name="Gavin", email="gavin@hooli.example")
+    reminders.release_reminder(actor=owner, reminder_id=held.pk)
+    held.refresh_from_db()
+    assert (held.state, held.recipient) == ("queued", "gavin@hooli.example")
+
+
+def test_what_was_said_on_the_desk_of_a_merged_record_holds_until_it_is_said_anew(
+    owner, entity, customer, make_customers, issue, plan
+):
+    (other,) = make_customers("Globex Ltd")
+    issue(customer, 10_000)
+    actions.set_desk(actor=owner, entity_id=entity.pk, customer_id=customer)
+    actions.set_desk(
+        actor=owner, entity_id=entity.pk, customer_id=other, snoozed_until=date(2026, 4, 20), no_reminders=True, note="Ada writes"
+    )
+    market.merge_customers(actor=owner, keep_id=customer, merge_id=other)
+    assert queries.desks(entity_id=entity.pk).rows() == [(customer, date(2026, 4, 20), True, "Ada writes")]
+    told = queries.desk(entity_id=entity.pk, customer_id=customer)
+    assert told is not None and told.no_reminders and told.note == "Ada writes"
+    assert plan(date(2026, 3, 31)).is_empty()
+    actions.set_desk(actor=owner, entity_id=entity.pk, customer_id=customer)
+    assert queries.desks(entity_id=entity.pk).rows() == [(customer, None, False, "")]
+    assert plan(date(2026, 3, 31)).height == 1
+
+
 def test_a_clock_that_was_moved_back_reminds_nobody_of_what_is_paid(customer, issue, pay, apply, plan):
     a, b = issue(customer, 10_000, 5_000)
     apply(pay(customer, 10_000, on=date(2026, 4, 5)), a, 10_000, on=date(2026, 4, 5))

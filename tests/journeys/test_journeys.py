@@ -220,6 +220,20 @@ def test_5_the_keyboard_is_enough(page):
     page.get_by_role("heading", name="Lines").wait_for()
 
 
+def test_5b_enter_presses_what_has_the_focus_and_a_form_that_came_back_begins_where_it_is_wrong(page):
+    page.goto("/customers/")
+    page.keyboard.press("j")
+    page.get_by_role("link", name="Duplicates").focus()
+    page.keyboard.press("Enter")  # not the row that is marked
+    page.wait_for_url("**/customers/duplicates/")
+    form = page.context.new_page()  # of its own: the browser's console calls a refused form an error
+    form.goto("/payments/new/")
+    form.get_by_label("Amount", exact=True).fill("much")
+    form.get_by_role("button", name="Save").click()
+    form.get_by_text("Write it as 1234.56").wait_for()
+    assert form.evaluate("document.activeElement.name") == "amount"
+
+
 OVERDUE = """number,customer,issued on,due on,amount,paid on
 C1,Massive Dynamic,{issued},{due},9000.00,
 C2,Massive Dynamic,{issued},{due},1500.00,

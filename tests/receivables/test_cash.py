@@ -84,8 +84,36 @@ def test_amounts_of_zero_or_less_settle_nothing(customer, issue, pay, apply, amo
 
 def test_money_cannot_settle_before_it_came_in(customer, issue, pay, apply):
     (invoice,) = issue(customer, 10_000)
-    with pytest.raises(actions.AppliedBeforeReceived):
+    with pytest.raises(actions.AppliedBeforeReceived, match="PAY-000001 came in on 20 Mar 2026, after 19 Mar 2026"):
         apply(pay(customer, 5000, on=date(2026, 3, 20)), invoice, 5000, on=date(2026, 3, 19))
+
+
+def test_nothing_is_given_back_or_taken_off_before_it_was_there(owner, customer, issue, pay, apply):
+    (invoice,) = issue(customer, 10_000)
+    payment = pay(customer, 6000, on=date(2026, 3, 20))
+    done = apply(payment, invoice, 5000, on=date(2026, 3, 25))
+    before, early = Allocation.objects.count(), date(2026, 3, 19)
+    refused = pytest.raises(actions.AppliedBeforeReceived, match="came in on 20 Mar 2026, after 19 Mar 2026")
+    with refused:
+        actions.refund(actor=owner, payment_id=payment, amount_minor=1000, on=early)
+    with refused:
+        actions.return_payments(actor=owner, payment_ids=[payment], on=early)
+    with pytest.raises(actions.AppliedBeforeReceived, match="INV-000001 was issued on 1 Mar 2026"):
+        actions.write_off(actor=owner, invoice_ids=[invoice], on=date(2026, 2, 28), reason="Gone")
+    with pytest.raises(actions.AppliedBeforeReceived, match="INV-000001 was settled on 25 Mar 2026, after 24 Mar 2026"):
+        actions.unapply(actor=owner, allocation_ids=done["allocation_id"].to_list(), on=date(2026, 3, 24))
+    assert Allocation.objects.count() == before and state(invoice) == ("open", 5000)
+
+
+def test_what_was_matched_after_the_day_of_the_return_opens_on_the_day_of_the_match(owner, entity, customer, issue, pay, apply):
+    (invoice,) = issue(customer, 10_000)
+    payment = pay(customer, 10_000, on=date(2026, 3, 20))
+    apply(payment, invoice, 10_000, on=date(2026, 3, 25))
+    actions.return_payments(actor=owner, payment_ids=[payment], on=date(2026, 3, 22))
+    assert state(invoice) == ("open", 10_000)
+    assert queries.open_items(entity_id=entity.pk, as_of=date(2026, 3, 23))["open_minor"].to_list() == [10_000]
+    assert Allocation.objects.get(reverses__isnull=False).effective_on == date(2026, 3, 25)
+    assert (ledger(entity, "receivable"), ledger(entity, "unapplied_cash")) == (10_000, 0)
 
 
 def test_a_short_payment_with_discount_and_fee_closes_the_invoice(entity, customer, issue, pay, apply):

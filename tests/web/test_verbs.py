@@ -14,6 +14,7 @@ from topline.books.models import Entry, ExchangeRate
 from topline.connect import actions as connect
 from topline.connect.models import ImportBatch
 from topline.kernel.models import OutboxMessage
+from topline.market import actions as market
 from topline.market.models import Customer
 from topline.receivables.models import Payment
 from topline.receivables.queries import standing_allocations
@@ -38,6 +39,24 @@ def test_a_payment_is_applied_and_taken_off_again(browser, acme):
     assert links["amount_minor"].to_list() == [60_00, 40_00]
     post(browser, f"/allocations/{links['id'][1]}/unapply/", reason="wrong one")
     assert standing_allocations(payment_ids=[acme.partly])["amount_minor"].to_list() == [60_00]
+
+
+def test_a_returned_payment_tells_what_it_had_settled(browser, acme):
+    page = f"/payments/{acme.partly}/"
+    assert "still to be applied" in browser.get(page).content.decode()
+    post(browser, f"{page}return/", reason="No funds")
+    told = browser.get(page).content.decode()
+    assert "Taken back, EUR" in told and "Taken off again on" in told and "60.00 EUR (payment)" in told
+    assert "still to be applied" not in told and "settled nothing" not in told
+
+
+def test_the_payment_of_a_record_that_was_merged_is_offered_all_that_its_customer_owes(
+    browser, acme, owner, make_customers, issue, pay
+):
+    (twin,) = make_customers("Globex Ltd")
+    payment = pay(twin, 50_00)
+    market.merge_customers(actor=owner, keep_id=acme.globex, merge_id=twin)
+    assert f'name="amount-{acme.half}"' in browser.get(f"/payments/{payment}/").content.decode()
 
 
 @pytest.mark.parametrize("amount", ["", "much", "40.005", "1000000.00"])

@@ -129,8 +129,13 @@ def set_desk(
     no_reminders: bool = False,
     note: str = "",
 ) -> int:
-    """Put a customer off until a day (None: back on the list), or keep the ladder of reminders from them; returns the desk's id."""
+    """Put a customer off until a day (None: back on the list), or keep the ladder of reminders from them; returns the desk's id.
+
+    It holds for all records of the customer: what was said of one that was merged into it ends. Raises: NotFound.
+    """
     market.ensure_known(pl.Series([customer_id]))
+    customer_id, *merged = market.record_ids(customer_id)
+    Desk.objects.filter(entity_id=entity_id, customer_id__in=merged).delete()
     desk, _ = Desk.objects.update_or_create(
         entity_id=entity_id,
         customer_id=customer_id,
@@ -157,7 +162,7 @@ def record_promise(
     """
     ensure(
         due_on >= made_on,
-        PromiseInThePast(f"{due_on} is past already.", field="due_on", remedy="Ask for a day that is still to come."),
+        PromiseInThePast(f"{due_on:%-d %b %Y} is past already.", field="due_on", remedy="Ask for a day that is still to come."),
     )
     invoices = _owed(items, customer_id=customer_id)
     replaced = _replaced(items, invoices, made_on=made_on, replaces=replaces)
@@ -375,7 +380,10 @@ def agree_plan(
     invoices = _owed(rest.select("invoice_id", "amount_minor"), customer_id=customer_id)
     total, planned = int(rest["amount_minor"].sum()), int(instalments["amount_minor"].sum())
     currency = invoices["currency"][0]
-    ensure(bool((instalments["amount_minor"] > 0).all()), Invalid("Every part must be more than zero.", field="amount_minor"))
+    ensure(
+        bool((instalments["amount_minor"] > 0).all()),
+        Invalid("Every part must be more than zero.", field="amount_minor", remedy="Correct it, or leave the part out."),
+    )
     ensure(
         planned == total,
         PlanDoesNotAddUp(
@@ -384,7 +392,10 @@ def agree_plan(
             remedy="Change the last part.",
         ),
     )
-    ensure(bool((instalments["due_on"] >= agreed_on).all()), Invalid("A part is due before the plan is agreed.", field="due_on"))
+    for day in instalments.filter(pl.col("due_on") < agreed_on)["due_on"].sort().head(1):
+        raise Invalid(
+            f"The part of {day:%-d %b %Y} is due before the plan is agreed.", field="due_on", remedy="Give it a day that is still to come."
+        )  # fmt: skip
     taken = PlanInvoice.objects.filter(invoice_id__in=list(invoice_ids), is_active=True).select_related("invoice").first()
     ensure(
         taken is None,

@@ -46,10 +46,12 @@ from topline.market.models import Customer
 from topline.receivables.trend import Point
 from topline.team import queries as team
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.charts import Chart, lines_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.tables import Column, listing
 
+PARTS = dict.fromkeys(("instalments", "due_on", "amount_minor"), "parts")  # what a plan is refused for stands in one field
 SHOW = {"": "Today", "waiting": "Waiting", "all": "All"}
 LIST = [
     Column("customer", "Customer", sort="customer", link="url"), Column("step", "Next step"), Column("gain_minor", "Gain", "money", sort="gain_minor"),
@@ -456,7 +458,7 @@ def _act(request: Asked, customer_id: int, name: str) -> HttpResponse:
         try:
             said = verb.does(request, entity, found, form.cleaned_data)
         except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, str(error))
+            blame(form, error, PARTS if verb.name == "plan" else {"amount_minor": "amount"})
         else:
             still = set(worklist.todays(entity=entity, as_of=as_of, owner=owner))
             after = next((c for c in following if c in still), None)

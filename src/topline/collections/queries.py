@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -28,6 +29,15 @@ from topline.receivables.models import Allocation, Payment
 
 FOREVER = 36_500  # days of grace: money that comes late still lessens what was promised
 RETURNED_DAYS = 120  # banks take payments back for some weeks (SEPA: eight, thirteen months where none was allowed)
+
+
+@dataclass(frozen=True)
+class OnDesk:
+    """How a customer lies on the desk: put off until a day, kept from the ladder, and why."""
+
+    snoozed_until: date | None
+    no_reminders: bool
+    note: str
 
 
 def promises_to_judge(*, as_of: date, grace_days: int) -> pl.DataFrame:
@@ -249,9 +259,10 @@ def policies(*, entity_id: int, limit: int = 100) -> list[DunningPolicy]:
     return list(DunningPolicy.objects.filter(entity_id=entity_id).order_by("segment")[:limit])
 
 
-def desk(*, entity_id: int, customer_id: int) -> Desk | None:
-    """How a customer lies on the desk of a company; None when nobody said."""
-    return Desk.objects.filter(entity_id=entity_id, customer_id=customer_id).first()
+def desk(*, entity_id: int, customer_id: int) -> OnDesk | None:
+    """How a customer lies on the desk of a company, all of its records together; None when nobody said."""
+    told = _one_a_customer(Desk.objects.filter(entity_id=entity_id, customer_id__in=market.record_ids(customer_id)))
+    return OnDesk(*told.select("snoozed_until", "no_reminders", "note").row(0)) if told.height else None
 
 
 def planned_invoices(*, entity_id: int) -> set[int]:
@@ -260,9 +271,16 @@ def planned_invoices(*, entity_id: int) -> set[int]:
 
 
 def desks(*, entity_id: int) -> pl.DataFrame:
-    """How customers lie on the desk: customer_id, snoozed_until, no_reminders, note."""
-    return market.resolve(
-        bulk.read(Desk.objects.filter(entity_id=entity_id).values("customer_id", "snoozed_until", "no_reminders", "note"))
+    """How customers lie on the desk, one row a customer: customer_id, snoozed_until, no_reminders, note."""
+    return _one_a_customer(Desk.objects.filter(entity_id=entity_id))
+
+
+def _one_a_customer(rows: QuerySet[Desk]) -> pl.DataFrame:
+    """What was said of the records of one customer holds for all of it: the later day, no letters where either gets none."""
+    said = market.resolve(bulk.read(rows.order_by("id").values("customer_id", "snoozed_until", "no_reminders", "note")))
+    note = pl.col("note").filter(pl.col("note") != "").unique(maintain_order=True).str.join("; ")
+    return said.group_by("customer_id", maintain_order=True).agg(
+        pl.col("snoozed_until").max(), pl.col("no_reminders").any(), note=note
     )
 
 

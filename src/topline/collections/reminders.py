@@ -179,7 +179,9 @@ def remind_customer(
 
 @action("collections.release_reminder")
 def release_reminder(*, actor: Actor, reminder_id: int, recipient: str = "") -> int:
-    """Let a held reminder go (with an address, where that was missing): it leaves at the next allowed hour. Returns its id.
+    """Let a held reminder go: it leaves at the next allowed hour. Returns its id.
+
+    recipient  e-mail address (default: the one it has, else that of the contact for money who is known by now)
 
     Raises: NotFound, ReminderGone, Invalid (no address, not an e-mail).
     """
@@ -188,7 +190,7 @@ def release_reminder(*, actor: Actor, reminder_id: int, recipient: str = "") -> 
         reminder.state in {S.HELD, S.FAILED, S.BOUNCED}, ReminderGone(f"The reminder is {reminder.state}.", field="reminder_id")
     )
     ensure(reminder.channel == "email", Invalid("Only e-mails are sent; log the call instead.", field="reminder_id"))
-    reminder.recipient = recipient or reminder.recipient
+    reminder.recipient = recipient or reminder.recipient or _address_of(reminder)
     ensure(
         "@" in reminder.recipient,
         Invalid("Nobody to write to.", field="recipient", remedy="Add a contact with an e-mail address."),
@@ -325,14 +327,20 @@ def allowed_at(policy: DunningPolicy, zone: str, moment: datetime) -> datetime:
 
 
 def policy_of(reminder: Reminder) -> DunningPolicy | None:
-    """The policy under which a reminder goes: its customer's segment, else the default one."""
-    return _policy(reminder.entity_id, reminder.customer.segment)
+    """The policy under which a reminder goes: that of the segment of its customer, who may be merged since; else the default one."""
+    return _policy(reminder.entity_id, market.customer_detail(reminder.customer_id).customer.segment)
 
 
 def ladder_of(entity_id: int, segment: str) -> tuple[dunning.Step, ...]:
     """The steps for customers of a segment: those of its policy, else of the default policy, else the default ladder."""
     policy = _policy(entity_id, segment)
     return dunning.parse_steps(policy.steps) if policy else dunning.LADDER
+
+
+def _address_of(reminder: Reminder) -> str:
+    """The e-mail address to which a reminder would go today, also where its customer was merged since; empty where nobody is known."""
+    (whom,) = market.addressees([market.customer_detail(reminder.customer_id).customer.pk]).to_dicts()
+    return whom["email"] or ""
 
 
 def _policy(entity_id: int, segment: str) -> DunningPolicy | None:

@@ -11,7 +11,7 @@ import polars as pl
 from topline.billing.models import OWED
 from topline.books.models import Entity
 from topline.collections import interest, queries, worklist
-from topline.collections.models import Contact, Desk, Dispute, PaymentPlan, Promise, Reminder
+from topline.collections.models import Contact, Dispute, PaymentPlan, Promise, Reminder
 from topline.market import queries as market
 from topline.receivables import figures, offers
 from topline.timeline import queries as timeline
@@ -50,7 +50,7 @@ class Debt:
     reminders: list[Reminder]
     offers: list[dict[str, Any]]
     contacts: list[Contact]
-    desk: Desk | None
+    desk: queries.OnDesk | None
     hold: dict[str, Any] | None
     case_id: int | None
     spine: pl.DataFrame

@@ -243,10 +243,14 @@ def undo_import(*, actor: Actor, batch_id: int, on: date, reason: str = "") -> i
     invoices = list(
         Invoice.objects.filter(import_batch_id=batch_id).exclude(state=Invoice.State.VOID).values_list("id", flat=True)
     )
-    payments = list(Payment.objects.filter(import_batch_id=batch_id, state=Payment.State.RECEIVED).values_list("id", flat=True))
+    received = dict(
+        Payment.objects.filter(import_batch_id=batch_id, state=Payment.State.RECEIVED).values_list("id", "received_on")
+    )
+    payments = list(received)
     _ensure_free(batch_id, invoices, payments)
     if payments:
-        receivables.return_payments(actor=actor, payment_ids=payments, on=on, reason=f"Import {batch_id} undone")
+        day = max(on, *received.values())  # the file may tell of money to come
+        receivables.return_payments(actor=actor, payment_ids=payments, on=day, reason=f"Import {batch_id} undone")
     if invoices:
         billing.void_invoices(actor=actor, invoice_ids=invoices, void_on=on, reason=f"Import {batch_id} undone")
     statements = list(BankStatement.objects.filter(import_batch_id=batch_id, is_undone=False).values_list("id", flat=True))

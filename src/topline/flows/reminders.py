@@ -47,10 +47,9 @@ def send(payload: dict[str, Any]) -> None:
         outbox.enqueue("send_reminder", payload, at=opens)
         return
     named = list(reminder.items.order_by("id").values_list("invoice_id", flat=True)[:500])
+    customer = market.customer_detail(reminder.customer_id)  # who may have been merged since it was written
     still = set(
-        reminders.chaseable(entity_id=reminder.entity_id, as_of=today, customer_ids=market.record_ids(reminder.customer_id))[
-            "invoice_id"
-        ]
+        reminders.chaseable(entity_id=reminder.entity_id, as_of=today, customer_ids=customer.ids)["invoice_id"],
     )
     if set(named) - still or Invoice.objects.filter(pk__in=named).exclude(state=Invoice.State.OPEN).exists():
         reminders.drop_reminder(
@@ -64,7 +63,7 @@ def send(payload: dict[str, Any]) -> None:
         detail = billing.invoice_detail(invoice_id)
         mail.attach(f"{detail.invoice.number}.pdf", billing_documents.invoice_pdf(detail), "application/pdf")
     statement = receivables_documents.statement_of(
-        entity=reminder.entity, customer=reminder.customer, since=today - timedelta(days=365), until=today
+        entity=reminder.entity, customer=customer.customer, since=today - timedelta(days=365), until=today
     )
     mail.attach("statement.pdf", statement, "application/pdf")
     mail.send()

@@ -387,7 +387,7 @@ def parse_amount(text: str, currency: str, *, decimal_mark: Literal[".", ","] = 
         raise Invalid(
             f"{text.strip()!r} is not an amount with {decimal_mark!r} as decimal mark.",
             field=field,
-            remedy=f"Write it as 1234{decimal_mark}56; for a file, its profile says which decimal mark it has.",
+            remedy=f"Write it as 1234{decimal_mark}56, without a currency.",
         )
     digits = re.sub(r"[^0-9]", "", whole) or "0"
     major = Decimal(f"{digits}.{fraction or '0'}")

@@ -34,7 +34,12 @@ class CustomerDetail:
 
 
 def record_ids(customer_id: int) -> list[int]:
-    """The ids under which a customer's documents may stand: its own first, then those merged into it."""
+    """The ids under which a customer's documents may stand: its own first, then those merged into it.
+
+    A merged record answers with those of the customer that took it over.
+    """
+    taken_over = Customer.objects.filter(pk=customer_id).values_list("merged_into_id", flat=True).first()
+    customer_id = taken_over or customer_id
     return [customer_id, *Customer.objects.filter(merged_into_id=customer_id).order_by("id").values_list("id", flat=True)]
 
 
@@ -139,16 +144,20 @@ def names(ids: list[int]) -> dict[int, str]:
 def addressees(customer_ids: list[int]) -> pl.DataFrame:
     """Whom to write to about money: customer_id, name, segment, language, email and person (null where nobody is known).
 
-    The contact for invoices or payments comes before the primary one, that before any other.
+    The contact for invoices or payments comes before the primary one, that before any other. Whoever stands under a record that was
+    merged into a customer is asked where nobody of that rank stands under its own.
     """
     few = {"pk__in": customer_ids} if len(customer_ids) <= 900 else {}
     facts = bulk.read(Customer.objects.filter(**few).values("id", "name", "segment", "language")).rename({"id": "customer_id"})
-    near = {"customer_id__in": customer_ids} if few else {}
-    people = bulk.read(
-        Contact.objects.filter(**near).exclude(email="").values("id", "customer_id", "email", "name", "role", "is_primary")
+    near = Q(customer_id__in=customer_ids) | Q(customer__merged_into_id__in=customer_ids) if few else Q()
+    found = bulk.read(
+        Contact.objects.filter(near).exclude(email="").values("id", "customer_id", "email", "name", "role", "is_primary")
+    )
+    people = resolve(found.with_columns(record_id="customer_id")).with_columns(
+        is_own=pl.col("record_id") == pl.col("customer_id")
     )
     for_money = pl.col("role").str.to_lowercase().str.contains("pay|invoice|account|billing|finance")
-    best = people.sort(for_money, "is_primary", "id", descending=[True, True, False]).unique(
+    best = people.sort(for_money, "is_primary", "is_own", "id", descending=[True, True, True, False]).unique(
         "customer_id", keep="first", maintain_order=True
     )
     return facts.join(best.select("customer_id", "email", person="name"), on="customer_id", how="left")

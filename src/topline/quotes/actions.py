@@ -365,7 +365,11 @@ def _write_lines(quote: Quote, priced: pricing.Priced) -> None:
 
 
 def close(quote: Quote, state: str, on: date, because: str) -> None:
-    """End a quote that was not accepted."""
+    """End a quote that was not accepted. Raises: Invalid (a day before it was sent)."""
+    ensure(
+        quote.sent_on is None or on >= quote.sent_on,
+        Invalid(f"{quote.number} was sent on {quote.sent_on}, after {on}.", field="on", remedy="Choose that day or a later one."),
+    )
     before = quote.state
     quote.state, quote.closed_on, quote.closed_because, quote.is_forecast = state, on, because.strip()[:500], False
     quote.save()

@@ -71,7 +71,7 @@ class PaymentNumberTaken(Conflict):
 
 
 class AppliedBeforeReceived(Invalid):
-    """Money cannot settle a document before it came in, or before the document existed."""
+    """Money or a document is used, given back or taken off on a day before it was there."""
 
     code = "applied_before_received"
 
@@ -169,25 +169,18 @@ def apply_cash(*, actor: Actor, links: pl.DataFrame, on: date | None = None, tea
     links = links if "effective_on" in links.columns else links.with_columns(effective_on=pl.lit(on))
     payments, invoices = _locked(links)
     links = links.join(
-        payments.select(payment_id="id", payment_currency="currency", received_on="received_on"),
+        payments.select(payment_id="id", payment_currency="currency"),
         on="payment_id",
         how="left",
         maintain_order="left",
     )
     links = links.join(
-        invoices.select(invoice_id="id", currency="currency", issued_on="issued_on"),
+        invoices.select(invoice_id="id", currency="currency"),
         on="invoice_id",
         how="left",
         maintain_order="left",
     )
-    early = links.filter((pl.col("effective_on") < pl.col("received_on")) | (pl.col("effective_on") < pl.col("issued_on")))
-    if early.height:
-        row = early.row(0, named=True)
-        raise AppliedBeforeReceived(
-            f"Payment {row['payment_id']} of {row['received_on']} cannot settle a document of {row['issued_on']} on {row['effective_on']}.",
-            field="effective_on",
-            remedy="Use the later of the two days.",
-        )
+    _ensure_in_order(links, invoices=invoices, payments=payments)
     links = _with_source(links)
     rows = pl.concat(
         [
@@ -288,7 +281,7 @@ def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: st
 
     What was learned of the payer from them is forgotten.
     returns  one row per mirror allocation, as apply_cash
-    Raises: NotFound, AllocationUndone, PaidFromCredits, books.PeriodLocked.
+    Raises: NotFound, AllocationUndone, AppliedBeforeReceived, PaidFromCredits, books.PeriodLocked.
     """
     rows = queries.allocations(allocation_ids)
     ours = rows.filter(pl.col("kind").is_in([*FROM_CREDITS, K.CREDITS_BACK.value]))
@@ -298,6 +291,8 @@ def unapply(*, actor: Actor, allocation_ids: Sequence[int], on: date, reason: st
             "That was paid from credits.", field="allocation_ids", remedy="Put the credits back, on the invoice's page."
         ),
     )
+    numbered = queries.numbers(rows).with_columns(since="effective_on", effective_on=pl.lit(on))
+    _ensure_since(numbered, "was settled")
     done = _unapply(actor=actor, rows=rows, on=on, reason=reason)
     payers.forget(actor=actor, links=_whose(rows.filter(pl.col("kind") == K.PAYMENT.value)))
     return done
@@ -308,16 +303,18 @@ def return_payments(*, actor: Actor, payment_ids: Sequence[int], on: date, reaso
     """The bank took payments back, or they should never have been booked: all they settled opens again, their booking is reversed.
 
     line_id  the debit by which the bank did it; it then stands for the (one) payment and is no longer open
-    Returns how many. Work: a fixed number of statements per batch of one company.
-    Raises: NotFound, PaymentNotUsable (returned before), books.PeriodLocked.
+    on       the day of the bank; what was settled on a later one opens again on that
+    Returns how many. Work: a fixed number of statements per batch of one company and day.
+    Raises: NotFound, PaymentNotUsable (returned before), AppliedBeforeReceived, books.PeriodLocked.
     """
     payments = queries.payments_for_update(payment_ids)
     gone = payments.filter(pl.col("state") != Payment.State.RECEIVED)
     if gone.height:
         raise PaymentNotUsable(f"Payment {gone['number'][0]} was returned before.", field="payment_ids", remedy="Nothing to do.")
     standing = queries.standing_allocations(payment_ids=payments["id"].to_list())
-    if standing.height:
-        _unapply(actor=actor, rows=standing, on=on, reason=reason)
+    _ensure_since(payments.select("number", since="received_on", effective_on=pl.lit(on)), "came in")
+    for (day,), rows in standing.group_by(pl.max_horizontal("effective_on", pl.lit(on)), maintain_order=True):
+        _unapply(actor=actor, rows=rows, on=day, reason=reason)  # matched on a later day than the bank's
     entries = books.entry_ids([f"payment:{i}:received" for i in payments["id"].to_list()])
     books.reverse(entry_ids=entries, effective_on=on, memo=f"Returned: {reason}" if reason else "Returned by the bank")
     bulk.update(
@@ -438,6 +435,7 @@ def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payment
     )
     _check_open(rows, invoices)
     _check_left(rows, payments)
+    _ensure_in_order(rows, invoices=invoices, payments=payments)
     rows = posting.with_functional(rows, invoices=invoices, payments=payments).with_columns(
         id=bulk.reserve_ids(Allocation, rows.height)
     )
@@ -575,6 +573,26 @@ def _with_source(links: pl.DataFrame) -> pl.DataFrame:
         worth = rates.convert(group.select("currency", "amount_minor", on="effective_on"), to=str(key[0]))
         parts.append(group.with_columns(source_minor=worth["converted_minor"]))
     return pl.concat(parts)
+
+
+def _ensure_in_order(rows: pl.DataFrame, *, invoices: pl.DataFrame, payments: pl.DataFrame) -> None:
+    """Raises: AppliedBeforeReceived where a payment, document or credit note would count before it was there."""
+    for column, frame, since, came in (
+        ("payment_id", payments, "received_on", "came in"), ("invoice_id", invoices, "issued_on", "was issued"), ("credit_note_id", invoices, "issued_on", "was issued"),
+    ):  # fmt: skip
+        if column in rows.columns:
+            there = frame.select("number", pl.col("id").alias(column), since=pl.col(since))
+            _ensure_since(rows.drop_nulls(column).join(there, on=column, maintain_order="left"), came)
+
+
+def _ensure_since(rows: pl.DataFrame, came: str) -> None:
+    """Raises: AppliedBeforeReceived for the first row whose effective_on lies before its `since`; number says of what."""
+    for number, since, on in (
+        rows.filter(pl.col("effective_on") < pl.col("since")).select("number", "since", "effective_on").iter_rows()
+    ):
+        raise AppliedBeforeReceived(
+            f"{number} {came} on {since:%-d %b %Y}, after {on:%-d %b %Y}.", field="effective_on", remedy=f"Use {since:%-d %b %Y} or a later day."
+        )  # fmt: skip
 
 
 def _check_open(rows: pl.DataFrame, invoices: pl.DataFrame) -> None:

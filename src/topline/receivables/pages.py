@@ -127,13 +127,16 @@ def payment(request: Asked, payment_id: int) -> HttpResponse:
         (pl.col("open_minor") > 0) & (pl.col("currency") == found.currency)
     )
     settled = queries.standing_allocations(payment_ids=[payment_id])
+    spine = timeline.milestones(subject=("payment", payment_id)).to_dicts()
+    returned = next((m for m in spine if m["kind"] == "payment_returned"), None)
     return render(
         request,
         "receivables/payment.html",
         {
+            "undone": _settled(queries.undone_allocations(payment_id)), "returned_on": returned["occurred_on"] if returned else None,
             "payment": found, "left": found.amount_minor - found.allocated_minor if found.state == "received" else 0, "today": as_of,
             "candidates": candidates.unique("invoice_id", keep="first", maintain_order=True).head(100).to_dicts(), "settled": _settled(settled), "text": matching.texts([found])[payment_id], "matched": matching.shown(matching.decided(found.entity_id).filter(payment_id=payment_id)[:5], as_of=as_of), "offers": offers.takers(found.entity_id, payment_id=payment_id) if found.customer_id else [],
-            "spine": [{**m, "url": ""} for m in timeline.milestones(subject=("payment", payment_id)).to_dicts()],
+            "spine": [{**m, "url": ""} for m in spine],
         },
     )  # fmt: skip
 

@@ -72,6 +72,14 @@ def payment(payment_id: int) -> Payment:
     return found
 
 
+def numbers(rows: pl.DataFrame) -> pl.DataFrame:
+    """Allocations with the number of the document that they settle, or else of their payment."""
+    documents = dict(Invoice.objects.filter(pk__in=rows["invoice_id"].drop_nulls().to_list()).values_list("id", "number"))
+    payments = dict(Payment.objects.filter(pk__in=rows["payment_id"].drop_nulls().to_list()).values_list("id", "number"))
+    told = [documents.get(i) or payments.get(p, "") for i, p in rows.select("invoice_id", "payment_id").iter_rows()]
+    return rows.with_columns(number=pl.Series(told, dtype=pl.String))
+
+
 def allocations_of(entity_id: int) -> QuerySet[Allocation]:
     """All allocations of a company; order and slice before use."""
     return Allocation.objects.filter(Q(invoice__entity_id=entity_id) | Q(payment__entity_id=entity_id))
@@ -83,6 +91,12 @@ def standing_allocations(*, payment_ids: Sequence[int] = (), invoice_ids: Sequen
         Q(payment_id__in=list(payment_ids)) | Q(invoice_id__in=list(invoice_ids)) | Q(credit_note_id__in=list(invoice_ids))
     )
     return bulk.read(rows.filter(reverses__isnull=True, reversed_by__isnull=True).order_by("pk").values(*ALLOCATION))
+
+
+def undone_allocations(payment_id: int) -> pl.DataFrame:
+    """What a payment settled and does not any more, because somebody undid it or the bank took it back: allocations and undone_on, oldest first."""
+    gone = Allocation.objects.filter(payment_id=payment_id, reverses__isnull=True, reversed_by__isnull=False)
+    return bulk.read(gone.order_by("pk").values(*ALLOCATION, undone_on=F("reversed_by__effective_on")))
 
 
 def open_items(*, entity_id: int, as_of: date, customer_ids: list[int] | None = None) -> pl.DataFrame:

@@ -96,6 +96,8 @@
     document.addEventListener("click", (event) => { if (event.target.closest("[data-find]")) open(); if (event.target === palette) palette.close(); });
   }
 
+  $("main [aria-invalid=true]")?.focus(); // a form that came back begins where it is wrong
+
   // Keys.
   let going = false;
   const rows = () => [...document.querySelectorAll("table[data-rows] tbody tr")];
@@ -118,7 +120,7 @@
     if (event.key === "g") { going = true; setTimeout(() => { going = false; }, 1200); }
     if (event.key === "j") move(1);
     if (event.key === "k") move(-1);
-    if (event.key === "Enter") $("tr.here a")?.click();
+    if (event.key === "Enter" && !event.target.closest("a, button, summary")) $("tr.here a")?.click();
     if (event.key === "/") { const field = $("form.filters input[type=search]"); if (field) { event.preventDefault(); field.focus(); } }
     if (event.key === "?") $("#keys")?.showModal();
     const pressed = /^[a-z]$/.test(event.key) && $(`main [data-press="${event.key}"]`);
