@@ -143,6 +143,21 @@ def test_a_declined_card_leaves_the_page_open_for_another(link):
     assert invoice_of(invoice).state == "paid" and Intent.objects.get().decline_code == ""
 
 
+def test_who_has_paid_is_told_that_it_is_under_way_until_the_processor_has_said_so(link):
+    address, invoice = link
+    browser = Client()
+    page = browser.post(address).content.decode().split('href="http://testserver/pay/simulator/')[1].split('"')[0]
+    declined = browser.post(f"/pay/simulator/{page}", {"digits": "9995"})["Location"]
+    assert "Go on to pay" in browser.get(declined).content.decode(), "nothing is under way"
+    back = browser.post(f"/pay/simulator/{page}", {"digits": "4242"})["Location"]
+    shown = browser.get(back).content.decode()
+    assert "is under way" in shown and "I did not finish it" in shown and "Go on to pay" not in shown
+    assert browser.get(back, headers={"HX-Request": "true"}).status_code == 204, "it looks again by itself, and moves nothing"
+    outbox.drain(HANDLERS)
+    assert "Nothing is owed" in browser.get(back, headers={"HX-Request": "true"}).content.decode()
+    assert invoice_of(invoice).state == "paid"
+
+
 def test_a_direct_debit_is_on_its_way_for_days_and_nobody_pays_twice_meanwhile(owner, entity, link):
     address, invoice = link
     pay(address, "3000")

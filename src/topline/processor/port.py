@@ -25,7 +25,7 @@ class SignatureWrong(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of the processor. key: makes the call count once; back_url: where the customer returns to."""
+    """What is asked of the processor. key: makes the call count once; back_url: where the customer returns to; done_url: where after paying."""
 
     key: str
     amount_minor: int
@@ -33,6 +33,7 @@ class Wanted:
     about: str
     email: str = ""
     back_url: str = ""
+    done_url: str = ""
     saves_method: bool = False
     customer_ref: str = ""
     method_ref: str = ""

@@ -38,12 +38,16 @@ def pay(request: HttpRequest, found: Delivery) -> HttpResponse:
         actor = Actor(key=f"delivery:{found.pk}", name="the customer, by link", permissions=VERBS)
         url = service.page_of(actor=actor, invoice_id=invoice.pk, back_url=back, saves_method=bool(request.POST.get("save")))
     intent = queries.last_of(invoice.pk)
+    is_done = service.DONE in request.GET and intent is not None and intent.state in ("new", "open")
+    if is_done and request.headers.get("HX-Request"):
+        return HttpResponse(status=204)  # nothing new: the page stays as it is, focus and all
     waits = url or (intent.url if intent is not None and intent.state == "open" else "")
     context = {
         "invoice": invoice,
         "token": found.token,
         "intent": intent,
         "away": waits,
+        "is_done": is_done,
         "is_on": service.is_on(),
         "open_minor": invoice.total_minor - invoice.allocated_minor,
     }
@@ -79,7 +83,8 @@ def simulated(request: HttpRequest, ref: str) -> HttpResponse:
             with transaction.atomic():
                 events = played.pay(ref, request.POST.get("digits", ""))
             deliver(played, events)
-            return redirect(row.facts["back_url"] or "/")
+            went = all(event["type"] != "failed" for event in events)
+            return redirect((row.facts.get("done_url") if went else "") or row.facts["back_url"] or "/")
     except DomainError as error:
         return render(
             request, "billing/link_refusal.html", {"message": error.message, "remedy": error.remedy}, status=error.status

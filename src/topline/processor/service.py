@@ -15,6 +15,8 @@ from topline.processor.models import Event, Intent
 from topline.processor.port import Answer, Processor, Told, Wanted
 from topline.processor.simulator import Simulator
 
+DONE = "done"  # on the address to which the processor sends the customer back who paid
+
 
 class NoProcessor(Conflict):
     """No processor is set up, or another than the one asked for."""
@@ -93,6 +95,6 @@ def told(payload: dict[str, Any], processor: Processor | None = None) -> Told:
 def _wanted(intent: Intent, *, back_url: str = "") -> Wanted:
     contact = delivery.contact_for_invoices(intent.customer_id)
     return Wanted(
-        key=intent.key, amount_minor=intent.amount_minor, currency=intent.currency, about=f"Invoice {intent.invoice.number}", email=contact.email if contact else "", back_url=back_url,
+        key=intent.key, amount_minor=intent.amount_minor, currency=intent.currency, about=f"Invoice {intent.invoice.number}", email=contact.email if contact else "", back_url=back_url, done_url=f"{back_url}?{DONE}=1" if back_url else "",
         saves_method=intent.saves_method, customer_ref=intent.method.customer_ref if intent.method else "", method_ref=intent.method.ref if intent.method else "",
     )  # fmt: skip

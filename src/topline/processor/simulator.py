@@ -46,7 +46,7 @@ class Simulator:
     def page(self, wanted: Wanted) -> Page:
         """A page of its own; the same key gives the same page."""
         facts = {
-            "amount_minor": wanted.amount_minor, "currency": wanted.currency, "about": wanted.about, "back_url": wanted.back_url, "saves_method": wanted.saves_method,
+            "amount_minor": wanted.amount_minor, "currency": wanted.currency, "about": wanted.about, "back_url": wanted.back_url, "done_url": wanted.done_url, "saves_method": wanted.saves_method,
         }  # fmt: skip
         made, _ = Simulated.objects.get_or_create(
             key=wanted.key, defaults={"ref": f"sim_{uuid.uuid4().hex}", "facts": facts, "created_at": clock.now()}

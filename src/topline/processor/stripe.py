@@ -47,7 +47,7 @@ class Stripe:
         }
         params: dict[str, Any] = {
             "mode": "payment", "client_reference_id": wanted.key, "line_items": [{"quantity": 1, "price_data": product}], "payment_intent_data": about,
-            "success_url": wanted.back_url, "cancel_url": wanted.back_url,
+            "success_url": wanted.done_url or wanted.back_url, "cancel_url": wanted.back_url,
         }  # fmt: skip
         if wanted.customer_ref:
             params["customer"] = wanted.customer_ref
