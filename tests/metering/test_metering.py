@@ -206,6 +206,12 @@ def test_two_merged_records_with_a_contract_each_do_not_count_an_event_twice(own
     assert dict(Charge.objects.values_list("item__description", "quantity_micro")) == {"Calls": 5_000_000, "Two": 7_000_000}
 
 
+def test_a_meters_code_can_be_written_into_a_price(owner):
+    with pytest.raises(Invalid, match="is no code") as refused:
+        actions.add_meter(actor=owner, code="A B<=1", name="Odd", method="sum")
+    assert refused.value.field == "code" and not Meter.objects.exists()
+
+
 def test_filters_leave_out_what_does_not_count(entity, meter, send, customer):
     made = meter("count", filters={"region": ["eu", "us"]})
     send(*({"properties": json.dumps(p)} for p in ({"region": "eu"}, {"region": "cn"}, {}, {"region": "us", "x": "1"})))

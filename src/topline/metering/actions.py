@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -16,6 +17,7 @@ from topline.market import queries as market
 from topline.metering import lake, queries
 from topline.metering.models import METHODS, ROUNDINGS, Backfill, LakePart, Meter, StrayEvent, UsageEvent
 
+CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")  # as rows of prices by the limits of meters write it
 AHEAD = timedelta(days=1)  # clocks of senders may be wrong by that much
 SAME = ["meter_id", "customer_id", "at", "value_micro", "unique_key"]
 KNOWN = ["key", *SAME]
@@ -68,6 +70,7 @@ def add_meter(
         bool(code.strip()) and bool(name.strip()),
         Invalid("A meter needs a code and a name.", field="code", remedy="Fill in both."),
     )
+    ensure(bool(CODE.fullmatch(code.strip())), Invalid(f"{code.strip()!r} is no code: events and prices name the meter by it.", field="code", remedy="Use up to 40 letters, digits, points, hyphens and underscores."))  # fmt: skip
     ensure(
         method in METHODS,
         Invalid(f"{method!r} is no way to measure.", field="method", remedy=f"Use one of {', '.join(METHODS)}."),
