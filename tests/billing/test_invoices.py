@@ -12,6 +12,7 @@ from topline.billing import actions
 from topline.billing.models import Instalment, Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.actions import PeriodLocked, describe_entity, lock_period
+from topline.engine.terms import UnknownTerms
 from topline.kernel import bulk
 from topline.kernel.errors import Conflict, Invalid
 from topline.timeline.models import Milestone
@@ -90,6 +91,14 @@ def test_a_document_without_lines_is_refused(owner, entity, customer):
     )
     with pytest.raises(actions.InvoiceHasNoLines, match="Document b"):
         actions.draft_invoices(actor=owner, entity_id=entity.pk, invoices=head, lines=lines)
+
+
+def test_terms_that_cannot_be_read_are_refused_before_there_is_a_draft(owner, entity, customer):
+    line = {"quantity_micro": 10**6, "unit_price_nano": 10**11}
+    with pytest.raises(UnknownTerms, match="whenever"):
+        draft(owner, entity, customer, line, terms="whenever")
+    assert not Invoice.objects.exists()
+    draft(owner, entity, customer, line, terms="as agreed", due_on=date(2026, 3, 1))  # its day stands on it
 
 
 def test_terms_with_two_parts_make_instalments_that_add_up(owner, entity, issue, customer):

@@ -253,7 +253,10 @@ def test_the_pages_show_a_backdated_change_first_and_the_builder_shows_the_first
     form = {"customer": "Globex", "currency": "EUR", "starts_on": "2026-03-01", "terms": "net 30", "renews_months": "0", "notice_days": "0", "on_upgrade": "invoice_now", "on_downgrade": "at_period_end", "description": "Seat", "quantity": "3", "price": "5", "unit": "month", "when": "advance", "tax_class": "standard", "free_until": "2026-04-01"}  # fmt: skip
     year = browser.post("/contracts/new/", form, HTTP_HX_REQUEST="true").content.decode()
     assert "11 bills, 165.00 EUR net" in year and Contract.objects.count() == 1
-    assert "Still missing" in browser.post("/contracts/new/", form | {"price": "-1"}, HTTP_HX_REQUEST="true").content.decode()
+    assert (
+        "Before it can be shown"
+        in browser.post("/contracts/new/", form | {"price": "-1"}, HTTP_HX_REQUEST="true").content.decode()
+    )
     assert browser.post("/contracts/new/", form).status_code == 302
     assert Contract.objects.order_by("-id").first().on_downgrade == "at_period_end"
 
@@ -275,7 +278,7 @@ def test_what_a_day_before_the_contract_begins_would_bill_is_refused(sign):
     contract = sign(starts_on=FEB)
     with pytest.raises(Invalid, match="begins on 2026-02-01"):
         bills.tried(lambda: contract, as_of=JAN)
-    assert bills.tried(lambda: contract, as_of=FEB)["net_minor"].to_list() == [100_00]
+    assert bills.tried(lambda: contract, as_of=FEB).lines["net_minor"].to_list() == [100_00]
 
 
 def test_discounts_that_still_hold_go_with_a_contract_to_its_new_customer(owner, sign, bill, make_customers):

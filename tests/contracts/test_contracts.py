@@ -18,11 +18,12 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.models import Entity
-from topline.contracts import actions, amendments, bills, credit, runs
+from topline.contracts import actions, amendments, bills, credit, foresight, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
+from topline.metering import actions as metering
 from topline.team import actions as members
 from topline.team.models import Member
 from topline.timeline.models import Milestone
@@ -157,7 +158,7 @@ def test_more_seats_from_the_middle_of_a_paid_month_give_back_and_charge_the_res
         InvoiceLine.objects.filter(invoice__net_minor=145_16 - 48_39).order_by("position").values_list("net_minor", flat=True)
     )
     assert lines == [-48_39, 145_16], "fifteen of 31 days of one seat back, and of three seats"
-    assert shown["net_minor"].to_list() == [-48_39], "up to the first of January only the cut is known"
+    assert shown.lines["net_minor"].to_list() == [-48_39], "up to the first of January only the cut is known"
     bill(FEB)
     assert Charge.objects.filter(full_start=FEB).values_list("net_minor", flat=True).get() == 300_00
 
@@ -326,7 +327,8 @@ def test_a_preview_says_what_a_run_writes(owner, entity, bill, sign):
     ("facts", "error", "said"),
     [({"items": []}, Invalid, "bills something"), ({"items": [{"unit": "decade"}]}, Invalid, "no period"), ({"items": [{"quantity_micro": -1}]}, Invalid, "zero or more"), ({"items": [{"unit_price_nano": -1}]}, Invalid, "zero or more"),
      ({"items": [{"ends_on": date(2025, 1, 1)}]}, Invalid, "before it begins"), ({"customer_id": 999}, NotFound, "no customer 999"), ({"currency": "XXQ"}, Invalid, "XXQ"), ({"ends_on": date(2025, 1, 1)}, Invalid, "ends before"),
-     ({"items": [{"description": " "}]}, Invalid, "says what is billed")],
+     ({"items": [{"description": " "}]}, Invalid, "says what is billed"), ({"terms": "whenever"}, Invalid, "no payment terms"), ({"ends_on": JAN}, Invalid, "on the day on which it begins"),
+     ({"starts_on": date(26, 1, 1)}, Invalid, "not 26"), ({"starts_on": date(9999, 12, 31)}, Invalid, "not 9999"), ({"items": [{"unit_price_nano": 2**63}]}, Invalid, "at most 92,233,720.36")],
 )  # fmt: skip
 def test_a_contract_that_cannot_be_is_refused_and_nothing_is_written(owner, entity, customer, facts, error, said):
     usual = {"description": "Seat", "quantity_micro": 10**6, "unit_price_nano": 100_00 * 10**9, "unit": "month"}
@@ -368,6 +370,74 @@ def browser(owner):
     return client
 
 
+def test_terms_that_cannot_be_read_park_their_contract_and_stop_no_run(owner, entity, bill, sign, make_customers):
+    odd = sign()
+    sign(customer_id=make_customers("Initech")[0])
+    Contract.objects.filter(pk=odd).update(terms="whenever")  # as it may stand from before
+    bill()
+    assert Parked.objects.get().contract_id == odd and "whenever" in Parked.objects.get().message
+    assert [state for _, state, *_ in documents()] == ["open"]
+    company = Entity.objects.get(pk=entity.pk)
+    assert foresight.coming(entity=company, as_of=MAR, until=date(2026, 4, 1)).height == 1
+    with pytest.raises(Invalid, match="no payment terms"):
+        actions.change_contract(actor=owner, contract_id=odd, changes={"terms": "soon"})
+    actions.change_contract(actor=owner, contract_id=odd, changes={"terms": "net 14"})
+    bill()
+    assert len(documents()) == 2 and not Parked.objects.filter(cleared_at__isnull=True).exists()
+
+
+def test_another_currency_is_refused_with_what_to_do_instead(owner, sign, browser):
+    made = sign()
+    with pytest.raises(Invalid, match="currency cannot be changed") as refused:
+        actions.change_contract(actor=owner, contract_id=made, changes={"currency": "USD"})
+    assert "write down a new contract" in refused.value.remedy
+    assert "keeps its currency" in browser.get(f"/contracts/{made}/change/").content.decode()
+
+
+NEW = {"customer": "Globex", "currency": "EUR", "starts_on": "2026-03-01", "terms": "net 30", "renews_months": "0", "notice_days": "0", "description": "Seat", "quantity": "1", "price": "5", "unit": "month", "when": "advance", "tax_class": "standard"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({}, "12 bills"), ({"price": ""}, "bill runs would leave it out: Seat has no price"), ({"tax_class": "ferry"}, "No ferry tax rate is known for DE"), ({"price": "-5"}, "Price: Ensure"),
+     ({"quantity": "1.1234567890123"}, "Quantity: Ensure"), ({"price": "999999999", "quantity": "999999999"}, "at most 92,233,720.36"), ({"starts_on": "9999-12-31"}, "from 1970 to 2199")],
+)  # fmt: skip
+def test_the_first_year_says_what_it_comes_to_or_what_keeps_it_from_being_billed(browser, customer, asked, said):
+    shown = browser.post("/contracts/new/", NEW | asked, headers={"HX-Request": "true"})
+    assert shown.status_code == 200 and said in shown.content.decode() and not Contract.objects.exists()
+    assert "novalidate" in browser.get("/contracts/new/").content.decode(), (
+        "else the browser keeps back what is wrong, and an older preview stays"
+    )
+
+
+def test_what_is_used_is_not_said_to_cost_nothing(browser, customer, owner):
+    meter = metering.add_meter(actor=owner, code="CALLS", name="Calls", method="count")
+    shown = browser.post("/contracts/new/", NEW | {"meter": str(meter), "when": "arrears"}, headers={"HX-Request": "true"})
+    assert "billed after each period" in shown.content.decode() and "Nothing would be billed" not in shown.content.decode()
+
+
+def test_each_change_of_billed_days_is_shown_before_it_is_made(browser, bill, sign, make_customers):
+    made = sign()
+    bill()
+    address, form = f"/contracts/{made}/amend/quantity/", {"on": "2026-01-15", "item_id": item(made), "quantity": "2"}
+    assert "once more to do it" in browser.post(address, form).content.decode()
+    other = browser.post(address, form | {"quantity": "200"})
+    assert other.status_code == 200 and "once more to do it" in other.content.decode(), "that is another change"
+    early = browser.post(f"/contracts/{made}/amend/terminate/", {"on": "2020-01-01"}).content.decode()
+    assert "begins on 2026-01-01" in early and "once more to do it" not in early
+    lost = browser.post(f"/contracts/{made}/amend/transfer/", {"on": "2026-04-01", "customer": "Nobody"}).content.decode()
+    assert "There is no such customer, or more than one." in lost
+    assert not Amendment.objects.exists()
+    assert browser.post(address, form | {"quantity": "200"}).status_code == 302
+
+
+def test_the_preview_of_a_change_says_that_its_contract_would_be_left_out(browser, sign):
+    made = sign({"unit_price_nano": None})
+    form = {"on": "2026-03-15", "item_id": item(made), "quantity": "2", "preview": "1"}
+    shown = browser.post(f"/contracts/{made}/amend/quantity/", form).content.decode()
+    assert "leave the contract out: Seat has no price." in shown and "what was billed is what is due" not in shown
+
+
 def test_the_pages_preview_write_sign_and_amend(browser, owner, entity, sign, customer):
     made = sign()
     assert "Seat" in browser.get("/contracts/").content.decode() or "Globex" in browser.get("/contracts/").content.decode()
@@ -386,7 +456,7 @@ def test_the_pages_preview_write_sign_and_amend(browser, owner, entity, sign, cu
     assert browser.post(f"/contracts/{made}/amend/quantity/", form).status_code == 302
     page = browser.get(f"/contracts/{made}/").content.decode()
     assert "Seat: another quantity" in page and "(More people)" in page
-    bad = {"customer": "Nobody", "currency": "EUR", "starts_on": "2026-03-01", "terms": "net 30", "renews_months": "0", "notice_days": "0", "description": "Seat", "quantity": "1", "price": "5", "unit": "month", "when": "advance", "tax_class": "standard"}  # fmt: skip
+    bad = NEW | {"customer": "Nobody"}
     refused = browser.post("/contracts/new/", bad)
     assert refused.status_code == 400 and "There is no such customer" in refused.content.decode()
     assert browser.post("/contracts/new/", bad | {"customer": "Globex"}).status_code == 302

@@ -154,7 +154,9 @@ def test_a_renewal_raises_every_amount_of_a_price_and_no_share(owner, entity, cu
      ({"meter": True, "price_model": "percentage", "share_ppm": 1, "each_least_minor": 2, "each_most_minor": 1}, "each_most_minor", "less than its least"), ({"meter": True, "price_model": "percentage", "share_ppm": -1}, "share_ppm", "zero or more"),
      ({"meter": True, "price_model": "matrix", "tiers": [{"when": ["region"], "unit_price_nano": 1}]}, "tiers", "no condition"), ({"meter": True, "price_model": "matrix", "tiers": [{"when": [], "unit_price_nano": 1}, {"when": ["a=b"], "unit_price_nano": 1}]}, "tiers", "comes last"),
      ({"meter": True, "price_model": "matrix", "tiers": [{"when": ["a=b"], "unit_price_nano": 1}, {"when": ["a=b"], "unit_price_nano": 2}]}, "tiers", "same conditions"),
-     ({"meter": True, "price_model": "capacity", "tiers": [{"when": ["CALLS<5"], "unit_price_nano": 1}]}, "tiers", "no condition"), ({"meter": True, "price_model": "capacity", "tiers": [{"when": ["LOST<=5"], "unit_price_nano": 1}]}, "tiers", "no meter LOST")],
+     ({"meter": True, "price_model": "capacity", "tiers": [{"when": ["CALLS<5"], "unit_price_nano": 1}]}, "tiers", "no condition"), ({"meter": True, "price_model": "capacity", "tiers": [{"when": ["LOST<=5"], "unit_price_nano": 1}]}, "tiers", "no meter LOST"),
+     ({"price_model": "volume", "tiers": [{"up_to": None, "unit_price_nano": 2**63}]}, "tiers", "Row 1: the price is too large"), ({"price_model": "volume", "tiers": [tier(10**15, 1), tier(None, 1)]}, "tiers", "Row 1: a tier ends below"),
+     ({"included_micro": 2**63}, "included_micro", "not that much")],
 )  # fmt: skip
 def test_a_price_that_cannot_be_billed_by_is_refused_at_its_field(sign, meter, price, field, said):
     with pytest.raises(Invalid, match=said) as refused:

@@ -138,6 +138,7 @@ def _draft(entity_id: int, invoices: pl.DataFrame, lines: pl.DataFrame, tax_roun
     for code in invoices["currency"].unique().to_list():
         money.ensure_currency(code)
     market.ensure_known(invoices["customer_id"])
+    _ensure_terms(invoices)
     if "corrects_id" in invoices.columns:
         queries.for_update(invoices["corrects_id"].drop_nulls().to_list())
     bare = invoices.join(lines, on="ref", how="anti")
@@ -482,6 +483,14 @@ def _instalments(drafts: pl.DataFrame, issue_on: date) -> pl.DataFrame:
             terms.schedule(rows, terms.parse_terms(str(text[0] or "net 30"))).select("id", "due_on", "amount_minor", "position")
         )
     return pl.concat(parts)
+
+
+def _ensure_terms(invoices: pl.DataFrame) -> None:
+    """Refuse terms that would say nothing when the document is issued. Raises: terms.UnknownTerms."""
+    if "terms" in invoices.columns:
+        asked = invoices.filter(pl.col("due_on").is_null()) if "due_on" in invoices.columns else invoices
+        for text in asked["terms"].unique().to_list():
+            terms.parse_terms(text or "net 30")
 
 
 def _subjects(frame: pl.DataFrame) -> pl.DataFrame:

@@ -6,8 +6,6 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-import polars as pl
-
 from topline.books.models import Entity
 from topline.catalog.models import Product, Promotion
 from topline.contracts import bills, rerating
@@ -16,6 +14,7 @@ from topline.contracts.credit import ensure_credit
 from topline.contracts.dates import add_months
 from topline.contracts.models import Contract, Discount
 from topline.engine.rating.proration import MODES
+from topline.engine.terms import parse_terms
 from topline.kernel import clock, money, series
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
@@ -26,6 +25,7 @@ from topline.timeline import actions as timeline
 
 PPM = 1_000_000
 MAX_ITEMS = 500
+YEARS = range(1970, 2200)
 FACTS = {
     "purchase_order",
     "terms",
@@ -117,8 +117,9 @@ def add_contract(
     return _make(actor, entity_id, head, rows)
 
 
-def preview_contract(**asked: Any) -> pl.DataFrame:
-    """What a contract would be billed in its first year: it is made, billed and taken back again. asked: as for `add_contract`; returns the lines (see `bills.Bill`)."""
+def preview_contract(**asked: Any) -> bills.Bill:
+    """What a contract would be billed in its first year: it is made, billed and taken back again. asked: as for `add_contract`."""
+    ensure_first_day(asked["starts_on"])
     return bills.tried(lambda: add_contract(**asked), as_of=add_months(asked["starts_on"], 12) - timedelta(days=1))
 
 
@@ -127,7 +128,7 @@ def change_contract(*, actor: Actor, contract_id: int, changes: dict[str, Any]) 
     """Change what is no amendment: purchase order, terms, who pays, how it renews, how changes are prorated; returns the contract's id. Raises: NotFound, Invalid."""
     contract = _locked(contract_id)
     unknown = sorted(set(changes) - FACTS)
-    ensure(not unknown, Invalid(f"{', '.join(unknown)} cannot be changed.", field=unknown[0] if unknown else ""))
+    ensure(not unknown, Invalid(f"{', '.join(unknown)} cannot be changed.", field=unknown[0] if unknown else "", remedy="What was agreed changes by an amendment; for another currency terminate it and write down a new contract."))  # fmt: skip
     before = {name: getattr(contract, name) for name in changes}
     for name, value in changes.items():
         setattr(contract, name, value)
@@ -203,6 +204,7 @@ def _make(actor: Actor, entity_id: int, head: dict[str, Any], rows: list[dict[st
     ensure_credit(buyer)
     contract = Contract(entity_id=entity_id, number=f"{number}", created_at=clock.now(), **{**head, "bill_to_id": head.get("bill_to_id") or buyer.pk})  # fmt: skip
     _check_head(contract)
+    ensure(contract.ends_on != contract.starts_on, Invalid("It ends on the day on which it begins: nothing would be billed.", field="ends_on", remedy="Say the first day that is not covered."))  # fmt: skip
     contract.save()
     names: dict[str, int] = {}
     for row in rows:
@@ -256,7 +258,15 @@ def _undiscounted(net: int, quantity_micro: int, count: int, ppm: int, times: in
     return None
 
 
+def ensure_first_day(starts_on: date) -> None:
+    """Refuse a first day that is a slip of the pen, such as one of the year 26. Raises: Invalid."""
+    ensure(starts_on.year in YEARS, Invalid(f"A contract begins in a year from {YEARS[0]} to {YEARS[-1]}, not {starts_on.year}.", field="starts_on"))  # fmt: skip
+
+
 def _check_head(contract: Contract) -> None:
+    ensure_first_day(contract.starts_on)
+    if contract.terms:
+        parse_terms(contract.terms)
     ensure(
         contract.ends_on is None or contract.ends_on >= contract.starts_on, Invalid("It ends before it begins.", field="ends_on")
     )

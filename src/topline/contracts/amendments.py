@@ -80,11 +80,11 @@ def amend(*, actor: Actor, contract_id: int, kind: str, on: date, because: str =
     return made.pk
 
 
-def preview_amendment(**asked: Any) -> pl.DataFrame:
+def preview_amendment(**asked: Any) -> bills.Bill:
     """What the next bill run would charge and give back after an amendment: the amendment is made, billed and taken back again.
 
     asked    as for `amend`, and as_of: the day up to which is billed
-    returns  the lines of the run (see `bills.Bill`)
+    returns  what the run would write, and why it would leave the contract out (see `bills.Bill`)
     """
     as_of = asked.pop("as_of")
 

@@ -332,7 +332,7 @@ def preview_amendment(request: Caller, contract_id: Id, asked: Query[AmendmentAs
     """What the next run would charge and give back after an amendment; nothing is written."""
     said = {name: value for name, value in asked.dict().items() if value is not None}
     return rows(
-        amendments.preview_amendment(actor=request.auth, contract_id=contract_id, **said).select(PREVIEWED).head(MAX_ROWS)
+        amendments.preview_amendment(actor=request.auth, contract_id=contract_id, **said).lines.select(PREVIEWED).head(MAX_ROWS)
     )
 
 

@@ -20,6 +20,7 @@ from topline.contracts.models import Charge, Contract, Discount, Item, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT
 from topline.engine import charges as engine
 from topline.engine.documents import EXACT, round_half_away
+from topline.engine.terms import UnknownTerms, parse_terms
 from topline.kernel import bulk, clock
 from topline.kernel.database import one_of
 from topline.kernel.errors import DomainError, Invalid, ensure
@@ -53,8 +54,8 @@ def preview(*, entity: Entity, as_of: date) -> Bill:
     return compute(Contract.objects.filter(entity=entity), entity=entity, as_of=as_of, on=clock.today(entity.time_zone))
 
 
-def tried(change: Callable[[], int], *, as_of: date) -> pl.DataFrame:
-    """The lines that a contract would be billed up to a day after a change: it is made, billed and taken back again.
+def tried(change: Callable[[], int], *, as_of: date) -> Bill:
+    """What a contract would be billed up to a day after a change: it is made, billed and taken back again.
 
     change  makes it and returns the contract's id; what it raises is raised
     Raises: Invalid, for a day before the contract begins.
@@ -63,7 +64,7 @@ def tried(change: Callable[[], int], *, as_of: date) -> pl.DataFrame:
         before = transaction.savepoint()
         contract = Contract.objects.select_related("entity").get(pk=change())
         ensure(as_of >= contract.starts_on, Invalid(f"{contract.number} begins on {contract.starts_on}; nothing is billed up to {as_of}.", field="as_of", remedy="Ask for a later day."))  # fmt: skip
-        found = compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of).lines
+        found = compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of)
         transaction.savepoint_rollback(before)
     return found
 
@@ -212,11 +213,24 @@ def fees_of(items: pl.DataFrame, parts: pl.DataFrame, *, as_of: date) -> pl.Data
 
 
 def priced(items: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Items of contracts that say what they cost and when that is due, and the other contracts (PARKED)."""
     bare = items.filter(pl.col("unit_price_nano").is_null() & pl.col("price_model").is_in(BY_UNIT_PRICE))
     told = bare.select(
         "contract_id", code=pl.lit("no_price"), message=pl.format("{} has no price.", "description"), remedy=pl.lit("Amend the contract with a price.")
-    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+    )  # fmt: skip
+    odd = items.filter(pl.col("terms").is_in([text for text in items["terms"].unique().to_list() if not _is_read(text)]))
+    late = odd.select(
+        "contract_id", code=pl.lit("unknown_terms"), message=pl.format("Its payment terms {} cannot be read.", "terms"), remedy=pl.lit("Change them on the contract: net 30, 2/10 net 30, net 30 eom or 50% 0, 50% 30.")
+    )  # fmt: skip
+    told = pl.concat([told, late]).unique("contract_id", keep="first", maintain_order=True)
     return items.filter(~pl.col("contract_id").is_in(told["contract_id"].implode())), told
+
+
+def _is_read(text: str) -> bool:
+    try:
+        return not text or bool(parse_terms(text))
+    except UnknownTerms:
+        return False
 
 
 def soundly(items: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -338,7 +352,7 @@ def _taken(wanted: pl.DataFrame, items: pl.DataFrame, discounts: pl.DataFrame) -
 def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     told = taxes.taxed(lines, seller=entity.country, on=as_of)
     bad = told.filter(pl.col("problem").is_not_null()).select(
-        "contract_id", code=pl.lit("no_tax_rate"), message="problem", remedy=pl.lit("Add the rate under Invoices, Tax rates.")
+        "contract_id", code=pl.lit("no_tax_rate"), message="problem", remedy=pl.lit("Add the rate under Bill runs, Tax rates.")
     ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
     return told.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())).drop("problem"), bad
 
@@ -354,7 +368,7 @@ def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, released: list[int], o
         periods=pl.len(),
     )
     far = now.join(before, on="contract_id").filter((pl.col("largest") > 0) & (pl.col("bill") > pl.col("largest") * BOUND))
-    told = [far.select("contract_id", code=pl.lit("beyond_bounds"), message=pl.format(f"It would be billed more than {BOUND} times the most before ({{}} periods at once).", "periods"),
+    told = [far.select("contract_id", code=pl.lit("beyond_bounds"), message=pl.format(f"It would be billed more than {BOUND} times the most before ({{}} at once).", pl.format("{} {}", "periods", pl.when(pl.col("periods") == 1).then(pl.lit("period")).otherwise(pl.lit("periods")))),
                        remedy=pl.lit("Look at its items; release it if that is right."))]  # fmt: skip
     documents = standing.select("contract_id", "today").explode("today").drop_nulls().unique()
     today = documents.group_by("contract_id").len().filter(pl.col("len") >= MAX_A_DAY)

@@ -55,6 +55,6 @@ def coming(*, entity: Entity, as_of: date, until: date) -> pl.DataFrame:
     for (said,), some in billed.group_by("terms", maintain_order=True):
         numbered = some.with_row_index("id").with_columns(pl.col("id").cast(pl.Int64))
         asked = numbered.select("id", total_minor="amount_minor", issued_on="bill_on")
-        owed = terms.schedule(asked, terms.parse_terms(str(said))).select("id", "due_on", "amount_minor")
+        owed = terms.schedule(asked, terms.parse_terms(str(said or "net 30"))).select("id", "due_on", "amount_minor")
         parts.append(owed.join(numbered.drop("amount_minor"), on="id", how="left").select(*COMING))
     return pl.concat(parts).sort("bill_on", "customer_id", "currency", "due_on")

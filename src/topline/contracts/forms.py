@@ -31,6 +31,14 @@ def some_amount(**said: Any) -> forms.DecimalField:
     return forms.DecimalField(min_value=Decimal(0), max_digits=15, decimal_places=2, required=False, **said)
 
 
+def known_customer(text: str) -> int:
+    """The id of a customer by number or name. Raises: Invalid."""
+    found = market.find(pl.Series([text]))["customer_id"][0]
+    if found is None:
+        raise Invalid("There is no such customer, or more than one.", field="customer", remedy="Use its number.")
+    return int(found)
+
+
 class PriceFields(forms.Form):
     """What something costs, whatever its model."""
 
@@ -193,10 +201,7 @@ class ContractForm(ItemForm, ProrationFields):
 
     def buyer(self) -> int:
         """The customer's id. Raises: Invalid."""
-        found = market.find(pl.Series([self.cleaned_data["customer"]]))["customer_id"][0]
-        if found is None:
-            raise Invalid("There is no such customer, or more than one.", field="customer", remedy="Use its number.")
-        return int(found)
+        return known_customer(self.cleaned_data["customer"])
 
 
 class FactsForm(ProrationFields):
@@ -230,7 +235,7 @@ class AmendForm(forms.Form):
         if "uplift" in known:
             told["uplift_ppm"] = int((known["uplift"] or Decimal(0)) * 10_000)
         if "customer" in known:
-            told["customer_id"] = market.find(pl.Series([known["customer"]]))["customer_id"][0]
+            told["customer_id"] = known_customer(known["customer"])
         return told
 
 

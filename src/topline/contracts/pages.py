@@ -40,6 +40,7 @@ from topline.team.queries import actor_names
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
+from topline.ui.format import day
 from topline.ui.tables import Column, listing
 
 LIST = [
@@ -205,6 +206,7 @@ def change(request: Asked, contract_id: int) -> HttpResponse:
     context = {
         "form": form,
         "title": f"Change {found.number}",
+        "what": "What is billed changes by an amendment. A contract keeps its currency: for another one terminate it and write down a new contract",
         "back": (found.number, reverse("contracts:contract", args=[found.pk])),
     }
     return render(request, "ui/form.html", context, status=400 if form.errors else 200)
@@ -257,22 +259,32 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     form = made_of(request.POST or None, initial={"on": first, "months": found.renews_months or 12, **told})
     form.offer(_choices(found))
     shown: list[dict[str, Any]] | None = None
+    parked: list[dict[str, Any]] = []
     first_seen = False
     if form.is_valid():
         try:
             asked = _asked(request, found, kind, form)
-            change = f"{found.pk} {kind} {form.cleaned_data['on']}"
+            change = f"{found.pk} {kind} {sorted((k, v) for k, v in request.POST.items() if k not in ('csrfmiddlewaretoken', 'preview', 'because'))}"
             first_seen = request.session.get(SEEN) != change and amendments.is_backdated(found.pk, form.cleaned_data["on"])
             if "preview" in request.POST or first_seen:
+                bill = amendments.preview_amendment(**asked, as_of=max(today, form.cleaned_data["on"]))
+                shown, parked = _shown(bill.lines), bill.parked.to_dicts()
                 request.session[SEEN] = change
-                shown = _shown(amendments.preview_amendment(**asked, as_of=max(today, form.cleaned_data["on"])), found.currency)
             else:
                 amendments.amend(**asked)
                 messages.success(request, f"{label}: done; the next bill run charges or gives back what follows from it.")
                 return redirect("contracts:contract", found.pk)
         except DomainError as error:
             blame(form, error, FIELDS)
-    context = {"form": form, "label": label, "contract": found, "shown": shown, "first_seen": first_seen, "columns": CHARGES[:-1]}
+    context = {
+        "form": form,
+        "label": label,
+        "contract": found,
+        "shown": shown,
+        "parked": parked,
+        "first_seen": first_seen and shown is not None,
+        "columns": CHARGES[:-1],
+    }
     return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
 
 
@@ -287,12 +299,13 @@ def _new(form: ContractForm) -> dict[str, Any]:
 def _first_year(request: Asked, form: ContractForm, entity_id: int) -> dict[str, Any]:
     """What the contract that is being written down would be billed in its first year, or what is still missing."""
     if not form.is_valid():
-        return {"missing": [f"{form.fields[name].label or name.replace('_', ' ')}: {said[0]}" for name, said in form.errors.items() if name in form.fields][:5]}  # fmt: skip
+        return {"missing": [f"{form.fields[name].label or name.replace('_', ' ').capitalize()}: {said[0]}" for name, said in form.errors.items() if name in form.fields][:5]}  # fmt: skip
     try:
-        lines = actions.preview_contract(actor=request.actor, entity_id=entity_id, **_new(form))
+        bill = actions.preview_contract(actor=request.actor, entity_id=entity_id, **_new(form))
     except DomainError as error:
         return {"missing": [f"{error.message} {error.remedy}".strip()]}
-    return {"shown": _shown(lines, form.cleaned_data["currency"]), "columns": FIRST_YEAR, "total": int(lines["net_minor"].sum()), "currency": form.cleaned_data["currency"], "count": lines.height}  # fmt: skip
+    lines, currency = bill.lines, form.cleaned_data["currency"]
+    return {"shown": _shown(lines), "columns": FIRST_YEAR, "total": int(lines["net_minor"].sum()), "currency": currency, "count": lines.height, "parked": bill.parked.to_dicts(), "by_use": bool(form.cleaned_data["meter"])}  # fmt: skip
 
 
 def _choices(found: Contract) -> list[tuple[int, str]]:
@@ -364,15 +377,15 @@ def _charge(row: dict[str, Any], currency: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shown(lines: pl.DataFrame, currency: str) -> list[dict[str, Any]]:
+def _shown(lines: pl.DataFrame) -> list[dict[str, Any]]:
     return [
-        {"item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": currency, "made": made(r, r["currency"])} for r in lines.head(200).to_dicts()
+        {"contract": r["contract"], "item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": r["currency"], "made": made(r, r["currency"])} for r in lines.sort("contract_id", "full_start", "start", "end", maintain_order=True).head(200).to_dicts()
     ]  # fmt: skip
 
 
 def _span(row: dict[str, Any]) -> str:
     last = row["end"] - timedelta(days=1)
-    return f"{row['start']} to {last}" if last > row["start"] else str(row["start"])
+    return f"{day(row['start'])} to {day(last)}" if last > row["start"] else day(row["start"])
 
 
 def made(row: dict[str, Any], currency: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from topline.kernel.errors import Invalid, ensure
+from topline.kernel.money import MAX_MINOR
 from topline.metering.models import LEVELS
 
 COMMITMENT = "commitment"
@@ -46,6 +47,8 @@ TERMS = {"included_micro": BY_UNIT_PRICE, "package_micro": ("package",), "share_
 PRICE = ("unit_price_nano", "price_model", "tiers", *TERMS, "minimum_minor", "maximum_minor")  # what a changed item keeps
 PPM = 1_000_000
 MAX_ROWS = 200
+MAX_NANO = MAX_MINOR  # both are kept in 64 bits
+TOO_LARGE = "The price is too large to be kept: at most 92,233,720.36 a unit, in a currency with two decimals."
 ROWS = pl.List(
     pl.Struct(
         {
@@ -80,10 +83,11 @@ def ensure_price(row: Mapping[str, Any], *, method: str | None) -> None:
     ensure(method is not None or model in (*OF_FEES, COMMITMENT), Invalid(f"{NAMES[model].capitalize()} is a price for what is metered.", field="meter_id", remedy="Name the meter."))  # fmt: skip
     price = row.get("unit_price_nano")
     ensure(price is None or price >= 0, Invalid("A price is zero or more; money back is a credit note.", field="unit_price_nano"))
+    ensure((price or 0) <= MAX_NANO, Invalid(TOO_LARGE, field="unit_price_nano", remedy="Raise the quantity instead."))
     for name, models in TERMS.items():
         value = row.get(name)
         ensure(value is None or model in models, Invalid(f"A price of this model ({NAMES[model]}) does not have {FIELD_NAMES[name]}.", field=name, remedy=f"Leave it empty, or use {' or '.join(models)}."))  # fmt: skip
-        ensure(value is None or value >= 0, Invalid(f"{FIELD_NAMES[name].capitalize()}: zero or more.", field=name))
+        ensure(value is None or 0 <= value <= MAX_NANO, Invalid(f"{FIELD_NAMES[name].capitalize()}: zero or more, and not that much.", field=name))  # fmt: skip
     ensure(model != "package" or (row.get("package_micro") or 0) > 0, Invalid("A package holds more than nothing.", field="package_micro", remedy="Say how many units it holds."))  # fmt: skip
     ensure(model != "percentage" or row.get("share_ppm") is not None, Invalid("A share of each transaction needs the share.", field="share_ppm"))  # fmt: skip
     least, most = row.get("each_least_minor"), row.get("each_most_minor")
@@ -140,6 +144,8 @@ def _ensure_rows(model: str, rows: list[Mapping[str, Any]]) -> None:
     for number, row in enumerate(rows, start=1):
         ensure(row.get(of) is not None, Invalid(f"Row {number} has no price.", field="tiers"))
         ensure(row[of] >= 0 and (row.get("flat_fee_minor") or 0) >= 0, Invalid(f"Row {number}: prices and fees of tiers are zero or more.", field="tiers"))  # fmt: skip
+        ensure(max(row[of], row.get("flat_fee_minor") or 0) <= MAX_NANO, Invalid(f"Row {number}: {TOO_LARGE[0].lower()}{TOO_LARGE[1:]}", field="tiers"))  # fmt: skip
+        ensure((_edge(row) or 0) <= MAX_NANO, Invalid(f"Row {number}: a tier ends below {MAX_NANO // PPM:,} units, or has no end.", field="tiers"))  # fmt: skip
         ensure((row.get("block_micro") or 0) >= 0, Invalid(f"Row {number}: a block holds more than nothing.", field="tiers"))
         conditions = row.get("when") or []
         ensure(model in BY_CONDITIONS or not conditions, Invalid(f"Row {number}: only prices by properties or limits have conditions.", field="tiers"))  # fmt: skip

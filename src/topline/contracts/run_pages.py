@@ -72,15 +72,13 @@ def preview(request: Asked) -> HttpResponse:
     as_of = day_asked(request, entity)
     bill = bills.preview(entity=entity, as_of=as_of)
     sums = bill.lines.group_by("currency").agg(queries.NET).sort("currency").to_dicts()
-    lines = [
-        {**shown, "currency": r["currency"], "contract": r["contract"]} for shown, r in zip(_shown(bill.lines, ""), bill.lines.head(SHOWN).to_dicts(), strict=True)
-    ]  # fmt: skip
+    lines = _shown(bill.lines)
     numbers = {
         c.pk: c for c in Contract.objects.filter(pk__in=bill.parked["contract_id"].to_list()[:SHOWN]).select_related("customer")
     }
-    parked = [{**p, "contract": numbers[p["contract_id"]].number, "customer": numbers[p["contract_id"]].customer.name, "since": as_of, "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
+    parked = [{**p, "contract": numbers[p["contract_id"]].number, "customer": numbers[p["contract_id"]].customer.name, "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
     paid_ahead = drawing.foreseen(bill.lines, entity=entity, on=as_of).to_dicts()
-    context = {"as_of": as_of, "sums": sums, "from_credits": paid_ahead, "documents": bill.heads.height, "lines": lines, "total": bill.lines.height, "columns": [Column("contract", "Contract", "code"), *CHARGES[:-1]], "parked": parked, "parked_columns": PARKED}  # fmt: skip
+    context = {"as_of": as_of, "sums": sums, "from_credits": paid_ahead, "documents": bill.heads.height, "lines": lines, "total": bill.lines.height, "columns": [Column("contract", "Contract", "code"), *CHARGES[:-1]], "parked": parked, "parked_columns": PARKED[:-1]}  # fmt: skip
     return render(request, "contracts/preview.html", context)
 
 
