@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?=
 WORKERS ?= 2
 # what no database makes different runs on SQLite alone
-PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/demo/test_seed.py tests/api/test_schema.py
+PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/api/test_schema.py
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help

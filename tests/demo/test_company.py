@@ -7,15 +7,18 @@ from collections import deque
 from datetime import date, timedelta
 from html import unescape
 
+import pytest
 from django.apps import apps
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
+from typer.testing import CliRunner
 
 from topline.bank.models import BankStatement
 from topline.billing.models import Invoice
 from topline.books import queries as books
 from topline.cases import queries as cases
 from topline.cases.models import Case
+from topline.cli import commands
 from topline.demo import company, script
 from topline.flows import proofs
 from topline.kernel.models import AuditRecord
@@ -25,13 +28,31 @@ from topline.pipeline.models import Opportunity
 from topline.receivables import figures
 from topline.team.models import Area, Member, RoleGrant
 from topline.team.roles import ROLES
+from topline.timeline.models import Milestone
+from topline.treasury import queries as treasury
 from topline.web import today
 
 END, DAYS = date(2026, 6, 30), 120
 
 
-def test_it_shows_all_that_there_is(db):
-    demo = company.build(end=END, days=DAYS)
+PICTURES = {}  # of companies that were built, so that one is not built again to be compared
+
+
+def test_it_shows_all_that_there_is(db, monkeypatch):
+    built, real = [], company.build
+
+    def short(*, seed, tick):
+        built.append(real(seed=seed, end=END, days=DAYS, tick=tick))
+        return built[-1]
+
+    monkeypatch.setattr(company, "build", short)
+    shown, again = (
+        CliRunner().invoke(commands.app, ["demo"], env={"COLUMNS": "200"}, catch_exceptions=False).output for _ in range(2)
+    )
+    (demo,) = built  # the second run builds nothing and shows the same
+    assert f"Sign in as {company.EMAIL} with password {company.PASSWORD}" in again
+    assert shown.endswith(again)
+    PICTURES[7] = picture(demo)
     for holds in (
         every_room_has_something_to_show_and_all_proofs_hold,
         its_morning_has_something_to_decide,
@@ -41,6 +62,42 @@ def test_it_shows_all_that_there_is(db):
         it_is_built_by_actions_alone_each_of_which_left_its_record,
     ):
         holds(demo)
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="once is enough")
+def test_the_same_seed_gives_the_same_company_and_another_seed_another(db):
+    before = PICTURES.get(7) or built_and_taken_away()
+    assert built_and_taken_away() == before
+    start = END - timedelta(days=DAYS - 1)
+    assert script.write(seed=8, start=start, end=END).sales != script.write(seed=7, start=start, end=END).sales
+
+
+class Undone(Exception):
+    """Takes a built company away again."""
+
+
+def built_and_taken_away():
+    with pytest.raises(Undone), transaction.atomic():
+        found = picture(company.build(seed=7, end=END, days=DAYS))
+        raise Undone
+    return found
+
+
+def picture(entity_id):
+    """The figures by which two companies are told apart."""
+    entity = books.entity(company.KEY)
+    aged = figures.aged(entity_id=entity_id, as_of=END)
+    forecast = treasury.forecast(entity=entity, as_of=END)
+    return {
+        "trial balance": books.trial_balance(entity_id=entity_id)
+        .drop("account_id", "role")
+        .rows(),  # a bank account's role holds its id
+        "buckets": aged.buckets.rows(),
+        "numbers": list(Invoice.objects.order_by("number").values_list("number", "total_minor", "state")),
+        "weeks": forecast.weekly.rows(),
+        "milestones": Milestone.objects.count(),
+        "deals": list(Opportunity.objects.order_by("number").values_list("number", "name", "state", "amount_minor", "close_on")),
+    }
 
 
 def every_room_has_something_to_show_and_all_proofs_hold(demo):
