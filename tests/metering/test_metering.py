@@ -135,6 +135,13 @@ def test_what_cannot_be_placed_is_kept_aside_with_the_reason(send, meter, custom
     assert StrayEvent.objects.count() == 5 and UsageEvent.objects.get().key == "6"
 
 
+def test_what_was_kept_aside_and_came_again_has_its_place(send, meter, customer):
+    send({"key": "1", "meter": "CALLS"}, {"key": "2", "customer": "Nobody"})
+    meter()
+    assert send({"key": "1"})["outcome"].to_list() == ["recorded"]
+    assert [s.key for s in StrayEvent.objects.all()] == ["2"], "what is mended is not shown as lost any more"
+
+
 @pytest.mark.parametrize(
     ("method", "quantity"), [("count", 3), ("sum", 9), ("max", 5), ("latest", 1), ("unique", 2)],
 )  # fmt: skip

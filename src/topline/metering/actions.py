@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime, timedelta
 
 import polars as pl
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from topline.kernel import bulk, clock, guards
 from topline.kernel.actions import action, changed, changed_many
@@ -106,8 +106,8 @@ def record_events(*, actor: Actor, events: pl.DataFrame, whole: bool = True) -> 
              properties (the text of a JSON object)
     whole    a key that is known with other content refuses all of them; otherwise that event alone is refused
     returns  one row per event in the same order: key, outcome str (recorded, known, kept_aside, refused) and why (null where it counts)
-    An event of an unknown meter or customer, without a key, or of more than a day ahead is kept aside with the reason; the others are recorded.
-    Work: a fixed number of statements, one more where a key is known.
+    An event of an unknown meter or customer, without a key, or of more than a day ahead is kept aside with the reason; the others are recorded, and what was
+    kept aside under their keys before is not any more. Work: a fixed number of statements, one more where a key is known or something is kept aside.
     Raises: EventKeyReused (the same key with other content; nothing of the batch is written).
     """
     if events.is_empty():
@@ -115,6 +115,7 @@ def record_events(*, actor: Actor, events: pl.DataFrame, whole: bool = True) -> 
     told = _placed(events)
     first = told.filter(pl.col("why").is_null()).unique("key", keep="first", maintain_order=True)
     fresh, known = _write(first, whole=whole)
+    _placed_at_last(first["key"])
     if fresh.len() == told.height:
         return told.select("key", outcome=pl.lit("recorded"), why="why")
     told = _compared(told, pl.concat([known, first.join(known, on="key", how="anti").select("key", *SAME)]), whole=whole)
@@ -244,6 +245,15 @@ def _keep_aside(events: pl.DataFrame) -> None:
     message = pl.col("why").replace_strict(WHY, return_dtype=pl.String)
     rows = events.select(pl.col("key").str.slice(0, 100), said=said.struct.json_encode(), code="why", message=message)
     bulk.insert(StrayEvent, rows.with_columns(received_at=pl.lit(clock.now())))
+
+
+def _placed_at_last(keys: pl.Series) -> None:
+    """Events that were kept aside and came again have their place now."""
+    if not StrayEvent.objects.exists():
+        return
+    is_asked, given = one_of("key", keys.to_list())
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {StrayEvent._meta.db_table} WHERE {is_asked}", given)
 
 
 def _write(events: pl.DataFrame, *, whole: bool) -> tuple[pl.Series, pl.DataFrame]:
