@@ -18,6 +18,7 @@ from topline.books.models import Entity
 from topline.engine.rating.credit_notes import Chosen, CreditTooLarge, credit_chosen
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
+from topline.receivables import actions as receivables
 from topline.team.models import Member
 
 MARCH = date(2026, 3, 1)
@@ -186,3 +187,14 @@ def test_programs_see_what_is_left_and_credit_lines(api, owner, invoice, entity)
     assert Invoice.objects.get(pk=note).total_minor == 107_09 and InvoiceLine.objects.filter(invoice_id=note).count() == 2
     again = api.post(f"/invoices/{invoice}/credit", body)
     assert (again.status_code, again.json()["code"]) == (409, "credit_too_large")
+
+
+def test_an_invoice_says_which_of_its_credit_notes_are_not_applied_yet(browser, invoice, credit, owner):
+    at = f"/invoices/{invoice}/"
+    assert "not applied" not in browser.get(at).content.decode()
+    note = credit(Chosen(3))
+    shown = browser.get(at).content.decode()
+    assert f"Credit notes of {10_69 / 100:.2f} EUR correct this invoice and are not applied to it" in shown
+    assert f'href="/credit-notes/{note.pk}/apply/">Apply {note.number}' in shown
+    receivables.apply_credit_note(actor=owner, credit_note_id=note.pk, links=pl.DataFrame({"invoice_id": [invoice], "amount_minor": [10_69]}), on=MARCH)  # fmt: skip
+    assert "not applied" not in browser.get(at).content.decode()

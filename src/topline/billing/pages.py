@@ -24,6 +24,7 @@ from topline.kernel.actions import history
 from topline.kernel.errors import DomainError, NotFound
 from topline.kernel.money import exponent, format_amount
 from topline.market.models import Customer
+from topline.market.prices import unit_price
 from topline.timeline import queries as timeline
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
@@ -91,7 +92,7 @@ def invoice(request: Asked, invoice_id: int) -> HttpResponse:
         request,
         "billing/invoice.html",
         {
-            "detail": detail, "invoice": detail.invoice, "today": clock.today(detail.invoice.entity.time_zone),
+            "detail": detail, "invoice": detail.invoice, "unapplied": detail.unapplied_minor if detail.open_minor else 0, "today": clock.today(detail.invoice.entity.time_zone),
             "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
             "early": _early(detail.invoice),
             "settled_url": reverse("receivables:settlement", args=[invoice_id]),
@@ -249,8 +250,7 @@ def _early(invoice: Invoice) -> str:
 
 
 def as_line(line: Any, currency: str) -> dict[str, Any]:
-    price = Decimal(line.unit_price_nano).scaleb(-9 - exponent(currency)).normalize()
-    return {"position": line.position, "description": line.description, "product_id": line.product_id, "quantity": as_quantity(line.quantity_micro), "price": f"{price:,f}", "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
+    return {"position": line.position, "description": line.description, "product_id": line.product_id, "quantity": as_quantity(line.quantity_micro), "price": unit_price(line.unit_price_nano, currency), "tax": f"{line.tax_rate_ppm / 10_000:g} % {line.tax_category}",
             "net": format_amount(line.net_minor, currency), "tax_amount": format_amount(line.tax_minor, currency)}  # fmt: skip
 
 

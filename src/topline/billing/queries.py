@@ -35,6 +35,11 @@ class InvoiceDetail:
         """What is still to be settled, 0 for drafts and void documents."""
         return self.invoice.total_minor - self.invoice.allocated_minor if self.invoice.state == Invoice.State.OPEN else 0
 
+    @property
+    def unapplied_minor(self) -> int:
+        """What issued credit notes of it take back and was not used for anything yet."""
+        return sum(c.total_minor - c.allocated_minor for c in self.corrections if c.state == Invoice.State.OPEN)
+
 
 def for_update(invoice_ids: Sequence[int]) -> pl.DataFrame:
     """Documents locked in the order of their ids until the transaction ends.
