@@ -284,6 +284,8 @@ def test_pages_set_schedules_accept_and_show_what_waits(owner, entity, item, mak
     assert browser.post(f"/contracts/parts/{design.pk}/ask/", {}).status_code == 302 and part("Design accepted").asked_at
     browser.post(f"/contracts/parts/{design.pk}/accept/", {"accepted_by": "Ann"})
     assert "accepted by Ann" in browser.get(contract).content.decode()
+    coming = browser.get("/contracts/runs/preview/?as_of=2026-03-02").content.decode()
+    assert "Project: Design accepted" in coming, "which of the parts is billed"
     browser.post(f"/contracts/parts/{design.pk}/withdraw/", {"because": "Too early"})
     browser.post(f"/contracts/parts/{part('Deposit').pk}/drop/", {"because": "A gift"})
     page = browser.get(contract).content.decode()

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from topline.billing.pages import as_quantity
 from topline.books.company import company
-from topline.contracts import actions, amendments, open_periods, queries, rerating
+from topline.contracts import actions, amendments, open_periods, queries, rerating, schedules
 from topline.contracts.forms import (
     AMENDMENTS,
     LATE_CHOICES,
@@ -109,9 +109,10 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
     told = queries.detail(found.pk)
     whole, billed = queries.value(found.pk)
     parts = shown_parts(found.pk, found.currency)
+    named = _part_names(found) if parts else {}
     who = actor_names(list({a["actor_key"] for a in told["amendments"]}))
     context = {
-        "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency) for c in told["charges"]], "charge_columns": CHARGES,
+        "contract": found, "today": today, "state": _state(found, today), "items": [_item(i, found, today) for i in told["items"]], "item_columns": ITEMS, "charges": [_charge(c, found.currency, named) for c in told["charges"]], "charge_columns": CHARGES,
         "parts": parts, "scheduled": {p["item_id"] for p in parts}, "can_schedule": [(i["id"], i["description"]) for i in told["items"] if _is_once(i)], "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
         "late": dict(LATE_CHOICES).get(found.late_usage), "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
         "discounts": [_discount(d, found.currency, found.pk, may_end=request.actor.may("contracts.end_discount")) for d in queries.discounts(found.pk, on=today)], "discount_columns": DISCOUNTS,
@@ -370,16 +371,23 @@ def _is_once(row: dict[str, Any]) -> bool:
     return row["unit"] == "day" and row["meter_id"] is None and row["unit_price_nano"] is not None and row["ends_on"] == row["starts_on"] + timedelta(days=1)  # fmt: skip
 
 
-def _charge(row: dict[str, Any], currency: str) -> dict[str, Any]:
+def _part_names(found: Contract) -> dict[tuple[int, date], str]:
+    """What the charges of a contract's schedules are called, by item and first day of their period."""
+    parts = schedules.parts_of(Contract.objects.filter(pk=found.pk))
+    return {(r["item_id"], r["full_start"]): r["part"] for r in schedules.named(parts).to_dicts()}
+
+
+def _charge(row: dict[str, Any], currency: str, named: dict[tuple[int, date], str]) -> dict[str, Any]:
+    part = named.get((row["item_id"], row["full_start"]))
     return {
-        "item": row["item__description"], "full_start": row["start"] if row["full_days"] == 1 else row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
+        "item": row["item__description"] + (f": {part}" if part else ""), "full_start": row["start"] if row["full_days"] == 1 else row["full_start"], "span": _span(row), "net_minor": row["net_minor"], "currency": currency, "made": made(row, currency), "invoice": row["invoice__number"] or row["invoice__state"],
         "url": reverse("billing:invoice", args=[row["invoice_id"]]),
     }  # fmt: skip
 
 
 def _shown(lines: pl.DataFrame) -> list[dict[str, Any]]:
     return [
-        {"contract": r["contract"], "item": r["description"], "full_start": r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": r["currency"], "made": made(r, r["currency"])} for r in lines.sort("contract_id", "full_start", "start", "end", maintain_order=True).head(200).to_dicts()
+        {"contract": r["contract"], "item": r["description"] + (f": {r['part']}" if r["part"] else ""), "full_start": r["start"] if r["full_days"] == 1 else r["full_start"], "span": _span(r), "net_minor": r["net_minor"], "currency": r["currency"], "made": made(r, r["currency"])} for r in lines.sort("contract_id", "full_start", "start", "end", maintain_order=True).head(200).to_dicts()
     ]  # fmt: skip
 
 
