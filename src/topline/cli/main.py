@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 import topline.config.sqlite  # isort: skip  # noqa: F401  (before anything imports sqlite3)
 
@@ -25,6 +26,26 @@ NO_COMPANY, NO_ROOM = (
     "Is there a company yet? Make one: topline init NAME.",
     "Free some disk space and try again; nothing is half written.",
 )
+HOMES = {  # of commands: where each is written, so that it starts without the libraries of all others
+    "bringing_in": ("init", "import"),
+    "collecting": (
+        "today",
+        "aging",
+        "match",
+        "cash",
+        "train",
+        "backtest",
+        "remind",
+        "interest",
+        "daily",
+        "mail-in",
+        "statements",
+    ),
+    "selling": ("pipeline", "forecast", "market", "customers", "leads", "quotes"),
+    "billing": ("usage", "backfill", "contracts", "credits", "recurring", "einvoice", "bill"),
+    "recognising": ("revenue",),
+    "running": ("verify", "seal", "backup", "restore", "serve", "worker", "demo", "lake"),
+}
 CURES = {"no such table": NO_COMPANY, "does not exist": NO_COMPANY, "is full": NO_ROOM, "No space left": NO_ROOM}
 
 
@@ -39,9 +60,11 @@ def main() -> None:
         sys.exit(2)
     from django.db.utils import OperationalError, ProgrammingError
 
-    from topline.cli import commands  # noqa: F401  (registers the commands)
     from topline.kernel.errors import DomainError
 
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    home = next((module for module, names in HOMES.items() if asked in names), "commands")  # help, and what there is not: all
+    import_module(f"topline.cli.{home}")  # registers its commands
     try:
         app()
     except DomainError as error:

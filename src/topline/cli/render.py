@@ -6,38 +6,41 @@ import functools
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.columns import Columns
-from rich.console import Console
 from rich.table import Table
 
-from topline.billing.einvoice.check import Problem
-from topline.billing.einvoice.model import EInvoice
-from topline.collections.claims import Part
-from topline.connect.models import ImportBatch
-from topline.contracts.bills import Bill
-from topline.contracts.models import Contract
 from topline.contracts.renewal_pages import likely
 from topline.engine import aging as engine
-from topline.engine.deals.backtest import Backtest as SalesBacktest
-from topline.engine.payment_timing.backtest import Backtest
 from topline.engine.recurring_revenue import KINDS
-from topline.flows.proofs import Proof
 from topline.kernel.money import format_amount
-from topline.leads.models import Lead
 from topline.lifecycle import queries as lifecycle
-from topline.lifecycle.value import Value
 from topline.market.experience import words
 from topline.market.prices import unit_price
 from topline.pipeline.forecast import STALE_DAYS, Board
-from topline.pipeline.machine import Machine
-from topline.receivables.figures import Aging
-from topline.treasury.outlook import Outlook, Score
-from topline.treasury.queries import Forecast
 from topline.ui.format import percent, whole
-from topline.web.today import PayrollAnswer, Today
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from topline.billing.einvoice.check import Problem
+    from topline.billing.einvoice.model import EInvoice
+    from topline.collections.claims import Part
+    from topline.connect.models import ImportBatch
+    from topline.contracts.bills import Bill
+    from topline.contracts.models import Contract
+    from topline.engine.deals.backtest import Backtest as SalesBacktest
+    from topline.engine.payment_timing.backtest import Backtest
+    from topline.flows.proofs import Proof
+    from topline.leads.models import Lead
+    from topline.lifecycle.value import Value
+    from topline.pipeline.machine import Machine
+    from topline.receivables.figures import Aging
+    from topline.treasury.outlook import Outlook, Score
+    from topline.treasury.queries import Forecast
+    from topline.web.today import PayrollAnswer, Today
 
 _TONE = {"covered": "green", "depends": "yellow", "short": "red"}
 # what stands above a column where 80 characters must do
