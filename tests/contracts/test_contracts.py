@@ -189,6 +189,34 @@ def test_a_pause_a_price_and_a_transfer(owner, bill, sign, make_customers):
     assert dict(Invoice.objects.values_list("customer__name", "net_minor")) == {"Globex": 320_00, "Heir": 240_00}
 
 
+def test_what_was_paused_is_not_lost_by_a_second_pause_or_a_transfer(owner, sign, make_customers):
+    made = sign()
+    say = {"actor": owner, "contract_id": made}
+    amendments.amend(**say, kind="pause", on=FEB)
+    with pytest.raises(Invalid, match="paused already"):
+        amendments.amend(**say, kind="pause", on=MAR)
+    with pytest.raises(Invalid, match="would not go with it"):
+        amendments.amend(**say, kind="transfer", on=MAR, customer_id=make_customers("Initech")[0])
+    support = {"description": "Support", "quantity_micro": 10**6, "unit_price_nano": 10**11, "unit": "month"}
+    amendments.amend(**say, kind="add", on=MAR, item=support)
+    amendments.amend(**say, kind="pause", on=date(2026, 4, 1))
+    amendments.amend(**say, kind="resume", on=date(2026, 5, 1))
+    runs_on = Item.objects.filter(contract_id=made, ends_on__isnull=True).order_by("description")
+    assert [(i.description, i.starts_on) for i in runs_on] == [("Seat", date(2026, 5, 1)), ("Support", date(2026, 5, 1))]
+    with pytest.raises(Invalid, match="is not paused"):
+        amendments.amend(**say, kind="resume", on=date(2026, 6, 1))
+
+
+def test_a_pause_inside_a_pause_that_ends_by_itself_is_resumed_once(owner, sign):
+    made = sign()
+    say = {"actor": owner, "contract_id": made}
+    amendments.amend(**say, kind="pause", on=FEB, until=MAR)
+    amendments.amend(**say, kind="pause", on=date(2026, 2, 15))
+    amendments.amend(**say, kind="resume", on=date(2026, 4, 1))
+    bills_again = [i for i in Item.objects.filter(contract_id=made) if i.ends_on is None or i.ends_on > i.starts_on]
+    assert [(i.starts_on, i.ends_on) for i in bills_again] == [(JAN, FEB), (date(2026, 4, 1), None)]
+
+
 def test_a_contract_renews_by_itself_once_the_time_for_notice_has_passed(owner, entity, bill, sign):
     made = sign(ends_on=date(2026, 4, 1), renews_months=12, notice_days=30)
     assert amendments.renew_due(actor=owner, entity_id=entity.pk, as_of=MAR) == 0
@@ -431,6 +459,14 @@ def test_each_change_of_billed_days_is_shown_before_it_is_made(browser, bill, si
     assert browser.post(address, form | {"quantity": "200"}).status_code == 302
 
 
+def test_tax_that_is_rounded_once_is_explained_by_the_whole_of_it(browser, owner, entity, bill, sign):
+    Entity.objects.filter(pk=entity.pk).update(tax_rounding="document")
+    sign(*({"description": name, "unit_price_nano": 10_03 * 10**9} for name in "ABC"))
+    bill(JAN)
+    page = browser.get(f"/contracts/documents/{Invoice.objects.get().pk}/explained/").content.decode()
+    assert "19 % of 30.09 = 5.7171, rounded to 5.72 tax; of that 1.90 is this line&#39;s (1.9057 by itself)." in page
+
+
 def test_the_preview_of_a_change_says_that_its_contract_would_be_left_out(browser, sign):
     made = sign({"unit_price_nano": None})
     form = {"on": "2026-03-15", "item_id": item(made), "quantity": "2", "preview": "1"}
@@ -455,7 +491,7 @@ def test_the_pages_preview_write_sign_and_amend(browser, owner, entity, sign, cu
     assert browser.post(f"/contracts/{made}/amend/quantity/", form | {"quantity": "1.1234567890123"}).status_code == 400
     assert browser.post(f"/contracts/{made}/amend/quantity/", form).status_code == 302
     page = browser.get(f"/contracts/{made}/").content.decode()
-    assert "Seat: another quantity" in page and "(More people)" in page
+    assert "Seat: 2 instead of 1" in page and "(More people)" in page
     bad = NEW | {"customer": "Nobody"}
     refused = browser.post("/contracts/new/", bad)
     assert refused.status_code == 400 and "There is no such customer" in refused.content.decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,7 @@ from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market.models import Customer
+from topline.market.prices import unit_price
 from topline.timeline import actions as timeline
 
 K = Amendment.Kind
@@ -162,7 +164,13 @@ def _quantity(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     value = said.get("quantity_micro")
     if value is None:
         raise Invalid("Say the new quantity.", field="quantity_micro")
-    return _replaced(item, on, said["mode"], {"quantity_micro": value}, f"{item.description}: another quantity")
+    return _replaced(
+        item,
+        on,
+        said["mode"],
+        {"quantity_micro": value},
+        f"{item.description}: {_units(value)} instead of {_units(item.quantity_micro)}",
+    )
 
 
 def _price(contract: Contract, on: date, said: dict[str, Any]) -> Done:
@@ -171,7 +179,11 @@ def _price(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     ensure(bool(changes), Invalid("Say the new price.", field="unit_price_nano"))
     if "price_model" in changes:  # another model: nothing of the old price stays
         changes = dict.fromkeys(pricing.PRICE) | {"tiers": []} | changes
-    return _replaced(item, on, said["mode"], changes, f"{item.description}: another price")
+    told = f"{item.description}: another price"
+    if set(changes) == {"unit_price_nano"} and item.unit_price_nano is not None:
+        new, old = (unit_price(nano, contract.currency) for nano in (changes["unit_price_nano"], item.unit_price_nano))
+        told = f"{item.description}: {new} instead of {old} {contract.currency}"
+    return _replaced(item, on, said["mode"], changes, told)
 
 
 def _plan(contract: Contract, on: date, said: dict[str, Any]) -> Done:
@@ -194,6 +206,11 @@ def _plan(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     )
     name = plan["description"] or (Product.objects.filter(pk=plan["product_id"]).values_list("name", flat=True).first() or "another plan")  # fmt: skip
     return _replaced(item, on, said["mode"], plan, f"{item.description} became {name}")
+
+
+def _units(micro: int) -> str:
+    """Millionths of a unit as people write them."""
+    return f"{Decimal(micro).scaleb(-6).normalize():,f}"
 
 
 def _replaced(item: Item, on: date, mode: str, changes: dict[str, Any], told: str) -> Done:
@@ -258,8 +275,9 @@ def _pause(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     if until is not None and (not isinstance(until, date) or until <= on):
         raise Invalid("A pause ends on a later day.", field="until", remedy="Say the first day that is billed again, or nothing.")
     ensure(until is None or contract.ends_on is None or until < contract.ends_on, Invalid("The pause would last until the end; terminate it instead.", field="until"))  # fmt: skip
-    stopped = []
-    for item in items.running(contract, on):
+    stopped, running = [], items.running(contract, on)
+    ensure(bool(running), Invalid(f"Nothing of {contract.number} is billed from {on} on: it is paused already, or all of it is over.", field="on", remedy="Resume it first, or choose an earlier day."))  # fmt: skip
+    for item in running:
         end, new = item.ends_on, None
         if until is not None and (end is None or end > until):
             new = items.again(item, max(until, item.starts_on), end)
@@ -269,16 +287,17 @@ def _pause(contract: Contract, on: date, said: dict[str, Any]) -> Done:
 
 
 def _resume(contract: Contract, on: date, said: dict[str, Any]) -> Done:
-    last = contract.amendments.filter(kind__in=[K.PAUSE, K.RESUME]).order_by("-id").first()
-    if last is None or last.kind == K.RESUME or not last.facts.get("stopped"):
+    paused = _stopped(contract)
+    if not paused:
         raise Invalid(f"{contract.number} is not paused.", field="kind", remedy="Add the items that shall be billed.")
-    ensure(
-        on >= last.effective_on, Invalid(f"It is paused from {last.effective_on} on.", field="on", remedy="Choose a later day.")
-    )
-    for stopped in last.facts["stopped"]:
+    since = max(s["since"] for s in paused)
+    ensure(on >= since, Invalid(f"It is paused from {since} on.", field="on", remedy="Choose a later day."))
+    runs_again = dict(contract.items.filter(pk__in=[s["again_id"] for s in paused if s["again_id"]], starts_on__lte=on).values_list("id", "starts_on"))  # fmt: skip
+    left = [s for s in paused if s["again_id"] not in runs_again]
+    ensure(bool(left), Invalid(f"It is billed again since {max(runs_again.values(), default=on)}.", field="on"))
+    for stopped in left:
         again = contract.items.filter(pk=stopped["again_id"]).first() if stopped["again_id"] else None
         if again is not None:
-            ensure(again.starts_on > on, Invalid(f"It is billed again since {again.starts_on}.", field="on"))
             items.end(again, again.starts_on)
         item = contract.items.get(pk=stopped["item_id"])
         until = date.fromisoformat(stopped["ends_on"]) if stopped["ends_on"] else contract.ends_on
@@ -287,11 +306,23 @@ def _resume(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     return Done(f"resumed on {on}")
 
 
+def _stopped(contract: Contract) -> list[dict[str, Any]]:
+    """What pauses stopped that nobody resumed: item_id, again_id (what is billed again after it by itself, else null), ends_on, since. What a later pause stopped counts once."""
+    asked = contract.amendments.filter(kind__in=[K.PAUSE, K.RESUME]).order_by("id")
+    found: list[dict[str, Any]] = []
+    for amendment in asked:
+        rows = [{**row, "since": amendment.effective_on} for row in amendment.facts.get("stopped", [])]
+        found = [] if amendment.kind == K.RESUME else found + rows
+    ids = {row["item_id"] for row in found}
+    return [row for row in found if row["again_id"] not in ids]
+
+
 def _transfer(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     buyer = Customer.objects.filter(pk=int(said.get("customer_id") or 0), merged_into__isnull=True).first()
     if buyer is None:
         raise NotFound(f"There is no customer {said.get('customer_id')}.", field="customer_id")
     ensure(buyer.pk != contract.customer_id, Invalid("It is theirs already.", field="customer_id"))
+    ensure(all(row["again_id"] for row in _stopped(contract)), Invalid(f"{contract.number} is paused: what is paused would not go with it.", field="kind", remedy="Resume it first."))  # fmt: skip
     kept = (
         "entity_id",
         "currency",

@@ -30,15 +30,19 @@ def explained(request: Asked, invoice_id: int) -> HttpResponse:
     charges = {c.position: c for c in Charge.objects.filter(invoice=invoice).select_related("item__contract")[:1_000]}
     parts = _parts(charges)
     paid = paid_by_line(invoice.pk, invoice.currency) if invoice.from_credits_minor else {}
+    rated: dict[tuple[str, int], tuple[int, int]] = {}  # net and tax of the document by category and rate
+    for line in detail.lines:
+        net, tax = rated.get((line.tax_category, line.tax_rate_ppm), (0, 0))
+        rated[line.tax_category, line.tax_rate_ppm] = net + line.net_minor, tax + line.tax_minor
     lines = [
-        {**as_line(line, invoice.currency), "steps": [*_source(charges.get(line.position), parts, invoice), *steps(line, invoice), *paid.get(line.position, [])], "contract": _contract(charges.get(line.position))}
+        {**as_line(line, invoice.currency), "steps": [*_source(charges.get(line.position), parts, invoice), *steps(line, invoice, rated[line.tax_category, line.tax_rate_ppm]), *paid.get(line.position, [])], "contract": _contract(charges.get(line.position))}
         for line in detail.lines
     ]  # fmt: skip
     return render(request, "contracts/explained.html", {"invoice": invoice, "lines": lines})
 
 
-def steps(line: InvoiceLine, invoice: Invoice) -> list[str]:
-    """How a line's net and tax follow from what stands on it, in sentences."""
+def steps(line: InvoiceLine, invoice: Invoice, rated: tuple[int, int]) -> list[str]:
+    """How a line's net and tax follow from what stands on it, in sentences. rated: net and tax of all lines of its rate."""
     currency = invoice.currency
     price = Decimal(line.unit_price_nano).scaleb(-9)
     exact = Decimal(line.quantity_micro).scaleb(-6) * price
@@ -55,8 +59,15 @@ def steps(line: InvoiceLine, invoice: Invoice) -> list[str]:
         return [*found, f"No tax: category {line.tax_category}."]
     told = f"Tax {line.tax_rate_ppm / 10_000:g} % of {format_amount(line.net_minor, currency)} = {_exact(tax, currency)}"
     is_own = tax.quantize(Decimal(1), ROUND_HALF_UP) == line.tax_minor
-    shared = f", {format_amount(line.tax_minor, currency)} with what rounding left to this line"
-    return [*found, told + (_rounded(tax, line.tax_minor, currency, "tax") if is_own else shared)]
+    if is_own:
+        return [*found, told + _rounded(tax, line.tax_minor, currency, "tax")]
+    net, whole = rated
+    exact = Decimal(net) * line.tax_rate_ppm / 1_000_000
+    if exact.quantize(Decimal(1), ROUND_HALF_UP) != whole:  # such as the last credit note of a line, which takes what is left
+        return [*found, f"{told}, {format_amount(line.tax_minor, currency)} with what rounding left to this line"]
+    all_of = f"{line.tax_rate_ppm / 10_000:g} % of {format_amount(net, currency)} = {_exact(exact, currency)}{_rounded(exact, whole, currency, 'tax')}"
+    share = f"of that {format_amount(line.tax_minor, currency)} is this line's ({_exact(tax, currency)} by itself)"
+    return [*found, f"Tax is rounded once for all lines of the rate: {all_of}; {share}."]
 
 
 # --- parts ---

@@ -342,7 +342,7 @@ def _asked(request: Asked, found: Contract, kind: str, form: AmendForm) -> dict[
 
 
 def _item(row: dict[str, Any], found: Contract, today: date) -> dict[str, Any]:
-    over = row["ends_on"] is not None and row["ends_on"] <= today
+    over = row["ends_on"] is not None and row["ends_on"] <= max(today, row["starts_on"])  # or removed before it began
     price = _price(row, found.currency)
     for word, amount in (("at least", row["minimum_minor"]), ("at most", row["maximum_minor"])):
         price += f", {word} {format_amount(amount, found.currency)}" if amount is not None else ""
