@@ -29,6 +29,9 @@ PALETTE = {
     "#10000a": "line",
     "#10000b": "bad",
 }
+SHORT = {
+    "labelExpr": "abs(datum.value) < 1000 ? format(datum.value, ',.3~f') : format(datum.value, '~s')"
+}  # 20k, and never 10m for a cent
 LONG_LABEL = 14  # letters; longer ones are written a word a line
 MANY_LABELS = 16  # bars; of more than these not every one is named below
 PILES = 14  # places side by side into which the dots of a range fall
@@ -67,7 +70,7 @@ def bar_chart(
     base = alt.Chart(alt.Data(values=[dict(r) for r in rows])).mark_bar(color=SERIES[0], cornerRadiusEnd=2)
     encoded = base.encode(
         x=alt.X(f"{x}:N", sort=None, title=None, axis=axis),
-        y=alt.Y(f"{y}:Q", title=y_title or None, axis=alt.Axis(format="~s", tickCount=4)),
+        y=alt.Y(f"{y}:Q", title=y_title or None, axis=alt.Axis(**SHORT, tickCount=4)),
         **({"color": alt.Color(f"{color}:N", scale=alt.Scale(range=SERIES), legend=None)} if color else {}),
     )
     return _draw(
@@ -92,7 +95,7 @@ def waterfall_chart(
         .mark_bar()
         .encode(
             x=alt.X(f"{x}:N", sort=None, title=None, axis=alt.Axis(labelAngle=0, labelExpr="split(datum.label, ' ')")),
-            y=alt.Y("low:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)),
+            y=alt.Y("low:Q", title=y_title, axis=alt.Axis(**SHORT, tickCount=5)),
             y2="high:Q",
             color=color,
         )
@@ -120,7 +123,7 @@ def balance_chart(
     scale_x = alt.X(f"{x}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
     line = data.mark_area(
         interpolate="step-after", line={"color": SERIES[0], "strokeWidth": 2}, color=SERIES[0], opacity=0.12
-    ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)))
+    ).encode(x=scale_x, y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(**SHORT, tickCount=5)))
     return _draw(
         alt.layer(line, _floor(floor), *_marks(marks, x)),
         title=title,
@@ -142,7 +145,7 @@ def range_chart(
         return None
     data = alt.Chart(alt.Data(values=[{**r, x: str(r[x])} for r in rows]))
     scale_x = alt.X(f"{x}:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8))
-    axis = alt.Axis(format="~s", tickCount=5)
+    axis = alt.Axis(**SHORT, tickCount=5)
     band = data.mark_area(color=SERIES[0], opacity=0.18).encode(
         x=scale_x, y=alt.Y(f"{low}:Q", title=y_title, axis=axis), y2=f"{high}:Q"
     )
@@ -192,7 +195,7 @@ def lines_chart(
     lines = (
         alt.Chart(alt.Data(values=points))
         .mark_line(strokeWidth=2)
-        .encode(x=axis_x, y=alt.Y("value:Q", title=y_title, axis=alt.Axis(format="~s", tickCount=5)), color=color)
+        .encode(x=axis_x, y=alt.Y("value:Q", title=y_title, axis=alt.Axis(**SHORT, tickCount=5)), color=color)
     )
     texts = shown or {}
     return _draw(
@@ -257,7 +260,7 @@ def quantile_dots(
         heights[pile] = heights.get(pile, 0) + 1
         dots.append({"at": least + (pile + 0.5) * width, "high": heights[pile]})
     ends = [least - width, most + width, *(at for _, at in marks)]
-    axis_x = alt.X("at:Q", title=x_title, scale=alt.Scale(domain=[min(ends), max(ends)], nice=False), axis=alt.Axis(format="~s", tickCount=7, grid=False))  # fmt: skip
+    axis_x = alt.X("at:Q", title=x_title, scale=alt.Scale(domain=[min(ends), max(ends)], nice=False), axis=alt.Axis(**SHORT, tickCount=7, grid=False))  # fmt: skip
     highest = max(heights.values())
     axis_y = alt.Y("high:Q", axis=None, scale=alt.Scale(domain=[0.4, highest + 0.6]))
     piled = alt.Chart(alt.Data(values=dots)).mark_circle(size=260, color=SERIES[0], opacity=1).encode(x=axis_x, y=axis_y)
