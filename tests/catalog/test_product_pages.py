@@ -52,6 +52,19 @@ def test_facts_and_cost_are_changed_and_the_margin_is_told(client, products, own
     assert refused.status_code == 400 and not Product.objects.get(pk=products["FAN"]).unit_cost_nano
 
 
+def test_a_price_that_ends_says_what_follows_and_two_on_one_day_are_told_by_name(client, products):
+    new, some = f"/catalog/{products['FAN']}/prices/new/", {"price": "10", "currency": "EUR", "valid_from": "2026-04-01"}
+    told = client.post(new, some | {"valid_to": "2026-06-01"}, follow=True).content.decode()
+    assert "From 1 Jun 2026 on none is set" in told
+    refused = client.post(new, some | {"valid_from": "2026-05-01"})
+    assert refused.status_code == 400 and Price.objects.count() == 1
+    assert (
+        "FAN would have two prices in EUR on 1 May 2026: one holds from 1 Apr 2026 until before 1 Jun 2026."
+        in refused.content.decode()
+    )
+    assert "none is set" not in client.post(new, some | {"valid_from": "2026-06-01"}, follow=True).content.decode()
+
+
 def test_a_price_stands_in_a_book_for_some_days(client, products):
     assert "everybody pays the list" in client.get("/catalog/price-books/").content.decode()
     assert client.post("/catalog/price-books/new/", {"name": "Partners", "key": "partners"}).status_code == 302

@@ -160,6 +160,30 @@ def test_a_duplicate_account_is_told_and_the_others_are_kept(ground, load):
     assert set(Customer.objects.values_list("name", flat=True)) == {"Globex", "Initech"}
 
 
+def test_a_wrong_tax_id_is_told_before_the_import_and_the_others_are_kept(ground, load):
+    batch = load("name,number,country,tax id\nInitech,N-1,DE,DE123\nHooli,N-2,DE,\nInitech BE,N-3,DE,DE123\n", "customers")
+    assert list(batch.problems.order_by("row").values_list("row", "column", "code")) == [
+        (2, "tax_id", "tax_id_invalid"), (4, "tax_id", "tax_id_invalid"),
+    ]  # fmt: skip
+    told = batch.problems.get(row=2)
+    assert "'DE123' is no valid tax id of DE" in told.message and not told.message.endswith("..") and told.remedy
+    assert (batch.state, set(Customer.objects.values_list("name", flat=True))) == ("done", {"Globex", "Hooli"})
+
+
+def test_a_name_that_two_customers_bear_is_taken_for_neither_and_makes_no_third(ground, load):
+    load("name,number\nInitech,N-1\nInitech,N-2\n", "customers")
+    again = load("name\nInitech\n", "customers")
+    assert list(again.problems.values_list("row", "code")) == [(2, "known_customer")]
+    deals = load(
+        f"{HEAD}D1,Ann,Proposal,PUMP,Initech,7.00,2026-01-05,,,\nD2,Ann,Proposal,PUMP,N-1,7.00,2026-01-05,,,\n", "opportunities"
+    )
+    owed = load("number,customer,issued on,amount\nA1,Initech,2026-01-05,5.00\nA2,N-2,2026-01-05,5.00\n", "receivables")
+    for batch in (deals, owed):
+        told = batch.problems.get()
+        assert (told.row, told.code) == (2, "several_customers") and "is the name of several customers" in told.message
+    assert Customer.objects.filter(name="Initech").count() == 2
+
+
 def test_a_lost_deal_of_nothing_has_no_amount(ground, load):
     load(f"{HEAD}D1,Ann,Lost,PUMP,Globex,0.00,2026-01-05,,2026-02-01,\n", "opportunities")
     assert Opportunity.objects.get().amount_minor is None

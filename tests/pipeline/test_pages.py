@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from topline.kernel import clock
 from topline.pipeline import actions, people
-from topline.pipeline.models import Opportunity
+from topline.pipeline.models import Opportunity, Rep
 from topline.team import actions as members
 from topline.team.models import Member
 
@@ -141,6 +141,14 @@ def test_verbs_of_a_deal_are_carried_out_and_refused_beside_their_field(client, 
     no_reason = client.post(f"/pipeline/{pumps}/lose/", {"on": "2026-03-05", "loss_reason": "", "competitor": "Initech"})
     assert no_reason.status_code == 400
     assert Opportunity.objects.get(pk=pumps).state == "open"
+    for wrong, sentence in (
+        ({"close_on": "2020-01-01"}, "The day it is expected to close lies before the day it was opened."), ({"amount": "-5"}, "An amount is zero or more."),
+    ):  # fmt: skip
+        refused = client.post(
+            "/pipeline/new/", {"name": "New", "rep_id": Rep.objects.first().pk, "stage": "prospecting", "currency": "EUR"} | wrong
+        )
+        told = refused.content.decode()
+        assert refused.status_code == 400 and sentence in told and 'aria-invalid="true"' in told and "D-0" not in told
     nobody = client.post(f"/pipeline/{pumps}/win/", {"on": "2026-03-05", "amount": "12.00"})
     assert nobody.status_code == 400 and "Who said yes?" in nobody.content.decode()
     won = {"on": "2026-03-05", "amount": "12.00", "said_by": "Ada"}

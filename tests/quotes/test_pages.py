@@ -80,6 +80,8 @@ def test_what_cannot_be_is_told_beside_the_form_and_rows_are_added_without_losin
     address = f"/quotes/new/?deal={deal}"
     bad = browser.post(address, written(deal, products, terms="whenever"))
     assert bad.status_code == 400 and "no payment terms" in bad.content.decode() and 'value="10"' in bad.content.decode()
+    parts = browser.post(address, written(deal, products, terms="50% 0, 40% 30"))
+    assert parts.status_code == 400 and "come to 90 %. Change them until they come to 100 %." in parts.content.decode()
     assert browser.post(address, written(deal, products, **{"form-0-percent": "120"})).status_code == 400
     assert browser.post(address, written(deal, products, **{"form-0-product": ""})).status_code == 400
     assert browser.post(address, written(deal, products, promotions="NONE")).status_code == 400

@@ -166,11 +166,14 @@ def _ensure_apart(spans: pl.DataFrame) -> None:
     keys = ["product_id", "price_book_id", "currency"]
     ordered = spans.sort(*keys, "valid_from", nulls_last=True)
     following = pl.col("valid_from").shift(-1).over(keys)
+    ordered = ordered.with_columns(following=following)
     clash = ordered.filter(following.is_not_null() & (pl.col("valid_to").is_null() | (pl.col("valid_to") > following)))
     if clash.height:
         row = clash.row(0, named=True)
+        code = Product.objects.values_list("code", flat=True).get(pk=row["product_id"])
+        until = f"until before {row['valid_to']:%-d %b %Y}" if row["valid_to"] else "without end"
         raise PricesOverlap(
-            f"Product {row['product_id']} would have two prices in {row['currency']} on one day; one of them begins on {row['valid_from']}.",
+            f"{code} would have two prices in {row['currency']} on {row['following']:%-d %b %Y}: one holds from {row['valid_from']:%-d %b %Y} {until}.",
             field="valid_from",
             remedy="Let one end before the other begins.",
         )

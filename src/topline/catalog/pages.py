@@ -22,7 +22,7 @@ from topline.kernel.money import currencies, parse_amount
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
 from topline.ui.export import MAX_ROWS, export
-from topline.ui.format import money
+from topline.ui.format import day, money
 from topline.ui.tables import Column, listing
 
 NANO = 10**9
@@ -138,7 +138,9 @@ def new_price(request: Asked, product_id: int) -> HttpResponse:
         except DomainError as error:
             blame(form, error, {"unit_price_nano": "price"})
         else:
-            messages.success(request, "The price is set.")
+            after = queries.prices(pl.DataFrame([row | {"on": said["valid_to"]}]).drop_nulls("on"))["unit_price_nano"]
+            hole = f" From {day(said['valid_to'])} on none is set: set the one that follows." if after.null_count() else ""
+            messages.success(request, f"The price is set.{hole}")
             return redirect("catalog:product", product_id)
     context = {
         "form": form,

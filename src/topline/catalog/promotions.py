@@ -202,7 +202,7 @@ def share(text: str, *, field: str) -> int:
         percent = Decimal(-1)
     ensure(
         percent.is_finite() and 0 <= percent <= 100,
-        Invalid(f"{text!r} is no share.", field=field, remedy="Write per cent, such as 12.5."),
+        Invalid(f"{text!r} is no share between 0 and 100 %.", field=field, remedy="Write per cent, such as 12.5."),
     )
     return int((percent * 10_000).quantize(Decimal(1), rounding=ROUND_HALF_UP))
 

@@ -21,6 +21,7 @@ from topline.kernel.errors import DomainError, NotFound, ensure
 from topline.kernel.money import format_amount
 from topline.market import competitors
 from topline.market import queries as market
+from topline.market.actions import TaxIdInvalid, check_tax_id
 from topline.market.names import folded
 from topline.receivables.models import Payment
 
@@ -176,6 +177,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
     rows = refuse(rows, problems, pl.col("quantity") <= 0, "quantity", "no_quantity", "is no quantity", "Write how many units were sold.")  # fmt: skip
     if entity_id is not None:
+        rows = sales_readers.refuse_shared(rows, problems)
         things = catalog.find(rows["product"].filter(rows["product"] != "")).drop_nulls("product_id")["value"]
         odd = (pl.col("product") != "") & ~pl.col("product").is_in(things.implode())
         rows = refuse(rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or leave the cell empty.")  # fmt: skip
@@ -286,6 +288,7 @@ def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     rows = refuse(
         rows, problems, ~pl.col("country").str.contains(r"^([A-Za-z]{2})?$"), "country", "unknown_country", "is no country code of two letters", "Use a code such as DE."
     )  # fmt: skip
+    rows = _with_tax_ids(rows, problems)
     key = folded(pl.col("name"))
     twice = ~numbered & key.is_duplicated() & ~key.is_first_distinct()
     rows = refuse(
@@ -302,10 +305,25 @@ def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
             "is a customer already",
             "Leave the row out.",
         )
-        named = market.find(rows["name"].filter(rows["number"] == ""), kinds=("name",)).drop_nulls("customer_id")
-        there = (pl.col("number") == "") & pl.col("name").is_in(named["value"].implode())
+        names = rows["name"].filter(rows["number"] == "")
+        named = market.find(names, kinds=("name",)).drop_nulls("customer_id")["value"]
+        borne = pl.concat([named, market.shared_names(names, kinds=("name",))])
+        there = (pl.col("number") == "") & pl.col("name").is_in(borne.implode())
         rows = refuse(rows, problems, there, "name", "known_customer", "is a customer already", "Leave the row out.")
     return Ready(rows, pl.concat(problems), given.detected)
+
+
+def _with_tax_ids(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
+    """The rows whose tax id may be one; the others are told with what is wrong with theirs."""
+    pairs = rows.filter(pl.col("tax_id") != "").select("tax_id", "country").unique(maintain_order=True)
+    for tax_id, country in pairs.iter_rows():
+        try:
+            check_tax_id(tax_id, country)
+        except TaxIdInvalid as error:
+            odd = (pl.col("tax_id") == tax_id) & (pl.col("country") == country)
+            what = error.message.removeprefix(f"{tax_id} ").rstrip(".")
+            rows = refuse(rows, problems, odd, "tax_id", "tax_id_invalid", what, error.remedy)
+    return rows
 
 
 def payroll(given: Typed, using: Profile, entity_id: int | None) -> Ready:

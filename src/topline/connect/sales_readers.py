@@ -101,7 +101,7 @@ def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         (pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), "number", "duplicate_number", "stands twice in the file", "Number every deal once."),
         (~pl.col("category").is_in(["", *Category.values]), "category", "unknown_category", "is no forecast category", f"Use one of {', '.join(Category.values)}."),
         (pl.col("amount_minor") < 0, "amount", "negative_amount", "is negative", "Correct the amount."),
-        ((pl.col("kind") == "won") & pl.col("amount_minor").is_null(), "amount", "won_without_amount", "is no amount of a won deal", "Say what it was sold for."),
+        ((pl.col("kind") == "won") & pl.col("amount_minor").is_null(), "amount", "won_without_amount", "tells no amount of a won deal", "Say what it was sold for."),
         (~is_open & pl.col("closed_on").is_null(), "closed_on", "closed_without_day", "is no day on which it was closed", "Say the day."),
         (pl.col("closed_on") < pl.col("opened_on"), "closed_on", "closed_before_opened", "is before it was opened", "Correct one of the two days."),
         (pl.col("closed_on") < pl.col("engaged_on"), "closed_on", "closed_before_engaged", "is before the first talk", "Correct one of the two days."),
@@ -131,7 +131,7 @@ def quotas(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     rows = rows.with_columns(pl.col("ends_on").fill_null(pl.col("starts_on").dt.offset_by(f"{months}mo")))
     problems = [given.problems]
     checks = [
-        (pl.col("rep") == "", "rep", "quota_without_owner", "is nobody", "Say whose quota it is."),
+        (pl.col("rep") == "", "rep", "quota_without_owner", "names nobody", "Say whose quota it is."),
         (pl.col("amount") < 0, "amount", "negative_quota", "is negative", "Correct the amount."),
         (pl.col("ends_on") <= pl.col("starts_on"), "ends_on", "empty_period", "does not lie after the first day", "Correct one of the two days."),
         (~pl.col("measure").is_in(Quota.Measure.values), "measure", "unknown_measure", "measures no quota", f"Use one of {', '.join(Quota.Measure.values)}."),
@@ -184,17 +184,19 @@ def _known_only(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFram
     rows = refuse(
         rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or correct the cell."
     )
-    buyers = market.find(rows["customer"].filter(rows["customer"] != "")).drop_nulls("customer_id")["value"]
+    named = rows["customer"].filter(rows["customer"] != "")
+    rows = refuse_shared(rows, problems)
+    buyers = market.find(named).drop_nulls("customer_id")["value"]
     odd = (pl.col("customer") != "") & ~pl.col("customer").is_in(buyers.implode())
-    return refuse(
-        rows,
-        problems,
-        odd,
-        "customer",
-        "unknown_customer",
-        "names no customer of ours, or more than one",
-        "Add the customer first.",
-    )
+    return refuse(rows, problems, odd, "customer", "unknown_customer", "names no customer of ours", "Add the customer first.")
+
+
+def refuse_shared(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
+    """The rows whose customer may be told; a name that several bear is not guessed at."""
+    shared = market.shared_names(rows["customer"].filter(rows["customer"] != ""))
+    odd = pl.col("customer").is_in(shared.implode())
+    cure = "Write the customer's number, or merge the records on the Customers page."
+    return refuse(rows, problems, odd, "customer", "several_customers", "is the name of several customers", cure)
 
 
 def leads(given: Typed, using: Profile, entity_id: int | None) -> Ready:

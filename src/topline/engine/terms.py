@@ -72,9 +72,13 @@ def parse_terms(text: str) -> Terms:
     found = [_PARTS.fullmatch(piece.strip()) for piece in plain.split(",")]
     if len(found) > 1 and all(found):
         shares = [(Decimal(m["percent"]), int(m["days"])) for m in found if m]
-        if sum(p for p, _ in shares) == 100:
-            parts = [Part(percent=p, percent_of="total", days=d) for p, d in shares[:-1]]
-            return Terms((*parts, Part(days=shares[-1][1])))
+        whole = sum(p for p, _ in shares)
+        if whole != 100:
+            raise UnknownTerms(
+                f"The parts of {text!r} come to {whole} %.", field="terms", remedy="Change them until they come to 100 %."
+            )
+        parts = [Part(percent=p, percent_of="total", days=d) for p, d in shares[:-1]]
+        return Terms((*parts, Part(days=shares[-1][1])))
     raise UnknownTerms(
         f"{text!r} are no payment terms that Topline can read.",
         field="terms",

@@ -305,7 +305,9 @@ def check_tax_id(tax_id: str, country: str) -> None:
         module.validate(tax_id)
     except TaxIdError as error:
         raise TaxIdInvalid(
-            f"{tax_id} is no valid tax id of {prefix}: {error}.", field="tax_id", remedy="Ask the customer for the number again."
+            f"{tax_id} is no valid tax id of {prefix}: {str(error).rstrip('.')}.",
+            field="tax_id",
+            remedy="Ask the customer for the number again.",
         ) from error
 
 

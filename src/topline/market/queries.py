@@ -198,18 +198,10 @@ def find(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> p
     returns  value str, customer_id i64 or null: one row per distinct value
     Work: two statements.
     """
-    wanted = pl.DataFrame({"value": values.unique()}).with_columns(folded=folded(pl.col("value")))
-    keys, known = wanted["folded"].unique(), list(kinds)
-    is_wanted, given = one_of("folded", keys.to_list()) if keys.len() <= MANY else ("1 = 1", [])
-    of_kind, more = one_of("kind", known)
-    aliases = bulk.query(
-        f"SELECT customer_id, kind, folded FROM {CustomerAlias._meta.db_table} WHERE {of_kind} AND {is_wanted}",
-        [*more, *given],
-        bulk.schema(CustomerAlias, ("customer_id", "kind", "folded")),
-    )
+    known = list(kinds)
+    wanted, aliases = _bearers(values, known)
     named = (
-        resolve(aliases)
-        .lazy()
+        aliases.lazy()
         .group_by("folded", kind=pl.col("kind").replace_strict(known, range(len(known)), return_dtype=pl.Int8))
         .agg(pl.col("customer_id").first(), of=pl.col("customer_id").n_unique())
         .filter(pl.col("of") == 1)
@@ -217,6 +209,27 @@ def find(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> p
         .unique("folded", keep="first")
     )
     return wanted.lazy().join(named, on="folded", how="left").select("value", "customer_id").collect()
+
+
+def shared_names(values: pl.Series, *, kinds: tuple[str, ...] = ("number", "name")) -> pl.Series:
+    """The texts that several customers bear, so that `find` takes them for none of them. Work: four statements."""
+    wanted, aliases = _bearers(values, list(kinds))
+    nobody = find(values, kinds=kinds).filter(pl.col("customer_id").is_null())
+    return wanted.join(aliases, on="folded", how="semi").join(nobody, on="value", how="semi")["value"]
+
+
+def _bearers(values: pl.Series, kinds: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Texts as value and folded, and the names and numbers that may be theirs: customer_id, kind, folded."""
+    wanted = pl.DataFrame({"value": values.unique()}).with_columns(folded=folded(pl.col("value")))
+    keys = wanted["folded"].unique()
+    is_wanted, given = one_of("folded", keys.to_list()) if keys.len() <= MANY else ("1 = 1", [])
+    of_kind, more = one_of("kind", kinds)
+    aliases = bulk.query(
+        f"SELECT customer_id, kind, folded FROM {CustomerAlias._meta.db_table} WHERE {of_kind} AND {is_wanted}",
+        [*more, *given],
+        bulk.schema(CustomerAlias, ("customer_id", "kind", "folded")),
+    )
+    return wanted, resolve(aliases)
 
 
 def duplicates(*, limit: int = 100) -> pl.DataFrame:

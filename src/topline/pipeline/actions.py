@@ -34,6 +34,9 @@ DEAL: dict[str, Any] = {
     "segment": pl.String, "next_step": pl.String, "loss_reason": pl.String, "competitor": pl.String, "import_batch_id": pl.Int64,
 }  # fmt: skip
 TEXTS = ["source", "segment", "next_step", "loss_reason", "competitor"]
+DAYS = {
+    "opened_on": "the day it was opened", "engaged_on": "the day of the first talk", "close_on": "the day it is expected to close", "closed_on": "the day it was closed",
+}  # fmt: skip
 CHANGEABLE = {"stage", "category", "amount_minor", "close_on", "rep_id", "next_step", "customer_id"}
 FIELD = {"amount_minor": "amount", "rep_id": "rep"}  # how the history calls a column
 ANY_DEAL = "pipeline.change_any"  # the right to change deals of others
@@ -329,7 +332,9 @@ def _check_deals(entity_id: int, frame: pl.DataFrame, known_on: date) -> None:
     def refuse(odd: pl.Expr, sentence: str, field: str, remedy: str = "Correct it.") -> None:
         bad = frame.filter(odd.fill_null(False))
         if bad.height:
-            raise Invalid(f"{bad['number'][0]}: {sentence}", field=field, remedy=remedy, number=bad["number"][0])
+            whose = f"{bad['number'][0]}: " if frame.height > 1 else ""  # one alone needs no number, and may not have it yet
+            said = sentence if whose else sentence[0].upper() + sentence[1:]
+            raise Invalid(f"{whose}{said}", field=field, remedy=remedy, number=bad["number"][0])
 
     entity = Entity.objects.filter(pk=entity_id).first()
     if entity is None:
@@ -357,7 +362,8 @@ def _check_deals(entity_id: int, frame: pl.DataFrame, known_on: date) -> None:
         ("opened_on", "close_on"),
         ("opened_on", "engaged_on"),
     ):
-        refuse(pl.col(second) < pl.col(first), f"{second} lies before {first}.", second, "Correct one of the two days.")
+        sentence = f"{DAYS[second]} lies before {DAYS[first]}."
+        refuse(pl.col(second) < pl.col(first), sentence, second, "Correct one of the two days.")
     for column, what in (("opened_on", "opened"), ("engaged_on", "first talked about"), ("closed_on", "closed")):
         refuse(
             pl.col(column) > today,

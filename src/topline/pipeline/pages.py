@@ -30,6 +30,7 @@ from topline.pipeline.forms import ChangeForm, DealForm, LoseForm, WinForm
 from topline.pipeline.models import Category, DealContact, Opportunity, OpportunityChange, Rep
 from topline.team import queries as team
 from topline.ui.access import Asked, page
+from topline.ui.blame import blame
 from topline.ui.charts import Chart, bar_chart
 from topline.ui.export import MAX_ROWS, export
 from topline.ui.format import day as day_in_words
@@ -208,7 +209,7 @@ def new(request: Asked) -> HttpResponse:
         try:
             made = _add(request, form)
         except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, str(error))
+            blame(form, error, AMOUNT)
         else:
             if made is not None:
                 messages.success(request, "The deal is in the pipeline.")
@@ -342,6 +343,7 @@ def _told(field: str, text: str, names: Mapping[int, str], currency: str) -> str
 
 
 FIELDS = {"rep": "owner", "close_on": "expected to close"}
+AMOUNT = {"amount_minor": "amount"}  # what the verbs call a field of the forms
 LABELS = {"change": ("c", "Change", "Save"), "win": ("w", "Won", "Won"), "lose": ("l", "Lost", "Lost")}
 
 
@@ -381,8 +383,7 @@ def _act(request: Asked, opportunity_id: int, name: str) -> HttpResponse:
         try:
             said = _do(request, found, form, today)
         except DomainError as error:
-            field = {"amount_minor": "amount"}.get(error.field, error.field)
-            form.add_error(field if field in form.fields else None, str(error))
+            blame(form, error, AMOUNT)
         else:
             if said:
                 messages.success(request, f"{found.number}: {said}")

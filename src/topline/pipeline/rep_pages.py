@@ -79,7 +79,10 @@ def new_rep(request: Asked) -> HttpResponse:
         except DomainError as error:
             blame(form, error, {"manager": "manager_id"})
         else:
-            messages.success(request, f"{said['name']} sells now.")
+            is_here = said["left_on"] is None or said["left_on"] > clock.today()
+            messages.success(
+                request, f"{said['name']} sells now." if is_here else f"{said['name']} is known as somebody who sold."
+            )
             return redirect(BACK[1])
     return _shown(request, form, "New sales person")
 

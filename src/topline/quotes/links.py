@@ -110,7 +110,8 @@ def accept_quote(
     if quote.state == S.ACCEPTED:
         return quote.pk
     closed = why_closed(quote)
-    ensure(not closed, QuoteNotOpen(closed, field="quote_id", remedy="Ask the people who sent it for a new one."))
+    wanted = "the link of the newer one" if quote.state == S.SUPERSEDED else "a new one"
+    ensure(not closed, QuoteNotOpen(closed, field="quote_id", remedy=f"Ask the people who sent it for {wanted}."))
     ensure(bool(name.strip()), Invalid("Write your name.", field="name", remedy="It stands for your signature."))
     ensure(
         bool(title.strip()), Invalid("Write what you are in your company.", field="title", remedy="Such as managing director.")
