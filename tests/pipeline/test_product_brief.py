@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from topline.catalog import actions as catalog
+from topline.catalog import promotions
 from topline.kernel import clock
 from topline.kernel.errors import NotFound
 from topline.market import briefs, competitors, prices
@@ -53,6 +54,21 @@ def test_nothing_that_came_later_is_told(entity, market):
     found = briefs.brief("product:PUMP", entity=entity, as_of=date(2026, 1, 31))
     assert dict(found.facts)["Won in a year"] == "0 of 0 deals that ended"
     assert next(s for s in found.sections if s.title == "Who buys").rows == []
+
+
+def test_figures_stand_to_the_right_and_words_to_the_left(entity, market):
+    sections = {s.title: s for s in briefs.brief("product:PUMP", entity=entity, as_of=TODAY).sections}
+    assert sections["Who buys"].figures == [False, True, True]
+    assert sections["Who competes"].figures == [False, False, True, False, False]
+    assert sections["What it is"].figures == []
+
+
+def test_a_bundle_without_a_price_of_its_own_is_told_with_its_parts_and_what_they_cost(owner, entity, products, market):
+    made = catalog.add_products(actor=owner, products=pl.DataFrame({"code": ["SET"], "name": ["Set"]}))["product_id"][0]
+    assert dict(briefs.brief("product:SET", entity=entity, as_of=TODAY).facts)["List price"] == "none today"
+    promotions.set_parts(actor=owner, product_id=made, parts=[(products["PUMP"], 2_500_000)])
+    facts = dict(briefs.brief("product:SET", entity=entity, as_of=TODAY).facts)
+    assert (facts["Made of"], facts["List price"]) == ("2.5 × Pump", "25.00 EUR per unit, as its parts together")
 
 
 def test_an_unknown_product_has_no_brief(entity, market):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,6 +20,7 @@ from topline.market.models import Competitor, ReadingStep, ReadMark
 from topline.team.models import Member
 from topline.ui.format import day
 
+FIGURE = re.compile(r"−?[\d,]+(\.\d+)?( [A-Z]{3})?|–")  # a number, or an amount with its currency
 LISTED = 6  # rows and sentences of a section, so that a brief stays one page
 MAX_STEPS = 100
 
@@ -31,6 +33,11 @@ class Section:
     sentences: list[str] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
+
+    @property
+    def figures(self) -> list[bool]:
+        """Which columns hold figures and nothing else, to be set to the right."""
+        return [bool(self.rows) and all(FIGURE.fullmatch(row[place]) for row in self.rows) for place in range(len(self.head))]
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ def competitor_brief(subject: str, *, entity: Entity, as_of: date, ours: pl.Data
     objections = [[o["objection"], o["answer"]] for o in card.objections[:3]] if card else []
     table = competitors.prices(as_of=as_of, competitor_id=competitor_id).head(LISTED)
     priced = [
-        [r["product"], r["compares_with"] or "–", f"{prices.unit_price(r['unit_price_nano'], r['currency'])} {r['currency']}", r["unit"], str(r["valid_from"])]
+        [r["product"], r["compares_with"] or "–", f"{prices.unit_price(r['unit_price_nano'], r['currency'])} {r['currency']}", r["unit"], day(r["valid_from"])]
         for r in table.to_dicts()
     ]  # fmt: skip
     sections = [
@@ -253,7 +260,8 @@ def _said(group: experience.Group, *, tickets: bool = False) -> list[str]:
 
 
 def _of(share: float | None, what: str) -> str:
-    return f", {100 * share:.1f} % {what}" if share is not None else ""
+    told = "under 0.1 %" if share and 100 * share < 0.05 else f"{100 * (share or 0):.1f} %"
+    return f", {told} {what}" if share is not None else ""
 
 
 def _ensure_known(key: str, known: dict[str, str]) -> None:

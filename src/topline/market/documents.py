@@ -9,6 +9,7 @@ from pathlib import Path
 import typst
 
 from topline.market.briefs import Brief
+from topline.ui.format import day
 
 TEMPLATE = Path(__file__).resolve().parent / "templates" / "market" / "brief.typ"
 
@@ -21,4 +22,5 @@ def brief_pdf(brief: Brief, *, company: str) -> bytes:
 
 def inputs(brief: Brief, *, company: str) -> dict[str, str]:
     """What the template reads."""
-    return {"data": json.dumps({**asdict(brief), "as_of": brief.as_of.isoformat(), "company": company})}
+    sections = [{**asdict(section), "figures": section.figures} for section in brief.sections]
+    return {"data": json.dumps({**asdict(brief), "sections": sections, "as_of": day(brief.as_of), "company": company})}

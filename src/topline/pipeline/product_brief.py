@@ -43,9 +43,12 @@ def product_brief(subject: str, *, entity: Entity, as_of: date, ours: pl.DataFra
         for p in points.filter(pl.col("code") == product.code).to_dicts()
     ]
     won = sold.filter(pl.col("state") == "won")
+    parts = catalog.parts_of(product.pk)
+    of_parts = [] if listed else _of_parts(parts, points, entity.currency)
     facts = [
         ("Code", f"{product.code}, {product.family}" if product.family else product.code),
-        ("List price", f"{', '.join(listed)} per {product.unit}" if listed else "none today"),
+        *([("Made of", ", ".join(f"{p['quantity_micro'] / 10**6:g} × {p['name']}" for p in parts))] if parts else []),
+        ("List price", f"{', '.join(listed or of_parts)} per {product.unit}{', as its parts together' if of_parts else ''}" if listed or of_parts else "none today"),
         ("Cost of a unit", f"{prices.unit_price(product.unit_cost_nano, product.cost_currency)} {product.cost_currency}" if product.unit_cost_nano is not None else "not known"),
         ("Won in a year", f"{won.height:,} of {sold.height:,} deals that ended"),
         ("Win rate", percent(won.height / sold.height, 0) if sold.height >= FEWEST else f"not enough data: it takes {FEWEST} deals that ended"),
@@ -77,6 +80,15 @@ def _sold(product: Product, entity: Entity, as_of: date) -> pl.DataFrame:
     return joined.select("state", "segment", "currency", sold_minor=worth)
 
 
+def _of_parts(parts: list[dict[str, Any]], points: pl.DataFrame, currency: str) -> list[str]:
+    """What a bundle without a price of its own costs: its parts together, where each has a list price in the currency."""
+    each = dict(points.filter(pl.col("currency") == currency).select("code", "unit_price_nano").iter_rows())
+    if not parts or any(part["code"] not in each for part in parts):
+        return []
+    nano = sum(each[part["code"]] * part["quantity_micro"] // 10**6 for part in parts)
+    return [f"{prices.unit_price(nano, currency)} {currency}"]
+
+
 def _buyers(won: pl.DataFrame) -> list[list[str]]:
     grouped = won.group_by("segment", "currency").agg(
         deals=pl.len(), sold_minor=pl.col("sold_minor").sum(), unknown=pl.col("sold_minor").null_count()
@@ -101,4 +113,4 @@ def _history(product: Product, as_of: date) -> Section:
         "-valid_from", "currency"
     )
     rows = [[day(p.valid_from), f"{prices.unit_price(p.unit_price_nano, p.currency)} {p.currency}"] for p in known[:LISTED]]
-    return Section("List price", [] if rows else ["It has none yet."], ["Since", "Price of a unit"] if rows else [], rows)
+    return Section("List price", [] if rows else ["It has none of its own."], ["Since", "Price of a unit"] if rows else [], rows)
