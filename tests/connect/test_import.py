@@ -7,6 +7,7 @@ from datetime import date
 import polars as pl
 import pytest
 
+from tests.bank.formats import samples
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.catalog import actions as catalog
@@ -281,6 +282,8 @@ def test_payments_find_their_invoice_by_number_and_the_rest_stays_unapplied(enti
         (HEAD + "R1,Glo\0bex,2026-01-05,2026-02-04,100.00,\n", "NUL byte in line 2"),
         (b"%PDF-1.4 blah", "looks like a PDF"),
         (b'<?xml version="1.0"?><Document/>', "looks like XML"),
+        (samples.CAMT, "file.csv is a bank statement. Choose Bank statement"),
+        (samples.MT940, "file.csv is a bank statement. Choose Bank statement"),
         (
             HEAD.replace(",", ":") + "R1:Globex:2026-01-05:2026-02-04:100:\n",
             "has no column number; it begins with number:customer",

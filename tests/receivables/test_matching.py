@@ -295,6 +295,11 @@ def test_the_same_money_told_by_two_banks_settles_its_invoice_at_most_once(owner
     assert matching.book_bank_lines(actor=owner, entity_id=entity.pk).height == 2
     assert set(match()["state"]) <= {"waiting"}
     assert paid(invoice) == [False]  # two candidates for one debt: a person says which it is
+    rows = matching.shown(matching.queue(entity.pk)[:5], as_of=DAY)
+    assert {r["payment"]: r["remarks"] for r in rows} == {
+        "PAY-000001": ["Second tells of the same as PAY-000002: the same money?"],
+        "PAY-000002": ["Main tells of the same as PAY-000001: the same money?"],
+    }
 
 
 def test_a_bank_line_is_booked_once_though_its_payment_came_in_before(

@@ -17,7 +17,7 @@ import polars as pl
 from django.conf import settings
 
 from topline.bank import actions as bank
-from topline.bank.formats import Statement, read_statements
+from topline.bank.formats import Statement, is_bank_file, read_statements
 from topline.bank.models import BankAccount, BankStatement
 from topline.billing import actions as billing
 from topline.billing.models import Invoice, InvoiceLine
@@ -308,6 +308,10 @@ def _look_at(batch: ImportBatch, content: bytes) -> pl.DataFrame:
             "accounts": ", ".join(sorted({s.account for s in statements if s.account})),
         }
         return pl.DataFrame(schema=sheets.PROBLEM)
+    if is_bank_file(content):
+        raise Invalid(
+            f"{batch.file_name} is a bank statement.", field="kind", remedy="Choose Bank statement, or topline import bank."
+        )
     ready = _ready(batch, content, entity_id=batch.entity_id)
     batch.rows_total = ready.rows.height
     batch.rows_refused = ready.problems["row"].n_unique()

@@ -171,7 +171,7 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
         pk: (number or "", left, currency, name)
         for pk, number, left, currency, name in documents.values_list("pk", "number", "open_minor", "currency", "customer__name")
     }
-    wrote = texts([row.payment for row in rows])
+    wrote, twins = texts([row.payment for row in rows]), _told_twice([row.payment for row in rows])
     return [
         {
             "id": row.pk,
@@ -193,11 +193,36 @@ def shown(proposals: QuerySet[MatchProposal], *, as_of: date) -> list[dict[str, 
             "sure": min(99, round(row.confidence_ppm / 10_000)),
             "reason": row.reason,
             "remarks": [
-                f"{known[link['invoice_id']][0]}: {remark}" for link in row.links for remark in said.get(link["invoice_id"], [])
+                *(
+                    f"{known[link['invoice_id']][0]}: {remark}"
+                    for link in row.links
+                    for remark in said.get(link["invoice_id"], [])
+                ),
+                *([twins[row.payment.pk]] if row.state == P.WAITING and row.payment.pk in twins else []),
             ],
         }
         for row in rows
     ]
+
+
+def _told_twice(payments: Sequence[Payment]) -> dict[int, str]:
+    """Of payments that another account of ours tells of too (same payer, amount and currency, days at most NEAR_DAYS apart): which, in words."""
+    amounts = {payment.amount_minor for payment in payments if payment.payer_name and payment.bank_account_id}
+    others = Payment.objects.filter(
+        entity_id__in={p.entity_id for p in payments}, amount_minor__in=amounts, state=Payment.State.RECEIVED, bank_account__isnull=False
+    ).exclude(payer_name="")  # fmt: skip
+    found: dict[tuple[int, str, int, str], list[Payment]] = {}
+    for other in others.select_related("bank_account").order_by("id")[:1_000] if amounts else []:
+        found.setdefault((other.entity_id, other.currency, other.amount_minor, other.payer_name.casefold()), []).append(other)
+    told = {}
+    for payment in payments:
+        alike = found.get((payment.entity_id, payment.currency, payment.amount_minor, payment.payer_name.casefold()), [])
+        for other in alike:
+            near = abs((other.received_on - payment.received_on).days) <= NEAR_DAYS
+            if near and other.bank_account_id != payment.bank_account_id and other.bank_account and payment.bank_account_id:
+                told[payment.pk] = f"{other.bank_account.name} tells of the same as {other.number}: the same money?"
+                break
+    return told
 
 
 def texts(payments: Sequence[Payment]) -> dict[int, str]:

@@ -247,3 +247,12 @@ def test_whatever_happens_to_its_bytes_a_file_is_read_or_refused_and_nothing_els
     for statement in statements:
         if statement.opening_minor is not None and statement.closing_minor is not None and statement.kind == "statement":
             assert statement.opening_minor + statement.movement_minor == statement.closing_minor
+
+
+def test_a_payers_text_cannot_turn_the_writing_round():
+    turned = samples.CAMT.replace(b"<Nm>Globex</Nm>", "<Nm>Glo\u202ebex</Nm>".encode()).replace(
+        b">R1<", "> \u2067R1\u2069 \u05e9\u05dc\u05d5\u05dd<".encode()
+    )
+    (statement,) = read_statements(turned)
+    entry = statement.entries[0]
+    assert (entry.counterparty_name, entry.remittance_information.strip()) == ("Globex", "R1 \u05e9\u05dc\u05d5\u05dd")

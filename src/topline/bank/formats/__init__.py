@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from topline.bank.formats import bai2, camt, coda, mt940, norma43, ofx, tabular
 from topline.bank.formats.detect import detect
@@ -11,12 +12,22 @@ from topline.engine.sheets.profile import DateOrder, DecimalMark, Profile
 from topline.engine.sheets.typed import EARLIEST, LATEST
 from topline.kernel.errors import DomainError
 
-__all__ = ["NotThisFormat", "Statement", "StatementEntry", "StatementRefused", "check_balance", "detect", "read_statements"]
+__all__ = [
+    "NotThisFormat",
+    "Statement",
+    "StatementEntry",
+    "StatementRefused",
+    "check_balance",
+    "detect",
+    "is_bank_file",
+    "read_statements",
+]
 
 MAX_BYTES = 64 * 1024 * 1024
 READERS: dict[str, Callable[[bytes], list[Statement]]] = {
     "camt": camt.read, "mt940": mt940.read, "ofx": ofx.read, "bai2": bai2.read, "coda": coda.read, "norma43": norma43.read,
 }  # fmt: skip
+TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])  # marks that set the direction of what follows
 _NAMES = {
     "xml": "XML, but no camt statement",
     "pdf": "a PDF",
@@ -64,7 +75,7 @@ def read_statements(
             read = tabular.read(
                 content, name=label, profile=profile, currency=currency, date_order=date_order, decimal_mark=decimal_mark
             )
-        statements = [check_balance(_within_time(statement)) for statement in read]
+        statements = [_readable(check_balance(_within_time(statement))) for statement in read]
     except DomainError as error:
         if label not in error.message:
             error.message = f"{label}: {error.message}"
@@ -81,6 +92,11 @@ def read_statements(
     return statements
 
 
+def is_bank_file(content: bytes) -> bool:
+    """Whether the content bears the marks of a bank's own format, which no sheet has."""
+    return detect(content) in READERS
+
+
 def _within_time(statement: Statement) -> Statement:
     days = [entry.booked_on for entry in statement.entries]
     odd = next(
@@ -93,3 +109,22 @@ def _within_time(statement: Statement) -> Statement:
             remedy="Fetch it from the bank again.",
         )
     return statement
+
+
+def _readable(statement: Statement) -> Statement:
+    """The statement without marks that turn the writing round: a payer's text would else turn what stands beside it on a page."""
+    if not any(map(_turned, statement.entries)):
+        return statement
+    return replace(statement, entries=tuple(_straight(entry) for entry in statement.entries))
+
+
+def _turned(entry: StatementEntry) -> bool:
+    texts = (entry.counterparty_name, entry.remittance_information)
+    return any(text != text.translate(TURNING) for text in texts) or any(map(_turned, entry.details))
+
+
+def _straight(entry: StatementEntry) -> StatementEntry:
+    return replace(
+        entry, counterparty_name=entry.counterparty_name.translate(TURNING), remittance_information=entry.remittance_information.translate(TURNING),
+        details=tuple(_straight(detail) for detail in entry.details),
+    )  # fmt: skip
