@@ -13,13 +13,13 @@ from tests.pipeline.conftest import products, team  # noqa: F401
 from tests.quotes.conftest import accept, deal, manager, send, write  # noqa: F401
 from topline.billing import actions as billing
 from topline.billing import taxes
-from topline.billing.models import InvoiceLine
+from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
 from topline.catalog import promotions
 from topline.contracts import actions, amendments, bills, queries, runs
 from topline.contracts.models import Amendment, Charge, Contract, Discount, Item
 from topline.contracts.pages import made
-from topline.engine.rating.credit_notes import Chosen
+from topline.engine.rating.credit_notes import Chosen, CreditTooLarge
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
 from topline.team import actions as members
@@ -295,3 +295,32 @@ def test_discounts_that_still_hold_go_with_a_contract_to_its_new_customer(owner,
     assert charged(contract) == [(1, 35_00), (2, 15_00)]
     assert charged(theirs.pk) == [(2, 25_00), (3, 40_00), (4, 90_00), (5, 100_00)]
     assert [(d.name, d.starts_on, d.periods) for d in theirs.discounts.order_by("id")] == [("Half", JAN, 3), ("Ten", MAR, 2)]
+
+
+def test_what_a_run_gives_back_names_its_invoice_so_that_no_more_can_be_credited_by_hand(owner, sign, bill):
+    contract = sign({"description": "Desk"}, {"description": "Seat"})
+    bill(JAN)
+    (invoice,) = Invoice.objects.all()
+    amendments.amend(actor=owner, contract_id=contract, kind="terminate", on=date(2026, 1, 17))
+    bill(FEB)
+    note = Invoice.objects.get(kind="credit_note")
+    invoice.refresh_from_db()
+    assert (note.corrects_id, note.state, note.total_minor, invoice.allocated_minor) == (invoice.pk, "paid", 115_16, 115_16)
+    assert list(note.lines.order_by("position").values_list("position", "net_minor")) == [(1, 48_39), (2, 48_39)]
+    with pytest.raises(CreditTooLarge):
+        billing.credit_invoice(actor=owner, invoice_id=invoice.pk, issue_on=FEB, lines=[Chosen(position=1, net_minor=60_00)])
+    billing.credit_invoice(actor=owner, invoice_id=invoice.pk, issue_on=FEB)
+    assert sum(Invoice.objects.filter(kind="credit_note").values_list("total_minor", flat=True)) == invoice.total_minor
+
+
+def test_a_document_that_charges_and_gives_back_stays_one(owner, sign, bill):
+    contract = sign({"description": "Desk"})
+    bill(JAN)
+    amendments.amend(
+        actor=owner, contract_id=contract, kind="quantity", on=date(2026, 1, 17), item_id=item(contract), quantity_micro=2 * MICRO
+    )
+    bill(date(2026, 1, 20))
+    assert list(Invoice.objects.order_by("id").values_list("kind", "corrects_id", "net_minor")) == [
+        ("invoice", None, 100_00),
+        ("invoice", None, 48_39),
+    ]

@@ -168,7 +168,7 @@ def test_an_end_in_the_past_gives_back_what_was_billed_beyond_it(owner, bill, si
     bill()
     amendments.amend(actor=owner, contract_id=made, kind="terminate", on=date(2026, 2, 15), because="They left")
     bill()
-    assert documents()[1] == ("credit_note", "open", 150_00, 28_50, MAR)
+    assert documents()[1] == ("credit_note", "paid", 150_00, 28_50, MAR)
     assert sum(Charge.objects.values_list("net_minor", flat=True)) == 150_00
     assert Milestone.objects.filter(kind="contract_ended").count() == 1
     with pytest.raises(amendments.ContractEnded):

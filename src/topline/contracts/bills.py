@@ -94,7 +94,7 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     stuck = dict(Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True).values_list("contract_id", "is_released"))
     released = [contract_id for contract_id, is_released in stuck.items() if is_released]
     lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), released, on)
-    lines, heads = _documents(rerating.split(lines, entity=entity))
+    lines, heads = _documents(rerating.named(rerating.split(lines, entity=entity)))
     left_out = pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True)
     return Bill(lines, heads, left_out, frozenset(stuck), items["contract_id"].n_unique())
 

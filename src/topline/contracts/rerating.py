@@ -79,6 +79,34 @@ def split(lines: pl.DataFrame, *, entity: Entity) -> pl.DataFrame:
     return pl.concat([_credits(plain, stands), anew.select(plain.columns)])
 
 
+def named(lines: pl.DataFrame) -> pl.DataFrame:
+    """What a document only gives back, as credit notes of the invoices that billed it: each names the invoice and stands at the place of its line.
+
+    lines  of `split`. A document that charges something too stays one, and so does one of which a line was billed in parts, by a draft, or to somebody else.
+    Work: none where no document only gives back; else one statement.
+    """
+    document = ["customer_id", "currency", "terms", "purchase_order"]
+    own = lines.filter(pl.col("corrects_id").is_null())
+    back = own.filter((pl.col("net_minor") < 0).all().over(document))
+    if back.is_empty():
+        return lines
+    is_asked, given = one_of("c.item_id", back["item_id"].unique().to_list())
+    billed = bulk.query(
+        "SELECT c.item_id, c.full_start, c.invoice_id, c.position, i.customer_id, i.currency FROM contracts_charge c JOIN billing_invoice i ON i.id = c.invoice_id"
+        f" WHERE i.state IN ('open', 'paid', 'written_off') AND i.kind = 'invoice' AND c.net_minor > 0 AND {is_asked}",
+        given,
+        {"item_id": pl.Int64(), "full_start": pl.Date(), "invoice_id": pl.Int64(), "position": pl.Int64(), "customer_id": pl.Int64(), "currency": pl.String()},
+    )  # fmt: skip
+    once = billed.filter(pl.len().over(engine.KEY) == 1)
+    found = back.select(*engine.KEY, *document, "sequence").join(once, on=[*engine.KEY, "customer_id", "currency"], how="left")
+    whole = (pl.col("invoice_id").is_not_null() & (pl.col("sequence") == 1)).all().over(document)
+    theirs = found.filter(whole).select(*engine.KEY, "sequence", _corrects="invoice_id", _place="position")
+    rows = lines.join(theirs, on=[*engine.KEY, "sequence"], how="left", maintain_order="left")
+    return rows.with_columns(
+        corrects_id=pl.coalesce("corrects_id", "_corrects"), credit_position=pl.coalesce("credit_position", "_place")
+    ).drop("_corrects", "_place")
+
+
 # --- parts ---
 def _standing(late: pl.DataFrame) -> pl.DataFrame:
     """The charges that stand of periods, of those periods alone whose charges can all be credited: the charge's KEY, billed_minor, invoice and line."""
