@@ -44,6 +44,8 @@ def slowly(method: str, rows: list[tuple[int, int, str]]) -> Decimal:
         case "peak":
             ordered = [v for _, _, v in sorted((h, n, v) for n, (h, v, _) in enumerate(rows))]
             return D(max(itertools.accumulate(ordered)))
+        case "day_weighted":  # what comes counts from its day on, what goes until its day is over
+            return D(sum(v for day in range(30) for h, v, _ in rows if h // 24 + (v < 0) <= day)) / 30
     hours, level, held = 30 * 24, 0, 0
     for hour in range(hours):
         level += sum(v for h, v, _ in rows if h == hour)
