@@ -136,6 +136,14 @@ def test_money_on_another_account_is_moved_where_the_one_that_pays_would_lack_it
     assert lever.percent_after >= 90 and lever.cost_minor == 0 and lever.is_exact
 
 
+@pytest.mark.parametrize("spare", [20_000, 50_000, 100_000])
+def test_money_elsewhere_that_changes_none_of_a_hundred_is_not_told_of_the_odds(entity, company, account, payroll, spare):
+    payroll(20_000_000)
+    account("Small change", spare)
+    (found,) = levers.plan(entity=entity, as_of=TODAY).payrolls
+    assert found.unmoved != found.percent
+
+
 def test_a_call_and_an_offer_are_assumed_and_only_about_what_may_be_chased(owner, company, payroll, helps):
     payroll(20_000_000)
     found = helps()

@@ -215,10 +215,18 @@ def test_a_file_is_checked_imported_and_taken_back(browser, acme):
     assert answer.status_code == 302 and not Invoice.objects.filter(number="H1").exists()
     page = browser.get(f"/import/{batch.pk}/").content.decode()
     assert "is no day of the calendar" in page and "Correct the date" in page and "Import 1 row" in page
+    assert "Row 3, column" not in page, "row and column stand in columns of their own"
     post(browser, f"/import/{batch.pk}/run/")
     assert Invoice.objects.get(number="H1").state == "open"
     post(browser, f"/import/{batch.pk}/undo/", reason="wrong file")
     assert Invoice.objects.get(number="H1").state == "void"
+
+
+def test_a_file_of_which_no_row_can_come_in_says_so_and_offers_no_import(browser, acme):
+    upload = SimpleUploadedFile("hooli.csv", FILE.replace(b"2026-01-05", b"2026-02-31"))
+    browser.post("/import/upload/", {"kind": "receivables", "file": upload, "currency": "EUR"})
+    page = browser.get(f"/import/{ImportBatch.objects.latest('id').pk}/").content.decode()
+    assert "No row of this file can come in as it is." in page and "Import 0 rows" not in page
 
 
 def test_an_import_on_which_later_work_rests_names_that_work_and_stays(browser, acme, pay, apply):

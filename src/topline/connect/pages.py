@@ -95,7 +95,13 @@ def batch(request: Asked, batch_id: int) -> HttpResponse:
     found = ImportBatch.objects.filter(pk=batch_id).first()
     if found is None:
         raise NotFound(f"There is no import {batch_id}.", field="batch_id")
-    problems = list(found.problems.order_by("row").values("row", "column", "message", "remedy")[:200])
+    problems = [
+        {
+            **p,
+            "message": p["message"].removeprefix(f"Row {p['row']}, column {p['column']}: "),
+        }  # which stand in columns of their own
+        for p in found.problems.order_by("row").values("row", "column", "message", "remedy")[:200]
+    ]
     shows = found.state == "checked" and found.kind != "bank"
     columns, preview = _preview(found) if shows else ([], [])
     return render(

@@ -177,7 +177,6 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
     rows = refuse(rows, problems, pl.col("quantity") <= 0, "quantity", "no_quantity", "is no quantity", "Write how many units were sold.")  # fmt: skip
     if entity_id is not None:
-        rows = sales_readers.refuse_shared(rows, problems)
         things = catalog.find(rows["product"].filter(rows["product"] != "")).drop_nulls("product_id")["value"]
         odd = (pl.col("product") != "") & ~pl.col("product").is_in(things.implode())
         rows = refuse(rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or leave the cell empty.")  # fmt: skip

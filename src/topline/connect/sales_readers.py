@@ -185,13 +185,13 @@ def _known_only(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFram
         rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or correct the cell."
     )
     named = rows["customer"].filter(rows["customer"] != "")
-    rows = refuse_shared(rows, problems)
+    rows = _refuse_shared(rows, problems)
     buyers = market.find(named).drop_nulls("customer_id")["value"]
     odd = (pl.col("customer") != "") & ~pl.col("customer").is_in(buyers.implode())
     return refuse(rows, problems, odd, "customer", "unknown_customer", "names no customer of ours", "Add the customer first.")
 
 
-def refuse_shared(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
+def _refuse_shared(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
     """The rows whose customer may be told; a name that several bear is not guessed at."""
     shared = market.shared_names(rows["customer"].filter(rows["customer"] != ""))
     odd = pl.col("customer").is_in(shared.implode())

@@ -103,7 +103,7 @@ class Help:
     """A need that is not safe, and what can be done about it; levers in the order of what a point of safety costs.
 
     lacks_minor    to be covered 9 times in 10; pay_by: the last day on which money is in time
-    unmoved        its odds if nothing were moved between own accounts, None where that changes nothing
+    unmoved        its odds if nothing were moved between own accounts, None where that changes none of a hundred
     """
 
     coverage: Coverage
@@ -256,7 +256,9 @@ class _Desk:
         )
         told = {row["key"]: row for row in (*rows, *moves)}
         return _Draft(
-            at, unmoved if moves else None, [{**told[found["key"]], **found} for found in ranked.sort("by_cost").to_dicts()]
+            at,
+            unmoved if moves and unmoved != at.percent else None,
+            [{**told[found["key"]], **found} for found in ranked.sort("by_cost").to_dicts()],
         )
 
     def _calls(self, at: outlook.Standing, left: int) -> list[dict[str, Any]]:
