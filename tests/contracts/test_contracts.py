@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import polars as pl
@@ -18,7 +19,7 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.models import Entity
-from topline.contracts import actions, amendments, bills, credit, foresight, runs
+from topline.contracts import actions, amendments, bills, credit, foresight, forms, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid, NotFound
@@ -436,6 +437,16 @@ def test_the_first_year_says_what_it_comes_to_or_what_keeps_it_from_being_billed
     assert "novalidate" in browser.get("/contracts/new/").content.decode(), (
         "else the browser keeps back what is wrong, and an older preview stays"
     )
+
+
+def test_what_few_items_say_stands_behind_a_heading_that_opens_where_something_is_said(browser, customer):
+    page = browser.get("/contracts/new/").content.decode()
+    assert page.count('<details class="more">') == 3 and "<legend>What is billed</legend>" in page
+    assert len({*re.findall(r' name="(\w+)"', page)} & {*forms.ContractForm.base_fields}) == len(forms.ContractForm.base_fields)
+    wrong = browser.post(
+        "/contracts/new/", NEW | {"tax_class": "", "free_until": "2026-04-01", "notice_days": "0"}
+    ).content.decode()
+    assert wrong.count('<details class="more" open>') == 1 and wrong.count('<details class="more">') == 2
 
 
 def test_what_is_used_is_not_said_to_cost_nothing(browser, customer, owner):

@@ -512,6 +512,7 @@ def test_12_a_contract_is_written_down_amended_and_billed(page):
     page.locator("#id_starts_on").fill("2026-01-01")
     page.get_by_label("Description").fill("Seat")
     page.locator("#id_price").fill("100")
+    page.get_by_text("Trial, tax class, limits, alerts").click()
     page.get_by_label("Tax class").fill("none")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("The contract is there").wait_for()

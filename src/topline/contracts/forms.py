@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, cast, overload
@@ -78,6 +79,24 @@ class PriceFields(forms.Form):
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class FieldGroup:
+    """Fields of a form under a heading; is_more: behind it until it is opened."""
+
+    title: str
+    fields: list[forms.BoundField]
+    is_more: bool = False
+    is_open: bool = False
+
+
+GROUPS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
+    ("What is billed", False, ("product", "description", "quantity", "price", "unit", "when", "meter", "price_model", "tiers")),
+    ("Included units, packages, shares", True, ("included", "package", "share", "fee", "free_count", "free_amount", "each_least", "each_most")),
+    ("Trial, tax class, limits, alerts", True, ("aligned", "free_until", "tax_class", "minimum", "maximum", "alerts", "bill_at", "bill_every", "by_peak", "pool")),
+    ("Renewal, changes, late use", True, ("renews_months", "notice_days", "on_upgrade", "on_downgrade", "month_days", "late_usage")),
+)  # fmt: skip
+
+
 class ItemForm(PriceFields):
     """What is billed, at what price, how often."""
 
@@ -132,6 +151,17 @@ class ItemForm(PriceFields):
                 for pk, code, name in Meter.objects.order_by("code").values_list("id", "code", "name")[:200]
             ),
         ]
+
+    def groups(self) -> list[FieldGroup]:
+        """The fields as they are shown: what every item says first, what few say behind a heading that opens."""
+        grouped = {name for _, _, names in GROUPS for name in names}
+        shown = {bound.name: bound for bound in self.visible_fields()}
+        found = [FieldGroup("", [bound for name, bound in shown.items() if name not in grouped])]
+        for title, is_more, names in GROUPS:
+            mine = [shown[name] for name in names if name in shown]
+            said = any(bound.errors or (self.is_bound and bound.value() not in (None, "", False, bound.initial, str(bound.initial))) for bound in mine)  # fmt: skip
+            found += [FieldGroup(title, mine, is_more=is_more, is_open=said)] if mine else []
+        return found
 
     def item(self, currency: str, starts_on: Any) -> dict[str, Any]:
         """The item as the verbs take it. Raises: Invalid for a product that is not here."""
