@@ -209,7 +209,13 @@ class Inbox:
     """An SMTP server's handler that keeps what it is given, or refuses it."""
 
     def __init__(self):
-        self.messages, self.refuse = [], 0
+        self.messages, self.refuse, self.unknown = [], 0, None
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.unknown:
+            return self.unknown
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
         if self.refuse:
@@ -248,6 +254,19 @@ def test_it_travels_with_the_invoice_and_the_statement_and_a_refused_try_is_repe
     assert all(p.get_payload(decode=True).startswith(b"%PDF") for p in message.walk() if p.get_filename())
     assert message["Message-ID"] == Reminder.objects.get().message_id == f"<reminder-{Reminder.objects.get().pk}@acme.topline>"
     assert queries.contacts(customer_ids=[customer])[0].outcome == "sent"
+
+
+@pytest.mark.parametrize(("said", "state"), [("550 5.1.1 no such mailbox", "bounced"), ("450 4.2.1 busy", "queued")])
+def test_an_address_that_the_mail_system_refuses_for_good_is_told_at_once(owner, customer, issue, plan, smtp, said, state):
+    (invoice,) = issue(customer, 10_000)
+    plan(date(2026, 4, 3))
+    smtp.unknown = said
+    with clock.at(morning(date(2026, 4, 3))):
+        delivery.send_invoices(actor=owner, invoice_ids=[invoice])
+    work(morning(date(2026, 4, 3)))
+    assert (Reminder.objects.get().state, Delivery.objects.get().state) == (state, state)
+    told = {Reminder.objects.get().why, Delivery.objects.get().note}
+    assert told == ({said} if state == "bounced" else {""})
 
 
 @pytest.fixture

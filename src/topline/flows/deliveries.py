@@ -11,6 +11,7 @@ from django.urls import reverse
 from topline.billing import delivery, documents, queries
 from topline.billing.models import Delivery
 from topline.contracts.models import SchedulePart
+from topline.flows.letters import refused
 from topline.kernel.money import format_amount
 from topline.receivables import documents as receivables
 from topline.receivables import statement_delivery
@@ -52,8 +53,9 @@ def send(payload: dict[str, Any]) -> None:
     mail.attach(f"{invoice.number}.pdf", documents.as_pdf(document), "application/pdf")
     if (syntax := invoice.customer.e_format) in documents.SYNTAXES and not document.problems:
         mail.attach(f"{invoice.number}-{syntax}.xml", documents.as_xml(document, syntax), "application/xml")
-    mail.send()
-    delivery.mark_delivery(actor=system_actor("worker"), delivery_id=found.pk, state=Delivery.State.SENT, message_id=message_id)
+    no = refused(mail)
+    state = Delivery.State.BOUNCED if no else Delivery.State.SENT
+    delivery.mark_delivery(actor=system_actor("worker"), delivery_id=found.pk, state=state, message_id=message_id, note=no)
 
 
 def send_statement(payload: dict[str, Any]) -> None:
@@ -74,8 +76,11 @@ def send_statement(payload: dict[str, Any]) -> None:
         f"Statement of account from {found.entity.name}", body, to=[found.recipient], headers={"Message-ID": message_id}
     )
     mail.attach(receivables.statement_name(found.customer, found.until), content, "application/pdf")
-    mail.send()
-    statement_delivery.mark_statement(actor=system_actor("worker"), delivery_id=found.pk, state="sent", message_id=message_id)
+    no = refused(mail)
+    state = StatementDelivery.State.BOUNCED if no else StatementDelivery.State.SENT
+    statement_delivery.mark_statement(
+        actor=system_actor("worker"), delivery_id=found.pk, state=state, message_id=message_id, note=no
+    )
 
 
 def ask_acceptance(payload: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from topline.billing import queries as billing
 from topline.billing.models import Invoice
 from topline.collections import reminders
 from topline.collections.models import Reminder
+from topline.flows.letters import refused
 from topline.kernel import clock, outbox
 from topline.market import queries as market
 from topline.receivables import documents as receivables_documents
@@ -66,8 +67,9 @@ def send(payload: dict[str, Any]) -> None:
         entity=reminder.entity, customer=customer.customer, since=today - timedelta(days=365), until=today
     )
     mail.attach("statement.pdf", statement, "application/pdf")
-    mail.send()
-    reminders.mark_reminder(actor=actor, reminder_id=reminder.pk, state=Reminder.State.SENT, message_id=message_id, on=today)
+    no = refused(mail)
+    state = Reminder.State.BOUNCED if no else Reminder.State.SENT
+    reminders.mark_reminder(actor=actor, reminder_id=reminder.pk, state=state, message_id=message_id, why=no, on=today)
 
 
 def receive(content: bytes) -> int | None:
