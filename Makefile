@@ -4,8 +4,8 @@ BIN := $(VENV)/bin
 PYTHON ?=
 WORKERS ?= 2
 # what a database may make different: `make test` runs it on PostgreSQL too, `make test-postgres` all but what no database makes different
-ROOMS := bank billing books connect contracts kernel metering processor receivables recognition simulation timeline treasury
-BOTH := $(addprefix tests/,$(ROOMS) demo faults web/test_every_page.py)
+ROOMS := bank billing books connect contracts flows kernel market metering pipeline processor receivables simulation timeline
+BOTH := $(addprefix tests/,$(ROOMS) demo faults web/test_every_page.py::test_every_page_is_whole_and_holds_no_inline_script_or_style)
 PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/api/test_schema.py
 SUITE := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 export OMP_NUM_THREADS := 1
