@@ -14,6 +14,8 @@ from openpyxl import load_workbook
 
 from topline.bank import actions as bank
 from topline.bank.models import BankAccount
+from topline.billing import delivery
+from topline.billing.models import Delivery
 from topline.connect import actions as connect
 from topline.market import actions as market
 from topline.market.models import Customer
@@ -234,6 +236,17 @@ def test_the_portal_shows_a_customer_only_what_is_shared(owner, sign_in, acme):
     assert "Invoice issued" in page and "credit hold" not in page and "Initech" not in page
     for address in ("/", "/customers/", f"/customers/{acme.globex}/", f"/invoices/{acme.late}/", "/figures/"):
         assert portal.get(address).status_code == 403
+    assert portal.get("/home/")["Location"] == "/portal/" and sign_in("Billing").get("/home/")["Location"] == "/"
+    assert Client().get("/")["Location"] == "/sign-in/login/?next=/home/", "a sign-in at the front door leads where one may go"
+
+
+def test_the_portal_links_what_was_sent_and_calls_nothing_late_that_is_not_due(owner, sign_in, acme):
+    portal = sign_in("Customer", customer_id=acme.globex)
+    assert "/i/" not in portal.get("/portal/").content.decode()
+    delivery.send_invoices(actor=owner, invoice_ids=[acme.late], recipient="ap@globex.example")
+    page = portal.get("/portal/").content.decode()
+    assert f'href="/i/{Delivery.objects.get().token}/"' in page and "shared" not in page
+    assert not re.search(r">[−-]\d+<", page), "days before it is due are not days late"
 
 
 def test_a_new_company_is_told_what_is_missing(browser, entity):

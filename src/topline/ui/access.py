@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
@@ -44,7 +45,7 @@ def page(permission: str, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Call
                     answer["Allow"] = ", ".join(methods)
                 return answer
             if actor is None:
-                return redirect_to_login(request.get_full_path())
+                return redirect_to_login(settings.LOGIN_REDIRECT_URL if request.path == "/" else request.get_full_path())
             if not actor.may(permission):
                 return refusal(
                     request, 403, "This page is not for your role.", f"Ask an Owner for a role that allows {permission}."

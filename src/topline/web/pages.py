@@ -10,11 +10,12 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 from django.views.defaults import page_not_found
 
+from topline.billing.models import Delivery
 from topline.books import rates
 from topline.books.company import company, day_asked
 from topline.contracts import schedules, wallet_queries
@@ -52,6 +53,12 @@ ITEMS = [
 
 WAITING = [Column("what", "What", link="url"), Column("amount_minor", "Net", "money"), Column("currency", "")]
 _PICTURES: Remembered[dict[str, Any]] = Remembered(size=16)
+
+
+@page("team.account")
+def home(request: Asked) -> HttpResponse:
+    """Where a sign-in leads: a customer to their own account, everybody else to Today."""
+    return redirect("web:today" if request.actor.may("web.today") else "web:portal")
 
 
 @page("web.today")
@@ -193,12 +200,16 @@ def portal(request: Asked) -> HttpResponse:
     detail = market.customer_detail(request.actor.customer_id)
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
     spine = timeline.milestones(customer_ids=detail.ids, only_visible_to_customer=True, limit=60)
-    rows = [{**r, "url": ""} for r in aged.items.sort("due_on").head(200).to_dicts()]
+    shown = aged.items.sort("due_on").head(200).to_dicts()
+    tokens = dict(Delivery.objects.filter(invoice_id__in=[r["invoice_id"] for r in shown], invoice__customer_id__in=detail.ids).order_by("id").values_list("invoice_id", "token"))  # fmt: skip
+    rows = [
+        {**r, "age_days": r["age_days"] if r["age_days"] > 0 else None, "url": reverse("invoice_link:document", args=[tokens[r["invoice_id"]]]) if r["invoice_id"] in tokens else ""}
+        for r in shown
+    ]  # fmt: skip
     waiting = [
         {"what": f"{p.item.description}: {p.description}", "amount_minor": p.amount_minor, "currency": p.item.contract.currency, "url": reverse("milestone_link:milestone", args=[p.token])}
         for p in schedules.open_parts(entity_id=entity.pk, customer_ids=detail.ids).filter(due_on__isnull=True)[:200]
     ]  # fmt: skip
-    columns = [Column(c.key, c.label, c.kind) for c in ITEMS]
     return render(
         request,
         "web/portal.html",
@@ -206,11 +217,11 @@ def portal(request: Asked) -> HttpResponse:
             "customer": detail.customer,
             "entity": entity,
             "rows": rows,
-            "columns": columns,
+            "columns": ITEMS,
             "waiting": waiting,
             "waiting_columns": WAITING,
             "wallets": wallet_queries.balance_of(detail.ids, entity_id=entity.pk, on=as_of),
-            "spine": _linked(spine, actor=None),
+            "spine": [{**m, "visible_to_customer": False} for m in _linked(spine, actor=None)],  # here all of it is theirs to see
         },
     )
 

@@ -13,6 +13,7 @@ urlpatterns = [
     path("market/brief/", market.brief, name="brief"),
     path("figures/", pages.figures_page, name="figures"),
     path("figures/<slug:key>/", pages.figure, name="figure"),
+    path("home/", pages.home, name="home"),
     path("portal/", pages.portal, name="portal"),
     path("search", pages.find, name="search"),
     path("healthz", pages.healthz, name="healthz"),
