@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import polars as pl
@@ -457,3 +457,11 @@ def test_the_board_draws_thirteen_weeks_of_the_company_and_of_each_owner_and_eac
     assert "Thirteen weeks, Clara" in own and own.count(f"/figures/dso_simple/?owner={desk.clara}") >= 6
     assert desk.browser.get("/collections/board/?owner=x").status_code == 422
     assert desk.browser.get("/collections/board/?owner=999").status_code == 404
+
+
+def test_a_contact_may_lie_on_the_companys_day_that_is_still_yesterday_in_utc(desk, owner, entity):
+    told = {"actor": owner, "entity_id": entity.pk, "customer_id": desk.big, "channel": "call", "outcome": "reached"}
+    with clock.at(datetime(2026, 4, 20, 22, 30, tzinfo=UTC)):  # half past midnight in Berlin
+        assert actions.log_contact(**told, occurred_on=date(2026, 4, 21))
+        with pytest.raises(Invalid, match="cannot lie in the future"):
+            actions.log_contact(**told, occurred_on=date(2026, 4, 22))

@@ -530,3 +530,14 @@ def test_a_contract_is_made_amended_and_billed_over_http(api, customer):  # noqa
     assert api.get("/bill-preview?as_of=2026-02-01").json()["totals"] == [{"currency": "EUR", "net_minor": -100_00}]
     wrong = api.post("/contracts", {"customer_id": customer, "currency": "EUR", "starts_on": "2026-01-01", "items": []})
     assert wrong.status_code == 422
+
+
+def test_a_quantity_that_changes_before_a_renewed_term_begins_holds_in_it_too(owner, bill, sign):
+    made = sign(ends_on=date(2026, 4, 1))
+    amendments.amend(actor=owner, contract_id=made, kind="renew", on=FEB, months=2, uplift_ppm=100_000)
+    for on, units in ((FEB, 2), (MAR, 3)):
+        running = next(i for i in Item.objects.filter(contract_id=made).order_by("-id") if i.starts_on <= on < i.ends_on)
+        amendments.amend(actor=owner, contract_id=made, kind="quantity", on=on, item_id=running.pk, quantity_micro=units * 10**6)
+    bill(date(2026, 12, 1))
+    told = dict(Charge.objects.order_by("full_start").values_list("full_start", "net_minor"))
+    assert told == {JAN: 100_00, FEB: 200_00, MAR: 300_00, date(2026, 4, 1): 330_00, date(2026, 5, 1): 330_00}

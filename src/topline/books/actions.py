@@ -18,6 +18,7 @@ from topline.engine.documents import TAX_ROUNDINGS
 from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
+from topline.kernel.countries import countries
 from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 
@@ -108,7 +109,7 @@ def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) ->
     ensure(not unknown, Invalid(f"{', '.join(unknown)} cannot be changed.", field=unknown[0] if unknown else ""))
     ensure(bool(str(changes.get("name", entity.name)).strip()), Invalid("A company needs a name.", field="name"))
     country, accent, logo = changes.get("country", ""), changes.get("accent", ""), changes.get("logo")
-    ensure(re.fullmatch(r"([A-Z]{2})?", country) is not None, Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
+    ensure(country in ("", *countries()), Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
     ensure(re.fullmatch(r"(#[0-9a-fA-F]{6})?", accent) is not None, Invalid(f"{accent!r} is no colour.", field="accent", remedy="Use #rrggbb, such as #1d4ed8."))  # fmt: skip
     rounding = changes.get("tax_rounding", TAX_ROUNDINGS[0])
     ensure(rounding in TAX_ROUNDINGS, Invalid(f"{rounding!r} is no way to round tax.", field="tax_rounding", remedy=f"Use {' or '.join(TAX_ROUNDINGS)}."))  # fmt: skip

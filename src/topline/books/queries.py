@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from topline.books import sealing
 from topline.books.models import Account, Entity, Entry, PeriodBalance, PeriodLock, Seal, Transfer
-from topline.kernel import bulk
+from topline.kernel import bulk, clock
 from topline.kernel.errors import NotFound
 
 DEBIT_KINDS = {"asset", "expense"}
@@ -38,6 +38,12 @@ class EntryDetail:
 def entities() -> list[Entity]:
     """Every entity that keeps books here, oldest first (at most 200)."""
     return list(Entity.objects.order_by("id")[:200])
+
+
+def today(entity_id: int | None) -> date:
+    """The calendar day where a company is; without one, or of one that is not there, the day of UTC."""
+    zone = Entity.objects.filter(pk=entity_id or 0).values_list("time_zone", flat=True).first()
+    return clock.today(zone or "UTC")
 
 
 def entity(key: str | None = None) -> Entity:

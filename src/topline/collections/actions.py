@@ -9,6 +9,7 @@ import polars as pl
 
 from topline.billing import queries as billing
 from topline.billing.models import OWED, Invoice
+from topline.books import queries as books
 from topline.collections import queries
 from topline.collections.models import (
     Contact,
@@ -96,7 +97,7 @@ def log_contact(
     _ensure_choice(channel, Contact.Channel.values, "channel")
     _ensure_choice(outcome, Contact.Outcome.values, "outcome")
     ensure(
-        occurred_on <= clock.today(),
+        occurred_on <= books.today(entity_id),
         Invalid("A contact cannot lie in the future.", field="occurred_on", remedy="Use the day on which it happened."),
     )
     market.ensure_known(pl.Series([customer_id]))

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from topline.books import queries as books
 from topline.catalog import queries as catalog
 from topline.catalog.models import Product
 from topline.connect import selling
@@ -97,6 +98,7 @@ def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         closed_on=pl.when(~is_open).then("closed_on"),
         amount_minor=pl.when(~no_amount).then("amount"),
     )
+    today = books.today(entity_id)
     checks = [
         (pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), "number", "duplicate_number", "stands twice in the file", "Number every deal once."),
         (~pl.col("category").is_in(["", *Category.values]), "category", "unknown_category", "is no forecast category", f"Use one of {', '.join(Category.values)}."),
@@ -107,7 +109,7 @@ def opportunities(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         (pl.col("closed_on") < pl.col("engaged_on"), "closed_on", "closed_before_engaged", "is before the first talk", "Correct one of the two days."),
         (pl.col("close_on") < pl.col("opened_on"), "close_on", "expected_before_opened", "is before it was opened", "Correct one of the two days."),
         (pl.col("engaged_on") < pl.col("opened_on"), "engaged_on", "engaged_before_opened", "is before it was opened", "Correct one of the two days."),
-        *((pl.col(day) > clock.today(), day, "in_the_future", "has not come yet", "Correct the day.") for day in ("opened_on", "engaged_on", "closed_on")),
+        *((pl.col(day) > today, day, "in_the_future", "has not come yet", "Correct the day.") for day in ("opened_on", "engaged_on", "closed_on")),
     ]  # fmt: skip
     for odd, column, code, what, remedy in checks:
         rows = refuse(rows, problems, odd, column, code, what, remedy)

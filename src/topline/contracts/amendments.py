@@ -164,13 +164,14 @@ def _quantity(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     value = said.get("quantity_micro")
     if value is None:
         raise Invalid("Say the new quantity.", field="quantity_micro")
-    return _replaced(
-        item,
-        on,
-        said["mode"],
-        {"quantity_micro": value},
-        f"{item.description}: {_units(value)} instead of {_units(item.quantity_micro)}",
-    )
+    told = f"{item.description}: {_units(value)} instead of {_units(item.quantity_micro)}"
+    renewed = _renewed(contract, item)
+    done = _replaced(item, on, said["mode"], {"quantity_micro": value}, told)
+    for later in renewed:
+        until = later.ends_on
+        items.end(later, later.starts_on)
+        items.again(later, later.starts_on, until, quantity_micro=value)
+    return done
 
 
 def _price(contract: Contract, on: date, said: dict[str, Any]) -> Done:
@@ -349,6 +350,14 @@ def _transfer(contract: Contract, on: date, said: dict[str, Any]) -> Done:
     _take_discounts(contract, made, on, taken)
     contract.ends_on, contract.renews_months = on, 0
     return Done(f"went to {buyer.name} as {made.number}")
+
+
+def _renewed(contract: Contract, item: Item) -> list[Item]:
+    """The same item in terms that are renewed already, in the same quantity."""
+    if item.ends_on is None:
+        return []
+    first = _line_of(item)[-1]
+    return [i for i in items.running(contract, item.ends_on) if i.starts_on >= item.ends_on and i.quantity_micro == item.quantity_micro and _line_of(i)[-1] == first]  # fmt: skip
 
 
 def _line_of(item: Item | None) -> list[int]:

@@ -12,11 +12,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from topline.catalog.models import Product
-from topline.kernel import clock
 from topline.kernel.errors import Invalid
 from topline.kernel.money import currencies, format_amount, parse_amount
 from topline.market import queries as market
 from topline.pipeline import queries
+from topline.pipeline.actions import ensure_come
 from topline.pipeline.models import Category, Opportunity
 
 DAY = forms.DateInput(attrs={"type": "date"})
@@ -147,12 +147,11 @@ class Agreed(AmountForm):
 
     agreed_on = forms.DateField(required=False, label="Agreed on", widget=DAY, help_text=AGREED)
 
-    def clean_agreed_on(self) -> date | None:
-        """A day that has come."""
-        on: date | None = self.cleaned_data["agreed_on"]
-        if on is not None and on > clock.today():
-            raise forms.ValidationError("That day has not come yet.")
-        return on
+    def on(self, today: date, *, unless_said: date | None = None) -> date:
+        """The day on which it was agreed: as said, else today where the company is (or another). Raises: Invalid, for a day that has not come yet."""
+        found: date = self.cleaned_data["agreed_on"] or unless_said or today
+        ensure_come(found, today, "agreed_on")
+        return found
 
 
 class SplitForm(Agreed):
@@ -213,7 +212,7 @@ class QuotaForm(Agreed):
 
     def row(self) -> dict[str, Any] | None:
         """The quota as `quotas.set_quotas` takes it; None where the amount cannot be read, with the field's error."""
-        said = dict(self.cleaned_data)
+        said = {name: value for name, value in self.cleaned_data.items() if name != "agreed_on"}
         scope, _, rep = said.pop("owner").partition(":")
         is_count = said["measure"] == "deals"
         text = said.pop("amount").strip()

@@ -55,7 +55,7 @@ def plan(request: Asked) -> HttpResponse:
     told: list[dict[str, Any]] = []
     if form.is_bound and form.is_valid():
         try:
-            on = form.cleaned_data["agreed_on"] or as_of
+            on = form.on(clock.today(entity.time_zone), unless_said=as_of)
             told = quotas.split_preview(entity_id=entity.pk, start=start, end=end, on=on, **form.wanted()).to_dicts()
         except DomainError as error:
             form.add_error(None, str(error))
@@ -82,13 +82,12 @@ def set_quota(request: Asked) -> HttpResponse:
     start, end = forecast.quarter(day_of(request.GET.get("quarter") or clock.today(entity.time_zone).isoformat(), "quarter"))
     today = clock.today(entity.time_zone)
     form = QuotaForm(request.POST or None, initial={"starts_on": start, "ends_on": end, "currency": _currency(entity), "agreed_on": today})  # fmt: skip
-    on = (form.cleaned_data.pop("agreed_on") or today) if form.is_valid() else today
     row = form.row() if form.is_valid() else None
     back = f"{reverse('pipeline:quotas')}?{urlencode({'quarter': start})}"
     if row is not None:
         try:
             told = pl.DataFrame([row], schema_overrides={"rep_id": pl.Int64})
-            quotas.set_quotas(actor=request.actor, entity_id=entity.pk, quotas=told, on=on)
+            quotas.set_quotas(actor=request.actor, entity_id=entity.pk, quotas=told, on=form.on(today))
         except DomainError as error:
             field = {"rep_id": "owner", "amount_minor": "amount"}.get(error.field, error.field)
             form.add_error(field if field in form.fields else None, str(error))
@@ -109,7 +108,7 @@ def split(request: Asked) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, "The target could not be read.")
         return redirect(back)
-    on = form.cleaned_data["agreed_on"] or clock.today(entity.time_zone)
+    on = form.on(clock.today(entity.time_zone))
     made = quotas.split_quota(actor=request.actor, entity_id=entity.pk, start=start, end=end, on=on, **form.wanted())
     messages.success(request, f"{made} quotas are set.")
     return redirect(back)
