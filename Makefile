@@ -7,7 +7,7 @@ WORKERS ?= 2
 ROOMS := bank billing books connect contracts flows kernel market metering pipeline processor receivables simulation timeline
 BOTH := $(addprefix tests/,$(ROOMS) demo faults web/test_every_page.py::test_every_page_is_whole_and_holds_no_inline_script_or_style)
 PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/api/test_schema.py
-SUITE := -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+SUITE := -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations=20
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
