@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
-WORKERS ?= 2
+WORKERS ?= 3
 # what a database may make different: `make test` runs it on PostgreSQL too, `make test-postgres` all but what no database makes different
 ROOMS := bank billing books connect contracts flows kernel market metering pipeline processor receivables simulation timeline
 BOTH := $(addprefix tests/,$(ROOMS) demo faults web/test_every_page.py::test_every_page_is_whole_and_holds_no_inline_script_or_style)

@@ -64,6 +64,7 @@ def test_it_shows_all_that_there_is(db, monkeypatch):
         holds(demo)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="once is enough")
 def test_the_same_seed_gives_the_same_company_and_another_seed_another(db):
     before = PICTURES.get(7) or built_and_taken_away()
