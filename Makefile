@@ -3,11 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 WORKERS ?= 3
+BESIDE_A_SERVER ?= 2
 # what a database may make different: `make test` runs it on PostgreSQL too, `make test-postgres` all but what no database makes different
 ROOMS := bank billing books connect contracts flows kernel market metering pipeline processor receivables simulation timeline
 BOTH := $(addprefix tests/,$(ROOMS) demo faults web/test_every_page.py::test_every_page_is_whole_and_holds_no_inline_script_or_style)
 PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/api/test_schema.py
-SUITE := -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations=20
+SUITE := --dist loadscope --no-loadscope-reorder --durations=20
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
@@ -28,15 +29,15 @@ demo: $(VENV)/run ## Build the demo company, print Today, serve it on http://loc
 	@TOPLINE_HOME=var/demo TOPLINE_PROCESSOR=simulator $(BIN)/topline demo --serve
 
 test: $(VENV)/dev ## Run the tests: on SQLite, and where a server is found on PostgreSQL what that may make different
-	$(BIN)/pytest $(SUITE) -m "not slow"
-	$(BIN)/python tests/with_postgres.py $(BIN)/pytest $(SUITE) -m "not slow and not journey" --ignore=tests/bank/formats $(BOTH)
+	$(BIN)/pytest -n $(WORKERS) $(SUITE) -m "not slow"
+	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n $(BESIDE_A_SERVER) $(SUITE) -m "not slow and not journey" --ignore=tests/bank/formats $(BOTH)
 
 test-postgres: $(VENV)/dev ## Run all tests on PostgreSQL that a database may make different
-	$(BIN)/python tests/with_postgres.py $(BIN)/pytest $(SUITE) -m "not slow and not journey" $(addprefix --ignore=,$(PURE))
+	$(BIN)/python tests/with_postgres.py $(BIN)/pytest -n $(BESIDE_A_SERVER) $(SUITE) -m "not slow and not journey" $(addprefix --ignore=,$(PURE))
 
 test-slow: $(VENV)/dev ## Run the tests marked slow, and look for new counter-examples
 	$(BIN)/pytest -m slow
-	TOPLINE_HYPOTHESIS=hunt $(BIN)/pytest $(SUITE) tests/engine tests/kernel tests/api/test_schema.py
+	TOPLINE_HYPOTHESIS=hunt $(BIN)/pytest -n $(WORKERS) $(SUITE) tests/engine tests/kernel tests/api/test_schema.py
 
 lint: $(VENV)/dev ## Check style, types and the order of the rooms
 	$(BIN)/ruff check .

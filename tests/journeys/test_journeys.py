@@ -581,7 +581,10 @@ ADDRESSES = [
 
 
 NARROW = {"runOnly": ["scrollable-region-focusable", "target-size"]}
-LOOKS = {1440: (("light", {}), ("dark", {"runOnly": ["color-contrast"]})), 380: (("light", NARROW), ("dark", None))}
+LOOKS = {
+    1440: (("light", {}), ("dark", {"runOnly": ["color-contrast"]})),
+    380: (("light", NARROW), *([("dark", None)] if SHOTS else [])),
+}
 
 
 @pytest.mark.parametrize("width", list(LOOKS))
