@@ -24,6 +24,7 @@ from topline.processor.models import Event, Intent, Method, Payout, Simulated
 from topline.processor.port import Answer, ProcessorUnreachable
 from topline.receivables import matching
 from topline.receivables.models import Payment
+from topline.team import actions as team
 from topline.team.models import Task
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -212,8 +213,6 @@ def test_a_hard_decline_stops_at_once_and_the_card_is_charged_no_more(owner, ent
 
 
 def test_a_dispute_opens_the_invoice_again_and_asks_somebody(owner, entity, link):
-    from topline.team import actions as team
-
     member = team.add_member(
         actor=owner, email="c@acme.localhost", name="Clara", roles=["Collections"], password="a long enough phrase"
     )
@@ -401,3 +400,17 @@ def test_events_of_the_simulator_go_in_by_the_same_door(db):
     assert public.deliver(service.simulator(), [{"id": "x", "type": "ping"}]) == 1
     outbox.drain(HANDLERS)
     assert Event.objects.get().said == "Nothing is to be done."
+
+
+def test_a_refund_made_at_the_processor_is_for_a_person_to_book(owner, wanted, link):
+    member = team.add_member(
+        actor=owner, email="c@acme.localhost", name="Clara", roles=["Collections"], password="a long enough phrase"
+    )
+    team.set_area(actor=owner, key="collections", owner_id=member, deputy_id=None)
+    take(wanted("e1", "refunded", amount_minor=250_00))
+    assert not Task.objects.exists() and Event.objects.get().handled_at is None, "it waits for the payment that it takes back"
+    take(wanted("e2", "paid"))
+    with clock.at(NOON + timedelta(hours=1)):
+        outbox.drain(HANDLERS)
+    assert Task.objects.get().title == "simulator refunded 250.00 EUR of INV-000001: unapply and refund it here"
+    assert invoice_of(link[1]).state == "paid", "until somebody books it"

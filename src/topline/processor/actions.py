@@ -16,7 +16,7 @@ from topline.billing.models import OWED, Invoice
 from topline.books import actions as books
 from topline.books.actions import leg
 from topline.engine import charge_retries
-from topline.kernel import clock, outbox
+from topline.kernel import clock, money, outbox
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, NotFound, ensure
@@ -344,7 +344,7 @@ def _refunded(actor: Actor, intent: Intent, told: Told) -> str:
     _ask(
         actor,
         intent,
-        f"{intent.processor} refunded {told.amount_minor / 100:,.2f} {told.currency} of {intent.invoice.number}: unapply and refund it here",
+        f"{intent.processor} refunded {money.Money(told.amount_minor, told.currency)} of {intent.invoice.number}: unapply and refund it here",
         today,
     )
     return "Somebody is asked to book the refund."
