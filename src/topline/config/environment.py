@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,11 +116,15 @@ def _secret_key(home: Path) -> str:
     path = home / "secret_key"
     if not path.exists():
         home.mkdir(parents=True, exist_ok=True)
+        handle, own = tempfile.mkstemp(dir=home)  # readable by its owner only
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(48))
+            os.link(own, path)  # at once and whole, so that nobody who starts beside us reads half a key
         except FileExistsError:
             pass  # another process was first: read its key
+        finally:
+            os.unlink(own)
     return path.read_text().strip()
 
 
