@@ -124,7 +124,7 @@ def _secret_key(home: Path) -> str:
         except FileExistsError:
             pass  # another process was first: read its key
         finally:
-            os.unlink(own)
+            Path(own).unlink()
     return path.read_text().strip()
 
 
