@@ -97,9 +97,8 @@ def draft_invoices(
               optional discount_ppm, tax_category, tax_rate_ppm, product_id, credits_micro (units of the corrected document's line of the same position).
     tax_rounding  where tax is rounded (`documents.with_tax`); empty: as the company says
     returns   one row per document: ref, invoice_id, net_minor, tax_minor, total_minor
-    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency), NotFound (customer, product, corrected document).
+    Raises: InvoiceHasNoLines, InvoiceNotPositive, Invalid (currency, rounding), NotFound (customer, product, corrected document).
     """
-    ensure(tax_rounding in ("", *documents.TAX_ROUNDINGS), Invalid(f"{tax_rounding!r} is no way to round tax.", field="tax_rounding"))  # fmt: skip
     return _draft(entity_id, invoices, lines, tax_rounding)
 
 

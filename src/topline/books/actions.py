@@ -14,7 +14,7 @@ import polars as pl
 
 from topline.books import chart, queries, rates, sealing
 from topline.books.models import Account, Entity, Entry, ExchangeRate, PeriodLock, Seal, Transfer
-from topline.engine.documents import TAX_ROUNDINGS
+from topline.engine.documents import ensure_tax_rounding
 from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
@@ -111,8 +111,7 @@ def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) ->
     country, accent, logo = changes.get("country", ""), changes.get("accent", ""), changes.get("logo")
     ensure(country in ("", *countries()), Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
     ensure(re.fullmatch(r"(#[0-9a-fA-F]{6})?", accent) is not None, Invalid(f"{accent!r} is no colour.", field="accent", remedy="Use #rrggbb, such as #1d4ed8."))  # fmt: skip
-    rounding = changes.get("tax_rounding", TAX_ROUNDINGS[0])
-    ensure(rounding in TAX_ROUNDINGS, Invalid(f"{rounding!r} is no way to round tax.", field="tax_rounding", remedy=f"Use {' or '.join(TAX_ROUNDINGS)}."))  # fmt: skip
+    ensure_tax_rounding(changes.get("tax_rounding", entity.tax_rounding))
     if logo is not None:
         ensure(len(logo) <= MAX_LOGO, Invalid("The logo is larger than 200 kB.", field="logo", remedy="Make it smaller."))
         ensure(

@@ -17,7 +17,7 @@ from topline.catalog.models import Product
 from topline.contracts import bills, items, pricing, schedules
 from topline.contracts.credit import ensure_credit
 from topline.contracts.dates import add_months
-from topline.contracts.models import Amendment, Charge, Contract, Discount, Item, ItemChange
+from topline.contracts.models import Amendment, Charge, Contract, Item, ItemChange
 from topline.engine import periods
 from topline.engine.rating.proration import MODES
 from topline.kernel import clock, series
@@ -385,10 +385,16 @@ def _take_discounts(contract: Contract, made: Contract, on: date, taken: dict[in
             left = None if left is None else left - gone
         if left is not None and left < 1:
             continue
-        copy = Discount.objects.get(pk=discount.pk)
-        copy.pk, copy.contract, copy.starts_on, copy.periods, copy.created_at = None, made, starts_on, left, clock.now()
-        copy.item = taken[discount.item_id] if discount.item_id is not None else None
-        copy.save(force_insert=True)
+        if discount.item_id is not None:
+            discount.item = taken[discount.item_id]
+        discount.pk, discount.contract, discount.starts_on, discount.periods, discount.created_at = (
+            None,
+            made,
+            starts_on,
+            left,
+            clock.now(),
+        )
+        discount.save(force_insert=True)
 
 
 _VERBS: dict[str, Callable[[Contract, date, dict[str, Any]], Done]] = {

@@ -162,8 +162,7 @@ def less_discounts(wanted: pl.DataFrame, items: pl.DataFrame, contracts: Any) ->
     step = pl.struct(off="name", minor=-pl.col("taken_minor").cast(pl.Float64)).struct.json_encode()
     told = taken.group_by(engine.KEY, maintain_order=True).agg(less=pl.col("name").str.join(", "), _steps=step.str.join(","))
     rows = left.join(told, on=engine.KEY, how="left", maintain_order="left")
-    before = pl.col("explained").str.strip_suffix("]").fill_null("[")
-    both = before + pl.when(before == "[").then(pl.lit("")).otherwise(pl.lit(",")) + pl.col("_steps") + "]"
+    both = usage.with_step(pl.col("_steps"))
     lowered = rows.with_columns(explained=pl.when(pl.col("_steps").is_null()).then("explained").otherwise(both))
     return pl.concat([lowered.select(*wanted.columns, "less"), aside.select(*wanted.columns, "less")])
 
@@ -305,12 +304,11 @@ def _within_what_is_left(lines: pl.DataFrame, standing: pl.DataFrame) -> pl.Data
     rows = lines.join(stood, on=engine.KEY, how="left", maintain_order="left")
     least = -(pl.col("_stood") - pl.col("credited")).clip(0)
     is_less = (pl.col("net_minor") < least).fill_null(value=False)
-    step = pl.struct("credited").struct.json_encode()
-    told = pl.col("explained").fill_null("[]").str.strip_suffix("]")
+    told = usage.with_step(pl.struct("credited").struct.json_encode())
     capped = rows.with_columns(
         net_minor=pl.when(is_less).then(least).otherwise("net_minor"),
-        explained=pl.when(is_less).then(told + pl.when(told == "[").then(pl.lit("")).otherwise(pl.lit(",")) + step + "]").otherwise("explained"),
-    )  # fmt: skip
+        explained=pl.when(is_less).then(told).otherwise("explained"),
+    )
     return capped.filter(pl.col("net_minor") != 0).drop("credited", "_stood")
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from topline.billing import queries as billing
 from topline.billing.models import Invoice
 from topline.books.models import Entity
+from topline.contracts import usage
 from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE, LateUsage
 from topline.engine import charges as engine
 from topline.kernel import bulk
@@ -70,11 +71,10 @@ def split(lines: pl.DataFrame, *, entity: Entity) -> pl.DataFrame:
     count = stands.group_by(engine.KEY).agg(_back=pl.len().cast(pl.Int64), _was=pl.col("billed_minor").sum())
     anew = plain.join(count, on=engine.KEY, how="left", maintain_order="left")
     is_anew = pl.col("_back").is_not_null()
-    step = pl.lit('{"anew":true}')
-    told = pl.col("explained").fill_null("[]").str.strip_suffix("]")
+    told = usage.with_step(pl.lit('{"anew":true}'))
     anew = anew.with_columns(
         net_minor=pl.col("net_minor") + pl.col("_was").fill_null(0), sequence=pl.col("sequence") + pl.col("_back").fill_null(0),
-        explained=pl.when(is_anew).then(told + pl.when(told == "[").then(pl.lit("")).otherwise(pl.lit(",")) + step + "]").otherwise("explained"),
+        explained=pl.when(is_anew).then(told).otherwise("explained"),
     ).filter(pl.col("net_minor") != 0)  # fmt: skip
     return pl.concat([_credits(plain, stands), anew.select(plain.columns)])
 
@@ -91,9 +91,10 @@ def named(lines: pl.DataFrame) -> pl.DataFrame:
     if back.is_empty():
         return lines
     is_asked, given = one_of("c.item_id", back["item_id"].unique().to_list())
+    issued = ", ".join(f"'{state.value}'" for state in ISSUED)
     billed = bulk.query(
         "SELECT c.item_id, c.full_start, c.invoice_id, c.position, i.customer_id, i.currency FROM contracts_charge c JOIN billing_invoice i ON i.id = c.invoice_id"
-        f" WHERE i.state IN ('open', 'paid', 'written_off') AND i.kind = 'invoice' AND c.net_minor > 0 AND {is_asked}",
+        f" WHERE i.state IN ({issued}) AND i.kind = 'invoice' AND c.net_minor > 0 AND {is_asked}",
         given,
         {"item_id": pl.Int64(), "full_start": pl.Date(), "invoice_id": pl.Int64(), "position": pl.Int64(), "customer_id": pl.Int64(), "currency": pl.String()},
     )  # fmt: skip

@@ -109,6 +109,12 @@ def fees(items: pl.DataFrame) -> pl.DataFrame:
     return items.join(exact, on="item_id", how="left", maintain_order="left").join(how, on="item_id", how="left", maintain_order="left")  # fmt: skip
 
 
+def with_step(step: pl.Expr) -> pl.Expr:
+    """How charges were made (`explained`), with one step more, or several with commas between them, as JSON."""
+    told = pl.col("explained").fill_null("[]").str.strip_suffix("]")
+    return told + pl.when(told == "[").then(pl.lit("")).otherwise(pl.lit(",")) + step + "]"
+
+
 # --- parts ---
 def _family(customers: pl.Series) -> metering.Family | None:
     """The records of customers that were merged, and the meters by which each is billed; None where nobody was. One statement, one more where somebody was."""

@@ -53,14 +53,20 @@ def line_tax() -> pl.Expr:
     return round_half_away(_exact_tax())
 
 
+def ensure_tax_rounding(rule: str) -> None:
+    """Raises: Invalid, for a way to round tax that there is not."""
+    ensure(rule in TAX_ROUNDINGS, Invalid(f"{rule!r} is no way to round tax.", field="tax_rounding", remedy=f"Use {' or '.join(TAX_ROUNDINGS)}."))  # fmt: skip
+
+
 def with_tax(lines: pl.DataFrame, *, tax_rounding: str, document: Sequence[str] = ("ref",)) -> pl.DataFrame:
     """Lines with tax_minor i64.
 
     lines         net_minor i64, tax_category str, tax_rate_ppm i64, and the columns that name the document
     tax_rounding  line: each by itself; document: the tax of a group (category, rate, and sign: charges and refunds stay apart) is
                   rounded once and shared over its lines by largest remainder
-    Source: EN 16931 BR-CO-14, BR-S-08. Work: O(lines).
+    Raises: Invalid (another rounding). Source: EN 16931 BR-CO-14, BR-S-08. Work: O(lines).
     """
+    ensure_tax_rounding(tax_rounding)
     if tax_rounding == "line":
         return lines.with_columns(tax_minor=line_tax())
     group = [*document, "tax_category", "tax_rate_ppm", "_refund"]
