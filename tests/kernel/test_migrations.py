@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import ForeignKey, UniqueConstraint
 from django.test import override_settings
 
 MADE = """
@@ -41,6 +43,19 @@ def test_the_migrations_make_what_the_models_say(db, capsys):
     assert MigrationLoader(None).disk_migrations, "migrations are read, although the tests run without them"
     call_command("makemigrations", check_changes=True, dry_run=True)
     assert "No changes detected" in capsys.readouterr().out
+
+
+def test_no_foreign_key_is_indexed_beside_an_index_that_begins_with_it():
+    ours = [model for model in apps.get_models() if model.__module__.startswith("topline.")]
+    twice = []
+    for model in ours:
+        meta = model._meta
+        whole = [*meta.indexes, *(c for c in meta.constraints if isinstance(c, UniqueConstraint))]
+        led = {index.fields[0].lstrip("-") for index in whole if index.fields and index.condition is None}
+        keys = [field for field in meta.concrete_fields if isinstance(field, ForeignKey) and field.db_index and not field.unique]
+        twice += [f"{model.__name__}.{field.name}" for field in keys if field.name in led]
+    assert len(ours) > 100
+    assert not twice, "each of them costs a write a row and serves no query: say db_index=False"
 
 
 def test_a_database_made_at_once_is_the_one_that_the_migrations_make(tmp_path):

@@ -11,7 +11,7 @@ from topline.books.models import Entity
 class BankAccount(models.Model):
     """An account of ours at a bank; its ledger account has the role `bank:<id>`."""
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     name = models.CharField(max_length=100)
     number = models.CharField(max_length=40, blank=True, help_text="IBAN or the bank's own number, without blanks")
     bic = models.CharField(max_length=11, blank=True)
@@ -35,7 +35,7 @@ class BankAccount(models.Model):
 class BankStatement(models.Model):
     """A statement as the bank sent it: opening + booked lines = closing, or it is not here."""
 
-    account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, related_name="statements")
+    account = models.ForeignKey(BankAccount, on_delete=models.PROTECT, related_name="statements", db_index=False)
     kind = models.CharField(max_length=12)
     statement_id = models.CharField(max_length=80, blank=True)
     sequence = models.BigIntegerField(null=True)

@@ -51,7 +51,7 @@ class Invoice(models.Model):
     from_credits_minor = models.BigIntegerField(default=0)
     is_prepayment = models.BooleanField(default=False)
     closed_on = models.DateField(null=True)
-    corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="corrections")
+    corrects = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="corrections", db_index=False)
     created_at = models.DateTimeField()
     import_batch_id = models.BigIntegerField(null=True)
 
@@ -61,6 +61,7 @@ class Invoice(models.Model):
             models.Index(fields=["entity", "state", "due_on", "id"], name="invoice_state_due"),
             models.Index(fields=["entity", "issued_on", "id"], name="invoice_by_day"),
             models.Index(fields=["import_batch_id"], name="invoice_batch", condition=Q(import_batch_id__isnull=False)),
+            models.Index(fields=["corrects"], name="invoice_corrected", condition=Q(corrects__isnull=False)),
         ]
         constraints = [
             models.UniqueConstraint(fields=["entity", "number"], name="invoice_number_once"),
@@ -94,7 +95,7 @@ OWED = (Invoice.Kind.INVOICE, Invoice.Kind.INTEREST)  # kinds of documents that 
 class InvoiceLine(models.Model):
     """A line of an invoice (EN 16931 BG-25): quantity x unit price less discount, rounded once; exact from its integers."""
 
-    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines")
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="lines", db_index=False)
     position = models.IntegerField()
     description = models.CharField(max_length=300)
     quantity_micro = models.BigIntegerField(default=1_000_000)
@@ -124,7 +125,7 @@ class InvoiceLine(models.Model):
 class Instalment(models.Model):
     """A part of an invoice with a due day of its own; invoices due at once have none."""
 
-    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="instalments")
+    invoice = models.ForeignKey(Invoice, on_delete=models.CASCADE, related_name="instalments", db_index=False)
     position = models.IntegerField()
     due_on = models.DateField()
     amount_minor = models.BigIntegerField()

@@ -48,7 +48,7 @@ class Account(models.Model):
         INCOME = "income"
         EXPENSE = "expense"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="accounts")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     code = models.CharField(max_length=20)
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -70,7 +70,7 @@ class Entry(models.Model):
 
     append_only = True
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     key = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=40)
     effective_on = models.DateField()
@@ -144,7 +144,7 @@ class Seal(models.Model):
 class PeriodBalance(models.Model):
     """What the sealed entries of one calendar month moved on an account: reports read these and the unsealed tail."""
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)
     currency = models.CharField(max_length=3)
     month = models.DateField()
     debit_minor = models.BigIntegerField(default=0)

@@ -86,7 +86,7 @@ class CaseInvoice(models.Model):
 class CaseStep(models.Model):
     """A step of the chosen strategy: a task of the team with owner and day."""
 
-    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="steps")
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="steps", db_index=False)
     position = models.IntegerField()
     task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="+")
 

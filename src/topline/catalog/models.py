@@ -40,7 +40,7 @@ class PriceBook(models.Model):
 class Price(models.Model):
     """What one unit costs in a currency from `valid_from` until the day before `valid_to`. A new price ends the old one; none is edited."""
 
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="prices")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="prices", db_index=False)
     price_book = models.ForeignKey(PriceBook, on_delete=models.PROTECT, null=True, related_name="prices")
     currency = models.CharField(max_length=3)
     unit_price_nano = models.BigIntegerField()
@@ -78,7 +78,7 @@ class Price(models.Model):
 class BundlePart(models.Model):
     """A product that is sold as a part of another. A bundle without a price of its own costs what its parts cost."""
 
-    bundle = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="parts")
+    bundle = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="parts", db_index=False)
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
     quantity_micro = models.BigIntegerField(default=1_000_000)
 
@@ -93,7 +93,7 @@ class BundlePart(models.Model):
 class VolumeStep(models.Model):
     """What comes off the price of a product from a quantity on; the highest step that is reached counts for all units."""
 
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="volume_steps")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="volume_steps", db_index=False)
     from_micro = models.BigIntegerField()
     discount_ppm = models.IntegerField()
 

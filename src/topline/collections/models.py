@@ -72,7 +72,7 @@ class Promise(models.Model):
         BROKEN = "broken"
         WITHDRAWN = "withdrawn"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
     currency = models.CharField(max_length=3)
     amount_minor = models.BigIntegerField()
@@ -100,7 +100,7 @@ class Promise(models.Model):
 class PromiseItem(models.Model):
     """An invoice that a promise covers, and how much of it."""
 
-    promise = models.ForeignKey(Promise, on_delete=models.CASCADE, related_name="items")
+    promise = models.ForeignKey(Promise, on_delete=models.CASCADE, related_name="items", db_index=False)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
     amount_minor = models.BigIntegerField()
 
@@ -165,7 +165,7 @@ class DunningPolicy(models.Model):
            alternative (None, or {channel, template, wait_days}), is_randomised}
     """
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     segment = models.CharField(max_length=40, blank=True)
     steps = models.JSONField(default=list)
     minimum_minor = models.BigIntegerField(default=0, help_text="nobody is reminded of less than this")
@@ -188,7 +188,7 @@ class Reminder(models.Model):
         HELD = "held"
         DROPPED = "dropped"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
     step = models.CharField(max_length=40)
     channel = models.CharField(max_length=10)
@@ -216,7 +216,7 @@ class ReminderItem(models.Model):
     """An invoice that a reminder names. Its uniqueness is why no step is ever sent twice."""
 
     reminder = models.ForeignKey(Reminder, on_delete=models.CASCADE, related_name="items")
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="+", db_index=False)
     step = models.CharField(max_length=40)
     open_minor = models.BigIntegerField()
 
@@ -265,7 +265,7 @@ class PlanInvoice(models.Model):
 class PlanInstalment(models.Model):
     """A dated part of a payment plan."""
 
-    plan = models.ForeignKey(PaymentPlan, on_delete=models.CASCADE, related_name="instalments")
+    plan = models.ForeignKey(PaymentPlan, on_delete=models.CASCADE, related_name="instalments", db_index=False)
     position = models.IntegerField()
     due_on = models.DateField()
     amount_minor = models.BigIntegerField()
@@ -282,7 +282,7 @@ class TimingModel(models.Model):
 
     append_only = True
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     version = models.CharField(max_length=64)
     trained_on = models.DateField(help_text="the day up to which it knows")
     method = models.CharField(max_length=40)

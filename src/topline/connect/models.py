@@ -18,7 +18,7 @@ class ImportBatch(models.Model):
         FAILED = "failed"
         UNDONE = "undone"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     kind = models.CharField(max_length=20)
     profile = models.CharField(max_length=60)
     file_name = models.CharField(max_length=200)

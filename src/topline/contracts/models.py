@@ -33,8 +33,8 @@ class Contract(models.Model):
     """
 
     number = models.CharField(max_length=40)
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
     bill_to = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", help_text="who is invoiced: the customer, or a parent that pays"
     )
@@ -165,7 +165,7 @@ class SchedulePart(models.Model):
     due_on  null: billed when it is accepted. All parts of an item, dropped ones too, add up to what the item comes to
     """
 
-    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="parts")
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="parts", db_index=False)
     position = models.IntegerField()
     description = models.CharField(max_length=200)
     amount_minor = models.BigIntegerField()
@@ -238,7 +238,7 @@ class UsageAlert(models.Model):
 
     append_only = True
 
-    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="+")
+    item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="+", db_index=False)
     full_start = models.DateField()
     threshold_minor = models.BigIntegerField()
     net_minor = models.BigIntegerField(help_text="what the period cost when it was told")
@@ -288,7 +288,7 @@ class ItemChange(models.Model):
 
     append_only = True
 
-    amendment = models.ForeignKey(Amendment, on_delete=models.PROTECT, related_name="items")
+    amendment = models.ForeignKey(Amendment, on_delete=models.PROTECT, related_name="items", db_index=False)
     item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="changes")
     is_new = models.BooleanField()
     until_before = models.DateField(null=True, help_text="its end before; null: none, or it was not there")
@@ -305,7 +305,7 @@ class BillRun(models.Model):
         DRAFTED = "drafted"
         FINAL = "final"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     as_of = models.DateField()
     state = models.CharField(max_length=7, choices=State.choices, default=State.RUNNING)
     started_at = models.DateTimeField()
@@ -327,7 +327,7 @@ class BillRunPart(models.Model):
     first_invoice_id, last_invoice_id  the span of ids in which its drafts lie (others may lie between them); null: it made none
     """
 
-    run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="parts")
+    run = models.ForeignKey(BillRun, on_delete=models.PROTECT, related_name="parts", db_index=False)
     first_payer_id = models.BigIntegerField()
     last_payer_id = models.BigIntegerField()
     is_done = models.BooleanField(default=False)
@@ -395,7 +395,7 @@ class Parked(models.Model):
 class Wallet(models.Model):
     """Credits of a customer in a currency, and the amount below which customer and team are told. What is in it stands on its credits."""
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
     currency = models.CharField(max_length=3)
     low_minor = models.BigIntegerField(null=True, help_text="what can be used is below this: tell; null: never")

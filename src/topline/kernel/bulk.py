@@ -55,7 +55,8 @@ def reserve_ids(model: type[models.Model], count: int) -> pl.Series:
     table = model._meta.db_table
     with connection.cursor() as cursor:
         if is_postgresql():
-            taken = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) AS id FROM generate_series(1, %s)"
+            named = "(SELECT pg_get_serial_sequence(%s, 'id')::regclass)"  # asked once: nextval of the bare call would look the name up for each id
+            taken = f"SELECT nextval({named}) AS id FROM generate_series(1, %s)"
             gaps = "max(id) - min(id) + 1 > count(*)"  # another took some in between
             cursor.execute(
                 f"SELECT min(id), CASE WHEN {gaps} THEN array_agg(id ORDER BY id) END FROM ({taken}) AS taken", [table, count]

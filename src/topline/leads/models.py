@@ -47,7 +47,7 @@ class Lead(models.Model):
         DISQUALIFIED = "disqualified"
 
     number = models.CharField(max_length=40, unique=True)
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     name = models.CharField(max_length=200, blank=True, help_text="the person")
     company = models.CharField(max_length=200, blank=True)
     email = models.CharField(max_length=254, blank=True)

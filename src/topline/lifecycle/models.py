@@ -14,7 +14,7 @@ class StageOverride(models.Model):
 
     append_only = True
 
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     stage = models.CharField(max_length=20, blank=True)
     because = models.CharField(max_length=300)
     on = models.DateField()

@@ -61,7 +61,7 @@ class Customer(models.Model):
 class CustomerAlias(models.Model):
     """Another name or key by which files and banks know a customer; `folded` is what matching compares."""
 
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="aliases")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="aliases", db_index=False)
     kind = models.CharField(max_length=20, default="name", help_text="name, number, iban, tax_id")
     value = models.CharField(max_length=200)
     folded = models.CharField(max_length=200)
@@ -109,7 +109,7 @@ class SegmentSize(models.Model):
 
     append_only = True
 
-    segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="sizes", db_constraint=False)
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="sizes", db_constraint=False, db_index=False)
     accounts = models.BigIntegerField(null=True)
     spend_minor = models.BigIntegerField(null=True)
     currency = models.CharField(max_length=3)
@@ -145,7 +145,7 @@ class Competitor(models.Model):
 class CompetitorSegment(models.Model):
     """A segment in which we meet a competitor, by the text that stands on customers."""
 
-    competitor = models.ForeignKey(Competitor, on_delete=models.CASCADE, related_name="segments")
+    competitor = models.ForeignKey(Competitor, on_delete=models.CASCADE, related_name="segments", db_index=False)
     segment = models.CharField(max_length=40)
 
     class Meta:
@@ -155,7 +155,7 @@ class CompetitorSegment(models.Model):
 class CompetitorProduct(models.Model):
     """Something that a competitor sells; `compares_with` is the code of our product that it stands against, where there is one."""
 
-    competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, related_name="products")
+    competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, related_name="products", db_index=False)
     name = models.CharField(max_length=100)
     compares_with = models.CharField(max_length=60, blank=True)
 
@@ -168,7 +168,9 @@ class CompetitorPrice(models.Model):
 
     append_only = True
 
-    product = models.ForeignKey(CompetitorProduct, on_delete=models.PROTECT, related_name="prices", db_constraint=False)
+    product = models.ForeignKey(
+        CompetitorProduct, on_delete=models.PROTECT, related_name="prices", db_constraint=False, db_index=False
+    )
     currency = models.CharField(max_length=3)
     unit_price_nano = models.BigIntegerField(help_text="billionths of a minor unit")
     unit = models.CharField(max_length=40)
@@ -198,7 +200,7 @@ class Assessment(models.Model):
         STRENGTH = "strength"
         WEAKNESS = "weakness"
 
-    competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, related_name="assessments")
+    competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, related_name="assessments", db_index=False)
     theme = models.CharField(max_length=10, choices=Theme.choices)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     statement = models.CharField(max_length=300)
@@ -259,7 +261,7 @@ class ExperienceRecord(models.Model):
         TICKET = "ticket"
 
     competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, null=True, related_name="+")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     segment = models.CharField(max_length=40, blank=True)
     kind = models.CharField(max_length=6, choices=Kind.choices)
     score = models.SmallIntegerField(null=True)
@@ -303,7 +305,7 @@ class ReadingStep(models.Model):
 class ReadMark(models.Model):
     """A member has read a brief."""
 
-    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+")
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+", db_index=False)
     brief = models.CharField(max_length=60)
     read_at = models.DateTimeField()
 

@@ -49,7 +49,7 @@ class RepLead(models.Model):
 
     append_only = True
 
-    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="leads")
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="leads", db_index=False)
     manager = models.ForeignKey(Rep, on_delete=models.PROTECT, null=True, related_name="+")
     from_on = models.DateField(help_text="1 January 1900: it was always so")
     recorded_at = models.DateTimeField()
@@ -105,9 +105,9 @@ class Opportunity(models.Model):
 
     number = models.CharField(max_length=40)
     name = models.CharField(max_length=200)
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+")
-    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="opportunities")
+    rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="opportunities", db_index=False)
     stage = models.ForeignKey(Stage, on_delete=models.PROTECT, related_name="opportunities")
     state = models.CharField(max_length=4, choices=Stage.Kind.choices, default=Stage.Kind.OPEN)
     category = models.CharField(max_length=10, choices=Category.choices)
@@ -194,7 +194,7 @@ class DealContact(models.Model):
         BUYS = "buys", "Buys (procurement)"
         BLOCKS = "blocks", "Speaks against us"
 
-    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="people")
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="people", db_index=False)
     contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="+")
     role = models.CharField(max_length=10, choices=Role.choices)
 
@@ -205,7 +205,7 @@ class DealContact(models.Model):
 class DealCompetitor(models.Model):
     """A competitor who wants a deal too."""
 
-    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="rivals")
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="rivals", db_index=False)
     competitor = models.ForeignKey(Competitor, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
@@ -221,7 +221,7 @@ class OpportunityChange(models.Model):
 
     append_only = True
 
-    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="changes")
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="changes", db_index=False)
     field = models.CharField(max_length=20)
     before = models.CharField(max_length=300, blank=True)
     after = models.CharField(max_length=300, blank=True)
@@ -243,7 +243,7 @@ class OpportunitySnapshot(models.Model):
 
     as_of = models.DateField()
     opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="+")
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="+")
     stage_key = models.CharField(max_length=40)
     category = models.CharField(max_length=10)
@@ -270,7 +270,7 @@ class Quota(models.Model):
         BOOKINGS = "bookings"
         DEALS = "deals"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     scope = models.CharField(max_length=7, choices=Scope.choices)
     rep = models.ForeignKey(
         Rep, on_delete=models.PROTECT, null=True, related_name="+", help_text="the person, or who leads the team"
@@ -312,7 +312,7 @@ class ForecastCall(models.Model):
         MOST_LIKELY = "most_likely"
         BEST_CASE = "best_case"
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     rep = models.ForeignKey(Rep, on_delete=models.PROTECT, related_name="+")
     starts_on = models.DateField()
     ends_on = models.DateField()
@@ -344,7 +344,7 @@ class FrozenSalesForecast(models.Model):
 
     append_only = True
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     as_of = models.DateField()
     starts_on = models.DateField()
     ends_on = models.DateField()
@@ -377,8 +377,8 @@ class DealChance(models.Model):
 
     append_only = True
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
-    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="+", db_index=False)
     as_of = models.DateField()
     ends_on = models.DateField(help_text="the first day after the quarter")
     is_rehearsed = models.BooleanField(default=False)

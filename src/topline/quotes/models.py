@@ -24,8 +24,8 @@ class Quote(models.Model):
 
     number = models.CharField(max_length=40)
     version = models.IntegerField(default=1)
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
-    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="quotes")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
+    opportunity = models.ForeignKey(Opportunity, on_delete=models.PROTECT, related_name="quotes", db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, choices=State.choices, default=State.DRAFT)
     is_forecast = models.BooleanField(default=False, help_text="its amount is the deal's")
@@ -73,7 +73,7 @@ class Quote(models.Model):
 class QuoteLine(models.Model):
     """Something offered: quantity x unit price x periods. A ramp is several lines of a product that begin after each other."""
 
-    quote = models.ForeignKey(Quote, on_delete=models.PROTECT, related_name="lines")
+    quote = models.ForeignKey(Quote, on_delete=models.PROTECT, related_name="lines", db_index=False)
     position = models.IntegerField()
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
     description = models.CharField(max_length=300, blank=True)
@@ -100,7 +100,7 @@ class QuoteLine(models.Model):
 class QuotePriceStep(models.Model):
     """One step of the way from list to pocket; the steps of a line always add up."""
 
-    line = models.ForeignKey(QuoteLine, on_delete=models.CASCADE, related_name="steps")
+    line = models.ForeignKey(QuoteLine, on_delete=models.CASCADE, related_name="steps", db_index=False)
     position = models.IntegerField()
     step = models.CharField(max_length=20)
     note = models.CharField(max_length=100, blank=True)
@@ -115,7 +115,7 @@ class QuotePriceStep(models.Model):
 class QuotePromotion(models.Model):
     """A promotion that a quote names, and what it costs there."""
 
-    quote = models.ForeignKey(Quote, on_delete=models.CASCADE, related_name="promotions")
+    quote = models.ForeignKey(Quote, on_delete=models.CASCADE, related_name="promotions", db_index=False)
     promotion = models.ForeignKey(Promotion, on_delete=models.PROTECT, related_name="uses")
     cost_minor = models.BigIntegerField(help_text="taken off; shared out where several stack")
 

@@ -206,7 +206,7 @@ class StatementDelivery(models.Model):
         BOUNCED = "bounced"
 
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
     since = models.DateField()
     until = models.DateField()
     recipient = models.EmailField()

@@ -60,7 +60,7 @@ class StandalonePrice(models.Model):
         COST = "cost", "expected cost plus a margin"
         RESIDUAL = "residual", "highly variable: what the others leave, within the range"
 
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+", db_index=False)
     currency = models.CharField(max_length=3)
     valid_from = models.DateField()
     low_nano = models.BigIntegerField()
@@ -184,7 +184,7 @@ class Close(models.Model):
 
     append_only = True
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     through = models.DateField()
     recorded_at = models.DateTimeField()
     actor_key = models.CharField(max_length=60)
@@ -201,7 +201,7 @@ class ContractBalance(models.Model):
 
     append_only = True
 
-    close = models.ForeignKey(Close, on_delete=models.PROTECT, related_name="balances", db_constraint=False)
+    close = models.ForeignKey(Close, on_delete=models.PROTECT, related_name="balances", db_constraint=False, db_index=False)
     contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="+", db_constraint=False)
     customer_id = models.BigIntegerField()
     currency = models.CharField(max_length=3)

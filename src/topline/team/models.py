@@ -35,7 +35,7 @@ class Member(AbstractBaseUser):
 class RoleGrant(models.Model):
     """A member wears a role; the roles themselves stand in `roles.py`."""
 
-    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="role_grants")
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="role_grants", db_index=False)
     role = models.CharField(max_length=30)
 
     class Meta:
@@ -66,7 +66,7 @@ class Task(models.Model):
 
     title = models.CharField(max_length=200)
     note = models.TextField(blank=True)
-    assignee = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+")
+    assignee = models.ForeignKey(Member, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_by_key = models.CharField(max_length=60)
     due_on = models.DateField(null=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)

@@ -22,7 +22,7 @@ class Frequency(models.TextChoices):
 class PayPlan(models.Model):
     """Who is paid how often: the payroll calendar of a group of people."""
 
-    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+")
+    entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     name = models.CharField(max_length=100)
     currency = models.CharField(max_length=3)
     frequency = models.CharField(max_length=12, choices=Frequency.choices, default=Frequency.BIWEEKLY)

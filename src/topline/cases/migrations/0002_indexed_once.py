@@ -1,0 +1,18 @@
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("cases", "0001_initial"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="casestep",
+            name="case",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="cases.case"
+            ),
+        ),
+    ]
