@@ -47,7 +47,7 @@ class UsageEvent(models.Model):
     append_only = True
 
     key = models.CharField(max_length=100, unique=True)
-    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="events", db_constraint=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="events", db_constraint=False, db_index=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     at = models.DateTimeField()
     value_micro = models.BigIntegerField(default=1_000_000)

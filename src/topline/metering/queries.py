@@ -105,18 +105,17 @@ def backfills() -> list[Mapping[str, Any]]:
 
 
 def meters() -> Sequence[Mapping[str, Any]]:
-    """Every meter with its events, those in the lake among them, and the newest; at most 200. Two statements."""
-    rows = Meter.objects.annotate(count=Count("events"), newest=Max("events__at")).order_by("code")
-    found, away = (
-        list(
-            rows.values("id", "code", "name", "method", "unit", "filters", "rounding", "round_decimals", "count", "newest")[:200]
-        ),
-        lake.by_meter(),
-    )
+    """Every meter with its events, those in the lake among them, and the newest; at most 200. Three statements, of which one passes over the table of events."""
+    columns = ("id", "code", "name", "method", "unit", "filters", "rounding", "round_decimals")
+    here = {
+        meter: seen for meter, *seen in UsageEvent.objects.order_by().values_list("meter_id").annotate(Count("id"), Max("at"))
+    }
+    away = lake.by_meter()
+    found = list(Meter.objects.order_by("code").values(*columns)[:200])
     for row in found:
-        count, newest = away.get(row["id"], (0, None))
-        row["count"] += count
-        row["newest"] = max((at for at in (row["newest"], newest) if at is not None), default=None)
+        seen = [both[row["id"]] for both in (here, away) if row["id"] in both]
+        row["count"] = sum(count for count, _ in seen)
+        row["newest"] = max((at for _, at in seen), default=None)
     return found
 
 
