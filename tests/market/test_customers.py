@@ -10,7 +10,7 @@ import pytest
 from topline.books import queries as books
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions, queries
-from topline.market.models import Customer
+from topline.market.models import Address, Customer
 from topline.receivables import figures, statements
 from topline.timeline import queries as timeline
 
@@ -22,7 +22,7 @@ def add(owner, **columns):
 
 @pytest.mark.parametrize(
     ("tax_id", "country"),
-    [("DE136695976", "DE"), ("136695976", "DE"), ("ATU13585627", "AT"), ("EL094259216", "GR"), ("", "DE"), ("whatever", "ZZ")],
+    [("DE136695976", "DE"), ("136695976", "DE"), ("ATU13585627", "AT"), ("EL094259216", "GR"), ("", "DE"), ("whatever", "TW")],
 )
 def test_a_tax_id_with_the_right_check_digits_is_kept(owner, tax_id, country):
     assert Customer.objects.get(pk=add(owner, tax_id=tax_id, country=country)).tax_id == tax_id
@@ -40,6 +40,21 @@ def test_a_changed_country_is_checked_against_the_tax_id_that_is_there(owner):
     with pytest.raises(actions.TaxIdInvalid):
         actions.change_customer(actor=owner, customer_id=customer, changes={"country": "AT"})
     assert Customer.objects.get(pk=customer).country == "DE"
+
+
+def test_a_country_is_one_and_is_kept_in_capitals(owner):
+    made = actions.add_customers(
+        actor=owner, customers=pl.DataFrame({"name": ["Kranich"], "currency": ["EUR"], "country": ["de"]})
+    )["customer_id"][0]
+    assert Customer.objects.get(pk=made).country == "DE"
+    with pytest.raises(Invalid, match="XX is no country code"):
+        actions.change_customer(actor=owner, customer_id=made, changes={"country": "XX"})
+    with pytest.raises(Invalid, match="ZZ is no country code"):
+        actions.add_customers(actor=owner, customers=pl.DataFrame({"name": ["Reiher"], "currency": ["EUR"], "country": ["ZZ"]}))
+    with pytest.raises(Invalid, match="UK is no country code"):
+        actions.add_address(actor=owner, customer_id=made, line1="1 High Street", country="UK")
+    actions.add_address(actor=owner, customer_id=made, line1="1 High Street", country="gb")
+    assert [a.country for a in Address.objects.filter(customer_id=made)] == ["GB"] and Customer.objects.count() == 1
 
 
 def test_a_number_is_given_once(owner):

@@ -10,7 +10,7 @@ from topline.billing.models import TaxRate
 from topline.kernel import bulk, clock
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
-from topline.kernel.countries import countries
+from topline.kernel.countries import ensure_countries
 from topline.kernel.errors import Conflict, Invalid, ensure
 
 EU = ("AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK")  # fmt: skip
@@ -27,7 +27,8 @@ class TaxRateKnown(Conflict):
 def add_tax_rate(*, actor: Actor, country: str, rate_ppm: int, valid_from: date, tax_class: str = "standard") -> int:
     """Say what a class of products is taxed with in a country from a day on; returns the rate's id. Raises: Invalid, TaxRateKnown."""
     code = country.strip().upper()
-    ensure(code in countries(), Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
+    ensure(bool(code), Invalid("Say in which country.", field="country", remedy="Use two letters, such as DE."))
+    ensure_countries([code])
     ensure(0 <= rate_ppm <= 1_000_000, Invalid("A rate is 0 to 100 %.", field="rate_ppm"))
     ensure(bool(tax_class.strip()) and tax_class != NO_TAX, Invalid("A class needs a name.", field="tax_class"))
     known = TaxRate.objects.filter(country=code, tax_class=tax_class, valid_from=valid_from).exists()

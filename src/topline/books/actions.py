@@ -18,7 +18,7 @@ from topline.engine.documents import ensure_tax_rounding
 from topline.kernel import bulk, clock, money
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
-from topline.kernel.countries import countries
+from topline.kernel.countries import ensure_countries
 from topline.kernel.database import lock
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 
@@ -108,8 +108,10 @@ def describe_entity(*, actor: Actor, entity_id: int, changes: dict[str, Any]) ->
     unknown = sorted(set(changes) - DESCRIBED)
     ensure(not unknown, Invalid(f"{', '.join(unknown)} cannot be changed.", field=unknown[0] if unknown else ""))
     ensure(bool(str(changes.get("name", entity.name)).strip()), Invalid("A company needs a name.", field="name"))
-    country, accent, logo = changes.get("country", ""), changes.get("accent", ""), changes.get("logo")
-    ensure(country in ("", *countries()), Invalid(f"{country!r} is no country code.", field="country", remedy="Use two letters, such as DE."))  # fmt: skip
+    accent, logo = changes.get("accent", ""), changes.get("logo")
+    if "country" in changes:
+        ensure_countries([changes["country"]])
+        changes = changes | {"country": changes["country"].upper()}
     ensure(re.fullmatch(r"(#[0-9a-fA-F]{6})?", accent) is not None, Invalid(f"{accent!r} is no colour.", field="accent", remedy="Use #rrggbb, such as #1d4ed8."))  # fmt: skip
     ensure_tax_rounding(changes.get("tax_rounding", entity.tax_rounding))
     if logo is not None:

@@ -17,6 +17,7 @@ from topline.engine import terms
 from topline.engine.sheets import Profile, Typed, load_profiles, parse_profile, read_sheet, typed
 from topline.engine.sheets.profile import ProfileInvalid
 from topline.kernel import bulk, clock
+from topline.kernel.countries import countries
 from topline.kernel.errors import DomainError, NotFound, ensure
 from topline.kernel.money import format_amount
 from topline.market import competitors
@@ -285,7 +286,7 @@ def customers(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         "Number every customer once.",
     )
     rows = refuse(
-        rows, problems, ~pl.col("country").str.contains(r"^([A-Za-z]{2})?$"), "country", "unknown_country", "is no country code of two letters", "Use a code such as DE."
+        rows, problems, ~pl.col("country").str.to_uppercase().is_in(["", *countries()]), "country", "unknown_country", "is no country code", "Use two letters, such as DE."
     )  # fmt: skip
     rows = _with_tax_ids(rows, problems)
     key = folded(pl.col("name"))

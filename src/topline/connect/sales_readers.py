@@ -13,6 +13,7 @@ from topline.connect import selling
 from topline.connect.sheets import Ready, optional, refuse, with_currency
 from topline.engine.sheets import Profile, Typed
 from topline.kernel import bulk, clock
+from topline.kernel.countries import countries
 from topline.kernel.money import exponent
 from topline.leads.models import Campaign
 from topline.market import queries as market
@@ -212,7 +213,7 @@ def leads(given: Typed, using: Profile, entity_id: int | None) -> Ready:
         rows = rows.with_columns(created_on=pl.lit(None, dtype=pl.Date))
     checks = [
         ((pl.col("company") == "") & (pl.col("name") == ""), "company", "nobody", "names neither company nor person", "Fill in one of them."),
-        (~pl.col("country").str.contains("^([A-Z]{2})?$"), "country", "not_a_country", "is no country code", "Use two letters, such as DE."),
+        (~pl.col("country").is_in(["", *countries()]), "country", "not_a_country", "is no country code", "Use two letters, such as DE."),
         ((pl.col("email") != "") & ~pl.col("email").str.contains("^[^@ ]+@[^@ ]+$"), "email", "not_an_address", "is no e-mail address", "Correct it or leave it empty."),
         (pl.col("created_on") > clock.today() + timedelta(days=1), "created_on", "in_the_future", "lies in the future", "Correct the day."),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from topline.engine.lead_scoring import LEAKING
 from topline.kernel import clock, money, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
+from topline.kernel.countries import ensure_countries
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.leads import queries
 from topline.leads.models import Campaign, Lead
@@ -346,11 +347,7 @@ def _check(rows: pl.DataFrame, on: date) -> None:
         nobody.is_empty(),
         Invalid("A lead is somebody: a person, a company or both.", field="name", remedy="Fill in one of them."),
     )
-    odd = rows.filter((pl.col("country") != "") & ~pl.col("country").str.contains(r"^[A-Za-z]{2}$"))["country"]
-    ensure(
-        odd.is_empty(),
-        Invalid(f"{odd[0] if odd.len() else ''} is no country code.", field="country", remedy="Use two letters, such as DE."),
-    )
+    ensure_countries(rows["country"].unique(maintain_order=True))
     late = rows.filter(pl.col("created_on") > on)["created_on"]
     ensure(
         late.is_empty(),

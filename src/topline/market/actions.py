@@ -14,6 +14,7 @@ from stdnum.exceptions import ValidationError as TaxIdError
 from topline.kernel import bulk, clock, money, series
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
+from topline.kernel.countries import ensure_countries
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
 from topline.market import queries
 from topline.market.models import Address, Contact, Customer, CustomerAlias
@@ -65,7 +66,7 @@ def add_customers(*, actor: Actor, customers: pl.DataFrame) -> pl.DataFrame:
                country, language, terms, segment, credit_limit_minor, attributes (JSON text), import_batch_id
     returns    one row per customer in the same order: customer_id i64, number str
     Work: a fixed number of statements.
-    Raises: Invalid (name missing, currency), TaxIdInvalid, CustomerNumberTaken.
+    Raises: Invalid (name missing, currency, country), TaxIdInvalid, CustomerNumberTaken.
     """
     if customers.is_empty():
         return pl.DataFrame(schema={"customer_id": pl.Int64, "number": pl.String})
@@ -73,6 +74,9 @@ def add_customers(*, actor: Actor, customers: pl.DataFrame) -> pl.DataFrame:
     ensure(blank.is_empty(), Invalid("A customer needs a name.", field="name", remedy="Fill in the name."))
     for code in customers["currency"].unique().to_list():
         money.ensure_currency(code)
+    if "country" in customers.columns:
+        ensure_countries(customers["country"].fill_null("").unique(maintain_order=True))
+        customers = customers.with_columns(pl.col("country").str.to_uppercase())
     if "tax_id" in customers.columns:
         pairs = customers.select(
             "tax_id", pl.col("country") if "country" in customers.columns else pl.lit("").alias("country")
@@ -105,7 +109,7 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
     """Change facts of one customer, such as terms, owner, credit limit or hold; returns its id.
 
     reason  why the customer is put on credit hold, or released; the timeline keeps it
-    Raises: NotFound, Invalid (unknown field, currency, tax id, electronic address, parent circle, a hold without reason), Conflict for a merged customer.
+    Raises: NotFound, Invalid (unknown field, currency, country, tax id, electronic address, parent circle, a hold without reason), Conflict for a merged customer.
     """
     customer = _customer(customer_id)
     unknown = set(changes) - CHANGEABLE
@@ -114,6 +118,9 @@ def change_customer(*, actor: Actor, customer_id: int, changes: dict[str, Any], 
         money.ensure_currency(changes["currency"])
     if "name" in changes:
         ensure(bool(str(changes["name"]).strip()), Invalid("A customer needs a name.", field="name", remedy="Fill in the name."))
+    if "country" in changes:
+        ensure_countries([changes["country"]])
+        changes = changes | {"country": changes["country"].upper()}
     if "tax_id" in changes or "country" in changes:
         check_tax_id(changes.get("tax_id", customer.tax_id), changes.get("country", customer.country))
     _check_e_invoicing(changes)
@@ -191,8 +198,9 @@ def add_address(
     *, actor: Actor, customer_id: int, line1: str, city: str = "", postal_code: str = "", country: str = "", line2: str = "", region: str = "",
     kind: str = "billing",
 ) -> int:  # fmt: skip
-    """A postal address of a customer; returns its id. Raises: NotFound, Invalid (first line missing)."""
+    """A postal address of a customer; returns its id. Raises: NotFound, Invalid (first line missing, country)."""
     _customer(customer_id)
+    ensure_countries([country])
     ensure(bool(line1.strip()), Invalid("An address needs its first line.", field="line1"))
     address = Address.objects.create(
         customer_id=customer_id,
@@ -202,7 +210,7 @@ def add_address(
         city=city,
         postal_code=postal_code,
         region=region,
-        country=country,
+        country=country.upper(),
     )
     changed("customer", customer_id, after={"address": line1, "city": city})
     return address.pk

@@ -9,6 +9,7 @@ import polars as pl
 from topline.kernel import bulk
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
+from topline.kernel.countries import ensure_countries
 from topline.kernel.errors import Invalid, ensure
 from topline.market.models import Customer
 from topline.pipeline import figures
@@ -39,8 +40,7 @@ def set_territories(*, actor: Actor, territories: list[dict[str, Any]]) -> int:
         ensure(gone is None, Invalid(f"{name}: there is no sales person {gone}, or they have left.", field="rep_ids"))
         rule = {key: sorted({str(v).strip() for v in said.get(key, []) if str(v).strip()}) for key in RULES}
         rule["countries"] = sorted({c.upper() for c in rule["countries"]})
-        odd = next((c for c in rule["countries"] if len(c) != 2 or not c.isalpha()), "")
-        ensure(not odd, Invalid(f"{name}: {odd} is no country code.", field="countries", remedy="Use two letters, such as DE."))
+        ensure_countries(rule["countries"], field="countries", of=f"{name}: ")
         rows.append(Territory(position=position, name=name, rep_ids=owners, **rule))
     before = list(Territory.objects.order_by("position").values_list("name", flat=True))
     Territory.objects.all().delete()
