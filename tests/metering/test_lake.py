@@ -97,10 +97,11 @@ def test_a_key_stays_used_and_late_events_count(owner, used, customers):
         "at": old.at.replace(tzinfo=None),
         "value_micro": old.value_micro,
         "unique_key": old.unique_key,
+        "properties": json.dumps(old.properties),
     }
-    rows = [event, event | {"key": "late"}, event | {"key": "k14"}]
+    rows = [event, event | {"key": "late"}, event | {"key": "k14"}, event | {"properties": '{"region": "nowhere"}'}]
     told = actions.record_events(actor=owner, events=pl.DataFrame(rows), whole=False)
-    assert told["outcome"].to_list() == ["known", "recorded", "refused"]
+    assert told["outcome"].to_list() == ["known", "recorded", "refused", "refused"]
     with pytest.raises(actions.EventKeyReused):
         actions.record_events(actor=owner, events=pl.DataFrame(rows[2:]))
     span = used.filter(

@@ -17,6 +17,7 @@ from topline.books.models import Entity
 from topline.contracts import actions as contracts
 from topline.contracts import amendments, open_periods, pages, runs
 from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
+from topline.engine import metering as engine
 from topline.flows import lake as flow
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -612,3 +613,63 @@ def test_a_level_counts_for_the_part_of_its_month_that_a_contract_covers(owner, 
     send({"meter": "LEVEL", "at": datetime(2025, 12, 1), "value_micro": 10 * 10**6})
     runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
     assert Charge.objects.get().net_minor == 10 * 15_00
+
+
+def test_the_same_key_with_other_properties_is_refused_however_they_are_written(api, customer, meter):  # noqa: F811
+    meter()
+
+    def put(properties):
+        event = (
+            f'{{"key": "a", "meter": "CALLS", "customer": "Globex", "at": "2026-01-10T12:00:00Z", "properties": {properties}}}'
+        )
+        return api.client.put("/api/v1/usage-events", event, content_type="application/x-ndjson", headers=api.headers).status_code
+
+    assert put('{"region": "eu", "size": 1}') == 200
+    assert put('{"size":1,"region":"eu"}') == 200, "the same, in another order and with other blanks"
+    assert put('{"region": "us", "size": 1}') == 409
+    assert put("{}") == 409
+    assert UsageEvent.objects.count() == 1
+
+
+def test_what_is_kept_aside_is_told_once_a_key_and_placed_when_its_reason_is_gone(owner, send, meter, customer):
+    lone = {"key": "1", "meter": "CALLS", "value_micro": 2_500_000, "properties": '{"region": "eu"}', "at": datetime(2026, 1, 10, 12, 0, 0, 120_000)}  # fmt: skip
+    send(lone, {"key": "2", "at": datetime(2026, 3, 9), "meter": "CALLS"})
+    send(lone | {"value_micro": 3_000_000}, {"key": ""}, {"key": ""})
+    assert list(StrayEvent.objects.order_by("id").values_list("key", flat=True)) == ["2", "1", "", ""]
+    assert actions.place_strays(actor=owner) == 0, "there is no such meter yet"
+    meter()
+    assert actions.place_strays(actor=owner) == 1, "the other one lies ahead"
+    event = UsageEvent.objects.get()
+    assert (event.key, event.value_micro, event.properties) == ("1", 3_000_000, {"region": "eu"})
+    assert event.at.isoformat() == "2026-01-10T12:00:00.120000+00:00"
+    with clock.at(date(2026, 3, 9)):
+        assert actions.place_strays(actor=owner) == 1 and actions.place_strays(actor=owner) == 0
+    assert list(StrayEvent.objects.values_list("code", flat=True)) == ["no_key", "no_key"]
+
+
+def test_the_page_says_which_events_a_meter_counts_and_places_what_was_kept_aside(owner, send, customer):
+    client = Client()
+    client.force_login(Member.objects.get(pk=members.add_member(actor=owner, email="b@acme.localhost", name="Bo", roles=["Billing"], password="a long enough phrase")))  # fmt: skip
+    send({"key": "1", "meter": "EU"})
+    bad = client.post("/usage/meters/new/", {"code": "EU", "name": "In Europe", "method": "sum", "filters": "region"})
+    assert bad.status_code == 400 and "cannot be read" in bad.content.decode()
+    client.post("/usage/meters/new/", {"code": "EU", "name": "In Europe", "method": "sum", "filters": "region=eu, uk\nsize=large", "rounding": "ceil"})  # fmt: skip
+    assert Meter.objects.get().filters == {"region": ["eu", "uk"], "size": ["large"]}
+    page = client.post("/usage/strays/place/", follow=True).content.decode()
+    assert "region is eu or uk; size is large" in page and "1 event has its place now." in page
+    assert not StrayEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "filters", [{"it's": ["eu"]}, {"a b": ["eu"]}, {"region": []}, {"region": [" "]}, {"region": ["x" * 101]}]
+)
+def test_a_filter_that_no_event_can_pass_is_refused(owner, filters):
+    with pytest.raises(Invalid) as refused:
+        actions.add_meter(actor=owner, code="EU", name="Europe", method="sum", filters=filters)
+    assert refused.value.field == "filters"
+
+
+def test_a_property_of_any_name_is_read_as_it_is_written():
+    for name in ("region", "it's", 'a"b', "a.b", "a b", "a]b", "$", "*"):
+        events = pl.DataFrame({"properties": [json.dumps({name: "x", "other": "y"}, ensure_ascii=False)]})
+        assert events.select(engine.of_property(name)).item() == "x", name

@@ -13,7 +13,7 @@ from topline.contracts.pricing import BY_TIERS, COMMITMENT, ROWS, TERMS
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import EXACT, round_half_away
-from topline.engine.metering import round_units
+from topline.engine.metering import of_property, round_units
 from topline.engine.rating.tiers import rate_capacity
 from topline.kernel import bulk
 from topline.kernel.errors import Invalid, ensure
@@ -235,8 +235,7 @@ def _cells(events: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     fits = ours.select("_event", "item_id", "properties").join(rows.select("item_id", "_n"), on="item_id")
     for name in said["_name"].unique().sort():
         wanted = said.filter(pl.col("_name") == name).select("item_id", "_n", "_value")
-        value = pl.col("properties").str.json_path_match(f"$['{name}']")
-        fits = fits.join(wanted, on=["item_id", "_n"], how="left").filter(pl.col("_value").is_null() | (value == pl.col("_value"))).drop("_value")  # fmt: skip
+        fits = fits.join(wanted, on=["item_id", "_n"], how="left").filter(pl.col("_value").is_null() | (of_property(name) == pl.col("_value"))).drop("_value")  # fmt: skip
     first = fits.group_by("_event").agg(_n=pl.col("_n").min())
     placed = ours.join(first, on="_event", how="left", maintain_order="left")
     found = metering.measured(placed, by=["item_id", "_n"]).join(rows, on=["item_id", "_n"], how="left", maintain_order="left")

@@ -95,6 +95,12 @@ def filtered(events: pl.DataFrame, filters: pl.DataFrame) -> pl.DataFrame:
     return kept
 
 
+def of_property(name: str) -> pl.Expr:
+    """What events say under a property, as text; null where they say nothing. events: properties, the text of a JSON object."""
+    written = name.replace("\\", "\\\\").replace("'", "\\'")  # a name ends its own path nowhere else
+    return pl.col("properties").str.json_path_match(f"$['{written}']")
+
+
 def round_units(quantity: pl.Expr, *, mode: UnitRounding, decimals: int = 0) -> pl.Expr:
     """Units rounded to decimals; negative decimals round to tens, hundreds and so on."""
     step = pl.lit(Decimal(1).scaleb(-decimals), dtype=EXACT)

@@ -17,13 +17,14 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.collections import actions, reminders, timing
-from topline.contracts import amendments, wallets
+from topline.contracts import amendments, open_periods, wallets
 from topline.engine.payment_timing.model import Model
 from topline.kernel import clock, outbox
 from topline.kernel.actor import Actor
 from topline.kernel.models import OutboxMessage
 from topline.leads import actions as leads
 from topline.market import battlecards
+from topline.metering import actions as metering
 from topline.pipeline import actions as pipeline
 from topline.pipeline import calls, machine
 from topline.processor import actions as online
@@ -96,6 +97,11 @@ def keep_cards_fresh(*, actor: Actor, as_of: date) -> int:
             )  # fmt: skip
             asked += 1
     return asked
+
+
+def place_events(*, actor: Actor, entity_id: int, as_of: date) -> int:
+    """Take in usage that was kept aside and has a place by now; returns how many events."""
+    return metering.place_strays(actor=actor)
 
 
 def take_in(*, actor: Actor, entity_id: int, as_of: date) -> int:
@@ -184,14 +190,16 @@ def freeze_sales(*, actor: Actor, entity_id: int, as_of: date, ahead: Monday | N
 
 
 def run(*, actor: Actor, entity_id: int, as_of: date) -> tuple[Done, str | None, int | None]:
-    """All of a day's work at once: what was done, the new model's version, the frozen forecast's id."""
+    """All of a day's work at once, but for charges of saved cards, which the worker makes: what was done, the new model's version, the frozen forecast's id."""
     keep_cards_fresh(actor=actor, as_of=as_of)
+    place_events(actor=actor, entity_id=entity_id, as_of=as_of)
     applied = take_in(actor=actor, entity_id=entity_id, as_of=as_of)
     done = judge_and_remind(actor=actor, entity_id=entity_id, as_of=as_of, applied=applied)
     write_down(actor=actor, entity_id=entity_id, as_of=as_of)
     price_lateness(actor=actor, entity_id=entity_id, as_of=as_of)
     leads.score_leads(actor=actor, entity_id=entity_id, as_of=as_of)
     amendments.renew_due(actor=actor, entity_id=entity_id, as_of=as_of)
+    open_periods.tell_alerts(actor=actor, entity_id=entity_id, as_of=as_of)
     wallets.expire_credits(actor=actor, entity_id=entity_id, as_of=as_of)
     wallets.tell_low_credits(actor=actor, entity_id=entity_id, as_of=as_of)
     version = learn(actor=actor, entity_id=entity_id, as_of=as_of)
@@ -214,6 +222,7 @@ def handle(payload: dict[str, Any]) -> None:
         "write_deals_down",
         "score_leads",
         "renew_contracts",
+        "place_events",
         "tell_alerts",
         "expire_credits",
         "tell_low_credits",

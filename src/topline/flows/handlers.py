@@ -65,6 +65,7 @@ HANDLERS: dict[str, Handler] = {
     "charge_saved": daily.handled_by(daily.charge_saved),
     "judge_and_remind": daily.handled_by(daily.judge_and_remind),
     "price_lateness": daily.handled_by(daily.price_lateness),
+    "place_events": daily.handled_by(daily.place_events),
     "tell_alerts": daily.handled_by(open_periods.tell_alerts),
     "expire_credits": daily.handled_by(wallets.expire_credits),
     "tell_low_credits": daily.handled_by(wallets.tell_low_credits),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta
 
+import msgspec
 import polars as pl
 from django.db import IntegrityError, connection, transaction
 
@@ -20,8 +21,11 @@ from topline.metering.models import METHODS, ROUNDINGS, Backfill, LakePart, Mete
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")  # as rows of prices by the limits of meters write it
 AHEAD = timedelta(days=1)  # clocks of senders may be wrong by that much
 SAME = ["meter_id", "customer_id", "at", "value_micro", "unique_key"]
-KNOWN = ["key", *SAME]
+KNOWN = ["key", *SAME, "properties"]
 TEXT = ("meter", "customer", "unique_key", "properties")
+MAX_FILTERS, MAX_VALUES, MAX_TEXT = 20, 100, 100  # properties of a meter, values of a property, characters of a value
+CURED = ("unknown_meter", "unknown_customer", "in_the_future")  # why an event was kept aside that may have a place by now
+AT = "%Y-%m-%d %H:%M:%S%.f"  # as a moment is kept aside
 TRIES = 5  # rivals that may bring the same keys at the same moment
 
 
@@ -63,8 +67,9 @@ def add_meter(
 ) -> int:
     """Say what is counted of events; returns the meter's id.
 
+    filters                   property to the values that count; an event counts where all of them hold
     rounding, round_decimals  how the quantity of a period is rounded before it is priced: round, ceil or floor, to so many decimals; below zero to tens, hundreds and so on
-    Raises: Invalid (no code, unknown method or rounding), MeterCodeTaken.
+    Raises: Invalid (no code, unknown method or rounding, a filter that no event can pass), MeterCodeTaken.
     """
     ensure(
         bool(code.strip()) and bool(name.strip()),
@@ -80,6 +85,8 @@ def add_meter(
         Invalid(f"{rounding!r} is no way to round.", field="rounding", remedy=f"Use one of {', '.join(ROUNDINGS)}, or nothing."),
     )
     ensure(-9 <= round_decimals <= 6, Invalid("Quantities are rounded to -9 to 6 decimals.", field="round_decimals"))
+    only = {name.strip(): [v.strip() for v in values if v.strip()] for name, values in (filters or {}).items()}
+    _ensure_filters(only)
     ensure(
         not Meter.objects.filter(code=code.strip()).exists(),
         MeterCodeTaken(f"There is a meter {code.strip()} already.", field="code", remedy="Use another code."),
@@ -89,12 +96,12 @@ def add_meter(
         name=name.strip()[:100],
         method=method,
         unit=unit.strip()[:40],
-        filters=filters or {},
+        filters=only,
         rounding=rounding,
         round_decimals=round_decimals if rounding else 0,
         created_at=clock.now(),
     )
-    changed("meter", made.pk, after={"code": made.code, "method": method})
+    changed("meter", made.pk, after={"code": made.code, "method": method, "filters": only})
     return made.pk
 
 
@@ -118,7 +125,7 @@ def record_events(*, actor: Actor, events: pl.DataFrame, whole: bool = True) -> 
     _placed_at_last(first["key"])
     if fresh.len() == told.height:
         return told.select("key", outcome=pl.lit("recorded"), why="why")
-    told = _compared(told, pl.concat([known, first.join(known, on="key", how="anti").select("key", *SAME)]), whole=whole)
+    told = _compared(told, pl.concat([known, first.join(known, on="key", how="anti").select(KNOWN)]), whole=whole)
     _keep_aside(told.filter(pl.col("why").is_in(list(WHY))))
     outcome = (
         pl.when(pl.col("why") == REUSED)
@@ -130,6 +137,22 @@ def record_events(*, actor: Actor, events: pl.DataFrame, whole: bool = True) -> 
         .otherwise(pl.lit("known"))
     )
     return told.select("key", outcome=outcome, why="why")
+
+
+@action("metering.place_strays")
+def place_strays(*, actor: Actor) -> int:
+    """Take in events that were kept aside and have a place by now: their meter or customer is there, or their day has come. Returns how many.
+
+    The others stay as they are. Twice changes nothing. Work: as `record_events`, of at most 10,000 events.
+    """
+    kept = bulk.read(StrayEvent.objects.filter(code__in=CURED).order_by("id").values("key", "said")[:MOST_STRAYS])
+    if kept.is_empty():
+        return 0
+    said = kept.select("key", pl.col("said").str.json_decode(SAID)).unnest("said")
+    events = said.with_columns(pl.col("at").str.to_datetime(AT, time_unit="us", strict=False))
+    ready = _placed(events).filter(pl.col("why").is_null())["_n"]
+    told = record_events(actor=actor, events=events[ready.to_list()], whole=False)
+    return told.filter(pl.col("outcome") == "recorded").height
 
 
 @action("metering.backfill")
@@ -193,6 +216,8 @@ def move_to_lake(*, actor: Actor, until: date, ahead: lake.Chunk | None = None) 
     return count
 
 
+_decoded = msgspec.json.Decoder().decode
+_sorted = msgspec.json.Encoder(order="sorted")
 REUSED = "event_key_reused"
 WHY = {
     "no_key": "It has no key, so it could be counted twice.", "long_key": "Its key is longer than 100 characters.", "unknown_meter": "There is no such meter.",
@@ -201,7 +226,20 @@ WHY = {
 }  # fmt: skip
 
 
+MOST_STRAYS = 10_000
+SAID = pl.Struct({"meter": pl.String, "customer": pl.String, "unique_key": pl.String, "properties": pl.String, "value_micro": pl.Int64, "at": pl.String})  # fmt: skip
+
+
 # --- parts ---
+def _ensure_filters(filters: dict[str, list[str]]) -> None:
+    """Properties and values that events can carry, and that a meter's page can show."""
+    ensure(len(filters) <= MAX_FILTERS, Invalid(f"At most {MAX_FILTERS} properties.", field="filters"))
+    for name, values in filters.items():
+        ensure(bool(CODE.fullmatch(name)), Invalid(f"{name!r} is no property.", field="filters", remedy="Use up to 40 letters, digits, points, hyphens and underscores."))  # fmt: skip
+        ensure(bool(values), Invalid(f"No value of {name} counts, so no event ever would.", field="filters", remedy="Name the values that count."))  # fmt: skip
+        ensure(len(values) <= MAX_VALUES and all(len(v) <= MAX_TEXT for v in values), Invalid(f"{name} has too many values, or one that is too long.", field="filters", remedy=f"At most {MAX_VALUES} of {MAX_TEXT} characters."))  # fmt: skip
+
+
 def _placed(events: pl.DataFrame) -> pl.DataFrame:
     """Events with the ids of meter and customer, and why one cannot be placed; in their order, numbered by _n."""
     have = events.columns
@@ -240,15 +278,17 @@ def _keep_aside(events: pl.DataFrame) -> None:
         "unique_key",
         "properties",
         "value_micro",
-        at=pl.col("at").dt.strftime("%Y-%m-%d %H:%M:%S").fill_null(""),
+        at=pl.col("at").dt.strftime(AT).fill_null(""),
     )
+    events = events.filter((pl.col("key") == "") | pl.col("key").is_last_distinct())
+    _placed_at_last(events["key"].filter(events["key"] != "").str.slice(0, 100))  # what comes again under its key is told once
     message = pl.col("why").replace_strict(WHY, return_dtype=pl.String)
     rows = events.select(pl.col("key").str.slice(0, 100), said=said.struct.json_encode(), code="why", message=message)
     bulk.insert(StrayEvent, rows.with_columns(received_at=pl.lit(clock.now())))
 
 
 def _placed_at_last(keys: pl.Series) -> None:
-    """Events that were kept aside and came again have their place now."""
+    """Events that were kept aside and came again are not told twice."""
     if not StrayEvent.objects.exists():
         return
     is_asked, given = one_of("key", keys.to_list())
@@ -293,13 +333,20 @@ def _known(keys: pl.Series) -> pl.DataFrame:
     return pl.concat([found, lake.known(keys).select(KNOWN)])
 
 
+def _in_order(properties: pl.Series) -> pl.Series:
+    """Properties written one way, whatever the order and the blanks in which they came."""
+    texts = properties.fill_null("").replace("", "{}")
+    return pl.Series(_sorted.encode_lines(_decoded(f"[{','.join(texts)}]")).decode().split("\n")[: len(texts)])
+
+
 def _compared(events: pl.DataFrame, known: pl.DataFrame, *, whole: bool) -> pl.DataFrame:
     """Events whose key stands for other content are told so. Raises: EventKeyReused, where they are taken whole or not at all."""
-    others = known.select("key", *(pl.col(c).alias(f"_{c}") for c in SAME), _is_known=pl.lit(value=True))
+    others = known.select("key", *(pl.col(c).alias(f"_{c}") for c in [*SAME, "properties"]), _is_known=pl.lit(value=True))
     both = events.join(others, on="key", how="left", maintain_order="left")
-    is_other = (
-        pl.col("why").is_null() & pl.col("_is_known") & ~pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"_{c}")) for c in SAME)
+    is_same = pl.all_horizontal(pl.col(c).eq_missing(pl.col(f"_{c}")) for c in SAME) & (
+        pl.col("properties").map_batches(_in_order, pl.String) == pl.col("_properties").map_batches(_in_order, pl.String)
     )
+    is_other = pl.col("why").is_null() & pl.col("_is_known") & ~is_same
     odd = both.filter(is_other)
     if whole and odd.height:
         raise EventKeyReused(

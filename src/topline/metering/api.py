@@ -95,6 +95,12 @@ def list_strays(request: Caller, asked: Query[Asked]) -> Any:
     return page(StrayEvent.objects.all(), STRAY, asked)
 
 
+@room.does("/stray-events/place", "metering.place_strays")
+def place_strays(request: Caller) -> Any:
+    """Take in what was kept aside and has a place by now; answers with how many."""
+    return done(actions.place_strays(**once(request)))
+
+
 @room.does("/meters", "metering.add_meter")
 def add_meter(request: Caller, body: NewMeter) -> Any:
     """Say what is counted; answers with the meter's id."""

@@ -20,6 +20,8 @@ METERS = [
     Column("name", "Name"),
     Column("method", "Counts"),
     Column("unit", "Unit"),
+    Column("only", "Only where"),
+    Column("rounded", "Rounded"),
     Column("count", "Events", "integer"),
     Column("newest", "Newest", "moment"),
 ]
@@ -44,6 +46,9 @@ STRAYS = [
 ]
 
 
+ROUNDED = {"round": "to the nearest", "ceil": "up", "floor": "down"}
+
+
 class MeterForm(forms.Form):
     """What is counted."""
 
@@ -54,8 +59,15 @@ class MeterForm(forms.Form):
         help_text="time weighted, day weighted, peak: events are changes of a level",
     )
     unit = forms.CharField(max_length=40, required=False, help_text="such as call, GB, seat")
+    filters = forms.CharField(
+        max_length=5_000,
+        required=False,
+        label="Only where",
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="properties of events with the values that count, one a line: region=eu, us; empty: all events",
+    )
     rounding = forms.ChoiceField(
-        choices=[("", "not at all"), ("round", "to the nearest"), ("ceil", "up"), ("floor", "down")],
+        choices=[("", "not at all"), *ROUNDED.items()],
         required=False,
         label="Rounded",
         help_text="the quantity of a period, before it is priced",
@@ -63,6 +75,19 @@ class MeterForm(forms.Form):
     round_decimals = forms.IntegerField(
         min_value=-9, max_value=6, initial=0, required=False, label="To decimals", help_text="-2: to hundreds"
     )
+
+    def clean_filters(self) -> dict[str, list[str]]:
+        """Property to values."""
+        found: dict[str, list[str]] = {}
+        for line in self.cleaned_data["filters"].splitlines():
+            if line.strip():
+                name, sign, values = line.partition("=")
+                if not sign or name.strip() in found:
+                    raise forms.ValidationError(
+                        f"{line.strip()} cannot be read. Write each property once, such as region=eu, us."
+                    )
+                found[name.strip()] = values.split(",")
+        return found
 
     def clean_round_decimals(self) -> int:
         """Where nothing is said: to whole units."""
@@ -72,7 +97,15 @@ class MeterForm(forms.Form):
 @page("metering.view")
 def usage(request: Asked) -> HttpResponse:
     """Meters with their events, and what could not be placed."""
-    rows = [{**m, "method": m["method"].replace("_", " ")} for m in queries.meters()]
+    rows = [
+        {
+            **m,
+            "method": m["method"].replace("_", " "),
+            "only": "; ".join(f"{name} is {' or '.join(values)}" for name, values in sorted(m["filters"].items())),
+            "rounded": f"{ROUNDED[m['rounding']]}, to {m['round_decimals']} decimals" if m["rounding"] else "",
+        }
+        for m in queries.meters()
+    ]
     strays = [
         {
             "key": s.key,
@@ -98,6 +131,17 @@ def usage(request: Asked) -> HttpResponse:
             "stray_count": StrayEvent.objects.count(),
         },
     )
+
+
+@page("metering.place_strays", methods=("POST",))
+def place_strays(request: Asked) -> HttpResponse:
+    """Try again to place what was kept aside."""
+    placed = actions.place_strays(actor=request.actor)
+    if placed:
+        messages.success(request, f"{placed} {'event has its' if placed == 1 else 'events have their'} place now.")
+    else:
+        messages.error(request, "Nothing could be placed: what is missing is still missing.")
+    return redirect("metering:usage")
 
 
 @page("metering.add_meter", methods=("GET", "POST"))

@@ -238,6 +238,6 @@ def _passing(events: pl.LazyFrame, asked: list[Meter]) -> pl.LazyFrame:
     kept = pl.lit(True)
     for meter in asked:
         for name, values in meter.filters.items():
-            told = pl.col("properties").str.json_path_match(f"$['{name}']")
-            kept = kept & ((pl.col("meter_id") != meter.pk) | told.is_in([str(v) for v in values]).fill_null(False))
+            told = engine.of_property(name).is_in([str(v) for v in values]).fill_null(False)
+            kept = kept & ((pl.col("meter_id") != meter.pk) | told)
     return events.filter(kept)

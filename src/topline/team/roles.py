@@ -177,6 +177,7 @@ CONTRACTS = frozenset(
         "metering.add_meter",
         "metering.record_events",
         "metering.backfill",
+        "metering.place_strays",
     }
 )
 BILL_RUNS = frozenset(
