@@ -194,7 +194,10 @@ def query(sql: str, params: Sequence[Any], types: dict[str, pl.DataType]) -> pl.
         cursor.execute(f"WITH q({', '.join(names)}) AS ({sql}) SELECT {', '.join(casts)} FROM q", params)
         raw = cursor.fetchall()
     wire = {name: pl.Int64() if isinstance(kind, pl.Boolean) else _WIRE.get(type(kind), kind) for name, kind in types.items()}
-    return _from_wire(pl.DataFrame(raw, schema=wire, orient="row"), types)
+    columns = (
+        zip(wire, zip(*raw, strict=True), strict=True) if raw else ((name, ()) for name in wire)
+    )  # column by column: a third of the time of row by row
+    return _from_wire(pl.DataFrame([pl.Series(name, values, dtype=wire[name]) for name, values in columns]), types)
 
 
 _SQLITE_CAST: dict[type[pl.DataType], str] = {pl.Date: "CAST({} AS text)", pl.Datetime: "CAST({} AS text)", pl.Boolean: "{} + 0"}
