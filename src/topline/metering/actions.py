@@ -266,7 +266,7 @@ def _placed(events: pl.DataFrame) -> pl.DataFrame:
         .join(buyers.lazy(), on="customer", how="left", maintain_order="left")
         .with_columns(meter_id=pl.col("meter").replace_strict(meters, default=None, return_dtype=pl.Int64))
         .with_columns(why=why)
-        .collect()
+        .collect(engine="in-memory")
     )
 
 

@@ -119,7 +119,7 @@ def checked(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(at=moment)
         .with_columns(wrong=wrong.str.slice(0, 200), value_micro=micro)
         .drop("_plain", "_said", "value")
-        .collect()
+        .collect(engine="in-memory")
     )
 
 
