@@ -81,6 +81,14 @@ def test_an_open_item_names_its_product_and_how_many_units_were_sold(owner, enti
     assert round(first.unit_price_nano * 3 / 10**9) == 100_00
 
 
+def test_a_name_that_several_customers_bear_is_told_and_makes_no_third_record(entity, load, make_customers):
+    one, _ = make_customers("Twin GmbH", "Twin GmbH")
+    number = Customer.objects.get(pk=one).number
+    batch = load(HEAD + f"R1,Twin GmbH,2026-01-05,2026-02-04,100.00,\nR2,{number},2026-01-05,2026-02-04,100.00,\n")
+    assert problems(batch) == [(2, "customer", "several_customers")]
+    assert list(Invoice.objects.values_list("number", "customer_id")) == [("R2", one)] and Customer.objects.count() == 2
+
+
 def test_an_invoice_of_which_a_part_was_paid_comes_in_at_what_is_open(entity, load):
     batch = load(
         "number,customer,issued,due,terms,amount,open amount,tax\n"

@@ -12,7 +12,7 @@ import polars as pl
 from topline.billing.models import Invoice
 from topline.catalog import queries as catalog
 from topline.connect import sales_readers
-from topline.connect.sheets import Ready, optional, refuse, with_currency
+from topline.connect.sheets import Ready, optional, refuse, refuse_shared, with_currency
 from topline.engine import terms
 from topline.engine.sheets import Profile, Typed, load_profiles, parse_profile, read_sheet, typed
 from topline.engine.sheets.profile import ProfileInvalid
@@ -178,6 +178,7 @@ def receivables(given: Typed, using: Profile, entity_id: int | None) -> Ready:
     )
     rows = refuse(rows, problems, pl.col("quantity") <= 0, "quantity", "no_quantity", "is no quantity", "Write how many units were sold.")  # fmt: skip
     if entity_id is not None:
+        rows = refuse_shared(rows, problems)
         things = catalog.find(rows["product"].filter(rows["product"] != "")).drop_nulls("product_id")["value"]
         odd = (pl.col("product") != "") & ~pl.col("product").is_in(things.implode())
         rows = refuse(rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or leave the cell empty.")  # fmt: skip

@@ -10,7 +10,7 @@ from topline.books import queries as books
 from topline.catalog import queries as catalog
 from topline.catalog.models import Product
 from topline.connect import selling
-from topline.connect.sheets import Ready, optional, refuse, with_currency
+from topline.connect.sheets import Ready, optional, refuse, refuse_shared, with_currency
 from topline.engine.sheets import Profile, Typed
 from topline.kernel import bulk, clock
 from topline.kernel.countries import countries
@@ -188,18 +188,10 @@ def _known_only(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFram
         rows, problems, odd, "product", "unknown_product", "is no product of ours", "Add the product, or correct the cell."
     )
     named = rows["customer"].filter(rows["customer"] != "")
-    rows = _refuse_shared(rows, problems)
+    rows = refuse_shared(rows, problems)
     buyers = market.find(named).drop_nulls("customer_id")["value"]
     odd = (pl.col("customer") != "") & ~pl.col("customer").is_in(buyers.implode())
     return refuse(rows, problems, odd, "customer", "unknown_customer", "names no customer of ours", "Add the customer first.")
-
-
-def _refuse_shared(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
-    """The rows whose customer may be told; a name that several bear is not guessed at."""
-    shared = market.shared_names(rows["customer"].filter(rows["customer"] != ""))
-    odd = pl.col("customer").is_in(shared.implode())
-    cure = "Write the customer's number, or merge the records on the Customers page."
-    return refuse(rows, problems, odd, "customer", "several_customers", "is the name of several customers", cure)
 
 
 def leads(given: Typed, using: Profile, entity_id: int | None) -> Ready:

@@ -8,6 +8,7 @@ import polars as pl
 
 from topline.engine.sheets import Profile
 from topline.kernel.money import format_amount
+from topline.market import queries as market
 
 AMOUNTS = {"amount", "open", "price", "tax"}  # columns in minor units, told as people write them
 PROBLEM = {"row": pl.Int64, "column": pl.String, "value": pl.String, "code": pl.String, "message": pl.String, "remedy": pl.String}
@@ -55,3 +56,11 @@ def refuse(
         )
     )  # fmt: skip
     return rows.filter(~odd.fill_null(False))
+
+
+def refuse_shared(rows: pl.DataFrame, problems: list[pl.DataFrame]) -> pl.DataFrame:
+    """The rows whose customer may be told; a name that several bear is not guessed at."""
+    shared = market.shared_names(rows["customer"].filter(rows["customer"] != ""))
+    odd = pl.col("customer").is_in(shared.implode())
+    cure = "Write the customer's number, or merge the records on the Customers page."
+    return refuse(rows, problems, odd, "customer", "several_customers", "is the name of several customers", cure)
