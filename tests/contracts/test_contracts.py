@@ -19,9 +19,10 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.models import Entity
-from topline.contracts import actions, amendments, bills, credit, foresight, forms, runs
+from topline.contracts import actions, amendments, bills, credit, foresight, forms, queries, run_queue, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
-from topline.kernel import clock
+from topline.flows.handlers import HANDLERS
+from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
 from topline.metering import actions as metering
@@ -295,6 +296,89 @@ def test_a_run_that_is_killed_goes_on_and_comes_to_the_same(owner, entity, sign,
     assert (again.pk, again.state, Charge.objects.count(), Invoice.objects.filter(state="open").count()) == (run, "final", 3, 3)
 
 
+def test_a_run_that_is_killed_while_it_is_signed_is_issued_whole_by_the_same_run_again(
+    owner, entity, sign, make_customers, monkeypatch
+):
+    monkeypatch.setattr(runs, "PART", 1)
+    for payer in make_customers("A", "B", "C"):
+        sign(customer_id=payer)
+    killed = runs.run(actor=owner, entity_id=entity.pk, as_of=JAN, sign=False)
+    assert runs.sign_run(actor=owner, run_id=killed.pk, issue_on=JAN, limit=1) == 2
+    told = []
+    again = runs.run(actor=owner, entity_id=entity.pk, as_of=FEB, tell=told.append)
+    assert list(Invoice.objects.filter(state="draft")) == [] and Invoice.objects.count() == 6
+    assert {r.state for r in BillRun.objects.all()} == {"final"} and again.as_of == FEB
+    assert told == ["Parts left to bill: 2", "Parts left to bill: 1"]
+    for_later = runs.run(actor=owner, entity_id=entity.pk, as_of=MAR, sign=False)
+    runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 4, 1))
+    for_later.refresh_from_db()
+    assert for_later.state == "drafted", "drafts of another day wait for whoever looks at them"
+    runs.run(actor=owner, entity_id=entity.pk, as_of=MAR)
+    for_later.refresh_from_db()
+    assert for_later.state == "final"
+
+
+def test_a_run_of_many_parts_goes_on_by_its_page_or_the_worker(browser, owner, sign, make_customers, monkeypatch):
+    monkeypatch.setattr(runs, "PART", 1)
+    for payer in make_customers("A", "B", "C", "D"):
+        sign(customer_id=payer)
+    browser.post("/contracts/runs/start/?as_of=2026-01-01")
+    run = BillRun.objects.get()
+    page = f"/contracts/runs/{run.pk}/"
+    shown = browser.get(page).content.decode()
+    assert "1 of 4 parts billed, 3 left." in shown and f'hx-post="{page}go-on/"' in shown and "Sign and issue" not in shown
+    browser.post(page + "go-on/")  # as the open page does each second
+    assert "2 of 4 parts billed, 2 left." in browser.get(page).content.decode()
+    while outbox.drain(HANDLERS):  # it was left
+        pass
+    run.refresh_from_db()
+    assert run.state == "drafted" and Charge.objects.count() == 4
+    shown = browser.get(page).content.decode()
+    assert "Sign and issue" in shown and "hx-post" not in shown
+    assert runs.sign_run(actor=owner, run_id=run.pk, issue_on=JAN, limit=1) == 3
+    run_queue.ask_to_sign(run.pk, issue_on=JAN)
+    shown = browser.get(page).content.decode()
+    assert "1 of 4 documents issued, 3 left." in shown and f'hx-post="{page}sign/"' in shown and ">signed<" in shown
+    while outbox.drain(HANDLERS):
+        pass
+    run.refresh_from_db()
+    assert (run.state, run.signed_by, Invoice.objects.filter(state="open").count()) == ("final", owner.key, 4)
+
+
+def test_the_page_of_a_run_says_why_the_worker_could_not_go_on(browser, owner, bill, sign, monkeypatch):
+    sign()
+    run = bill(JAN, sign=False)
+    run_queue.ask_to_sign(run.pk, issue_on=JAN)
+    with monkeypatch.context() as broken:
+        broken.setattr(runs, "sign_run", lambda **_: (_ for _ in ()).throw(Invalid("The period of January is locked.")))
+        outbox.drain(HANDLERS)
+    shown = browser.get(f"/contracts/runs/{run.pk}/").content.decode()
+    assert "It could not go on: The period of January is locked." in shown and "tried again by itself" in shown
+
+
+def test_the_documents_of_a_run_stand_beside_the_last_bills_the_most_changed_first(browser, owner, bill, sign, make_customers):
+    a, b, c = make_customers("A", "B", "C")
+    contracts = {payer: sign(customer_id=payer) for payer in (a, b)}
+    bill(JAN)
+    for units, on in ((3, FEB), (5, FEB)):
+        amendments.amend(
+            actor=owner,
+            contract_id=contracts[b],
+            kind="quantity",
+            on=on,
+            item_id=item(contracts[b]),
+            quantity_micro=units * 10**6,
+        )
+    sign({"unit_price_nano": 900_00 * 10**9}, customer_id=c, starts_on=FEB)
+    run = bill(FEB, sign=False)
+    found = queries.run_documents(run.pk).select("customer", "net_minor", "before_minor").rows()
+    assert found == [("B", 500_00, 100_00), ("C", 900_00, None), ("A", 100_00, 100_00)]
+    shown = re.sub(r"<[^>]+>", " ", browser.get(f"/contracts/runs/{run.pk}/").content.decode())
+    assert (
+        re.search(r"As the last bill\s+1\s+More than it\s+1\s+Less than it\s+0\s+First bill\s+1", shown) and "first bill" in shown
+    )
+
+
 def test_drafts_wait_for_a_signature_and_a_void_draft_is_billed_anew(owner, entity, bill, sign):
     sign()
     run = bill(JAN, sign=False)
@@ -352,6 +436,26 @@ def test_a_preview_says_what_a_run_writes(owner, entity, bill, sign):
     assert Charge.objects.count() == 0
     bill()
     assert shown.lines["net_minor"].sum() == Invoice.objects.get().net_minor
+
+
+def test_a_run_up_to_an_earlier_day_than_the_last_gives_back_nothing_that_is_agreed(owner, bill, sign, entity):
+    made = sign({}, {"description": "Use", "unit_price_nano": 10_00 * 10**9, "in_advance": False})
+    bill(MAR)
+    entity = Entity.objects.get(pk=entity.pk)
+    for day in (JAN, date(2026, 2, 15), FEB, MAR):
+        assert bills.preview(entity=entity, as_of=day).lines.is_empty(), day
+    assert bill(FEB).state == "final" and Invoice.objects.count() == 1
+    amendments.amend(actor=owner, contract_id=made, kind="terminate", on=FEB)
+    back = bills.preview(entity=entity, as_of=JAN).lines.select("full_start", "net_minor").rows()
+    assert sorted(back) == [(FEB, -100_00), (FEB, -10_00), (MAR, -100_00)], "what is agreed no more is given back by any run"
+
+
+def test_the_preview_of_a_change_bills_as_far_as_the_last_run_did(browser, bill, sign):
+    made = sign()
+    bill(date(2026, 4, 1))  # a month ahead of the day
+    form = {"on": "2026-03-01", "item_id": item(made), "quantity": "2", "preview": "1"}
+    shown = browser.post(f"/contracts/{made}/amend/quantity/", form).content.decode()
+    assert shown.count("−100.00") == 2 and shown.count("200.00") == 2, "March and April are given back and billed anew"
 
 
 @pytest.mark.parametrize(
@@ -527,11 +631,20 @@ def test_a_contract_is_made_amended_and_billed_over_http(api, customer):  # noqa
     assert api.post(f"/bill-runs/{run}/sign", {"issue_on": "2026-02-01"}).json()["result"] == 0
     told = api.get(f"/contracts/{made}").json()
     assert [(c["net_minor"], c["invoice__state"]) for c in told["charges"]] == [(100_00, "open"), (100_00, "open")]
+    shown = api.get(f"/contracts/{made}/amendment-preview?kind=terminate&on=2026-02-01&as_of=2026-02-01").json()
+    assert ([row["net_minor"] for row in shown["items"]], shown["parked"]) == ([-100_00], [])
     amended = api.post(f"/contracts/{made}/amend", {"kind": "terminate", "on": "2026-02-01"})
     assert amended.status_code == 200
     assert api.get("/bill-preview?as_of=2026-02-01").json()["totals"] == [{"currency": "EUR", "net_minor": -100_00}]
     wrong = api.post("/contracts", {"customer_id": customer, "currency": "EUR", "starts_on": "2026-01-01", "items": []})
     assert wrong.status_code == 422
+
+
+def test_a_change_previewed_over_http_says_that_its_contract_would_be_left_out(api, sign):  # noqa: F811
+    made = sign({"unit_price_nano": None})
+    asked = f"kind=quantity&on=2026-01-15&as_of=2026-03-01&item_id={item(made)}&quantity_micro=2000000"
+    shown = api.get(f"/contracts/{made}/amendment-preview?{asked}").json()
+    assert shown["items"] == [] and [p["code"] for p in shown["parked"]] == ["no_price"]
 
 
 def test_a_quantity_that_changes_before_a_renewed_term_begins_holds_in_it_too(owner, bill, sign):

@@ -21,7 +21,7 @@ from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, e
 from topline.contracts import bills, renewing, schedules, wallet_queries
 from topline.contracts import queries as contract_reads
 from topline.contracts import runs as bill_runs
-from topline.contracts.models import Parked
+from topline.contracts.models import Contract, Parked
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
 from topline.kernel import clock
@@ -153,6 +153,7 @@ def bill_preview(company: Company = "", as_of: AsOf = "", as_json: AsJson = Fals
     entity = entity_of(company)
     day = day_of(as_of, entity)
     found = bills.preview(entity=entity, as_of=day)
+    names = dict(Contract.objects.filter(pk__in=found.parked["contract_id"].to_list()[:SHOWN]).values_list("id", "number"))
     if as_json:
         sums = found.lines.group_by("currency").agg(pl.col("net_minor").sum()).sort("currency")
         print_json(
@@ -165,7 +166,7 @@ def bill_preview(company: Company = "", as_of: AsOf = "", as_json: AsJson = Fals
             }
         )
         return
-    render.bill(console, found)
+    render.bill(console, found, names)
 
 
 @bill.command("schedules")
@@ -196,9 +197,14 @@ def bill_run(
 ) -> None:
     """Bill every period that is due and was not billed, issue and post the documents. A second run of the day does nothing."""
     entity = entity_of(company)
-    with console.status("Billing"):
+    waited = [] if drafts else bill_runs.waiting(entity.pk, as_of=day_of(as_of, entity))
+    with console.status("Billing") as status:
         made = bill_runs.run(
-            actor=system_actor("command line"), entity_id=entity.pk, as_of=day_of(as_of, entity), sign=not drafts
+            actor=system_actor("command line"),
+            entity_id=entity.pk,
+            as_of=day_of(as_of, entity),
+            sign=not drafts,
+            tell=status.update,
         )
     seen = contract_reads.progress([made.pk])[made.pk]
     parked = (
@@ -213,6 +219,7 @@ def bill_run(
                 "state": made.state,
                 "documents": seen["documents"],
                 "charges": seen["charges"],
+                "also_issued": waited,
                 "parked": left_out,
             }
         )
@@ -221,6 +228,8 @@ def bill_run(
         f"Up to {made.as_of}: {seen['documents']:,} documents for {seen['charges']:,} periods; the run is {made.state}.",
         highlight=False,
     )
+    if waited:
+        console.print("The drafts that waited for it are issued too.")
     for row in left_out:
         console.print(f"Left out {row['contract']}: {row['message']} {row['remedy']}", highlight=False)
 

@@ -222,7 +222,7 @@ def market(console: Console, found: dict[str, Any]) -> None:
         console.print(f"{group.name}: NPS {words(group.nps)}; CSAT {words(group.csat, percent=True)}", highlight=False)
 
 
-def bill(console: Console, found: Bill) -> None:
+def bill(console: Console, found: Bill, names: dict[int, str]) -> None:
     """What a run would write, by period, and what it would leave out."""
     if found.lines.is_empty():
         console.print("Nothing is due that was not billed yet.")
@@ -238,8 +238,10 @@ def bill(console: Console, found: Bill) -> None:
             f"{format_amount(minor, currency)} {currency} net on {found.heads.height:,} documents for {found.lines.height:,} periods.",
             highlight=False,
         )
-    for row in found.parked.head(40).to_dicts():
-        console.print(f"Would be left out: {row['message']} {row['remedy']}", highlight=False)
+    for row in [r for r in found.parked.to_dicts() if r["contract_id"] in names]:
+        console.print(f"Would be left out: {names[row['contract_id']]}. {row['message']} {row['remedy']}", highlight=False)
+    if found.parked.height > len(names):
+        console.print(f"... and {found.parked.height - len(names):,} more.", highlight=False)
 
 
 def renewals(console: Console, found: pl.DataFrame) -> None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+from django.db.models import Max
 
 from topline.catalog.models import Product
 from topline.contracts import bills, items, pricing, schedules
@@ -101,6 +102,12 @@ def is_backdated(contract_id: int, on: date) -> bool:
     """Whether documents that are final bill days from this one on: an amendment then gives back and bills anew. One statement."""
     final = Charge.objects.filter(item__contract_id=contract_id, end__gt=on).exclude(invoice__state__in=["draft", "void"])
     return final.exists()
+
+
+def billed_until(contract_id: int) -> date | None:
+    """The day of the furthest run that billed a contract; None: none did. One statement."""
+    found: date | None = Charge.objects.filter(item__contract_id=contract_id).aggregate(day=Max("run__as_of"))["day"]
+    return found
 
 
 @action("contracts.renew_due")

@@ -262,6 +262,12 @@ class AmendmentAsked(Schema):
     customer_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
 
 
+class AmendmentBill(Rows):
+    """What a run would charge and give back, or why it would leave the contract out."""
+
+    parked: list[dict[str, Any]]
+
+
 class NewDiscount(Body):
     """A share or an amount off, by periods of its own."""
 
@@ -327,13 +333,12 @@ def get_contract(request: Caller, contract_id: Id) -> Any:
     }
 
 
-@room.reads("/contracts/{int:contract_id}/amendment-preview", "contracts.amend", Rows)
+@room.reads("/contracts/{int:contract_id}/amendment-preview", "contracts.amend", AmendmentBill)
 def preview_amendment(request: Caller, contract_id: Id, asked: Query[AmendmentAsked]) -> Any:
-    """What the next run would charge and give back after an amendment; nothing is written."""
+    """What the next run would charge and give back after an amendment, and what would keep it from billing the contract; nothing is written."""
     said = {name: value for name, value in asked.dict().items() if value is not None}
-    return rows(
-        amendments.preview_amendment(actor=request.auth, contract_id=contract_id, **said).lines.select(PREVIEWED).head(MAX_ROWS)
-    )
+    found = amendments.preview_amendment(actor=request.auth, contract_id=contract_id, **said)
+    return rows(found.lines.select(PREVIEWED).head(MAX_ROWS)) | {"parked": found.parked.to_dicts()}
 
 
 @room.reads("/bill-preview", "contracts.view")
@@ -505,7 +510,7 @@ def bill_part(request: Caller, run_id: Id) -> Any:
 
 @room.does("/bill-runs/{int:run_id}/sign", "contracts.sign_run")
 def sign_run(request: Caller, run_id: Id, body: SignedRun) -> Any:
-    """Issue up to two thousand drafts of a run; answers with how many are left."""
+    """Issue up to five thousand drafts of a run; answers with how many are left."""
     return done(runs.sign_run(run_id=run_id, issue_on=body.issue_on, **once(request)))
 
 

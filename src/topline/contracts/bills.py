@@ -80,7 +80,8 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     ids = known["item_id"]
     standing = standing_of(contracts, on=on).filter(pl.col("item_id").is_in(ids.implode()))
     wanted = reached(wanted, standing, known)
-    lines = engine.missing(wanted, standing).join(
+    ahead = _ahead(wanted, standing, known, contracts, parts, entity=entity, as_of=as_of)
+    lines = engine.missing(wanted, standing.join(ahead, on=engine.KEY, how="anti", maintain_order="left")).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
     lines = lines.filter(pl.col("held_until").is_null() | (pl.col("held_until") <= as_of))
@@ -271,6 +272,23 @@ def standing_of(contracts: Any, *, on: date, since: date | None = None) -> pl.Da
 
 
 # --- parts ---
+def _ahead(
+    wanted: pl.DataFrame, standing: pl.DataFrame, items: pl.DataFrame, contracts: Any, parts: pl.DataFrame, *, entity: Entity, as_of: date
+) -> pl.DataFrame:  # fmt: skip
+    """Periods that a run up to a later day billed, and that are still agreed: they are none of a run up to this day, which gives nothing of them back. Columns `engine.KEY`.
+
+    Work: none where no run went further; else a few statements.
+    """
+    stands = standing.filter(pl.col("net_minor") != 0).join(wanted, on=engine.KEY, how="anti")
+    later = stands.join(items.select("item_id", "contract_id", "in_advance"), on="item_id").filter(as_of < engine.DUE)
+    if later.is_empty():
+        return later.select(engine.KEY)
+    theirs = pl.col("contract_id").is_in(later["contract_id"].unique().implode())
+    furthest = later.select(engine.DUE.max()).item()
+    agreed, _ = wanted_of(items.filter(theirs), contracts, parts, entity=entity, as_of=furthest)
+    return later.join(agreed, on=engine.KEY, how="semi").select(engine.KEY)
+
+
 def _followed(contracts: Any, items: pl.Series) -> pl.DataFrame:
     """Items with what took their place since, so that a discount outlives a change of quantity, price or plan: _item_id, only_item_ids. Work: O(changes)."""
     chains = {pk: [pk] for pk in items.unique().to_list()}

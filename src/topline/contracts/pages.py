@@ -268,7 +268,8 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
             change = f"{found.pk} {kind} {sorted((k, v) for k, v in request.POST.items() if k not in ('csrfmiddlewaretoken', 'preview', 'because'))}"
             first_seen = request.session.get(SEEN) != change and amendments.is_backdated(found.pk, form.cleaned_data["on"])
             if "preview" in request.POST or first_seen:
-                bill = amendments.preview_amendment(**asked, as_of=max(today, form.cleaned_data["on"]))
+                until = max(today, form.cleaned_data["on"], amendments.billed_until(found.pk) or today)
+                bill = amendments.preview_amendment(**asked, as_of=until)
                 shown, parked = _shown(bill.lines), bill.parked.to_dicts()
                 request.session[SEEN] = change
             else:

@@ -10,6 +10,7 @@ import polars as pl
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
+from topline.billing.models import Invoice
 from topline.contracts import bills, schedules, usage
 from topline.contracts.models import Amendment, BillRunPart, Charge, Contract, Discount, Item
 from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT, PRICE
@@ -216,12 +217,50 @@ def priced_fees(rows: QuerySet[Item]) -> pl.DataFrame:
     return found.join(exact, on="item_id", how="left", maintain_order="left")
 
 
+def run_documents(run_id: int) -> pl.DataFrame:
+    """Documents of a run beside the last bill of their payer, currency and purchase order before it: first those that changed most, then first bills. Two statements.
+
+    returns  invoice_id, number, customer, kind, state, currency, net_minor, total_minor, before_minor (null: none before it, or a credit note)
+    """
+    columns = [
+        "id",
+        "number",
+        "customer_id",
+        "customer__name",
+        "kind",
+        "state",
+        "currency",
+        "purchase_order",
+        "net_minor",
+        "total_minor",
+    ]
+    key = ["customer_id", "currency", "purchase_order"]
+    ours = Charge.objects.filter(run_id=run_id).values("invoice_id")
+    found = bulk.read(Invoice.objects.filter(pk__in=ours).exclude(state=Invoice.State.VOID).values(*columns))
+    last = bulk.query(
+        "SELECT i.customer_id, i.currency, i.purchase_order, i.net_minor FROM billing_invoice i JOIN (SELECT max(d.id) AS id FROM billing_invoice d"
+        " WHERE d.kind = 'invoice' AND d.state NOT IN ('draft', 'void') AND d.id < (SELECT min(invoice_id) FROM contracts_charge WHERE run_id = %s)"
+        " AND EXISTS (SELECT 1 FROM contracts_charge c WHERE c.invoice_id = d.id)"
+        " AND d.customer_id IN (SELECT customer_id FROM billing_invoice WHERE id IN (SELECT invoice_id FROM contracts_charge WHERE run_id = %s))"
+        " GROUP BY d.customer_id, d.currency, d.purchase_order) newest ON newest.id = i.id",
+        [run_id, run_id],
+        bulk.schema(Invoice, key) | {"before_minor": pl.Int64()},
+    )
+    rows = found.rename({"id": "invoice_id", "customer__name": "customer"}).join(last, on=key, how="left", maintain_order="left")
+    rows = rows.with_columns(before_minor=pl.when(pl.col("kind") == Invoice.Kind.INVOICE).then("before_minor"))
+    changed = (pl.col("net_minor") - pl.col("before_minor").fill_null(0)).abs()
+    is_first = pl.col("before_minor").is_null() & (pl.col("kind") == Invoice.Kind.INVOICE)
+    order = [pl.when(changed == 0).then(2).when(is_first).then(1).otherwise(0), -changed, "invoice_id"]
+    return rows.sort(order).drop("customer_id", "purchase_order")
+
+
 def progress(run_ids: list[int]) -> dict[int, dict[str, int]]:
-    """How far each run is: parts, done, charges, documents. One statement."""
+    """How far each run is: parts, done (of them), charges, issued (documents of parts that are issued whole), documents. One statement."""
     sums = {
         "parts": Count("id"),
         "done": Count("id", filter=Q(is_done=True)),
         "charges": Sum("charges"),
+        "issued": Coalesce(Sum("documents", filter=Q(is_issued=True)), 0),
         "documents": Sum("documents"),
     }
     rows = BillRunPart.objects.filter(run_id__in=run_ids).order_by().values_list("run_id").annotate(**sums)

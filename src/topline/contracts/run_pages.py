@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 from django import forms
 from django.contrib import messages
-from django.db.models import Sum
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -15,7 +15,7 @@ from django.urls import reverse
 from topline.billing import delivery, taxes
 from topline.billing.models import Invoice, TaxRate
 from topline.books.company import company, day_asked
-from topline.contracts import bills, drawing, queries, runs
+from topline.contracts import bills, drawing, queries, run_queue, runs
 from topline.contracts.models import BillRun, Charge, Contract, Parked
 from topline.contracts.pages import CHARGES, _shown
 from topline.kernel import clock
@@ -28,9 +28,8 @@ from topline.ui.tables import Column
 DAY = forms.DateInput(attrs={"type": "date"})
 SHOWN = 200
 SENT_AT_ONCE = 1_000  # documents that a click queues
-PARTS_AT_ONCE = 4  # of a run that a click bills; the command line and the worker bill the rest
-RUNS = [Column("as_of", "Up to", "date", link="url"), Column("state", "State", "badge"), Column("documents", "Documents", "integer"), Column("charges", "Periods", "integer"), Column("parts", "Parts"), Column("started_at", "Begun", "moment"), Column("finished_at", "Done", "moment")]  # fmt: skip
-PARKED = [Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("message", "Why", "sentence"), Column("remedy", "What to do", "sentence"), Column("since", "Since", "date")]  # fmt: skip
+RUNS = [Column("as_of", "Up to", "date", link="url"), Column("state", "State", "badge"), Column("documents", "Documents", "integer"), Column("charges", "Periods", "integer"), Column("parts", "Parts billed"), Column("started_at", "Begun", "moment"), Column("finished_at", "Done", "moment")]  # fmt: skip
+PARKED = [Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("owner", "Owner"), Column("message", "Why", "sentence"), Column("remedy", "What to do", "sentence"), Column("since", "Since", "date")]  # fmt: skip
 DOCUMENTS = [Column("number", "Document", "code", link="url"), Column("customer", "Customer"), Column("kind", "Kind"), Column("net_minor", "Net", "money"), Column("before_minor", "Last bill", "money"), Column("change", "Change"), Column("currency", ""), Column("state", "State", "badge")]  # fmt: skip
 RATES = [Column("country", "Country"), Column("tax_class", "Class"), Column("rate", "Rate"), Column("valid_from", "From", "date")]
 
@@ -53,16 +52,14 @@ def run_list(request: Asked) -> HttpResponse:
     rows, all_seen = [], queries.progress([r.pk for r in found])
     for r in found:
         seen = all_seen[r.pk]
-        rows.append({"as_of": r.as_of, "url": reverse("contracts:run", args=[r.pk]), "state": r.state, "documents": seen["documents"], "charges": seen["charges"], "parts": f"{seen['done']} of {seen['parts']}", "started_at": r.started_at, "finished_at": r.finished_at})  # fmt: skip
+        rows.append({"as_of": r.as_of, "url": reverse("contracts:run", args=[r.pk]), "state": "signed" if r.state == "drafted" and r.signed_by else r.state, "documents": seen["documents"], "charges": seen["charges"], "parts": f"{seen['done']} of {seen['parts']}", "started_at": r.started_at, "finished_at": r.finished_at})  # fmt: skip
     context = {
         "rows": rows,
         "columns": RUNS,
         "today": today,
-        "parked": _parked(entity.pk),
-        "parked_columns": PARKED,
         "waiting": runs.unbilled(entity.pk),
     }
-    return render(request, "contracts/runs.html", context)
+    return render(request, "contracts/runs.html", context | _parked(entity.pk))
 
 
 @page("contracts.view")
@@ -74,17 +71,18 @@ def preview(request: Asked) -> HttpResponse:
     sums = bill.lines.group_by("currency").agg(queries.NET).sort("currency").to_dicts()
     lines = _shown(bill.lines)
     numbers = {
-        c.pk: c for c in Contract.objects.filter(pk__in=bill.parked["contract_id"].to_list()[:SHOWN]).select_related("customer")
+        c.pk: c
+        for c in Contract.objects.filter(pk__in=bill.parked["contract_id"].to_list()[:SHOWN]).select_related("customer__owner")
     }
-    parked = [{**p, "contract": numbers[p["contract_id"]].number, "customer": numbers[p["contract_id"]].customer.name, "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
+    parked = [{**p, "contract": numbers[p["contract_id"]].number, "customer": (of := numbers[p["contract_id"]].customer).name, "owner": of.owner.name if of.owner else "", "url": reverse("contracts:contract", args=[p["contract_id"]])} for p in bill.parked.head(SHOWN).to_dicts()]  # fmt: skip
     paid_ahead = drawing.foreseen(bill.lines, entity=entity, on=as_of).to_dicts()
-    context = {"as_of": as_of, "sums": sums, "from_credits": paid_ahead, "documents": bill.heads.height, "lines": lines, "total": bill.lines.height, "columns": [Column("contract", "Contract", "code"), *CHARGES[:-1]], "parked": parked, "parked_columns": PARKED[:-1]}  # fmt: skip
+    context = {"as_of": as_of, "sums": sums, "from_credits": paid_ahead, "documents": bill.heads.height, "lines": lines, "total": bill.lines.height, "columns": [Column("contract", "Contract", "code"), *CHARGES[:-1]], "parked": parked, "parked_total": bill.parked.height, "parked_columns": PARKED[:-1]}  # fmt: skip
     return render(request, "contracts/preview.html", context)
 
 
 @page("contracts.start_run", methods=("POST",))
 def start(request: Asked) -> HttpResponse:
-    """Begin a run and bill its first parts as drafts."""
+    """Begin a run and bill its first part as drafts; the page and the worker go on with the others."""
     entity = company(request)
     run_id = runs.start_run(actor=request.actor, entity_id=entity.pk, as_of=day_asked(request, entity))
     return _bill(request, run_id)
@@ -92,7 +90,7 @@ def start(request: Asked) -> HttpResponse:
 
 @page("contracts.bill_part", methods=("POST",))
 def go_on(request: Asked, run_id: int) -> HttpResponse:
-    """Bill the next parts of a run."""
+    """Bill the next part of a run."""
     return _bill(request, run_id)
 
 
@@ -100,36 +98,28 @@ def go_on(request: Asked, run_id: int) -> HttpResponse:
 def run(request: Asked, run_id: int) -> HttpResponse:
     """One run: how far it is, its documents beside the last ones, what is parked."""
     found = _run(run_id)
-    ids = Charge.objects.filter(run=found).values("invoice_id")
-    documents = Invoice.objects.filter(pk__in=ids).select_related("customer").order_by("id")
-    shown = list(documents[:SHOWN])
-    before = _before(shown)
-    rows = [
-        {"number": d.number or f"draft {d.pk}", "url": reverse("billing:invoice", args=[d.pk]), "customer": d.customer.name, "kind": d.kind.replace("_", " "), "net_minor": d.net_minor, "currency": d.currency, "state": d.state,
-         "before_minor": before.get((d.customer_id, d.currency)), "change": percent(d.net_minor / last - 1) if (last := before.get((d.customer_id, d.currency))) else None}
-        for d in shown
-    ]  # fmt: skip
-    sums = documents.order_by().values_list("currency", "kind").annotate(net=Sum("net_minor"), total=Sum("total_minor"))
-    by_currency: dict[str, list[int]] = {}
-    for currency, kind, net, total in sums:
-        sign = -1 if kind == Invoice.Kind.CREDIT_NOTE else 1
-        was = by_currency.setdefault(currency, [0, 0])
-        was[0], was[1] = was[0] + sign * net, was[1] + sign * total
-    context = {"run": found, "progress": queries.progress([found.pk])[found.pk], "rows": rows, "columns": DOCUMENTS, "total": documents.count(), "sums": by_currency, "unsent": documents.filter(deliveries__isnull=True).exclude(state__in=["draft", "void"]).count(), "parked": _parked(found.entity_id), "parked_columns": PARKED, "today": clock.today(found.entity.time_zone)}  # fmt: skip
-    return render(request, "contracts/run.html", context)
+    is_queued = run_queue.is_queued(found)
+    context = {
+        "run": found,
+        "progress": queries.progress([found.pk])[found.pk],
+        "is_queued": is_queued,
+        "problem": run_queue.problem(found),
+        "written": None if is_queued else _documents(found.pk),
+        "columns": DOCUMENTS,
+    }
+    return render(request, "contracts/run.html", context | _parked(found.entity_id))
 
 
 @page("contracts.sign_run", methods=("POST",))
 def sign(request: Asked, run_id: int) -> HttpResponse:
-    """Issue the drafts of a run."""
+    """Issue the next drafts of a run; its page goes on with the others while it is open, and so does the worker."""
     found = _run(run_id)
-    left = runs.sign_run(actor=request.actor, run_id=run_id, issue_on=clock.today(found.entity.time_zone))
-    messages.success(
-        request,
-        "Signed: every document has its number and is posted."
-        if not left
-        else f"{left} documents are left; sign again to issue them.",
-    )
+    today = clock.today(found.entity.time_zone)
+    if runs.sign_run(actor=request.actor, run_id=run_id, issue_on=today):
+        if not run_queue.is_queued(found):
+            run_queue.ask_to_sign(run_id, issue_on=today)
+    else:
+        messages.success(request, "Signed: every document has its number and is posted.")
     return redirect("contracts:run", run_id)
 
 
@@ -187,37 +177,36 @@ def tax_rates(request: Asked) -> HttpResponse:
 
 # --- parts ---
 def _bill(request: Asked, run_id: int) -> HttpResponse:
-    for _ in range(PARTS_AT_ONCE):
-        if not runs.bill_part(actor=request.actor, run_id=run_id):
-            break
+    if runs.bill_part(actor=request.actor, run_id=run_id) and not run_queue.is_queued(_run(run_id)):
+        run_queue.ask_to_bill(run_id)
     return redirect("contracts:run", run_id)
 
 
-def _before(documents: list[Invoice]) -> dict[tuple[int, str], int]:
-    """The net of the last invoice of each payer before these documents."""
-    if not documents:
-        return {}
-    mine = {d.pk for d in documents}
-    rows = (
-        Invoice.objects.filter(customer_id__in={d.customer_id for d in documents}, kind=Invoice.Kind.INVOICE, pk__lt=min(mine))
-        .exclude(state__in=["draft", "void"])
-        .order_by("id")
-        .values_list("customer_id", "currency", "net_minor")
-    )
-    return {(customer, currency): net for customer, currency, net in rows[:50_000]}
-
-
-def _parked(entity_id: int) -> list[dict[str, Any]]:
-    found = (
-        Parked.objects.filter(contract__entity_id=entity_id, cleared_at__isnull=True)
-        .select_related("contract__customer")
-        .order_by("id")[:SHOWN]
-    )
-    return [
-        {"id": p.pk, "contract": p.contract.number, "url": reverse("contracts:contract", args=[p.contract_id]), "customer": p.contract.customer.name, "message": p.message, "remedy": "released: the next run bills it" if p.is_released else p.remedy,
-         "since": p.since, "may_release": p.code in ("beyond_bounds", "billed_too_often") and not p.is_released}
-        for p in found
+def _documents(run_id: int) -> dict[str, Any]:
+    """The documents of a run, what they come to, and how many differ from the last bill of their payer."""
+    found = queries.run_documents(run_id)
+    sign = pl.when(pl.col("kind") == Invoice.Kind.CREDIT_NOTE).then(-1).otherwise(1)
+    is_bill, before, now = pl.col("kind") == Invoice.Kind.INVOICE, pl.col("before_minor"), pl.col("net_minor")
+    counts = found.select(same=(now == before).sum(), more=(now > before).sum(), less=(now < before).sum(), new=(is_bill & before.is_null()).sum(), back=(~is_bill).sum())  # fmt: skip
+    rows = [
+        {**d, "number": d["number"] or f"draft {d['invoice_id']}", "url": reverse("billing:invoice", args=[d["invoice_id"]]), "kind": d["kind"].replace("_", " "),
+         "change": percent(d["net_minor"] / d["before_minor"] - 1) if d["before_minor"] else "first bill" if d["kind"] == Invoice.Kind.INVOICE else None}
+        for d in found.head(SHOWN).to_dicts()
     ]  # fmt: skip
+    unsent = Invoice.objects.filter(pk__in=Charge.objects.filter(run_id=run_id).values("invoice_id"), deliveries__isnull=True).exclude(state__in=["draft", "void"])  # fmt: skip
+    sums = found.group_by("currency").agg((pl.col("net_minor", "total_minor") * sign).sum()).sort("currency").to_dicts()
+    return {"rows": rows, "total": found.height, "sums": sums, "counts": counts.row(0, named=True), "unsent": unsent.count()}  # fmt: skip
+
+
+def _parked(entity_id: int) -> dict[str, Any]:
+    """What is parked, the oldest first, and how much there is of it."""
+    found = Parked.objects.filter(contract__entity_id=entity_id, cleared_at__isnull=True).select_related("contract__customer__owner").order_by("id")  # fmt: skip
+    rows = [
+        {"id": p.pk, "contract": p.contract.number, "url": reverse("contracts:contract", args=[p.contract_id]), "customer": p.contract.customer.name, "owner": p.contract.customer.owner.name if p.contract.customer.owner else "", "message": p.message, "remedy": "released: the next run bills it" if p.is_released else p.remedy,
+         "since": p.since, "may_release": p.code in ("beyond_bounds", "billed_too_often") and not p.is_released}
+        for p in found[:SHOWN]
+    ]  # fmt: skip
+    return {"parked": rows, "parked_total": found.count() if len(rows) == SHOWN else len(rows)}
 
 
 def _run(run_id: int) -> BillRun:

@@ -6,11 +6,12 @@ parts of one run. The unique key of a charge refuses whatever would be billed tw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 
 import polars as pl
 from django.db import connection
-from django.db.models import Exists, Sum
+from django.db.models import Exists, Q, Sum
 from django.db.models.functions import Coalesce
 
 from topline.billing import actions as billing
@@ -90,7 +91,7 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) ->
     With none left the run is final. Issuing again what is issued changes nothing. Work: what is read and written depends on `limit`, not on how large the
     run is. Raises: NotFound, RunNotDrafted, and what issuing refuses.
     """
-    run = _run(run_id)
+    run = _run(run_id, is_locked=True)
     ensure(run.state == S.DRAFTED, RunNotDrafted(f"The run of {run.as_of} is {run.state}.", field="run_id", remedy="Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
     waiting, ids, left = list(run.parts.filter(is_issued=False).order_by("id")), dict[int, None](), 0
     while waiting and not left:
@@ -109,9 +110,10 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) ->
             receivables.settle_corrections(actor=actor, credit_note_ids=notes["invoice_id"].to_list(), on=issue_on)
         wallets.settle_run(actor=actor, entity_id=run.entity_id, invoice_ids=list(ids), on=issue_on)
     left += sum(part.documents for part in waiting[1:])
+    run.signed_by = run.signed_by or actor.key  # who signed first; the worker issues the rest in their name
     if not left:
-        run.state, run.signed_by, run.finished_at = S.FINAL, actor.key, clock.now()
-        run.save()
+        run.state, run.finished_at = S.FINAL, clock.now()
+    run.save()
     changed("bill_run", run.pk, after={"issued": len(ids), "left": left})
     return left
 
@@ -132,14 +134,25 @@ def release_parked(*, actor: Actor, parked_id: int, because: str) -> int:
     return found.pk
 
 
-def run(*, actor: Actor, entity_id: int, as_of: date, sign: bool = True) -> BillRun:
-    """Start or go on with a run, bill every part and, if asked to, issue all drafts; each part and each batch commits by itself."""
+def run(
+    *, actor: Actor, entity_id: int, as_of: date, sign: bool = True, tell: Callable[[str], None] = lambda _: None
+) -> BillRun:  # fmt: skip
+    """Start or go on with a run, bill every part and, if asked to, issue all drafts, also those that `waiting` names; each part and each batch commits by itself, and
+    `tell` hears what is left."""
+    unsigned = waiting(entity_id, as_of=as_of) if sign else []
     run_id = start_run(actor=actor, entity_id=entity_id, as_of=as_of)
-    while bill_part(actor=actor, run_id=run_id):
-        pass
-    while sign and sign_run(actor=actor, run_id=run_id, issue_on=as_of):
-        pass
+    while left := bill_part(actor=actor, run_id=run_id):
+        tell(f"Parts left to bill: {left:,}")
+    for pk in [*unsigned, run_id] if sign else []:
+        while left := sign_run(actor=actor, run_id=pk, issue_on=as_of):
+            tell(f"Documents left to issue: {left:,}")
     return BillRun.objects.get(pk=run_id)
+
+
+def waiting(entity_id: int, *, as_of: date) -> list[int]:
+    """Runs whose drafts a run up to a day issues too: they are of the same day, or somebody signed them and it was stopped."""
+    drafted = BillRun.objects.filter(Q(as_of=as_of) | ~Q(signed_by=""), entity_id=entity_id, state=S.DRAFTED)
+    return list(drafted.order_by("id").values_list("id", flat=True))
 
 
 def unbilled(entity_id: int) -> dict[str, int]:
@@ -180,8 +193,9 @@ def _drafts(part: BillRunPart) -> list[int]:
     return [pk for pk in drafts if pk in ours]
 
 
-def _run(run_id: int) -> BillRun:
-    found = BillRun.objects.select_related("entity").filter(pk=run_id).first()
+def _run(run_id: int, *, is_locked: bool = False) -> BillRun:
+    asked = BillRun.objects.select_for_update(of=("self",)) if is_locked else BillRun.objects
+    found = asked.select_related("entity").filter(pk=run_id).first()
     if found is None:
         raise NotFound(f"There is no bill run {run_id}.", field="run_id")
     return found

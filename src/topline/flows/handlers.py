@@ -9,7 +9,8 @@ from topline.billing import actions as billing
 from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
-from topline.contracts import amendments, open_periods, wallets
+from topline.contracts import amendments, open_periods, run_queue, runs, wallets
+from topline.contracts.models import BillRun
 from topline.flows import daily, deliveries, reminders
 from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
@@ -35,6 +36,20 @@ def run_import(payload: dict[str, Any]) -> None:
         queue.ask_for_chunk(batch_id)
 
 
+def bill_part(payload: dict[str, Any]) -> None:
+    """Bill the next part of a run."""
+    runs.bill_part(actor=system_actor("worker"), run_id=int(payload["run_id"]))
+
+
+def sign_run(payload: dict[str, Any]) -> None:
+    """Issue the next batch of a run that somebody signed and ask for the one after it; of one that is final nothing is left."""
+    run_id, issue_on = int(payload["run_id"]), date.fromisoformat(payload["issue_on"])
+    if BillRun.objects.filter(pk=run_id, state=BillRun.State.DRAFTED).exists() and runs.sign_run(
+        actor=system_actor("worker"), run_id=run_id, issue_on=issue_on
+    ):
+        run_queue.ask_to_sign(run_id, issue_on=issue_on)
+
+
 def return_credits(payload: dict[str, Any]) -> None:
     """A credit note for what credits paid gives them back."""
     day = date.fromisoformat(payload["day"])
@@ -54,6 +69,8 @@ def note_charge(payload: dict[str, Any], answer: Answer | None) -> None:
 HANDLERS: dict[str, Handler] = {
     "seal_books": seal_books,
     "run_import": run_import,
+    run_queue.BILL: bill_part,
+    run_queue.SIGN: sign_run,
     "send_reminder": reminders.send,
     "send_invoice": deliveries.send,
     "send_statement": deliveries.send_statement,
