@@ -54,6 +54,10 @@ def run(sql):
             "UPDATE books_transfer SET amount_minor = amount_minor + 1 WHERE id = (SELECT max(id) FROM books_transfer)",
             "receivables equal documents",
         ),
+        (
+            "UPDATE books_transfer SET functional_minor = functional_minor + 1 WHERE id = (SELECT max(id) FROM books_transfer)",
+            "amounts at home are what they are",
+        ),
         ("UPDATE books_entry SET memo = 'x' WHERE id = (SELECT min(id) FROM books_entry)", "seals hold"),
         ("UPDATE books_periodbalance SET debit_minor = debit_minor + 1", "period balances agree"),
         (

@@ -515,9 +515,21 @@ def test_an_amount_that_is_reached_is_told_once_a_period(owner, entity, sign, se
     with clock.at(date(2026, 4, 5)):
         send({"value_micro": 150_000_000, "at": datetime(2026, 4, 2, 10), "key": "april"})
     assert told(date(2026, 4, 5)) == 1  # a new period tells anew
+    with clock.at(date(2026, 4, 30)):
+        send({"value_micro": 400_000_000, "at": datetime(2026, 4, 30, 20), "key": "last evening"})
+    assert told(date(2026, 5, 1)) == 1, "it was reached on the last evening of its period"
+    assert told(date(2026, 5, 2)) == 0
     with pytest.raises(Invalid):
         sign(None, alerts_minor=[10_00])
     assert Item.objects.get(contract_id=contract).alerts_minor == [10_00, 50_00]
+
+
+def test_a_fee_alone_reaches_no_amount(owner, entity, sign, send, meter, customer):
+    tiers = [{"up_to": None, "unit_price_nano": 10**9, "flat_fee_minor": 25_00}]
+    sign(meter(), price_model="graduated", tiers=tiers, unit_price_nano=None, alerts_minor=[20_00])
+    told = [open_periods.tell_alerts(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, day)) for day in (1, 2)]
+    send({"at": datetime(2026, 3, 2, 10)})
+    assert [*told, open_periods.tell_alerts(actor=owner, entity_id=entity.pk, as_of=date(2026, 3, 3))] == [0, 0, 1]
 
 
 def test_a_span_that_is_sent_again_is_billed_anew_and_says_why(

@@ -10,7 +10,7 @@ import pytest
 from topline.billing.models import Invoice
 from topline.books import actions as book_actions
 from topline.books import queries as books
-from topline.receivables import actions, queries
+from topline.receivables import actions, posting, queries
 from topline.receivables.models import Allocation, Payment
 from topline.timeline.models import Milestone
 
@@ -208,6 +208,22 @@ def test_a_foreign_invoice_paid_at_another_rate_realises_the_difference_and_clos
     assert (functional(entity, "receivable"), functional(entity, "unapplied_cash")) == (0, 0)
     assert -functional(entity, "exchange_gain") + -functional(entity, "exchange_loss") == 36_364 - 33_333
     assert state(invoice) == ("paid", 0)
+
+
+def test_half_an_invoice_of_the_companys_currency_realises_no_difference(entity, customer, issue, pay, apply):
+    (invoice,) = issue(customer, 454_818)
+    apply(pay(customer, 227_409), invoice, 227_409)
+    assert (functional(entity, "receivable"), functional(entity, "unapplied_cash")) == (227_409, 0)
+    assert (functional(entity, "exchange_gain"), functional(entity, "exchange_loss")) == (0, 0)
+
+
+def test_a_part_is_rounded_half_up_once_and_the_parts_add_up():
+    rows = [(total, part, whole) for total in (1, 2, 3, 100, 33_333, 10**15) for whole in (1, 3, 7, 40_000, 10**15) for part in {0, 1, whole // 3, whole // 2, whole - 1, whole}]  # fmt: skip
+    table = pl.DataFrame(rows, schema=["total", "part", "whole"], orient="row")
+    shares = table.select(posting.part_of(pl.col("total"), pl.col("part"), pl.col("part"), pl.col("whole"))).to_series()
+    rests = table.select(posting.part_of(pl.col("total"), pl.col("whole"), pl.col("whole") - pl.col("part"), pl.col("whole"))).to_series()  # fmt: skip
+    assert shares.to_list() == [(2 * total * part + whole) // (2 * whole) for total, part, whole in rows]
+    assert (shares + rests).to_list() == table["total"].to_list()
 
 
 def test_a_payment_in_another_currency_goes_through_conversion_which_ends_at_zero(owner, entity, customer, issue, pay, apply):

@@ -55,9 +55,9 @@ def _less_discounts(used: pl.DataFrame, items: pl.DataFrame, contracts: Any) -> 
 
 @action("contracts.tell_alerts")
 def tell_alerts(*, actor: Actor, entity_id: int, as_of: date) -> int:
-    """Tell customer and team where an open period of use reached an amount that was asked for, once a period; returns how many.
+    """Tell customer and team where use reached an amount that was asked for, once a period; returns how many. A period whose last day was the one before is asked too.
 
-    Work: five statements, one for each meter, and a few for each that is told.
+    Where nothing was used, a fee alone reaches nothing. Work: ten statements, one for each meter, and a few for each that is told.
     """
     entity = Entity.objects.get(pk=entity_id)
     asked = dict(
@@ -66,7 +66,10 @@ def tell_alerts(*, actor: Actor, entity_id: int, as_of: date) -> int:
     if not asked:
         return 0
     watched = Contract.objects.filter(pk__in=Item.objects.filter(pk__in=list(asked)).values("contract_id"))
-    found = running(watched, entity=entity, on=as_of).filter(pl.col("item_id").is_in(list(asked)))
+    over = running(watched, entity=entity, on=as_of - timedelta(days=1)).filter(pl.col("full_end") == as_of)
+    found = pl.concat([over, running(watched, entity=entity, on=as_of)]).filter(
+        pl.col("item_id").is_in(list(asked)) & (pl.col("used_micro") > 0)
+    )
     known = UsageAlert.objects.filter(item_id__in=found["item_id"].to_list()).values_list(
         "item_id", "full_start", "threshold_minor"
     )

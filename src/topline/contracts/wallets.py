@@ -326,10 +326,11 @@ def tell_low_credits(*, actor: Actor, entity_id: int, as_of: date) -> int:
     for w in low:
         Wallet.objects.filter(pk=w["id"]).update(told_on=as_of)
         changed("wallet", w["id"], after={"told_on": as_of, "left_minor": w["left"]})
-        note = f"{format_amount(w['left'], w['currency'])} {w['currency']} left"
+        left, below = format_amount(w["left"], w["currency"]), format_amount(w["low_minor"] or 0, w["currency"])
+        note = f"left, less than {below}"
         timeline.record_one("credits_low", subject="wallet", subject_id=w["id"], actor=actor, on=as_of, customer_id=w["customer_id"], amount_minor=w["left"], currency=w["currency"], note=note)  # fmt: skip
         if owner is not None:
-            team.add_task(actor=actor, title=f"Credits of {w['customer__name']} run low: {note}", assignee_id=owner, due_on=as_of, about_kind="customer", about_id=w["customer_id"])  # fmt: skip
+            team.add_task(actor=actor, title=f"Credits of {w['customer__name']} run low: {left} {w['currency']} left", assignee_id=owner, due_on=as_of, about_kind="customer", about_id=w["customer_id"])  # fmt: skip
     return len(low)
 
 

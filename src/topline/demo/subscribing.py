@@ -58,7 +58,7 @@ def play(*, actor: Actor, entity_id: int, seed: int, end: date) -> None:
         )  # fmt: skip
         if n == 1:
             actions.add_discount(actor=actor, contract_id=made, name="Partner, first quarter", starts_on=first, unit="month", periods=3, share_ppm=100_000)  # fmt: skip
-    _use(actor, entity_id, buyers[:6], dice, first)
+    _use(actor, entity_id, buyers[:6], dice, first, end)
     _ahead(actor, entity_id, buyers[:5], first)
     run = runs.run(actor=actor, entity_id=entity_id, as_of=first)
     billed = Charge.objects.filter(run=run).order_by("invoice_id").values_list("invoice_id", flat=True).distinct()
@@ -220,8 +220,8 @@ def _come_late(actor: Actor, buyers: list[int], first: date) -> None:
     metering.record_events(actor=actor, events=pl.DataFrame(rows))
 
 
-def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date) -> None:
-    """Calls of an interface, billed by tiers since last month, and some events that have no place."""
+def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, first: date, end: date) -> None:
+    """Calls of an interface, billed by tiers since last month and as many this month, and an event that has no place."""
     meter = metering.add_meter(actor=actor, code="API", name="Calls of the interface", method="sum", unit="calls")
     before = add_months(first, -1)
     tiers = [
@@ -236,7 +236,7 @@ def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, f
         "meter_id": meter,
         "price_model": "graduated",
         "tiers": tiers,
-        "alerts_minor": [20_00, 500_00],
+        "alerts_minor": [50_00, 500_00],
     }
     names = dict(Customer.objects.filter(pk__in=buyers).values_list("id", "number"))
     rows = []
@@ -246,14 +246,9 @@ def _use(actor: Actor, entity_id: int, buyers: list[int], dice: random.Random, f
         actions.add_contract(actor=actor, entity_id=entity_id, customer_id=buyer, currency="EUR", starts_on=before, items=[item], late_usage=late)  # fmt: skip
         for day in range(20):
             at = datetime(before.year, before.month, 1 + day, 10, tzinfo=UTC).replace(tzinfo=None)
-            rows.append(
-                {
-                    "key": f"{names[buyer]}-{day}",
-                    "meter": "API",
-                    "customer": names[buyer],
-                    "at": at,
-                    "value_micro": dice.randrange(200, 2_500) * 10**6,
-                }
-            )
+            row = {"key": f"{names[buyer]}-{day}", "meter": "API", "customer": names[buyer], "value_micro": dice.randrange(200, 2_500) * 10**6}  # fmt: skip
+            rows.append(row | {"at": at})
+            if first + timedelta(days=day) <= end:
+                rows.append(row | {"key": f"{row['key']}-again", "at": at.replace(year=first.year, month=first.month)})
     rows.append({"key": "lost-1", "meter": "API", "customer": "C-99999", "at": rows[0]["at"], "value_micro": 10**6})
     metering.record_events(actor=actor, events=pl.DataFrame(rows))

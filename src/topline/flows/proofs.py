@@ -68,6 +68,16 @@ def transfers_have_their_entry_and_accounts() -> pl.DataFrame:
     )
 
 
+def amounts_at_home_are_what_they_are() -> pl.DataFrame:
+    """What is booked in the company's own currency is worth as much, so it has no exchange difference."""
+    return bulk.query(
+        "SELECT t.id, t.entry_id, t.amount_minor, t.functional_minor FROM books_transfer t JOIN books_entry e ON e.id = t.entry_id JOIN books_entity c ON c.id = e.entity_id"
+        " WHERE t.currency = c.currency AND t.amount_minor <> t.functional_minor LIMIT 100",
+        (),
+        {"transfer_id": INT, "entry_id": INT, "amount_minor": INT, "functional_minor": INT},
+    )
+
+
 def entries_have_transfers() -> pl.DataFrame:
     """No entry is empty."""
     return bulk.query(
@@ -243,7 +253,7 @@ def events_of_the_lake_are_whole() -> pl.DataFrame:
 
 
 PROOFS: list[Callable[[], pl.DataFrame]] = [
-    guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, entries_have_transfers, document_keys_exist,
+    guards_stand, seals_hold, period_balances_agree, transfers_have_their_entry_and_accounts, amounts_at_home_are_what_they_are, entries_have_transfers, document_keys_exist,
     receivables_equal_documents, prepaid_credits_equal_wallets, credits_equal_their_moves, unapplied_cash_equals_payments, allocations_add_up_to_documents, lines_add_up_to_invoices, numbers_have_no_gap,
     bank_accounts_equal_statements, deals_stand_where_their_history_leads, people_stand_in_the_teams_of_their_history,
     contracts_bill_what_was_agreed,

@@ -9,7 +9,7 @@ from topline.books.actions import leg
 from topline.kernel import bulk
 from topline.receivables.models import Allocation
 
-EXACT = pl.Decimal(38, 0)
+WIDE = pl.Int128  # two amounts multiplied
 # What settles a document without money, and the account that bears it.
 BORNE_BY = {"discount": "discount_allowed", "bank_fee": "bank_fees", "write_off": "bad_debt", "granted": "credits_granted"}
 
@@ -151,14 +151,8 @@ def part_of(total: pl.Expr, upto: pl.Expr, amount: pl.Expr, whole: pl.Expr) -> p
 
 def _rounded_share(total: pl.Expr, part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     """round(total x part / whole), half up on non-negative integers, exact: (2 x total x part + whole) // (2 x whole)."""
-    return (
-        pl.when(part == whole)
-        .then(total)
-        .otherwise(
-            ((total.cast(EXACT) * part.cast(EXACT) * 2 + whole.cast(EXACT)) / (whole.cast(EXACT) * 2)).floor().cast(pl.Int64)
-        )
-        .cast(pl.Int64)
-    )
+    share = (total.cast(WIDE) * part.cast(WIDE) * 2 + whole) // (whole.cast(WIDE) * 2)
+    return pl.when(part == whole).then(total).otherwise(share).cast(pl.Int64)
 
 
 def _settled(invoices: pl.DataFrame, key: str) -> pl.DataFrame:
