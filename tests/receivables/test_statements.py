@@ -14,6 +14,7 @@ from pypdf import PdfReader
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import actions as billing
+from topline.billing.models import Invoice
 from topline.books import queries as books
 from topline.flows import reminders
 from topline.flows.handlers import HANDLERS
@@ -21,7 +22,7 @@ from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid
 from topline.market import actions as market
 from topline.market.models import Customer
-from topline.receivables import statement_delivery, statements
+from topline.receivables import documents, statement_delivery, statements
 from topline.receivables.models import StatementDelivery
 from topline.team.models import Member
 from topline.timeline.models import Milestone
@@ -135,3 +136,9 @@ def test_programs_read_accounts_and_send_statements(api, company, owner, entity)
     assert api.get("/statement-deliveries").json()["items"][0]["recipient"] == "cfo@globex.example"
     with pytest.raises(Invalid, match="ends before it begins"):
         statement_delivery.send_statements(actor=owner, entity_id=entity.pk, customer_ids=[globex], since=LAST, until=FIRST)
+
+
+def test_every_kind_of_movement_has_a_word_in_every_language_of_statements():
+    movements = {kind for kinds in statements.SHARES.values() for kind in kinds} | set(Invoice.Kind.values) | {"opening"}
+    for language, words in documents._labels().items():
+        assert movements <= set(words), language

@@ -115,8 +115,12 @@ def test_an_invoice_is_made_by_hand(browser, acme):
     form = {"customer": acme.globex, "issue_on": "2026-03-01", "currency": "EUR", "terms": "net 30", "description": "Advice", "quantity": "2", "unit_price": "50", "tax_percent": "19"}  # fmt: skip
     answer = post(browser, "/invoices/new/", expect=400, **{**form, "quantity": "0"})
     assert 'class="errors"' in answer.content.decode()
-    post(browser, "/invoices/new/", **form)
-    assert Invoice.objects.order_by("-id").first().total_minor == 119_00
+    answer = post(browser, "/invoices/new/", **form)
+    made = Invoice.objects.order_by("-id").first()
+    assert (made.total_minor, answer.url) == (119_00, f"/invoices/{made.pk}/")
+    post(browser, "/books/lock/", through="2026-02-15")
+    post(browser, "/invoices/new/", expect=400, **{**form, "issue_on": "2026-02-10"})
+    assert Invoice.objects.order_by("-id").first() == made, "what cannot be issued leaves no draft behind"
 
 
 def test_a_manual_entry_is_written_reversed_and_kept_out_of_closed_days(browser, acme):

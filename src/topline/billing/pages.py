@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -120,12 +121,12 @@ def new_invoice(request: Asked) -> HttpResponse:
     form = InvoiceForm(request.POST or None, initial=initial)
     if form.is_valid():
         try:
-            made = _issue(request, entity.pk, form.cleaned_data)
+            invoice_id, number = _issue(request, entity.pk, form.cleaned_data)
         except DomainError as error:
             form.add_error(error.field if error.field in form.fields else None, str(error))
         else:
-            messages.success(request, f"{made} was issued.")
-            return redirect("billing:invoices")
+            messages.success(request, f"{number} was issued. Send it to the customer.")
+            return redirect("billing:invoice", invoice_id)
     context = {
         "form": form,
         "title": f"New invoice for {customer.name}",
@@ -200,7 +201,8 @@ def void(request: Asked, invoice_id: int) -> HttpResponse:
     return redirect("billing:invoice", invoice_id)
 
 
-def _issue(request: Asked, entity_id: int, data: dict[str, Any]) -> str:
+def _issue(request: Asked, entity_id: int, data: dict[str, Any]) -> tuple[int, str]:
+    """The id and the number of the invoice; what cannot be issued leaves no draft behind."""
     scale = Decimal(10) ** exponent(data["currency"])
     head = pl.DataFrame(
         {
@@ -217,9 +219,11 @@ def _issue(request: Asked, entity_id: int, data: dict[str, Any]) -> str:
          "product_id": [data["product"].pk if data["product"] else None]},
         schema_overrides={"product_id": pl.Int64},
     )  # fmt: skip
-    made = actions.draft_invoices(actor=request.actor, entity_id=entity_id, invoices=head, lines=lines)
-    issued = actions.issue_invoices(actor=request.actor, invoice_ids=made["invoice_id"].to_list(), issue_on=data["issue_on"])
-    return str(issued["number"][0])
+    with transaction.atomic():
+        made = actions.draft_invoices(actor=request.actor, entity_id=entity_id, invoices=head, lines=lines)
+        ids = made["invoice_id"].to_list()
+        issued = actions.issue_invoices(actor=request.actor, invoice_ids=ids, issue_on=data["issue_on"])
+    return ids[0], str(issued["number"][0])
 
 
 def _filters(given: Any) -> dict[str, Any]:
