@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -261,3 +264,12 @@ def test_the_worker_handles_what_waits_and_stops(cli):
     assert cli("seal").startswith("Sealed ")
     assert cli("worker", "--once") == ""
     assert cli("seal") == "Sealed 0 entries.\n"
+
+
+def test_a_database_of_another_version_is_told_with_its_cure(cli, tmp_path):
+    home = shutil.copytree(cli.home, tmp_path / "older")
+    with closing(sqlite3.connect(home / "topline.sqlite3")) as older:
+        older.execute("ALTER TABLE books_entity RENAME COLUMN phone TO telephone")
+    told = cli("today", home=home, code=1)
+    assert "another version of Topline" in told and "topline migrate" in told and "Traceback" not in told
+    assert "has the tables of this version" in cli("migrate")

@@ -22,8 +22,9 @@ app = typer.Typer(
 )
 
 
-NO_COMPANY, NO_ROOM = (
-    "Is there a company yet? Make one: topline init NAME.",
+NO_COMPANY, OLD, NO_ROOM = (
+    "Is there a company yet? Make one: topline init NAME. After an update: topline migrate.",
+    "The database is of another version of Topline. Bring it to this one: topline migrate.",
     "Free some disk space and try again; nothing is half written.",
 )
 HOMES = {  # of commands: where each is written, so that it starts without the libraries of all others
@@ -44,9 +45,17 @@ HOMES = {  # of commands: where each is written, so that it starts without the l
     "selling": ("pipeline", "forecast", "market", "customers", "leads", "quotes"),
     "billing": ("usage", "backfill", "contracts", "credits", "recurring", "einvoice", "bill"),
     "recognising": ("revenue",),
-    "running": ("verify", "seal", "backup", "restore", "serve", "worker", "demo", "lake"),
+    "running": ("verify", "seal", "backup", "restore", "migrate", "serve", "worker", "demo", "lake"),
 }
-CURES = {"no such table": NO_COMPANY, "does not exist": NO_COMPANY, "is full": NO_ROOM, "No space left": NO_ROOM}
+CURES = {  # the first that fits
+    "no such column": OLD,
+    "has no column": OLD,
+    "column ": OLD,
+    "no such table": NO_COMPANY,
+    "does not exist": NO_COMPANY,
+    "is full": NO_ROOM,
+    "No space left": NO_ROOM,
+}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands that run and prove an installation: verify, seal, backup, restore, lake, serve, worker, demo."""
+"""Commands that run and prove an installation: verify, seal, backup, restore, migrate, lake, serve, worker, demo."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ def restore(source: Annotated[Path, typer.Argument(help="An archive made by back
     """Bring an archive back into an empty home or database, and verify it."""
     copies.restore(source)
     verify()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the tables of this version, after an update; harmless where it has them. Serve does it too."""
+    call_command("migrate", verbosity=0)
+    console.print("The database has the tables of this version.")
 
 
 lake = typer.Typer(help="Usage events of months that are over, as Parquet files beside the database.", no_args_is_help=True)
