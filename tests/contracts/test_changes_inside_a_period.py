@@ -269,7 +269,7 @@ def test_a_change_gives_back_no_more_of_a_month_than_a_credit_note_by_hand_left(
     amendments.amend(actor=owner, contract_id=contract, kind="terminate", on=date(2026, 1, 2))
     assert bill(FEB) == [("Seat", JAN, -60_00)], "30 of 31 days come to 96.77, of which 40.00 were given back before"
     assert "no more is given back than credit notes of 40.00 left" in made(
-        {"explained": Charge.objects.latest("id").explained, "days": 1, "full_days": 31, "sequence": 1}, "EUR"
+        {"explained": Charge.objects.latest("id").explained, "days": 1, "full_days": 31, "is_again": True}, "EUR"
     )
     assert bill(MAR) == [], "and it is not asked again"
 

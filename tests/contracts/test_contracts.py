@@ -356,6 +356,30 @@ def test_the_page_of_a_run_says_why_the_worker_could_not_go_on(browser, owner, b
     assert "It could not go on: The period of January is locked." in shown and "tried again by itself" in shown
 
 
+def test_a_run_that_nobody_signed_is_taken_back_and_billed_anew(browser, owner, entity, bill, sign, make_customers, monkeypatch):
+    for payer in make_customers("A", "B", "C"):
+        sign(customer_id=payer)
+    run = bill(FEB, sign=False)
+    page = f"/contracts/runs/{run.pk}/"
+    assert "Void 3 drafts" in browser.get(page).content.decode()
+    assert browser.post(page + "void/").status_code == 422, "without a reason nothing is taken back"
+    assert runs.void_run(actor=owner, run_id=run.pk, because="Wrong prices", limit=2) == 1
+    assert browser.post(page + "void/", {"because": "Wrong prices"})["Location"] == "/contracts/runs/"
+    run.refresh_from_db()
+    assert run.state == "void" and {d[1] for d in documents()} == {"void"} and runs.unbilled(entity.pk) == {}
+    with pytest.raises(runs.RunNotDrafted):
+        runs.sign_run(actor=owner, run_id=run.pk, issue_on=FEB)
+    assert "0 documents" not in browser.get(page).content.decode()
+    again = bill(FEB)
+    assert Invoice.objects.filter(state="open").count() == 3
+    lines = set(InvoiceLine.objects.filter(invoice__state="open").values_list("description", flat=True))
+    assert lines == {"Seat, 2026-01-01 to 2026-01-31", "Seat, 2026-02-01 to 2026-02-28"}, "for the customer nothing is corrected"
+    contract = Contract.objects.first().pk
+    assert "difference to what was billed" not in browser.get(f"/contracts/{contract}/").content.decode()
+    with pytest.raises(runs.RunNotDrafted, match="is signed"):
+        runs.void_run(actor=owner, run_id=again.pk, because="Wrong prices")
+
+
 def test_the_documents_of_a_run_stand_beside_the_last_bills_the_most_changed_first(browser, owner, bill, sign, make_customers):
     a, b, c = make_customers("A", "B", "C")
     contracts = {payer: sign(customer_id=payer) for payer in (a, b)}

@@ -226,7 +226,7 @@ def test_a_balance_in_another_currency_stands_at_the_rate_of_its_invoice(owner, 
 def test_a_month_with_drafts_or_before_a_closed_one_or_not_over_is_not_closed(owner, sign, bill, close, entity):
     sign()
     drafted = runs.run(actor=owner, entity_id=entity.pk, as_of=JAN, sign=False)
-    with pytest.raises(actions.DraftsWait, match="1 documents"):
+    with pytest.raises(actions.DraftsWait, match="1 document for days"):
         close(JAN31)
     assert not Close.objects.exists()
     runs.sign_run(actor=owner, run_id=drafted.pk, issue_on=JAN)

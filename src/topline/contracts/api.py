@@ -514,6 +514,12 @@ def sign_run(request: Caller, run_id: Id, body: SignedRun) -> Any:
     return done(runs.sign_run(run_id=run_id, issue_on=body.issue_on, **once(request)))
 
 
+@room.does("/bill-runs/{int:run_id}/void", "contracts.void_run")
+def void_run(request: Caller, run_id: Id, body: Because) -> Any:
+    """Take a run back that nobody signed: up to five thousand of its drafts are void; answers with how many are left."""
+    return done(runs.void_run(run_id=run_id, because=body.because, **once(request)))
+
+
 @room.does("/parked-contracts/{int:parked_id}/release", "contracts.release_parked")
 def release_parked(request: Caller, parked_id: Id, body: ReleasedContract) -> Any:
     """Say that a contract may be billed beyond its bounds; answers with the row's id."""

@@ -35,7 +35,8 @@ class Bill:
     """What a run would write, or has to.
 
     lines   one row per charge: contract_id, item_id, the period, net_minor, sequence, days, full_days, description, quantity_micro, unit_price_nano,
-            tax_category, tax_rate_ppm, ref (of its document), line_credits (units of a corrected line that are taken back, else null)
+            tax_category, tax_rate_ppm, ref (of its document), line_credits (units of a corrected line that are taken back, else null),
+            is_again (something of the period was billed before and stands)
     heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order, corrects_id (of a credit note that takes back late use, else null)
     parked  one row per contract left out: contract_id, code, message, remedy
     known_parked  contracts that were parked before
@@ -83,6 +84,10 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     ahead = _ahead(wanted, standing, known, contracts, parts, entity=entity, as_of=as_of)
     lines = engine.missing(wanted, standing.join(ahead, on=engine.KEY, how="anti", maintain_order="left")).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
+    )
+    stands = standing.filter(pl.col("net_minor") != 0).select(*engine.KEY, is_again=pl.lit(value=True))
+    lines = lines.join(stands, on=engine.KEY, how="left", maintain_order="left").with_columns(
+        pl.col("is_again").fill_null(value=False)
     )
     lines = lines.filter(pl.col("held_until").is_null() | (pl.col("held_until") <= as_of))
     lines = lines.join(
@@ -418,7 +423,7 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     until = pl.col("end").dt.offset_by("-1d")
     span = pl.when(until > pl.col("start")).then(pl.format("{} to {}", "start", until)).otherwise(pl.col("start").cast(pl.String))
     beyond = (pl.col("price_model") == COMMITMENT) & (pl.col("net_minor") < 0) & (pl.col("sequence") == 0)
-    in_parts = (pl.col("sequence") > 0) & ((pl.col("bill_at_minor") != "[]") | pl.col("bill_every_minor").is_not_null())
+    in_parts = pl.col("is_again") & ((pl.col("bill_at_minor") != "[]") | pl.col("bill_every_minor").is_not_null())
     back = (
         pl.when(beyond)
         .then(pl.lit(", beyond the most that was agreed"))
@@ -426,7 +431,7 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .then(pl.lit(", given back"))
         .when(in_parts)
         .then(pl.lit(", less what was billed before"))
-        .when(pl.col("sequence") > 0)
+        .when("is_again")
         .then(pl.lit(", corrected"))
         .otherwise(pl.lit(""))
     )

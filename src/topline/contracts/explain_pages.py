@@ -15,6 +15,7 @@ from topline.billing.models import Invoice, InvoiceLine
 from topline.billing.pages import as_line, as_quantity
 from topline.contracts.models import Charge, SchedulePart
 from topline.contracts.pages import made
+from topline.contracts.queries import is_again
 from topline.contracts.wallet_queries import paid_by_line
 from topline.kernel.money import exponent, format_amount
 from topline.ui.access import Asked, page
@@ -28,6 +29,7 @@ def explained(request: Asked, invoice_id: int) -> HttpResponse:
     detail = billing.invoice_detail(invoice_id)
     invoice = detail.invoice
     charges = {c.position: c for c in Charge.objects.filter(invoice=invoice).select_related("item__contract")[:1_000]}
+    again = set(Charge.objects.filter(is_again(), invoice=invoice).values_list("position", flat=True)[:1_000])
     parts = _parts(charges)
     paid = paid_by_line(invoice.pk, invoice.currency) if invoice.from_credits_minor else {}
     rated: dict[tuple[str, int], tuple[int, int]] = {}  # net and tax of the document by category and rate
@@ -35,7 +37,7 @@ def explained(request: Asked, invoice_id: int) -> HttpResponse:
         net, tax = rated.get((line.tax_category, line.tax_rate_ppm), (0, 0))
         rated[line.tax_category, line.tax_rate_ppm] = net + line.net_minor, tax + line.tax_minor
     lines = [
-        {**as_line(line, invoice.currency), "steps": [*_source(charges.get(line.position), parts, invoice), *steps(line, invoice, rated[line.tax_category, line.tax_rate_ppm]), *paid.get(line.position, [])], "contract": _contract(charges.get(line.position))}
+        {**as_line(line, invoice.currency), "steps": [*_source(charges.get(line.position), parts, invoice, line.position in again), *steps(line, invoice, rated[line.tax_category, line.tax_rate_ppm]), *paid.get(line.position, [])], "contract": _contract(charges.get(line.position))}
         for line in detail.lines
     ]  # fmt: skip
     return render(request, "contracts/explained.html", {"invoice": invoice, "lines": lines})
@@ -71,7 +73,7 @@ def steps(line: InvoiceLine, invoice: Invoice, rated: tuple[int, int]) -> list[s
 
 
 # --- parts ---
-def _source(charge: Charge | None, parts: dict[tuple[int, Any], SchedulePart], invoice: Invoice) -> list[str]:
+def _source(charge: Charge | None, parts: dict[tuple[int, Any], SchedulePart], invoice: Invoice, was_before: bool) -> list[str]:
     """Where a line comes from: the part of a schedule, or the period of an item and how its price was made."""
     if charge is None:
         return []
@@ -87,7 +89,7 @@ def _source(charge: Charge | None, parts: dict[tuple[int, Any], SchedulePart], i
         return [f"Part {part.position} of the schedule of {charge.item.description}: {part.description}, {why}."]
     last = charge.end - timedelta(days=1)
     span = f"{charge.start} to {last}" if last > charge.start else str(charge.start)
-    row = {"explained": charge.explained, "days": charge.days, "full_days": charge.full_days, "sequence": charge.sequence}
+    row = {"explained": charge.explained, "days": charge.days, "full_days": charge.full_days, "is_again": was_before}
     return [f"{charge.item.description}, {span}: {made(row, invoice.currency)}."]
 
 

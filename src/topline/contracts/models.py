@@ -304,6 +304,7 @@ class BillRun(models.Model):
         RUNNING = "running"
         DRAFTED = "drafted"
         FINAL = "final"
+        VOID = "void"
 
     entity = models.ForeignKey(Entity, on_delete=models.PROTECT, related_name="+", db_index=False)
     as_of = models.DateField()
@@ -317,7 +318,7 @@ class BillRun(models.Model):
         indexes = [models.Index(fields=["entity", "-id"], name="run_newest")]
         constraints = [
             models.UniqueConstraint(fields=["entity"], condition=Q(state="running"), name="one_run_at_a_time"),
-            models.CheckConstraint(condition=Q(state__in=["running", "drafted", "final"]), name="run_state_known"),
+            models.CheckConstraint(condition=Q(state__in=["running", "drafted", "final", "void"]), name="run_state_known"),
         ]
 
 

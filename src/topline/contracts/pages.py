@@ -411,7 +411,7 @@ def made(row: dict[str, Any], currency: str) -> str:
     told = [_step(s, currency) for s in steps]
     if steps:
         part = "; ".join(told if priced else [part, *told])
-    if row["sequence"] == 0:
+    if not row["is_again"]:
         return part
     if is_anew:
         return f"rated anew: {part}"

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from topline.billing.models import Invoice
@@ -68,6 +68,14 @@ def yearly(contract_ids: list[int], *, on: date) -> dict[int, int]:
     return dict(sums.select("customer_id", "mrr_minor").iter_rows())
 
 
+def is_again() -> Exists:
+    """Of a charge: something of its period was billed before it and stands."""
+    before = Charge.objects.filter(
+        item_id=OuterRef("item_id"), full_start=OuterRef("full_start"), sequence__lt=OuterRef("sequence")
+    )
+    return Exists(before.exclude(invoice__state=Invoice.State.VOID))
+
+
 def detail(contract_id: int) -> dict[str, Any]:
     """Items, amendments and the newest charges of a contract, as rows. Three statements."""
     items = Item.objects.filter(contract_id=contract_id).order_by("starts_on", "id").values(
@@ -75,7 +83,7 @@ def detail(contract_id: int) -> dict[str, Any]:
     )  # fmt: skip
     amended = Amendment.objects.filter(contract_id=contract_id).order_by("-id").values("id", "kind", "effective_on", "told", "because", "recorded_at", "actor_key")  # fmt: skip
     charged = Charge.objects.filter(item__contract_id=contract_id).order_by("-full_start", "-id").values(
-        "item_id", "item__description", "full_start", "start", "end", "days", "full_days", "sequence", "net_minor", "quantity_micro", "explained", "invoice_id", "invoice__number", "invoice__state"
+        "item_id", "item__description", "full_start", "start", "end", "days", "full_days", "sequence", "net_minor", "quantity_micro", "explained", "invoice_id", "invoice__number", "invoice__state", is_again=is_again()
     )  # fmt: skip
     return {"items": list(items[:SHOWN]), "amendments": list(amended[:SHOWN]), "charges": list(charged[:SHOWN])}
 

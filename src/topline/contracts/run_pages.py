@@ -123,6 +123,15 @@ def sign(request: Asked, run_id: int) -> HttpResponse:
     return redirect("contracts:run", run_id)
 
 
+@page("contracts.void_run", methods=("POST",))
+def void(request: Asked, run_id: int) -> HttpResponse:
+    """Take a run back that nobody signed."""
+    while runs.void_run(actor=request.actor, run_id=run_id, because=request.POST.get("because", "")):
+        pass
+    messages.success(request, "The run is taken back: its drafts are void, and the next run bills their periods.")
+    return redirect("contracts:runs")
+
+
 @page("billing.send_invoices", methods=("POST",))
 def send(request: Asked, run_id: int) -> HttpResponse:
     """Send the documents of a final run that were never sent, at most a thousand at once."""

@@ -93,28 +93,39 @@ def sign_run(*, actor: Actor, run_id: int, issue_on: date, limit: int = PART) ->
     """
     run = _run(run_id, is_locked=True)
     ensure(run.state == S.DRAFTED, RunNotDrafted(f"The run of {run.as_of} is {run.state}.", field="run_id", remedy="Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
-    waiting, ids, left = list(run.parts.filter(is_issued=False).order_by("id")), dict[int, None](), 0
-    while waiting and not left:
-        drafts = [pk for pk in _drafts(waiting[0]) if pk not in ids]
-        room = limit - len(ids)
-        ids.update(dict.fromkeys(drafts[:room]))
-        left = len(drafts[room:])
-        if not left:
-            part = waiting.pop(0)
-            part.is_issued = True
-            part.save(update_fields=["is_issued"])
+    ids, left = _next(run, limit)
     if ids:
-        issued = inside(billing.issue_invoices)(actor=actor, invoice_ids=list(ids), issue_on=issue_on)
+        issued = inside(billing.issue_invoices)(actor=actor, invoice_ids=ids, issue_on=issue_on)
         notes = issued.filter((pl.col("kind") == Invoice.Kind.CREDIT_NOTE) & pl.col("corrects_id").is_not_null())
         if notes.height:
             receivables.settle_corrections(actor=actor, credit_note_ids=notes["invoice_id"].to_list(), on=issue_on)
-        wallets.settle_run(actor=actor, entity_id=run.entity_id, invoice_ids=list(ids), on=issue_on)
-    left += sum(part.documents for part in waiting[1:])
+        wallets.settle_run(actor=actor, entity_id=run.entity_id, invoice_ids=ids, on=issue_on)
     run.signed_by = run.signed_by or actor.key  # who signed first; the worker issues the rest in their name
     if not left:
         run.state, run.finished_at = S.FINAL, clock.now()
     run.save()
     changed("bill_run", run.pk, after={"issued": len(ids), "left": left})
+    return left
+
+
+@action("contracts.void_run")
+def void_run(*, actor: Actor, run_id: int, because: str, limit: int = PART) -> int:
+    """Take a run back before anybody signs it: its drafts are void, at most `limit` at once, and the next run bills their periods. Returns how many are left.
+
+    Raises: NotFound, RunNotDrafted (not billed whole, signed or final), Invalid (no reason).
+    """
+    ensure(bool(because.strip()), Invalid("Say why it is taken back.", field="because"))
+    run = _run(run_id, is_locked=True)
+    ensure(run.state == S.DRAFTED and not run.signed_by, RunNotDrafted(f"The run of {run.as_of} is {'signed' if run.signed_by else run.state}.", field="run_id", remedy="What was issued is credited." if run.signed_by else "Bill all its parts first." if run.state == S.RUNNING else ""))  # fmt: skip
+    ids, left = _next(run, limit)
+    if ids:
+        inside(billing.void_invoices)(
+            actor=actor, invoice_ids=ids, void_on=clock.today(run.entity.time_zone), reason=because.strip()
+        )
+    if not left:
+        run.state, run.finished_at = S.VOID, clock.now()
+        run.save()
+    changed("bill_run", run.pk, after={"void": len(ids), "left": left, "because": because.strip()})
     return left
 
 
@@ -139,20 +150,26 @@ def run(
 ) -> BillRun:  # fmt: skip
     """Start or go on with a run, bill every part and, if asked to, issue all drafts, also those that `waiting` names; each part and each batch commits by itself, and
     `tell` hears what is left."""
-    unsigned = waiting(entity_id, as_of=as_of) if sign else []
     run_id = start_run(actor=actor, entity_id=entity_id, as_of=as_of)
     while left := bill_part(actor=actor, run_id=run_id):
         tell(f"Parts left to bill: {left:,}")
-    for pk in [*unsigned, run_id] if sign else []:
+
+    def issue(pk: int) -> None:
         while left := sign_run(actor=actor, run_id=pk, issue_on=as_of):
             tell(f"Documents left to issue: {left:,}")
-    return BillRun.objects.get(pk=run_id)
+
+    if not sign:
+        return BillRun.objects.get(pk=run_id)
+    issue(run_id)
+    found = {r.pk: r for r in BillRun.objects.filter(Q(pk=run_id) | _waiting(as_of), entity_id=entity_id)}
+    for pk in sorted(found.keys() - {run_id}):
+        issue(pk)
+    return found[run_id]
 
 
 def waiting(entity_id: int, *, as_of: date) -> list[int]:
     """Runs whose drafts a run up to a day issues too: they are of the same day, or somebody signed them and it was stopped."""
-    drafted = BillRun.objects.filter(Q(as_of=as_of) | ~Q(signed_by=""), entity_id=entity_id, state=S.DRAFTED)
-    return list(drafted.order_by("id").values_list("id", flat=True))
+    return list(BillRun.objects.filter(_waiting(as_of), entity_id=entity_id).order_by("id").values_list("id", flat=True))
 
 
 def unbilled(entity_id: int) -> dict[str, int]:
@@ -162,6 +179,10 @@ def unbilled(entity_id: int) -> dict[str, int]:
 
 
 # --- parts ---
+def _waiting(as_of: date) -> Q:
+    return (Q(as_of=as_of) | ~Q(signed_by="")) & Q(state=S.DRAFTED)
+
+
 def _bill(actor: Actor, run: BillRun, part: BillRunPart) -> None:
     """Write the drafts of a part and what is parked of it."""
     contracts = Contract.objects.filter(entity_id=run.entity_id, bill_to_id__gte=part.first_payer_id, bill_to_id__lte=part.last_payer_id)  # fmt: skip
@@ -178,6 +199,21 @@ def _bill(actor: Actor, run: BillRun, part: BillRunPart) -> None:
     changed(
         "bill_run_part", part.pk, after={"charges": bill.lines.height, "documents": len(written), "parked": bill.parked.height}
     )
+
+
+def _next(run: BillRun, limit: int) -> tuple[list[int], int]:
+    """The next drafts of a run, at most so many, and how many come after them; parts of which nothing is left are marked."""
+    waiting, ids, left = list(run.parts.filter(is_issued=False).order_by("id")), dict[int, None](), 0
+    while waiting and not left:
+        drafts = [pk for pk in _drafts(waiting[0]) if pk not in ids]
+        room = limit - len(ids)
+        ids.update(dict.fromkeys(drafts[:room]))
+        left = len(drafts[room:])
+        if not left:
+            part = waiting.pop(0)
+            part.is_issued = True
+            part.save(update_fields=["is_issued"])
+    return list(ids), left + sum(part.documents for part in waiting[1:])
 
 
 def _drafts(part: BillRunPart) -> list[int]:

@@ -36,6 +36,7 @@ urlpatterns = [
     path("runs/<int:run_id>/", run_pages.run, name="run"),
     path("runs/<int:run_id>/go-on/", run_pages.go_on, name="go_on"),
     path("runs/<int:run_id>/send/", run_pages.send, name="send"),
+    path("runs/<int:run_id>/void/", run_pages.void, name="void_run"),
     path("runs/<int:run_id>/sign/", run_pages.sign, name="sign"),
     path("<int:contract_id>/", pages.contract, name="contract"),
     path("<int:contract_id>/change/", pages.change, name="change"),

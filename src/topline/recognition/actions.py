@@ -250,7 +250,7 @@ def close_month(*, actor: Actor, entity_id: int, through: date) -> int:
     last = queries.last_close(entity_id)
     ensure(last is None or last.through <= through, MonthPassed(f"{last.through if last else ''} is closed already.", field="through", remedy="Close that month again: it catches up what came late."))  # fmt: skip
     waiting = queries.waiting_drafts(entity, through=through)
-    ensure(not waiting, DraftsWait(f"{waiting} documents for days of this month are drafts.", field="through", remedy="Issue or void them first: Bill runs, Issue all."))  # fmt: skip
+    ensure(not waiting, DraftsWait(f"{waiting:,} {'document' if waiting == 1 else 'documents'} for days of this month {'is a draft' if waiting == 1 else 'are drafts'}.", field="through", remedy="Sign the run that wrote them, or take it back: Bill runs."))  # fmt: skip
     _ensure_accounts(entity_id)
     told = queries.balances(entity, through=through)
     made = Close.objects.create(entity=entity, through=through, recorded_at=clock.now(), actor_key=actor.key)

@@ -185,6 +185,7 @@ BILL_RUNS = frozenset(
         "contracts.start_run",
         "contracts.bill_part",
         "contracts.sign_run",
+        "contracts.void_run",
         "contracts.release_parked",
         "contracts.set_late_usage",
         "billing.add_tax_rate",
