@@ -685,3 +685,35 @@ def test_a_property_of_any_name_is_read_as_it_is_written():
     for name in ("region", "it's", 'a"b', "a.b", "a b", "a]b", "$", "*"):
         events = pl.DataFrame({"properties": [json.dumps({name: "x", "other": "y"}, ensure_ascii=False)]})
         assert events.select(engine.of_property(name)).item() == "x", name
+
+
+@pytest.mark.parametrize(
+    ("method", "quantity", "parts"),
+    [
+        ("max", 9, [("server=a", 5), ("server=b", 3), ("server=", 1)]),
+        ("count", 4, [("server=a", 2), ("server=", 1), ("server=b", 1)]),
+        ("unique", 4, [("server=a", 2), ("server=", 1), ("server=b", 1)]),
+        ("latest", 6, [("server=b", 3), ("server=a", 2), ("server=", 1)]),
+    ],
+)
+def test_a_meter_measures_each_value_of_a_property_by_itself(owner, entity, meter, send, sign, customer, method, quantity, parts):  # fmt: skip
+    def event(value, server, day, **more):
+        return {"value_micro": value * 10**6, "properties": server and json.dumps({"server": server}), "at": datetime(2026, 1, day, 12), "unique_key": "x"} | more  # fmt: skip
+
+    made = meter(method, group_by="server")
+    send(event(5, "a", 10), event(2, "a", 11, unique_key="y"), event(3, "b", 12), event(1, "", 13))
+    assert used(entity, made, customer) == quantity
+    sign(made)
+    run = runs.run(actor=owner, entity_id=entity.pk, as_of=FEB)
+    charge = Charge.objects.get(run=run)
+    assert (charge.net_minor, charge.quantity_micro) == (quantity * 10, quantity * 10**6)
+    *_, told = charge.explained
+    assert [(p["part"], p["units"]) for p in told["split"]] == parts and told["others"] == 0
+    assert pages.made({"explained": charge.explained, "days": 31, "full_days": 31, "sequence": 0}, "EUR").endswith(f"; {parts[0][1]} of {parts[0][0]}, {parts[1][1]} of {parts[1][0]}, {parts[2][1]} of {parts[2][0]}")  # fmt: skip
+
+
+@pytest.mark.parametrize("facts", [{"group_by": "it's"}, {"group_by": "server", "method": "peak"}])
+def test_a_property_that_nothing_can_be_measured_by_is_refused(meter, facts):
+    with pytest.raises(Invalid) as refused:
+        meter(**facts)
+    assert refused.value.field == "group_by"

@@ -456,6 +456,9 @@ def _step(step: dict[str, Any], currency: str) -> str:
     if step.get("pledged"):
         agreed, came = (format_amount(round(step[f"{name}_minor"]), currency) for name in ("bound", "used"))
         return f"at {step['pledged']} {agreed} was agreed of all that counts, {came} came together"
+    if step.get("split"):
+        parts = [f"{p['units']:,g} of {p['part']}" for p in step["split"]]
+        return ", ".join(parts) + (f" and {step['others']:,} more" if step["others"] else "")
     if step.get("bound"):
         return f"at {step['bound']} {format_amount(round(step['minor']), currency)}"
     scale = 10 ** exponent(currency)

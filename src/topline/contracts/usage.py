@@ -32,6 +32,7 @@ COLUMNS = [
     "maximum_minor",
 ]  # of an item, besides its grid
 TERM = dict.fromkeys(("unit_price_nano", *TERMS), pl.Int64)
+MOST_PARTS = 20  # of a quantity that an explanation names
 STEP = ("units", "most_held", "unit_price", "flat_fee", "exact", "label", "transactions", "given", "value", "free", "share_ppm")
 TRANSACTIONS: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "value": EXACT}
 CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -75,7 +76,9 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
             remedy="Amend the contract with a price.",
         ),
     )
-    priced = _bounded(priced.join(_how(rows), on="span_id", how="left", maintain_order="left"))
+    both = pl.concat_str("explained", "_split", separator=",", ignore_nulls=True)
+    how = _how(rows).join(_split(events), on="span_id", how="full", coalesce=True).select("span_id", explained=both)
+    priced = _bounded(priced.join(how, on="span_id", how="left", maintain_order="left"))
     days = (pl.col("end") - pl.col("start")).dt.total_days()
     return priced.select(
         *engine.KEY, "full_end", "start", "end", "net_minor", days=days, full_days=days, used_micro=(pl.col("quantity") * engine.MICRO).round().cast(pl.Int64),
@@ -184,6 +187,13 @@ def _how(rows: pl.DataFrame) -> pl.DataFrame:
     ]
     told = rows.with_columns(step=pl.struct(fields).struct.json_encode().str.replace_all(r'"\w+":null,?', "").str.replace(r",\}$", "}"))  # fmt: skip
     return told.group_by(span_id="charge_id", maintain_order=True).agg(explained=pl.col("step").str.join(","))
+
+
+def _split(events: pl.DataFrame) -> pl.DataFrame:
+    """What the quantity of a period is made of where its meter measures apart, as an item of a JSON list: span_id, _split."""
+    each = metering.parts(events).with_columns(units=pl.col("quantity").cast(pl.Float64))
+    told = each.group_by("span_id", maintain_order=True).agg(split=pl.struct("part", "units").head(MOST_PARTS), others=(pl.len().cast(pl.Int64) - MOST_PARTS).clip(0))  # fmt: skip
+    return told.select("span_id", _split=pl.struct("split", "others").struct.json_encode())
 
 
 def _bounded(priced: pl.DataFrame) -> pl.DataFrame:

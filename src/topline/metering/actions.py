@@ -16,7 +16,7 @@ from topline.kernel.database import one_of
 from topline.kernel.errors import Conflict, Invalid, ensure
 from topline.market import queries as market
 from topline.metering import lake, queries
-from topline.metering.models import METHODS, ROUNDINGS, Backfill, LakePart, Meter, StrayEvent, UsageEvent
+from topline.metering.models import LEVELS, METHODS, ROUNDINGS, Backfill, LakePart, Meter, StrayEvent, UsageEvent
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")  # as rows of prices by the limits of meters write it
 AHEAD = timedelta(days=1)  # clocks of senders may be wrong by that much
@@ -26,6 +26,7 @@ TEXT = ("meter", "customer", "unique_key", "properties")
 MAX_FILTERS, MAX_VALUES, MAX_TEXT = 20, 100, 100  # properties of a meter, values of a property, characters of a value
 CURED = ("unknown_meter", "unknown_customer", "in_the_future")  # why an event was kept aside that may have a place by now
 AT = "%Y-%m-%d %H:%M:%S%.f"  # as a moment is kept aside
+PROPERTY = "Use up to 40 letters, digits, points, hyphens and underscores."
 TRIES = 5  # rivals that may bring the same keys at the same moment
 
 
@@ -62,12 +63,14 @@ def add_meter(
     method: str,
     unit: str = "",
     filters: dict[str, list[str]] | None = None,
+    group_by: str = "",
     rounding: str = "",
     round_decimals: int = 0,
 ) -> int:
     """Say what is counted of events; returns the meter's id.
 
     filters                   property to the values that count; an event counts where all of them hold
+    group_by                  property by whose values events are measured apart, such as the most of each server; their sum is the quantity
     rounding, round_decimals  how the quantity of a period is rounded before it is priced: round, ceil or floor, to so many decimals; below zero to tens, hundreds and so on
     Raises: Invalid (no code, unknown method or rounding, a filter that no event can pass), MeterCodeTaken.
     """
@@ -87,6 +90,8 @@ def add_meter(
     ensure(-9 <= round_decimals <= 6, Invalid("Quantities are rounded to -9 to 6 decimals.", field="round_decimals"))
     only = {name.strip(): [v.strip() for v in values if v.strip()] for name, values in (filters or {}).items()}
     _ensure_filters(only)
+    ensure(not group_by or bool(CODE.fullmatch(group_by)), Invalid(f"{group_by!r} is no property.", field="group_by", remedy=PROPERTY))  # fmt: skip
+    ensure(not group_by or method not in LEVELS, Invalid("A level over time is of a customer as a whole.", field="group_by", remedy="Use a meter that sums or counts."))  # fmt: skip
     ensure(
         not Meter.objects.filter(code=code.strip()).exists(),
         MeterCodeTaken(f"There is a meter {code.strip()} already.", field="code", remedy="Use another code."),
@@ -97,11 +102,12 @@ def add_meter(
         method=method,
         unit=unit.strip()[:40],
         filters=only,
+        group_by=group_by,
         rounding=rounding,
         round_decimals=round_decimals if rounding else 0,
         created_at=clock.now(),
     )
-    changed("meter", made.pk, after={"code": made.code, "method": method, "filters": only})
+    changed("meter", made.pk, after={"code": made.code, "method": method, "filters": only, "group_by": group_by})
     return made.pk
 
 
@@ -235,7 +241,7 @@ def _ensure_filters(filters: dict[str, list[str]]) -> None:
     """Properties and values that events can carry, and that a meter's page can show."""
     ensure(len(filters) <= MAX_FILTERS, Invalid(f"At most {MAX_FILTERS} properties.", field="filters"))
     for name, values in filters.items():
-        ensure(bool(CODE.fullmatch(name)), Invalid(f"{name!r} is no property.", field="filters", remedy="Use up to 40 letters, digits, points, hyphens and underscores."))  # fmt: skip
+        ensure(bool(CODE.fullmatch(name)), Invalid(f"{name!r} is no property.", field="filters", remedy=PROPERTY))  # fmt: skip
         ensure(bool(values), Invalid(f"No value of {name} counts, so no event ever would.", field="filters", remedy="Name the values that count."))  # fmt: skip
         ensure(len(values) <= MAX_VALUES and all(len(v) <= MAX_TEXT for v in values), Invalid(f"{name} has too many values, or one that is too long.", field="filters", remedy=f"At most {MAX_VALUES} of {MAX_TEXT} characters."))  # fmt: skip
 

@@ -17,7 +17,7 @@ from topline.metering.models import Backfill, Meter, StrayEvent, UsageEvent
 from topline.ui.wire import MAX_ROWS, Asked, Bearer, Body, Caller, Code, Name, Page, Room, Rows, done, once, page, rows
 
 room = Room(tags=["Metering"])
-METER = ["id", "code", "name", "method", "unit", "filters", "rounding", "round_decimals"]
+METER = ["id", "code", "name", "method", "unit", "filters", "group_by", "rounding", "round_decimals"]
 EVENT = ["id", "key", "meter_id", "customer_id", "at", "value_micro", "unique_key", "properties", "recorded_at"]
 BACKFILL = ["id", "meter_id", "customer_id", "start_at", "end_at", "replaced", "recorded", "because", "actor_name", "recorded_at"]
 STRAY = ["id", "key", "said", "code", "message", "received_at"]
@@ -44,6 +44,9 @@ class NewMeter(Body):
     method: Literal["count", "sum", "max", "unique", "latest", "time_weighted", "day_weighted", "peak"]
     unit: Code = ""
     filters: Annotated[dict[Short, Annotated[list[Short], Field(max_length=100)]], Field(max_length=20)] = {}
+    group_by: Annotated[
+        str, Field(max_length=40, description="property by whose values events are measured apart; their sum is the quantity")
+    ] = ""
     rounding: Annotated[
         Literal["", "round", "ceil", "floor"], Field(description="of the quantity of a period, before it is priced")
     ] = ""

@@ -13,13 +13,18 @@ ROUNDINGS = ("round", "ceil", "floor")
 
 
 class Meter(models.Model):
-    """What is counted of events. filters: property to the values that count; empty: all events."""
+    """What is counted of events.
+
+    filters   property to the values that count; empty: all events
+    group_by  property by whose values events are measured apart; the quantity is what they come to together. Empty: all at once
+    """
 
     code = models.CharField(max_length=40, unique=True)
     name = models.CharField(max_length=100)
     method = models.CharField(max_length=13, help_text="one of METHODS")
     unit = models.CharField(max_length=40, blank=True, help_text="such as call, GB, seat")
     filters = models.JSONField(default=dict, blank=True)
+    group_by = models.CharField(max_length=40, blank=True)
     rounding = models.CharField(
         max_length=5, blank=True, help_text="of the quantity of a period, before it is priced: round, ceil, floor; empty: none"
     )
@@ -33,6 +38,7 @@ class Meter(models.Model):
                 condition=Q(rounding__in=["", *ROUNDINGS], round_decimals__gte=-9, round_decimals__lte=6),
                 name="meter_rounding_known",
             ),
+            models.CheckConstraint(condition=~Q(method__in=LEVELS) | Q(group_by=""), name="meter_levels_are_not_grouped"),
         ]
 
 

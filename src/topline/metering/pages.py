@@ -21,6 +21,7 @@ METERS = [
     Column("method", "Counts"),
     Column("unit", "Unit"),
     Column("only", "Only where"),
+    Column("group_by", "Apart by"),
     Column("rounded", "Rounded"),
     Column("count", "Events", "integer"),
     Column("newest", "Newest", "moment"),
@@ -65,6 +66,12 @@ class MeterForm(forms.Form):
         label="Only where",
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text="properties of events with the values that count, one a line: region=eu, us; empty: all events",
+    )
+    group_by = forms.CharField(
+        max_length=40,
+        required=False,
+        label="Apart by",
+        help_text="a property, such as server: each of its values is measured by itself, and the quantity is their sum",
     )
     rounding = forms.ChoiceField(
         choices=[("", "not at all"), *ROUNDED.items()],

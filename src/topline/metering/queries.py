@@ -21,7 +21,7 @@ Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)
 
 PLACED: dict[str, pl.DataType | type[pl.DataType]] = {
     "span_id": pl.Int64, "meter_id": pl.Int64, "method": pl.String, "start": pl.Date, "end": pl.Date, "full_start": pl.Date, "full_end": pl.Date, "value_micro": pl.Int64, "at": pl.Datetime("us"), "event_id": pl.Int64, "key": pl.String,
-    "properties": pl.String,
+    "properties": pl.String, "part": pl.String,
 }  # fmt: skip
 
 
@@ -33,9 +33,9 @@ def usage(spans: pl.DataFrame, *, time_zone: str) -> pl.DataFrame:
     A level begins a period with all changes before it, and counts for its share of the whole period. Work: three statements; reads the events up to the last end,
     those in the lake as a stream of which only what is needed comes into memory.
     """
-    asked = Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()).values_list("id", "method")
-    methods = pl.DataFrame(list(asked), schema=METHOD, orient="row")
-    return _measured(_placed(spans, time_zone=time_zone), methods, ["span_id"])
+    asked = list(Meter.objects.filter(pk__in=spans["meter_id"].unique().to_list()).values_list("id", "method", "group_by"))
+    methods = pl.DataFrame([row[:2] for row in asked], schema=METHOD, orient="row")
+    return _measured(_placed(spans, time_zone=time_zone), methods, ["span_id"], apart=any(row[2] for row in asked))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,19 @@ def measured(placed: pl.DataFrame, *, by: Sequence[str] = ()) -> pl.DataFrame:
     placed   of `events`, with the columns of by
     returns  one row per span and value of by, in their order: span_id, the columns of by, quantity decimal(38,15), events i64
     """
-    return _measured(placed.lazy(), placed.select("meter_id", "method").unique(), ["span_id", *by])
+    methods = placed.select("meter_id", "method").unique()
+    return _measured(placed.lazy(), methods, ["span_id", *by], apart=placed["part"].is_not_null().any())
+
+
+def parts(placed: pl.DataFrame) -> pl.DataFrame:
+    """What events of periods come to by the property that their meter keeps apart, the largest first: span_id, part (such as server=a), quantity. Other meters have no row.
+
+    placed  of `events`
+    """
+    apart = placed.filter(pl.col("part").is_not_null())
+    methods = apart.select("meter_id", "method").unique()
+    told = engine.measure(_timed(apart), meters=methods, by=["span_id", "part"])
+    return told.select("span_id", "part", "quantity").sort("span_id", "quantity", "part", descending=[False, True, False])
 
 
 def movements(placed: pl.DataFrame) -> pl.DataFrame:
@@ -106,7 +118,7 @@ def backfills() -> list[Mapping[str, Any]]:
 
 def meters() -> Sequence[Mapping[str, Any]]:
     """Every meter with its events, those in the lake among them, and the newest; at most 200. Three statements, of which one passes over the table of events."""
-    columns = ("id", "code", "name", "method", "unit", "filters", "rounding", "round_decimals")
+    columns = ("id", "code", "name", "method", "unit", "filters", "group_by", "rounding", "round_decimals")
     here = {
         meter: seen for meter, *seen in UsageEvent.objects.order_by().values_list("meter_id").annotate(Count("id"), Max("at"))
     }
@@ -123,8 +135,11 @@ def meters() -> Sequence[Mapping[str, Any]]:
 METHOD = {"meter_id": pl.Int64, "method": pl.String}
 
 
-def _measured(placed: pl.LazyFrame, methods: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    return engine.measure(_timed(placed), meters=methods, by=by).select(*by, "quantity", "events")
+def _measured(placed: pl.LazyFrame, methods: pl.DataFrame, by: list[str], *, apart: bool) -> pl.DataFrame:
+    if not apart:
+        return engine.measure(_timed(placed), meters=methods, by=by).select(*by, "quantity", "events")
+    told = engine.measure(_timed(placed), meters=methods, by=[*by, "part"])
+    return told.group_by(by).agg(pl.col("quantity", "events").sum()).sort(by)
 
 
 def _timed(placed: Rows) -> Rows:
@@ -168,15 +183,26 @@ def _placed(spans: pl.DataFrame, *, time_zone: str, family: Family | None = None
         .filter((pl.col("at") >= pl.col("_begin")) & (pl.col("at") < pl.col("_end")))
         .with_columns(at=pl.col("at").dt.convert_time_zone(time_zone).dt.replace_time_zone(None))
         .rename({"id": "event_id", "unique_key": "key"})
+        .with_columns(part=_part(asked))
     )
     parts = [inside.select(*PLACED)]
     if any(m.method in LEVELS for m in asked):
         before = found.join(timed.filter(pl.col("method").is_in(LEVELS)), on=key).filter(pl.col("at") < pl.col("_begin"))
         level = before.group_by("span_id", "meter_id", "method", "start", "end", "full_start", "full_end").agg(
-            pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}")
+            pl.col("value_micro").sum(), at=pl.col("start").first().cast(pl.Datetime("us")), event_id=pl.lit(0, dtype=pl.Int64), key=pl.lit(""), properties=pl.lit("{}"), part=pl.lit(None, dtype=pl.String)
         )  # fmt: skip
         parts = [level.select(*PLACED), *parts]
     return pl.concat(parts)
+
+
+def _part(asked: list[Meter]) -> pl.Expr:
+    """The part of its meter's quantity to which an event counts, such as server=a; null where all is measured at once."""
+    told = pl.lit(None, dtype=pl.String)
+    for meter in asked:
+        if meter.group_by:
+            part = pl.lit(f"{meter.group_by}=") + engine.of_property(meter.group_by).fill_null("")
+            told = pl.when(pl.col("meter_id") == meter.pk).then(part).otherwise(told)
+    return told
 
 
 def _moment(day: str, time_zone: str) -> pl.Expr:
