@@ -5,10 +5,12 @@ from __future__ import annotations
 import calendar
 from datetime import date, timedelta
 from functools import lru_cache
-
-import holidays
+from typing import TYPE_CHECKING
 
 from topline.treasury.models import Frequency
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 _STEP_DAYS = {Frequency.WEEKLY: 7, Frequency.BIWEEKLY: 14}
 _STEP_MONTHS = {Frequency.MONTHLY: 1, Frequency.QUARTERLY: 3, Frequency.YEARLY: 12}
@@ -67,13 +69,15 @@ def debit_day(payday: date, *, lead_days: int, country: str) -> date:
 
 
 @lru_cache(maxsize=64)
-def closed_days(country: str) -> holidays.HolidayBase:
+def closed_days(country: str) -> HolidayBase:
     """Bank holidays of a country; none where the country is unknown. Years are filled in as they are asked for."""
+    import holidays  # here alone: its tables take a tenth of a second to load, and most commands need none
+
     supported = holidays.list_supported_countries(include_aliases=False)
     return holidays.country_holidays(country) if country in supported else holidays.HolidayBase()
 
 
-def _open(day: date, closed: holidays.HolidayBase) -> bool:
+def _open(day: date, closed: HolidayBase) -> bool:
     return day.weekday() < 5 and day not in closed
 
 
