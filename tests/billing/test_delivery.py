@@ -16,6 +16,7 @@ from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
+from topline.market.models import Customer
 from topline.timeline.models import Milestone
 
 DAY = date(2026, 3, 2)
@@ -62,6 +63,24 @@ def test_it_goes_to_who_pays_with_document_and_link_and_is_told(send, customer, 
     assert (found.state, kinds()) == ("sent", ["invoice_issued", "invoice_sent"])
     deliveries.send({"delivery_id": found.pk})
     assert len(mail.outbox) == 1, "a message that is handled twice sends one letter"
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "words"),
+    [
+        ("de", "Rechnung INV-000001 von", ["über 1.100,00 EUR", "Fällig am 31. März 2026."]),
+        ("fr", "Facture INV-000001 de", ["31 mars 2026"]),
+        ("nl", "Factuur INV-000001 van", ["31 maart 2026"]),
+    ],
+)
+def test_the_letter_is_in_the_customers_language(send, customer, issue, language, subject, words):
+    Customer.objects.filter(pk=customer).update(language=language)
+    (invoice,) = issue(customer, 1_100_00)
+    send(invoice)
+    outbox.drain(HANDLERS)
+    (letter,) = mail.outbox
+    assert letter.subject.startswith(subject)
+    assert all(word in letter.body for word in words), letter.body
 
 
 def test_opening_the_link_says_once_that_it_was_received(send, customer, issue):

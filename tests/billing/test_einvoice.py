@@ -22,7 +22,7 @@ from topline.billing import delivery, documents, queries
 from topline.billing.einvoice import check, files, outgoing
 from topline.billing.einvoice.mapping import EInvoiceRefused
 from topline.billing.einvoice.model import EInvoice
-from topline.billing.models import Delivery
+from topline.billing.models import Delivery, Invoice
 from topline.books import actions as books
 from topline.cli.commands import app
 from topline.flows.handlers import HANDLERS
@@ -323,6 +323,46 @@ def test_the_pdf_carries_the_same_file_speaks_the_customers_language_and_can_be_
         == documents.payment_code(replace(found.said, currency="USD"), Decimal(5))
         == ""
     )
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ["Advice 1 100.00 19 % 100.00", "VAT 19 % on 100.00", "within 30 days", "To pay EUR 119.00"]),
+        ("de", ["USt 19 % auf 100,00", "30 Tage netto", "Zu zahlen EUR 119,00"]),
+        ("fr", ["TVA 19 % sur 100,00", "à 30 jours"]),
+        ("es", ["IVA 19 % sobre 100,00", "a 30 días"]),
+        ("it", ["IVA 19 % su 100,00", "a 30 giorni"]),
+        ("nl", ["Btw 19 % over 100,00", "binnen 30 dagen"]),
+    ],
+)
+def test_a_document_is_written_in_words_of_each_language(seller, buyer, made, language, said):
+    Customer.objects.filter(pk=buyer).update(language=language)
+    invoice = made(seller, buyer, ("Advice", 1, 100_00, 0, "S", 190_000))
+    text = PdfReader(io.BytesIO(documents.invoice_pdf(document(invoice).detail))).pages[0].extract_text()
+    for words in said:
+        assert words in " ".join(text.split()), (words, text)
+
+
+def test_labels_are_words():
+    for language, words in documents._labels().items():
+        assert all(isinstance(word, str) for word in words.values()), language
+        assert set(words) == set(documents._labels()["en"]), language
+
+
+def test_terms_are_told_in_the_language_of_a_document():
+    told = {text: documents.told_terms(text, "de") for text in ("net 30", "due on receipt", "2/10 net 30", "net 30 eom", "50% 0, 50% 30", "as agreed")}  # fmt: skip
+    assert told == {
+        "net 30": "30 Tage netto", "due on receipt": "sofort", "2/10 net 30": "30 Tage netto, 2 % Skonto bei Zahlung innerhalb von 10 Tagen",
+        "net 30 eom": "net 30 eom", "50% 0, 50% 30": "50% 0, 50% 30", "as agreed": "as agreed",
+    }  # fmt: skip
+
+
+def test_a_document_that_is_settled_says_by_what(seller, buyer, made):
+    invoice = made(seller, buyer, ("Advice", 1, 100_00, 0, "S", 190_000))
+    Invoice.objects.filter(pk=invoice).update(state="paid", allocated_minor=119_00, from_credits_minor=19_00)
+    printed = documents._printed(document(invoice))
+    assert (printed["paid"], printed["open"], printed["code"]) == ([["Aus Guthaben bezahlt", "19,00"], ["Bereits gezahlt", "100,00"]], "0,00", "")  # fmt: skip
 
 
 def test_it_is_sent_in_the_form_that_the_customer_wants(owner, seller, buyer, made):

@@ -26,6 +26,7 @@ from topline.billing.models import Invoice
 from topline.billing.queries import InvoiceDetail
 from topline.books.actions import picture_kind
 from topline.books.models import Entity
+from topline.engine import terms
 from topline.kernel.errors import Conflict, NotFound, ensure
 from topline.kernel.money import exponent
 from topline.market.models import Address
@@ -34,6 +35,7 @@ HERE = Path(__file__).resolve().parent
 TEMPLATE = HERE / "templates" / "billing" / "invoice.typ"
 SYNTAXES = ("ubl", "cii")
 DEFAULT_LANGUAGE = "en"
+DATES = {"en": "en_GB"}  # 27 Dec 2026, as on all pages
 MOST_BY_CODE = Decimal("999999999.99")  # EPC069-12: what a payment code can carry
 
 
@@ -108,6 +110,9 @@ def _printed(found: Document) -> dict[str, object]:
     def money(amount: Decimal) -> str:
         return str(format_decimal(amount, format=f"#,##0.{'0' * digits}" if digits else "#,##0", locale=language))
 
+    def price(amount: Decimal) -> str:
+        return str(format_decimal(amount, format=f"#,##0.{'0' * digits}{'#' * (11 - digits)}", locale=language))
+
     def number(amount: Decimal) -> str:
         return str(format_decimal(amount, format="#,##0.###########", locale=language))
 
@@ -120,12 +125,12 @@ def _printed(found: Document) -> dict[str, object]:
         return [f"{words['tax']} {said.tax_currency}", str(shown)]
 
     def day(on: date | None) -> str:
-        return str(format_date(on, "medium", locale=language)) if on else "–"
+        return str(format_date(on, "medium", locale=DATES.get(language, language))) if on else "–"
 
     facts = [
         [words["issued"], day(invoice.issued_on)],
         *([] if is_credit else [[words["due"], day(invoice.due_on)]]),
-        *([[words["terms"], invoice.terms]] if invoice.terms else []),
+        *([[words["terms"], told_terms(invoice.terms, language)]] if invoice.terms else []),
         *([[words["purchase_order"], invoice.purchase_order]] if invoice.purchase_order else []),
         *[[words["corrects"], each.number] for each in said.preceding],
         [words["customer"], customer.number],
@@ -133,8 +138,11 @@ def _printed(found: Document) -> dict[str, object]:
     ]
     means = next(iter(said.means), None)
     open_now = Decimal(found.detail.open_minor).scaleb(-digits)
-    paid = open_now and invoice.allocated_minor
-    place = [said.buyer.line1, said.buyer.line2, f"{said.buyer.postal_code} {said.buyer.city}".strip(), said.buyer.country]
+    ahead = invoice.from_credits_minor
+    is_owed = not is_credit and invoice.state in (Invoice.State.OPEN, Invoice.State.PAID)
+    settled = {words["credits"]: ahead, words["paid"]: invoice.allocated_minor - ahead} if is_owed else {}
+    country = Locale.parse(language).territories.get(said.buyer.country, said.buyer.country)
+    place = [said.buyer.line1, said.buyer.line2, f"{said.buyer.postal_code} {said.buyer.city}".strip(), country]
     return {
         "language": language,
         "words": words,
@@ -147,7 +155,7 @@ def _printed(found: Document) -> dict[str, object]:
         "buyer": [customer.legal_name or customer.name, *[part for part in place if part]],
         "facts": facts,
         "lines": [
-            [line.identifier, line.name, number(line.quantity), number(line.price), f"{number(line.rate)} %" if line.rate is not None else "–", money(line.net)]
+            [line.identifier, line.name, number(line.quantity), price(line.price), f"{number(line.rate)} %" if line.rate is not None else "–", money(line.net)]
             for line in said.lines
         ],
         "net": money(said.net_total),
@@ -156,8 +164,8 @@ def _printed(found: Document) -> dict[str, object]:
         ],
         "accounted": accounted(said),
         "total": money(said.gross),
-        "paid": money(Decimal(invoice.allocated_minor).scaleb(-digits)) if paid else "",
-        "open": money(open_now) if open_now and not is_credit else "",
+        "paid": [[word, money(Decimal(minor).scaleb(-digits))] for word, minor in settled.items() if minor],
+        "open": money(open_now) if is_owed else "",
         "currency": invoice.currency,
         "notes": [words[tax.category] for tax in said.taxes if tax.category in words] + list(said.notes),
         "pay": [["IBAN", means.account], *([["BIC", means.bic]] if means.bic else []), [words["reference"], means.reference]] if means and open_now else [],
@@ -189,6 +197,38 @@ def logo_of(entity: Entity) -> str:
         data = base64.b64encode(content).decode()
         return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>'
     return ""
+
+
+def covering_mail(invoice: Invoice, *, link: str) -> tuple[str, str]:
+    """Subject and text of the e-mail that brings a document, in the customer's language."""
+    language = language_of(invoice.customer.language)
+    words, digits = _labels()[language], exponent(invoice.currency)
+    amount = format_decimal(Decimal(invoice.total_minor).scaleb(-digits), format=f"#,##0.{'0' * digits}" if digits else "#,##0", locale=language)  # fmt: skip
+    about = {
+        "document": words[invoice.kind],
+        "number": invoice.number,
+        "amount": f"{amount} {invoice.currency}",
+        "company": invoice.entity.name,
+    }
+    due = "" if invoice.kind == Invoice.Kind.CREDIT_NOTE or invoice.due_on is None else words["mail_due"].format(day=format_date(invoice.due_on, "long", locale=DATES.get(language, language))) + "\n"  # fmt: skip
+    text = f"{words['mail_attached'].format(**about)}\n{due}\n{words['mail_read']}\n{link}\n\n{invoice.entity.name}\n"
+    return words["mail_subject"].format(**about), text
+
+
+def told_terms(text: str, language: str) -> str:
+    """Payment terms in a language; what is no plain number of days is told as it is written."""
+    words = _labels()[language_of(language)]
+    try:
+        found = terms.parse_terms(text)
+    except terms.UnknownTerms:
+        return text
+    if len(found.parts) > 1 or found.parts[0] != terms.Part(days=found.parts[0].days):
+        return text
+    net = words["days"].format(days=found.parts[0].days) if found.parts[0].days else words["at_once"]
+    if not found.discount_percent:
+        return net
+    percent = format_decimal(found.discount_percent, locale=language)
+    return f"{net}, {words['early'].format(percent=percent, days=found.discount_days)}"
 
 
 def language_of(wanted: str) -> str:

@@ -18,12 +18,6 @@ from topline.receivables import statement_delivery
 from topline.receivables.models import StatementDelivery
 from topline.team.queries import system_actor
 
-KINDS: dict[str, str] = {
-    "invoice": "Invoice",
-    "credit_note": "Credit note",
-    "interest": "Interest note",
-}  # as a message names them
-
 
 def send(payload: dict[str, Any]) -> None:
     """Send one queued delivery; one that was sent already, or whose document was taken back, is left alone.
@@ -40,15 +34,10 @@ def send(payload: dict[str, Any]) -> None:
         return
     detail = queries.invoice_detail(found.invoice_id)
     invoice = detail.invoice
-    kind = KINDS[invoice.kind]
     link = settings.ENVIRONMENT.url.rstrip("/") + reverse("invoice_link:document", args=[found.token])
-    amount = f"{format_amount(invoice.total_minor, invoice.currency)} {invoice.currency}"
-    due = f"It is due on {invoice.due_on:%d %B %Y}.\n" if kind != "Credit note" and invoice.due_on else ""
-    body = f"{kind} {invoice.number} over {amount} is attached.\n{due}\nRead it, and see what happened since, here:\n{link}\n\n{invoice.entity.name}\n"
+    subject, body = documents.covering_mail(invoice, link=link)
     message_id = f"<delivery-{found.pk}@{invoice.entity.key.replace('_', '-')}.topline>"
-    mail = EmailMessage(
-        f"{kind} {invoice.number} from {invoice.entity.name}", body, to=[found.recipient], headers={"Message-ID": message_id}
-    )
+    mail = EmailMessage(subject, body, to=[found.recipient], headers={"Message-ID": message_id})
     document = documents.document(detail)
     mail.attach(f"{invoice.number}.pdf", documents.as_pdf(document), "application/pdf")
     if (syntax := invoice.customer.e_format) in documents.SYNTAXES and not document.problems:
