@@ -95,7 +95,12 @@ def preview_amendment(**asked: Any) -> bills.Bill:
         amend(**asked)
         return int(asked["contract_id"])
 
-    return bills.tried(change, as_of=as_of)
+    return bills.tried(change, as_of=as_of, of=int(asked["contract_id"]))
+
+
+def is_paused(contract_id: int) -> bool:
+    """Whether a pause stopped something that nobody resumed. One statement."""
+    return bool(_stopped(Contract.objects.get(pk=contract_id)))
 
 
 def is_backdated(contract_id: int, on: date) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 from django.db import transaction
+from django.db.models import Q
 
 from topline.billing import taxes
 from topline.books.models import Entity
@@ -36,7 +37,7 @@ class Bill:
 
     lines   one row per charge: contract_id, item_id, the period, net_minor, sequence, days, full_days, description, quantity_micro, unit_price_nano,
             tax_category, tax_rate_ppm, ref (of its document), line_credits (units of a corrected line that are taken back, else null),
-            is_again (something of the period was billed before and stands)
+            is_again (something of the period was billed before and stands), stood_end (the end of the days that were billed of it, else null)
     heads   one row per document: ref, kind, customer_id, currency, terms, purchase_order, corrects_id (of a credit note that takes back late use, else null)
     parked  one row per contract left out: contract_id, code, message, remedy
     known_parked  contracts that were parked before
@@ -55,23 +56,31 @@ def preview(*, entity: Entity, as_of: date) -> Bill:
     return compute(Contract.objects.filter(entity=entity), entity=entity, as_of=as_of, on=clock.today(entity.time_zone))
 
 
-def tried(change: Callable[[], int], *, as_of: date) -> Bill:
-    """What a contract would be billed up to a day after a change: it is made, billed and taken back again.
+def tried(change: Callable[[], int], *, as_of: date, of: int | None = None) -> Bill:
+    """What a contract would be billed up to a day after a change: it is made, billed and taken back again; with it the contract that takes its items over.
 
     change  makes it and returns the contract's id; what it raises is raised
+    of      the contract, where it is there before: what will be billed of days ahead without the change is left out
     Raises: Invalid, for a day before the contract begins.
     """
     with transaction.atomic():
         before = transaction.savepoint()
+        already = _ahead_of_now(of, as_of)
         contract = Contract.objects.select_related("entity").get(pk=change())
         ensure(as_of >= contract.starts_on, Invalid(f"{contract.number} begins on {contract.starts_on}; nothing is billed up to {as_of}.", field="as_of", remedy="Ask for a later day."))  # fmt: skip
-        found = compute(Contract.objects.filter(pk=contract.pk), entity=contract.entity, as_of=as_of, on=as_of)
+        takers = Item.objects.filter(replaces__contract_id=contract.pk).exclude(contract_id=contract.pk).values("contract_id")
+        both = Contract.objects.filter(Q(pk=contract.pk) | Q(pk__in=takers))
+        found = compute(both, entity=contract.entity, as_of=as_of, on=as_of, already=already)
         transaction.savepoint_rollback(before)
     return found
 
 
-def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
-    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: ten statements."""
+def compute(contracts: Any, *, entity: Entity, as_of: date, on: date, already: pl.DataFrame | None = None, is_bounded: bool = True) -> Bill:  # fmt: skip
+    """What is missing of the charges of contracts by a day, in documents by payer, currency, terms and purchase order. Work: ten statements.
+
+    already     lines that are looked away from: item_id, full_start, net_minor
+    is_bounded  whether a bill far beyond those before is left out
+    """
     items = items_of(contracts)
     known, bad = priced(items)
     parked = [bad]
@@ -85,10 +94,12 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     lines = engine.missing(wanted, standing.join(ahead, on=engine.KEY, how="anti", maintain_order="left")).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
     )
-    stands = standing.filter(pl.col("net_minor") != 0).select(*engine.KEY, is_again=pl.lit(value=True))
+    stands = standing.filter(pl.col("net_minor") != 0).select(*engine.KEY, stood_end="end", is_again=pl.lit(value=True))
     lines = lines.join(stands, on=engine.KEY, how="left", maintain_order="left").with_columns(
         pl.col("is_again").fill_null(value=False)
     )
+    if already is not None:
+        lines = lines.join(already, on=[*engine.KEY, "net_minor"], how="anti", maintain_order="left")
     lines = lines.filter(pl.col("held_until").is_null() | (pl.col("held_until") <= as_of))
     lines = lines.join(
         wanted.select(*engine.KEY, "used_micro", "explained", "less"), on=engine.KEY, how="left", maintain_order="left"
@@ -99,7 +110,8 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date) -> Bill:
     lines, untaxed = _taxed(lines, entity, as_of)
     stuck = dict(Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True).values_list("contract_id", "is_released"))
     released = [contract_id for contract_id, is_released in stuck.items() if is_released]
-    lines, beyond = _bounded(lines, standing.join(known.select("item_id", "contract_id"), on="item_id"), released, on)
+    before = standing.join(known.select("item_id", "contract_id"), on="item_id")
+    lines, beyond = _bounded(lines, before, released, on) if is_bounded else (lines, untaxed.clear())
     lines, heads = _documents(rerating.named(rerating.split(lines, entity=entity)))
     left_out = pl.concat([*parked, untaxed, beyond]).unique("contract_id", keep="first", maintain_order=True)
     return Bill(lines, heads, left_out, frozenset(stuck), items["contract_id"].n_unique())
@@ -277,6 +289,15 @@ def standing_of(contracts: Any, *, on: date, since: date | None = None) -> pl.Da
 
 
 # --- parts ---
+def _ahead_of_now(contract_id: int | None, as_of: date) -> pl.DataFrame | None:
+    """What will be billed of a contract up to a day that has not come. None: the day has come, or there is no contract."""
+    found = Contract.objects.select_related("entity").filter(pk=contract_id).first() if contract_id is not None else None
+    if found is None or as_of <= clock.today(found.entity.time_zone):
+        return None
+    bill = compute(Contract.objects.filter(pk=found.pk), entity=found.entity, as_of=as_of, on=as_of, is_bounded=False)
+    return bill.lines.select(*engine.KEY, "net_minor")
+
+
 def _ahead(
     wanted: pl.DataFrame, standing: pl.DataFrame, items: pl.DataFrame, contracts: Any, parts: pl.DataFrame, *, entity: Entity, as_of: date
 ) -> pl.DataFrame:  # fmt: skip
@@ -399,6 +420,12 @@ def _bounded(lines: pl.DataFrame, standing: pl.DataFrame, released: list[int], o
     return lines.filter(~pl.col("contract_id").is_in(bad["contract_id"].implode())), bad
 
 
+def _days_of() -> tuple[pl.Expr, pl.Expr]:
+    """The days of a line, first and after the last: what is billed, or of what is given back the days that are due no longer."""
+    is_shorter = (pl.col("net_minor") < 0) & (pl.col("end") < pl.col("stood_end"))
+    return pl.when(is_shorter).then("end").otherwise("start"), pl.when(is_shorter).then("stood_end").otherwise("end")
+
+
 def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lines with the document they stand on and how they read there; one document a payer, currency, terms and purchase order, and a credit note a document of
     which use is taken back."""
@@ -420,8 +447,9 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("quantity_micro").cast(EXACT) / engine.MICRO * pl.col("unit_price_nano").cast(EXACT) / engine.NANO
     )
     plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice") & pl.col("unit_price_nano").is_not_null()
-    until = pl.col("end").dt.offset_by("-1d")
-    span = pl.when(until > pl.col("start")).then(pl.format("{} to {}", "start", until)).otherwise(pl.col("start").cast(pl.String))
+    first, end = _days_of()
+    last = end.dt.offset_by("-1d")
+    span = pl.when(last > first).then(pl.format("{} to {}", first, last)).otherwise(first.cast(pl.String))
     beyond = (pl.col("price_model") == COMMITMENT) & (pl.col("net_minor") < 0) & (pl.col("sequence") == 0)
     in_parts = pl.col("is_again") & ((pl.col("bill_at_minor") != "[]") | pl.col("bill_every_minor").is_not_null())
     back = (

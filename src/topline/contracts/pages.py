@@ -116,7 +116,7 @@ def contract(request: Asked, contract_id: int) -> HttpResponse:
         "parts": parts, "scheduled": {p["item_id"] for p in parts}, "can_schedule": [(i["id"], i["description"]) for i in told["items"] if _is_once(i)], "amendments": [{**a, "who": who[a["actor_key"]]} for a in told["amendments"]], "whole": whole, "billed": billed, "yearly": queries.yearly([found.pk], on=today).get(found.pk, 0),
         "late": dict(LATE_CHOICES).get(found.late_usage), "in_use": _running(open_periods.running(Contract.objects.filter(pk=found.pk), entity=found.entity, on=today)), "use_columns": RUNNING[2:],
         "discounts": [_discount(d, found.currency, found.pk, may_end=request.actor.may("contracts.end_discount")) for d in queries.discounts(found.pk, on=today)], "discount_columns": DISCOUNTS,
-        "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": [(k, label) for k, (label, _) in AMENDMENTS.items()] if request.actor.may("contracts.amend") and (found.ends_on is None or found.ends_on > today) else [("renew", "Renew")] if request.actor.may("contracts.amend") else [],
+        "parked": Parked.objects.filter(contract=found, cleared_at__isnull=True).first(), "verbs": _verbs(request, found, today),
     }  # fmt: skip
     return render(request, "contracts/contract.html", context)
 
@@ -261,7 +261,7 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     form.offer(_choices(found))
     shown: list[dict[str, Any]] | None = None
     parked: list[dict[str, Any]] = []
-    first_seen = False
+    first_seen, total = False, 0
     if form.is_valid():
         try:
             asked = _asked(request, found, kind, form)
@@ -271,6 +271,7 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
                 until = max(today, form.cleaned_data["on"], amendments.billed_until(found.pk) or today)
                 bill = amendments.preview_amendment(**asked, as_of=until)
                 shown, parked = _shown(bill.lines), bill.parked.to_dicts()
+                total = int(bill.lines["net_minor"].sum())
                 request.session[SEEN] = change
             else:
                 amendments.amend(**asked)
@@ -285,12 +286,23 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
         "shown": shown,
         "parked": parked,
         "first_seen": first_seen and shown is not None,
-        "columns": CHARGES[:-1],
+        "total": total,
+        "columns": [*([Column("contract", "Contract", "code")] if kind == "transfer" else []), *CHARGES[:-1]],
     }
     return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
 
 
 # --- parts ---
+def _verbs(request: Asked, found: Contract, today: date) -> list[tuple[str, str]]:
+    """The amendments that a contract can take today."""
+    if not request.actor.may("contracts.amend"):
+        return []
+    if found.ends_on is not None and found.ends_on <= today:
+        return [("renew", "Renew")]
+    fits = {"resume": amendments.is_paused(found.pk), "renew": found.ends_on is not None}
+    return [(kind, label) for kind, (label, _) in AMENDMENTS.items() if fits.get(kind, True)]
+
+
 def _new(form: ContractForm) -> dict[str, Any]:
     """What `actions.add_contract` needs. Raises: Invalid."""
     said = form.cleaned_data
