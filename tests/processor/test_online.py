@@ -12,6 +12,7 @@ from django.test import Client
 
 from topline.bank import actions as bank
 from topline.bank.formats.model import Statement, StatementEntry
+from topline.billing import actions as billing
 from topline.billing import delivery
 from topline.billing.models import Delivery, Invoice
 from topline.books import queries as books
@@ -20,12 +21,12 @@ from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.models import OutboxMessage
 from topline.processor import actions, public, service
-from topline.processor.models import Event, Intent, Method, Payout, Simulated
+from topline.processor.models import Event, Intent, Method, Payout, Refund, Simulated
 from topline.processor.port import Answer, ProcessorUnreachable
 from topline.receivables import matching
 from topline.receivables.models import Payment
 from topline.team import actions as team
-from topline.team.models import Task
+from topline.team.models import Member, Task
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = NOON.date()
@@ -234,6 +235,23 @@ def test_a_dispute_opens_the_invoice_again_and_asks_somebody(owner, entity, link
     }
     take(event)
     assert (invoice_of(invoice).state, Intent.objects.get().state) == ("paid", "paid")
+    assert Intent.objects.get().fee_minor == 15_25 + 20_00, "fees stay what they were"
+    assert Task.objects.get().state == "done", "there is nothing to answer any more"
+
+
+def test_a_dispute_that_is_lost_asks_what_becomes_of_the_invoice(owner, entity, link):
+    member = team.add_member(
+        actor=owner, email="c@acme.localhost", name="Clara", roles=["Collections"], password="a long enough phrase"
+    )
+    team.set_area(actor=owner, key="collections", owner_id=member, deputy_id=None)
+    pay(link[0], "0259")
+    pass_days(owner, entity, 8)
+    take({"id": "evt_lost", "type": "dispute_lost", "key": Intent.objects.get().key, "amount_minor": 1_000_00, "currency": "EUR"})
+    assert (invoice_of(link[1]).state, Intent.objects.get().state) == ("open", "disputed")
+    assert list(Task.objects.order_by("id").values_list("title", "state")) == [
+        ("Answer the dispute about INV-000001 at simulator", "done"),
+        ("The dispute about INV-000001 is lost: collect it otherwise, credit it or write it off", "open"),
+    ]
 
 
 def take(*events):
@@ -412,5 +430,74 @@ def test_a_refund_made_at_the_processor_is_for_a_person_to_book(owner, wanted, l
     take(wanted("e2", "paid"))
     with clock.at(NOON + timedelta(hours=1)):
         outbox.drain(HANDLERS)
-    assert Task.objects.get().title == "simulator refunded 250.00 EUR of INV-000001: unapply and refund it here"
+    assert Task.objects.get().title == "simulator refunded 250.00 EUR of INV-000001: book it under Online payments"
     assert invoice_of(link[1]).state == "paid", "until somebody books it"
+    take(wanted("e3", "refunded", amount_minor=250_00))
+    assert Refund.objects.count() == 1, "it is told again"
+    browser = Client()
+    browser.force_login(Member.objects.get(pk=member))
+    page = browser.get("/payments/online/").content.decode()
+    address = f"/payments/online/refunds/{Refund.objects.get().pk}/book/"
+    assert "to be booked" in page and address in page
+    assert browser.post(address).status_code == 302
+    assert (invoice_of(link[1]).state, invoice_of(link[1]).allocated_minor) == ("open", 750_00)
+    assert (Refund.objects.get().state, Task.objects.get().state) == ("booked", "done")
+    browser.post(address)
+    take(wanted("e4", "refunded", amount_minor=400_00))
+    second = Refund.objects.get(state="told")
+    assert second.amount_minor == 150_00, "the processor tells what went back in all"
+    browser.post(f"/payments/online/refunds/{second.pk}/book/", {"credits_invoice": "on"})
+    invoice, note = invoice_of(link[1]), Invoice.objects.get(kind="credit_note")
+    assert (invoice.state, invoice.allocated_minor, note.total_minor, note.state) == ("open", 750_00, 150_00, "paid")
+    assert [p.name for p in proofs.verify() if not p.holds] == []
+
+
+def test_a_refund_goes_back_through_the_processor_and_is_booked_when_it_did_it(owner, entity, link):
+    pay(link[0], "4242")
+    intent = Intent.objects.get()
+    with pytest.raises(actions.NotRefundable):
+        actions.ask_refund(actor=owner, intent_id=intent.pk, amount_minor=1_000_01, reason="All of it")
+    made = actions.ask_refund(actor=owner, intent_id=intent.pk, amount_minor=300_00, reason="Half a day", credits_invoice=True)
+    assert (Refund.objects.get().state, invoice_of(link[1]).state) == ("new", "paid"), (
+        "nothing is booked before the processor did it"
+    )
+    outbox.drain(HANDLERS)
+    outbox.drain(HANDLERS)
+    refund, note = Refund.objects.get(pk=made), Invoice.objects.get(kind="credit_note")
+    assert (refund.state, refund.credit_note_id, note.total_minor, note.state) == ("booked", note.pk, 300_00, "paid")
+    assert (invoice_of(link[1]).state, invoice_of(link[1]).allocated_minor) == ("paid", 1_000_00)
+    assert clearing(entity) == 1_000_00 - 15_25 - 300_00
+    take({"id": "evt_back", "type": "refunded", "key": intent.key, "charge_ref": intent.charge_ref, "amount_minor": 300_00, "currency": "EUR"})  # fmt: skip
+    assert Event.objects.get(ref="evt_back").said == "It is known already." and Refund.objects.count() == 1
+    pass_days(owner, entity, 1)
+    assert Payout.objects.get().amount_minor == 1_000_00 - 15_25 - 300_00
+    with pytest.raises(actions.NotRefundable):
+        actions.ask_refund(actor=owner, intent_id=intent.pk, amount_minor=700_01, reason="The rest and more")
+    assert [p.name for p in proofs.verify() if not p.holds] == []
+
+
+def test_a_refund_that_the_processor_refuses_books_nothing_and_is_told(owner, link):
+    member = team.add_member(
+        actor=owner, email="c@acme.localhost", name="Clara", roles=["Collections"], password="a long enough phrase"
+    )
+    team.set_area(actor=owner, key="collections", owner_id=member, deputy_id=None)
+    pay(link[0], "4242")
+    intent = Intent.objects.get()
+    Simulated.objects.filter(ref=intent.charge_ref).update(state="disputed")
+    actions.ask_refund(actor=owner, intent_id=intent.pk, amount_minor=100_00, reason="Paid twice")
+    outbox.drain(HANDLERS)
+    refund = Refund.objects.get()
+    assert (refund.state, refund.why, invoice_of(link[1]).state) == ("failed", "charge_not_refundable", "paid")
+    assert Task.objects.get().title == "simulator did not refund 100.00 EUR of INV-000001: give it back otherwise"
+
+
+def test_what_a_credit_note_takes_back_is_not_asked_for(owner, entity, customer, link, issue):
+    pay(link[0], "4242", save=True)
+    first, second = issue(customer, 200_00, 90_00, due_on=DAY)
+    billing.credit_invoice(actor=owner, invoice_id=first, issue_on=DAY, total_minor=50_00, reason="Late")
+    billing.credit_invoice(actor=owner, invoice_id=second, issue_on=DAY, reason="Cancelled")
+    pass_days(owner, entity, 1)
+    charged = Intent.objects.exclude(invoice_id=link[1])
+    assert list(charged.values_list("invoice_id", "amount_minor", "state")) == [(first, 150_00, "paid")]
+    with pytest.raises(actions.NothingToPay):
+        actions.begin_payment(actor=owner, invoice_id=second, processor="simulator")

@@ -12,7 +12,7 @@ from types import SimpleNamespace as N
 import pytest
 import stripe
 
-from topline.processor.port import Answer, Page, ProcessorUnreachable, SignatureWrong, Wanted
+from topline.processor.port import Answer, Back, Page, ProcessorUnreachable, SignatureWrong, Wanted
 from topline.processor.stripe import Stripe
 
 SECRET = "whsec_test"
@@ -35,7 +35,7 @@ class Asked:
     def __init__(self, answer):
         self.answer, self.seen = answer, []
         told = N(create=self._note, retrieve=self._note)
-        self.v1 = N(checkout=N(sessions=told), payment_intents=told)
+        self.v1 = N(checkout=N(sessions=told), payment_intents=told, refunds=told)
 
     def _note(self, *what):
         self.seen.append(what)
@@ -92,6 +92,20 @@ def test_a_declined_card_is_an_answer_with_its_code():
     body = {"error": {"code": "card_declined", "decline_code": "lost_card", "message": "No.", "payment_intent": {"id": "pi_9"}}}
     error = stripe.CardError("No.", None, "card_declined", json_body=body)
     assert adapter(error)[0].charge(SAVED) == Answer("failed", "pi_9", decline_code="lost_card")
+
+
+@pytest.mark.parametrize(
+    ("made", "answer"),
+    [
+        (N(id="re_1", status="succeeded"), Answer("paid", "re_1")), (N(id="re_1", status="pending"), Answer("paid", "re_1")), (N(id="re_1", status="failed"), Answer("failed", "re_1", decline_code="failed")),
+        (stripe.InvalidRequestError("No.", None, code="charge_already_refunded"), Answer("failed", decline_code="charge_already_refunded")),
+    ],
+)  # fmt: skip
+def test_money_goes_back_once_under_our_key(made, answer):
+    asked, client = adapter(made)
+    assert asked.refund(Back("back_1", "pi_1", 50_00, "EUR")) == answer
+    ((params, options),) = client.seen
+    assert (params["payment_intent"], params["amount"], options) == ("pi_1", 50_00, {"idempotency_key": "back_1"})
 
 
 @pytest.mark.parametrize("error", [stripe.APIConnectionError("gone"), stripe.RateLimitError("slow"), stripe.APIError("broken")])
@@ -158,6 +172,8 @@ def test_published_events_are_understood(event):
     assert (gone.kind, gone.charge_ref, gone.fee_minor) == ("disputed", "pi_5", 1500)
     assert asked.told(event("charge.dispute.created")).kind == "other"  # an inquiry takes no money back
     assert asked.told(event("charge.refunded", payment_intent="pi_5")).kind == "refunded"
+    assert asked.told(event("charge.dispute.closed", payment_intent="pi_5", status="lost")).kind == "dispute_lost"
+    assert asked.told(event("charge.dispute.closed", payment_intent="pi_5", status="won")).kind == "other"  # the money tells that
     assert asked.told(event("customer.created")).kind == "other"
     assert len(client.seen) == 1
 

@@ -41,6 +41,20 @@ class InvoiceDetail:
         return sum(c.total_minor - c.allocated_minor for c in self.corrections if c.state == Invoice.State.OPEN)
 
 
+def taken_back(invoice_ids: Sequence[int]) -> dict[int, int]:
+    """What issued credit notes take back of invoices and was not used for anything yet, by invoice. One statement."""
+    notes = Invoice.objects.filter(corrects__in=list(invoice_ids), kind=Invoice.Kind.CREDIT_NOTE, state=Invoice.State.OPEN)
+    return dict(notes.order_by().values_list("corrects_id").annotate(left=Sum(F("total_minor") - F("allocated_minor"))))
+
+
+def credited(invoice_id: int) -> int:
+    """What issued credit notes take back of an invoice, used or not. One statement."""
+    notes = Invoice.objects.filter(
+        corrects=invoice_id, kind=Invoice.Kind.CREDIT_NOTE, state__in=(Invoice.State.OPEN, Invoice.State.PAID)
+    )
+    return int(notes.aggregate(total=Sum("total_minor"))["total"] or 0)
+
+
 def for_update(invoice_ids: Sequence[int]) -> pl.DataFrame:
     """Documents locked in the order of their ids until the transaction ends.
 

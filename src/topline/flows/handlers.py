@@ -66,6 +66,11 @@ def note_charge(payload: dict[str, Any], answer: Answer | None) -> None:
     processor.answered(payload, answer, actor=system_actor("worker"))
 
 
+def note_refund(payload: dict[str, Any], answer: Answer | None) -> None:
+    """Write down what a refund through the processor brought."""
+    processor.given_back(payload, answer, actor=system_actor("worker"))
+
+
 HANDLERS: dict[str, Handler] = {
     "seal_books": seal_books,
     "run_import": run_import,
@@ -77,6 +82,7 @@ HANDLERS: dict[str, Handler] = {
     "ask_acceptance": deliveries.ask_acceptance,
     online.HANDLE: Long(processor.told, handle_event),
     online.CHARGE: Long(processor.call, note_charge),
+    online.REFUND: Long(processor.give_back, note_refund),
     daily.TOPIC: daily.handle,
     "take_in": daily.handled_by(daily.take_in),
     "charge_saved": daily.handled_by(daily.charge_saved),

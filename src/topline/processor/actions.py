@@ -8,10 +8,12 @@ from typing import Any
 
 import polars as pl
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 
 from topline.bank import queries as bank
 from topline.bank.models import StatementLine
+from topline.billing import actions as invoicing
+from topline.billing import queries as billing
 from topline.billing.models import OWED, Invoice
 from topline.books import actions as books
 from topline.books.actions import leg
@@ -19,16 +21,16 @@ from topline.engine import charge_retries
 from topline.kernel import clock, money, outbox
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
-from topline.kernel.errors import Conflict, NotFound, ensure
-from topline.processor.models import Event, Intent, Method, Payout
+from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.processor.models import Event, Intent, Method, Payout, Refund
 from topline.processor.port import Answer, Page, Told
 from topline.receivables import actions as receivables
 from topline.team import actions as team
-from topline.team.models import Area
+from topline.team.models import Area, Task
 from topline.timeline import actions as timeline
 
-S = Intent.State
-HANDLE, CHARGE = "processor_event", "charge_intent"
+S, R = Intent.State, Refund.State
+HANDLE, CHARGE, REFUND = "processor_event", "charge_intent", "refund_charge"
 CHARGED = 500  # most intents that one run plans
 LOOKED_FOR = timedelta(days=7)  # within which a payout's line is expected on the statement
 
@@ -45,6 +47,12 @@ class AlreadyOnItsWay(Conflict):
     code = "payment_under_way"
 
 
+class NotRefundable(Conflict):
+    """The payment is not there, or less of it is left."""
+
+    code = "not_refundable"
+
+
 class NotYet(Conflict):
     """An event about something that is not there yet: it is tried again."""
 
@@ -59,7 +67,8 @@ def begin_payment(*, actor: Actor, invoice_id: int, processor: str, saves_method
     Raises: NotFound, NothingToPay, AlreadyOnItsWay (the money is on its way).
     """
     invoice = _payable(invoice_id)
-    amount = invoice.total_minor - invoice.allocated_minor
+    amount = _owed(invoice)
+    ensure(amount > 0, NothingToPay("A credit note takes back what is open.", field="invoice_id", remedy="Apply it."))
     live = Intent.objects.select_for_update().filter(invoice=invoice, state__in=Intent.LIVE).first()
     if live is not None:
         is_going = live.state == S.PROCESSING or live.method_id is not None
@@ -88,12 +97,13 @@ def plan_charges(*, actor: Actor, entity_id: int, as_of: date, processor: str) -
     """Want every invoice that is due, of customers with a saved card or account, charged today: those never tried, and those whose next try has come.
 
     A decline that is hard, or the last of the tries, ends it until the customer gives another method. Returns the intents' ids; each is
-    called once this is committed. Work: three statements, and two an intent.
+    called once this is committed. What a credit note takes back of an invoice is not charged. Work: four statements, and two an intent.
     """
     methods = dict(Method.objects.filter(is_active=True, processor=processor).values_list("customer_id", "id")[:100_000])
     due = Invoice.objects.filter(
         entity_id=entity_id, kind=Invoice.Kind.INVOICE, state=Invoice.State.OPEN, due_on__lte=as_of, customer_id__in=list(methods), total_minor__gt=F("allocated_minor")
     ).order_by("due_on", "id")[:CHARGED]  # fmt: skip
+    taken_back = billing.taken_back([invoice.pk for invoice in due])
     before: dict[int, Intent] = {}
     for intent in Intent.objects.filter(invoice_id__in=[invoice.pk for invoice in due]).order_by("id"):
         before[intent.invoice_id] = intent
@@ -109,7 +119,9 @@ def plan_charges(*, actor: Actor, entity_id: int, as_of: date, processor: str) -
         if last is not None and (last.state in Intent.LIVE or (tried and (last.next_try_on is None or last.next_try_on > as_of))):
             continue
         tries = last.tries + 1 if last is not None and tried else 1
-        amount = invoice.total_minor - invoice.allocated_minor
+        amount = invoice.total_minor - invoice.allocated_minor - taken_back.get(invoice.pk, 0)
+        if amount <= 0:  # a credit note that nobody applied yet takes back the rest
+            continue
         intent = _wanted(invoice, amount, processor, method_id=method_id, tries=tries)
         outbox.enqueue(CHARGE, {"intent_id": intent.pk}, key=f"{CHARGE}:{intent.pk}")
         made.append(intent.pk)
@@ -128,7 +140,60 @@ def drop_method(*, actor: Actor, method_id: int) -> int:
     return method_id
 
 
+@action("processor.ask_refund")
+def ask_refund(*, actor: Actor, intent_id: int, amount_minor: int, reason: str, credits_invoice: bool = False) -> int:
+    """Have the processor give money of a payment back to the card or account that it came from; returns the refund's id. It is booked once the processor did it.
+
+    credits_invoice  the invoice is credited with as much, else it is open again
+    Raises: NotFound, NotRefundable (not paid, or less is left), Invalid (no reason).
+    """
+    intent = _locked(Q(pk=intent_id))
+    ensure(bool(reason.strip()), Invalid("Say why it goes back.", field="reason", remedy="Such as: cancelled, paid twice."))
+    ensure(intent.state == S.PAID, NotRefundable(f"It is {intent.state}: nothing can go back.", field="intent_id", remedy="Wait until it is paid."))  # fmt: skip
+    left = intent.amount_minor - _refunded_of(intent)
+    ensure(0 < amount_minor <= left, NotRefundable(f"{money.Money(left, intent.currency)} can go back.", field="amount_minor", remedy="Give back at most that."))  # fmt: skip
+    if credits_invoice:
+        uncredited = intent.invoice.total_minor - billing.credited(intent.invoice_id)
+        ensure(amount_minor <= uncredited, NotRefundable(f"{money.Money(uncredited, intent.currency)} of {intent.invoice.number} is not credited yet.", field="amount_minor", remedy="Give it back without a credit note."))  # fmt: skip
+    made = Refund.objects.create(
+        intent=intent, key=f"back_{uuid.uuid4().hex}", state=R.NEW, amount_minor=amount_minor, credits_invoice=credits_invoice, reason=reason.strip()[:300], created_at=clock.now()
+    )  # fmt: skip
+    outbox.enqueue(REFUND, {"refund_id": made.pk}, key=f"{REFUND}:{made.pk}")
+    changed("refund", made.pk, after={"intent_id": intent.pk, "amount_minor": amount_minor, "reason": made.reason})
+    return made.pk
+
+
+@action("processor.book_refund")
+def book_refund(*, actor: Actor, refund_id: int, credits_invoice: bool = False) -> int:
+    """Book a refund that was made at the processor; returns its id. A second time changes nothing. Raises: NotFound, NotRefundable, billing refusals, books.PeriodLocked."""
+    refund = _locked_refund(refund_id)
+    if refund.state == R.BOOKED:
+        return refund.pk
+    ensure(refund.state == R.TOLD, NotRefundable("The processor did not make it.", field="refund_id", remedy="Nothing is to be booked."))  # fmt: skip
+    refund.credits_invoice = credits_invoice
+    _book(actor, refund)
+    _done(actor, refund.intent, _refund_task(refund))
+    return refund.pk
+
+
 # --- what the processor says ---
+@action("processor.note_refund")
+def note_refund(*, actor: Actor, refund_id: int, answer: Answer) -> int:
+    """What became of a refund that we asked for; returns its id. Twice changes nothing."""
+    refund = _locked_refund(refund_id)
+    if refund.state != R.NEW:
+        return refund.pk
+    refund.ref = answer.charge_ref
+    if answer.state == "failed":
+        refund.state, refund.why = R.FAILED, (answer.decline_code or "refused")[:60]
+        refund.save()
+        changed("refund", refund.pk, after={"state": R.FAILED, "why": refund.why})
+        _ask(actor, refund.intent, f"{refund.intent.processor} did not refund {money.Money(refund.amount_minor, refund.intent.currency)} of {refund.intent.invoice.number}: give it back otherwise", clock.today(refund.intent.entity.time_zone))  # fmt: skip
+    else:
+        _book(actor, refund)
+    return refund.pk
+
+
 @action("processor.note_answer")
 def note_answer(*, actor: Actor, intent_id: int, answer: Answer) -> int:
     """What became of a charge that we asked for; returns the intent's id. The event that tells the same later changes nothing."""
@@ -177,7 +242,7 @@ def handle_event(*, actor: Actor, event_id: int, told: Told) -> str:
         intent = Intent.objects.select_for_update().filter(key).first()
         if intent is None:
             ensure(
-                not told.charge_ref or told.kind not in ("disputed", "dispute_won", "refunded"),
+                not told.charge_ref or told.kind not in ("disputed", "dispute_won", "dispute_lost", "refunded"),
                 NotYet(f"No payment {told.charge_ref} is known yet."),
             )
             said = "It is about nothing of ours."
@@ -255,7 +320,7 @@ def _paid(actor: Actor, intent: Intent, told: Told) -> str:
     intent.state, intent.charge_ref, intent.fee_minor, intent.decline_code, intent.next_try_on = (
         S.PAID,
         told.charge_ref,
-        told.fee_minor,
+        intent.fee_minor + told.fee_minor,
         "",
         None,
     )
@@ -322,9 +387,9 @@ def _disputed(actor: Actor, intent: Intent, told: Told) -> str:
         actor=actor, payment_ids=[intent.payment_id], on=today, reason="disputed with the customer's bank"
     )
     _fee(intent, told.fee_minor, today, "dispute_fee")
-    intent.state = S.DISPUTED
-    intent.save(update_fields=["state"])
-    _ask(actor, intent, f"Answer the dispute about {intent.invoice.number} at {intent.processor}", today)
+    intent.state, intent.fee_minor = S.DISPUTED, intent.fee_minor + max(told.fee_minor, 0)
+    intent.save(update_fields=["state", "fee_minor"])
+    _ask(actor, intent, _dispute_task(intent), today)
     changed("intent", intent.pk, after={"state": S.DISPUTED})
     return "The payment is returned; somebody is asked to answer the dispute."
 
@@ -333,25 +398,35 @@ def _dispute_won(actor: Actor, intent: Intent, told: Told) -> str:
     if intent.state != S.DISPUTED:
         raise NotYet(f"Payment {told.charge_ref} is not disputed.")
     intent.state = S.PROCESSING
+    _done(actor, intent, _dispute_task(intent))
     return f"Won. {_paid(actor, intent, Told(told.ref, 'paid', charge_ref=intent.charge_ref, amount_minor=intent.amount_minor, currency=intent.currency))}"
 
 
+def _dispute_lost(actor: Actor, intent: Intent, told: Told) -> str:
+    """The money stays with the customer's bank: the invoice is open, and what becomes of it is for a person to say."""
+    if intent.state != S.DISPUTED:
+        raise NotYet(f"Payment {told.charge_ref} is not disputed.")
+    _done(actor, intent, _dispute_task(intent))
+    title = f"The dispute about {intent.invoice.number} is lost: collect it otherwise, credit it or write it off"
+    _ask(actor, intent, title, clock.today(intent.entity.time_zone))
+    return "Lost; somebody is asked what becomes of the invoice."
+
+
 def _refunded(actor: Actor, intent: Intent, told: Told) -> str:
-    """A refund that was made at the processor is for a person to book: what it takes back of which documents nobody says."""
+    """A refund that was made at the processor is for a person to book: whether the invoice is still owed nobody says. What was asked for here is known."""
     if intent.payment_id is None:
         raise NotYet(f"Payment {told.charge_ref} has not come yet.")
-    today = clock.today(intent.entity.time_zone)
-    _ask(
-        actor,
-        intent,
-        f"{intent.processor} refunded {money.Money(told.amount_minor, told.currency)} of {intent.invoice.number}: unapply and refund it here",
-        today,
-    )
+    fresh = told.amount_minor - _refunded_of(intent)
+    if fresh <= 0:
+        return "It is known already."
+    made = Refund.objects.create(intent=intent, key=f"told_{uuid.uuid4().hex}", state=R.TOLD, amount_minor=fresh, created_at=clock.now())  # fmt: skip
+    changed("refund", made.pk, after={"intent_id": intent.pk, "amount_minor": fresh})
+    _ask(actor, intent, _refund_task(made), clock.today(intent.entity.time_zone))
     return "Somebody is asked to book the refund."
 
 
 _HANDLERS = {
-    "paid": _paid, "processing": _processing, "failed": _failed, "expired": _expired, "disputed": _disputed, "dispute_won": _dispute_won, "refunded": _refunded,
+    "paid": _paid, "processing": _processing, "failed": _failed, "expired": _expired, "disputed": _disputed, "dispute_won": _dispute_won, "dispute_lost": _dispute_lost, "refunded": _refunded,
 }  # fmt: skip
 
 
@@ -381,6 +456,56 @@ def _locked(which: Q) -> Intent:
     if found is None:
         raise NotFound("There is no such payment intent.", field="intent_id")
     return found
+
+
+def _owed(invoice: Invoice) -> int:
+    """What is open of an invoice, less what credit notes take back of it that nobody applied yet."""
+    return invoice.total_minor - invoice.allocated_minor - billing.taken_back([invoice.pk]).get(invoice.pk, 0)
+
+
+def _refunded_of(intent: Intent) -> int:
+    """What went back of a payment, or is on its way."""
+    known = Refund.objects.filter(intent=intent).exclude(state=R.FAILED).aggregate(total=Sum("amount_minor"))
+    return int(known["total"] or 0)
+
+
+def _locked_refund(refund_id: int) -> Refund:
+    found = Refund.objects.select_for_update(of=("self",)).select_related("intent__entity", "intent__invoice").filter(pk=refund_id).first()  # fmt: skip
+    if found is None:
+        raise NotFound(f"There is no refund {refund_id}.", field="refund_id")
+    return found
+
+
+def _book(actor: Actor, refund: Refund) -> None:
+    """The payment is less by a refund; what it settled is open again, or credited."""
+    intent = refund.intent
+    today = clock.today(intent.entity.time_zone)
+    if intent.payment_id is None:
+        raise NotRefundable("There is no payment.", field="refund_id")
+    receivables.give_back(actor=actor, payment_id=intent.payment_id, amount_minor=refund.amount_minor, on=today, reason=refund.reason or f"Refunded at {intent.processor}")  # fmt: skip
+    if refund.credits_invoice:
+        invoice = billing.for_update([intent.invoice_id]).row(0, named=True)
+        refund.credit_note_id = invoicing.credit(actor=actor, invoice=invoice, issue_on=today, total_minor=refund.amount_minor, reason=refund.reason or "Refunded")  # fmt: skip
+        receivables.settle_corrections(actor=actor, credit_note_ids=[refund.credit_note_id], on=today)
+    refund.state, refund.booked_on = R.BOOKED, today
+    refund.save()
+    changed("refund", refund.pk, after={"state": R.BOOKED, "credit_note_id": refund.credit_note_id})
+
+
+def _dispute_task(intent: Intent) -> str:
+    return f"Answer the dispute about {intent.invoice.number} at {intent.processor}"
+
+
+def _refund_task(refund: Refund) -> str:
+    intent = refund.intent
+    return f"{intent.processor} refunded {money.Money(refund.amount_minor, intent.currency)} of {intent.invoice.number}: book it under Online payments"
+
+
+def _done(actor: Actor, intent: Intent, title: str) -> None:
+    """What a task asked for is over."""
+    open_ = Task.objects.filter(about_kind="invoice", about_id=intent.invoice_id, title=title[:200], state=Task.State.OPEN)
+    for task_id in open_.values_list("id", flat=True)[:10]:
+        team.finish_task(actor=actor, task_id=task_id)
 
 
 def _fee(intent: Intent, fee_minor: int, day: date, what: str) -> None:

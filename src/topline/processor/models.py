@@ -84,6 +84,42 @@ class Intent(models.Model):
         ]
 
 
+class Refund(models.Model):
+    """Money of a payment that goes back through the processor. `key` makes the call count once, however often it is made.
+
+    new     asked for here; no answer came yet
+    told    made at the processor, which told us: for a person to book
+    booked  the payment is less by it, and what it settled is open again, or credited
+    failed  the processor refused
+    """
+
+    class State(models.TextChoices):
+        NEW = "new"
+        TOLD = "told"
+        BOOKED = "booked"
+        FAILED = "failed"
+
+    intent = models.ForeignKey(Intent, on_delete=models.PROTECT, related_name="refunds")
+    key = models.CharField(max_length=60, unique=True)
+    state = models.CharField(max_length=6, choices=State.choices)
+    amount_minor = models.BigIntegerField()
+    credits_invoice = models.BooleanField(
+        default=False, help_text="the invoice is credited with as much, so that nothing is owed again"
+    )
+    reason = models.CharField(max_length=300, blank=True)
+    ref = models.CharField(max_length=120, blank=True, help_text="the processor's name of it")
+    why = models.CharField(max_length=60, blank=True, help_text="the processor's code, where it refused")
+    credit_note_id = models.BigIntegerField(null=True)
+    booked_on = models.DateField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="refund_is_positive"),
+            models.CheckConstraint(condition=~Q(state="booked") | Q(booked_on__isnull=False), name="booked_refund_has_a_day"),
+        ]
+
+
 class Event(models.Model):
     """What the processor told us, as it came; each once. `said` is what was done about it."""
 

@@ -40,6 +40,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """What is asked to go back of a charge. key: makes the call count once."""
+
+    key: str
+    charge_ref: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The processor's page for one payment."""
 
@@ -49,7 +59,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a charge: paid, processing or failed with the processor's code."""
+    """What became of a charge, or a refund: paid, processing or failed with the processor's code."""
 
     state: str
     charge_ref: str = ""
@@ -61,8 +71,9 @@ class Answer:
 class Told:
     """An event in our words.
 
-    kind  page_done, paid, processing, failed, expired, disputed, dispute_won, refunded, payout, or other (nothing to do)
-    key   of the intent, where the processor gave it back; charge_ref: its name of the charge
+    kind          page_done, paid, processing, failed, expired, disputed, dispute_won, dispute_lost, refunded, payout, or other (nothing to do)
+    key           of the intent, where the processor gave it back; charge_ref: its name of the charge
+    amount_minor  of refunded: all that went back of the charge so far
     """
 
     ref: str
@@ -90,6 +101,9 @@ class Processor(Protocol):
 
     def charge(self, wanted: Wanted) -> Answer:
         """Charge a saved card or account. Raises: ProcessorUnreachable."""
+
+    def refund(self, back: Back) -> Answer:
+        """Give money of a charge back. Raises: ProcessorUnreachable."""
 
     def verified(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         """The event in a request. Raises: SignatureWrong."""

@@ -11,8 +11,8 @@ from topline.billing import delivery
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, NotFound
 from topline.processor import actions, queries
-from topline.processor.models import Event, Intent
-from topline.processor.port import Answer, Processor, Told, Wanted
+from topline.processor.models import Event, Intent, Refund
+from topline.processor.port import Answer, Back, Processor, Told, Wanted
 from topline.processor.simulator import Simulator
 
 DONE = "done"  # on the address to which the processor sends the customer back who paid
@@ -83,6 +83,21 @@ def answered(payload: dict[str, Any], answer: Answer | None, *, actor: Actor) ->
     """Write down what a charge brought."""
     if answer is not None:
         actions.note_answer(actor=actor, intent_id=int(payload["intent_id"]), answer=answer)
+
+
+def give_back(payload: dict[str, Any], processor: Processor | None = None) -> Answer | None:
+    """Ask the processor for a refund; None where somebody did already. Raises: ProcessorUnreachable."""
+    refund = Refund.objects.select_related("intent").get(pk=payload["refund_id"])
+    if refund.state != Refund.State.NEW:
+        return None
+    intent = refund.intent
+    return (processor or current()).refund(Back(refund.key, intent.charge_ref, refund.amount_minor, intent.currency))
+
+
+def given_back(payload: dict[str, Any], answer: Answer | None, *, actor: Actor) -> None:
+    """Write down what a refund brought."""
+    if answer is not None:
+        actions.note_refund(actor=actor, refund_id=int(payload["refund_id"]), answer=answer)
 
 
 def told(payload: dict[str, Any], processor: Processor | None = None) -> Told:

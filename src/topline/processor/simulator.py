@@ -16,7 +16,7 @@ from typing import Any
 
 from topline.kernel import clock
 from topline.processor.models import Simulated
-from topline.processor.port import Answer, Page, SignatureWrong, Told, Wanted
+from topline.processor.port import Answer, Back, Page, SignatureWrong, Told, Wanted
 
 DEBIT_DAYS = 5  # from the customer's word to the money
 CARD_PPM, CARD_FIXED = 15_000, 25  # fee of a card: 1.5 % and 25 cents
@@ -76,6 +76,22 @@ class Simulator:
         )
         return Answer(**answer)  # type: ignore[arg-type]
 
+    def refund(self, back: Back) -> Answer:
+        """Money of a charge goes back; the same key once."""
+        charge = Simulated.objects.filter(ref=back.charge_ref, state="paid").first()
+        known = Simulated.objects.filter(key=back.key).first()
+        if known is not None:
+            return Answer("paid", charge_ref=known.ref)
+        if charge is None or self.given_back(charge) + back.amount_minor > charge.facts["amount_minor"]:
+            return Answer("failed", decline_code="charge_not_refundable")
+        facts = {"amount_minor": back.amount_minor, "currency": back.currency, "of": charge.ref}
+        made = Simulated.objects.create(key=back.key, ref=f"sim_{uuid.uuid4().hex}", facts=facts, state="refunded", created_at=clock.now())  # fmt: skip
+        return Answer("paid", charge_ref=made.ref)
+
+    def given_back(self, charge: Simulated) -> int:
+        """What went back of a charge so far."""
+        return sum(row.facts["amount_minor"] for row in Simulated.objects.filter(state="refunded", facts__of=charge.ref)[:1000])
+
     def pay(self, ref: str, digits: str) -> list[dict[str, Any]]:
         """The customer paid on the page; the events that follow at once. A page that was paid on answers nothing."""
         row = Simulated.objects.select_for_update().get(ref=ref)
@@ -117,7 +133,7 @@ class Simulator:
         """One payout a currency of what was paid since the last one, less fees and what disputes took back; nothing where that is nothing."""
         fresh = [
             row
-            for row in Simulated.objects.filter(state__in=["paid", "disputed"]).order_by("id")[:5000]
+            for row in Simulated.objects.filter(state__in=["paid", "disputed", "refunded"]).order_by("id")[:5000]
             if not row.facts.get(f"{row.state}_out")
         ]
         events = []
@@ -181,8 +197,10 @@ class Simulator:
 
 
 def _worth(row: Simulated) -> int:
-    """What a charge adds to the next payout: its amount less its fee; where it is disputed after it was paid out, less all of it and the fee for that."""
+    """What a charge adds to the next payout: its amount less its fee; where it is disputed after it was paid out, less all of it and the fee for that; a refund takes as much."""
     facts = row.facts
+    if row.state == "refunded":
+        return -int(facts["amount_minor"])
     if row.state == "paid":
         return int(facts["amount_minor"] - facts["fee_minor"])
     return -DISPUTE_FEE - (int(facts["amount_minor"]) if facts.get("paid_out") else int(facts["fee_minor"]))

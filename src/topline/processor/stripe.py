@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from topline.processor.port import Answer, Page, ProcessorUnreachable, SignatureWrong, Told, Wanted
+from topline.processor.port import Answer, Back, Page, ProcessorUnreachable, SignatureWrong, Told, Wanted
 
 T = TypeVar("T")
 TOLERANCE = 300  # seconds by which an event may be old
@@ -21,6 +21,7 @@ KINDS = {
     "payment_intent.payment_failed": "failed",
     "charge.dispute.funds_withdrawn": "disputed",  # a mere inquiry takes no money back
     "charge.dispute.funds_reinstated": "dispute_won",
+    "charge.dispute.closed": "dispute_lost",  # of which one that was won is told by the money
     "charge.refunded": "refunded",
     "payout.paid": "payout",
 }
@@ -83,6 +84,15 @@ class Stripe:
             decline_code="authentication_required" if made.status == "requires_action" else made.status,
         )
 
+    def refund(self, back: Back) -> Answer:
+        """Money of a charge goes back to the card or account."""
+        params = {"payment_intent": back.charge_ref, "amount": back.amount_minor, "metadata": {"topline_key": back.key}}
+        try:
+            made = self._ask(lambda: self.client.v1.refunds.create(params, {"idempotency_key": back.key}))
+        except stripe.InvalidRequestError as error:
+            return Answer("failed", decline_code=error.code or "refused")
+        return Answer("failed" if made.status in {"failed", "canceled"} else "paid", charge_ref=made.id, decline_code=made.status if made.status in {"failed", "canceled"} else "")  # fmt: skip
+
     def verified(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         """The event, its signature checked by Stripe's library."""
         try:
@@ -117,7 +127,9 @@ class Stripe:
                 amount_minor=amount,
                 currency=currency,
             )
-        if kind in {"disputed", "dispute_won", "refunded"}:
+        if kind == "dispute_lost" and about.get("status") != "lost":
+            kind = "other"
+        if kind in {"disputed", "dispute_won", "dispute_lost", "refunded"}:
             fees = sum(int(t.get("fee") or 0) for t in about.get("balance_transactions") or [] if isinstance(t, dict))
             back = int(about.get("amount_refunded") or 0) if kind == "refunded" else amount
             return Told(

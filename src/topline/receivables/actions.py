@@ -259,20 +259,28 @@ def refund(*, actor: Actor, payment_id: int, amount_minor: int, on: date, reason
     Raises: OverApplied, PaymentNotUsable, NothingToApply, NotFound, books.PeriodLocked.
     """
     payments = queries.payments_for_update([payment_id])
-    rows = pl.DataFrame(
-        [
-            {
-                "kind": K.REFUND.value,
-                "invoice_id": None,
-                "payment_id": payment_id,
-                "credit_note_id": None,
-                "amount_minor": amount_minor,
-                "source_minor": amount_minor,
-            }
-        ],
-        schema=_ALLOCATION,
-    ).with_columns(effective_on=pl.lit(on))
-    return _settle(actor=actor, rows=rows, invoices=_no_invoices(), payments=payments)
+    return _settle(actor=actor, rows=_of_payment(K.REFUND, payment_id, amount_minor, on), invoices=_no_invoices(), payments=payments)  # fmt: skip
+
+
+def give_back(*, actor: Actor, payment_id: int, amount_minor: int, on: date, reason: str) -> int:
+    """Money of a payment goes back to who paid it, with what it settled where less is left of it: the newest opens again, for as much. Called inside an action.
+
+    Returns how much of documents opened. Raises: as `refund`, and AppliedBeforeReceived.
+    """
+    payment = queries.payments_for_update([payment_id]).row(0, named=True)
+    taken: int = amount_minor - (payment["amount_minor"] - payment["allocated_minor"])
+    if taken > 0:
+        standing = queries.standing_allocations(payment_ids=[payment_id]).filter(pl.col("kind") == K.PAYMENT.value).reverse()
+        upto = pl.col("source_minor").cum_sum()
+        rows = standing.filter(upto - pl.col("source_minor") < taken)
+        _unapply(actor=actor, rows=rows, on=on, reason=reason)
+        last, rest = rows.row(-1, named=True), int(rows["source_minor"].sum()) - taken
+        if rest > 0 and last["amount_minor"] == last["source_minor"]:  # in one currency, else it stays money not applied
+            again = _of_payment(K.PAYMENT, payment_id, rest, on, invoice_id=last["invoice_id"])
+            _settle(actor=actor, rows=again, invoices=billing.for_update([last["invoice_id"]]), payments=queries.payments_for_update([payment_id]))  # fmt: skip
+    rows = _of_payment(K.REFUND, payment_id, amount_minor, on)
+    _settle(actor=actor, rows=rows, invoices=_no_invoices(), payments=queries.payments_for_update([payment_id]))
+    return max(taken, 0)
 
 
 @action("receivables.unapply")
@@ -426,6 +434,12 @@ def note_into_credits(*, actor: Actor, credit_note_id: int, bought_minor: int, g
     _update_documents(row, notes, actor=actor)
     changed_many("allocation", row["id"])
     return int(row["id"][0])
+
+
+def _of_payment(kind: Allocation.Kind, payment_id: int, amount_minor: int, on: date, invoice_id: int | None = None) -> pl.DataFrame:  # fmt: skip
+    """One allocation of a payment, in its own currency."""
+    row = {"kind": kind.value, "invoice_id": invoice_id, "payment_id": payment_id, "credit_note_id": None, "amount_minor": amount_minor, "source_minor": amount_minor}  # fmt: skip
+    return pl.DataFrame([row], schema=_ALLOCATION).with_columns(effective_on=pl.lit(on))
 
 
 def _settle(*, actor: Actor, rows: pl.DataFrame, invoices: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:

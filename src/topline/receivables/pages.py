@@ -54,7 +54,12 @@ def payments(request: Asked) -> HttpResponse:
     )
     rows = Payment.objects.filter(entity_id=entity.pk).annotate(left_minor=F("amount_minor") - F("allocated_minor"))
     if wanted := state.filters.get("q"):
-        rows = rows.filter(Q(number__istartswith=wanted) | Q(payer_name__icontains=wanted) | Q(reference__icontains=wanted))
+        rows = rows.filter(
+            Q(number__istartswith=wanted)
+            | Q(payer_name__icontains=wanted)
+            | Q(reference__icontains=wanted)
+            | Q(customer__name__icontains=wanted)
+        )
     if state.filters.get("left"):
         rows = rows.filter(left_minor__gt=0, state=Payment.State.RECEIVED)
     if state.filters.get("customer", "").isdigit():

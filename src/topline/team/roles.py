@@ -108,6 +108,7 @@ CASH_APPLICATION = frozenset(
     {
         "processor.plan_charges",
         "processor.drop_method",
+        "processor.book_refund",
         "receivables.record_payments",
         "receivables.apply_cash",
         "receivables.apply_credit_note",
@@ -227,7 +228,7 @@ BOOKS = frozenset(
     }
 )
 APPROVALS = frozenset(
-    {"receivables.write_off", "receivables.propose_write_off", "receivables.approve_write_off", "receivables.refuse_write_off", "receivables.refund",
+    {"receivables.write_off", "receivables.propose_write_off", "receivables.approve_write_off", "receivables.refuse_write_off", "receivables.refund", "processor.ask_refund",
      "collections.set_policy", "market.set_credit_hold", "cases.approve_strategy", "cases.refuse_strategy"}
 )  # fmt: skip
 PAY = frozenset({"treasury.view_pay"})
@@ -263,6 +264,7 @@ JOBS = frozenset(
         "processor.begin_payment",
         "processor.note_page",
         "processor.note_answer",
+        "processor.note_refund",
         "processor.handle_event",
         "processor.match_payouts",
         "contracts.tell_alerts",
