@@ -21,6 +21,7 @@ from topline.books import queries as books
 from topline.books.models import Entity
 from topline.contracts import actions, amendments, bills, credit, foresight, forms, queries, run_queue, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
+from topline.engine.rating.tiers import AmountTooLarge
 from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid, NotFound
@@ -239,7 +240,12 @@ def test_a_contract_renews_by_itself_once_the_time_for_notice_has_passed(owner, 
 
 def test_one_bad_contract_is_parked_with_its_reason_and_the_others_are_billed(owner, bill, sign, make_customers):
     good, bare = sign(), sign({"unit_price_nano": None})
-    huge = sign({"quantity_micro": 9 * 10**18, "unit_price_nano": 9 * 10**18})
+    with pytest.raises(AmountTooLarge, match="more than can be booked"):
+        sign({"quantity_micro": 10**21, "unit_price_nano": 10**18})  # 1e15 units at 1e9 each
+    huge = sign()
+    Item.objects.filter(contract_id=huge).update(
+        quantity_micro=9 * 10**18, unit_price_nano=9 * 10**18
+    )  # as an older version kept it
     bill(JAN)
     assert sorted(Parked.objects.values_list("contract_id", "code")) == [(bare, "no_price"), (huge, "amount_too_large")]
     assert Charge.objects.get().item.contract_id == good
@@ -579,6 +585,17 @@ def browser(owner):
     return client
 
 
+def test_an_amount_too_large_to_add_up_parks_its_contract_and_stops_no_run(owner, entity, bill, sign, make_customers, browser):
+    large, other = (sign(customer_id=payer) for payer in make_customers("A", "B"))
+    Item.objects.filter(contract_id=large).update(
+        quantity_micro=99_999_999 * 10**6, unit_price_nano=9 * 10**18
+    )  # as an older version kept it
+    assert "B" in browser.get("/contracts/runs/preview/?as_of=2026-01-01").content.decode()
+    bill(JAN)
+    assert [p.code for p in Parked.objects.all()] == ["amount_too_large"] and Parked.objects.get().contract_id == large
+    assert documents() == [("invoice", "open", 100_00, 19_00, JAN)] and Charge.objects.get().item.contract_id == other
+
+
 def test_terms_that_cannot_be_read_park_their_contract_and_stop_no_run(owner, entity, bill, sign, make_customers):
     odd = sign()
     sign(customer_id=make_customers("Initech")[0])
@@ -609,7 +626,10 @@ NEW = {"customer": "Globex", "currency": "EUR", "starts_on": "2026-03-01", "term
 @pytest.mark.parametrize(
     ("asked", "said"),
     [({}, "12 bills"), ({"price": ""}, "bill runs would leave it out: Seat has no price"), ({"tax_class": "ferry"}, "No ferry tax rate is known for DE"), ({"price": "-5"}, "Price: Ensure"),
-     ({"quantity": "1.1234567890123"}, "Quantity: Ensure"), ({"price": "999999999", "quantity": "999999999"}, "at most 92,233,720.36"), ({"starts_on": "9999-12-31"}, "from 1970 to 2199")],
+     ({"quantity": "1.1234567890123"}, "Quantity: Ensure"), ({"price": "999999999", "quantity": "999999999"}, "at most 92,233,720.36"), ({"price": "90000000", "quantity": "99999999"}, "more than can be booked"),
+     ({"price_model": "graduated", "price": "", "tiers": "1,000 0.10\n* 0.05"}, "Line 1 of the tiers: 1,000 has a comma."), ({"price_model": "graduated", "price": "", "tiers": "10 1\n* 0,05"}, "Line 2 of the tiers: 0,05 has a comma."),
+     ({"price_model": "graduated", "price": "", "tiers": "10, 0.1234567890123\n* 1"}, "more decimals than are kept"), ({"price_model": "graduated", "price": "", "tiers": "10 1 5.005\n* 1"}, "5.005 has more decimals"),
+     ({"price_model": "graduated", "price": "", "tiers": "10 1 5 7\n* 1"}, "7 is too much"), ({"price_model": "graduated", "price": "", "tiers": "10, 1, 5\n* 1"}, "72.00"), ({"starts_on": "9999-12-31"}, "from 1970 to 2199")],
 )  # fmt: skip
 def test_the_first_year_says_what_it_comes_to_or_what_keeps_it_from_being_billed(browser, customer, asked, said):
     shown = browser.post("/contracts/new/", NEW | asked, headers={"HX-Request": "true"})

@@ -20,7 +20,7 @@ from topline.contracts import rerating, schedules, usage
 from topline.contracts.models import Charge, Contract, Discount, Item, Parked
 from topline.contracts.pricing import BY_UNIT_PRICE, COMMITMENT
 from topline.engine import charges as engine
-from topline.engine.documents import EXACT, round_half_away
+from topline.engine.documents import round_half_away
 from topline.engine.terms import UnknownTerms, parse_terms
 from topline.kernel import bulk, clock
 from topline.kernel.database import one_of
@@ -106,6 +106,7 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date, already: p
     )
     lines = _within_what_is_left(lines, standing)
     lines = lines.join(schedules.named(parts), on=engine.KEY, how="left", maintain_order="left")
+    parked.append(_too_large(lines))
     lines = lines.filter(~pl.col("contract_id").is_in(pl.concat([p["contract_id"] for p in parked]).implode()))
     lines, untaxed = _taxed(lines, entity, as_of)
     stuck = dict(Parked.objects.filter(contract__in=contracts, cleared_at__isnull=True).values_list("contract_id", "is_released"))
@@ -391,6 +392,14 @@ def _taken(wanted: pl.DataFrame, items: pl.DataFrame, discounts: pl.DataFrame) -
     return engine.discounted(ours.with_columns(due=engine.DUE), discounts)
 
 
+def _too_large(lines: pl.DataFrame) -> pl.DataFrame:
+    """Contracts of which a charge is too large to be added up with others (PARKED)."""
+    far = lines.filter(pl.col("net_minor").abs() > engine.MOST_MINOR)
+    return far.select(
+        "contract_id", code=pl.lit("amount_too_large"), message=pl.lit("An amount is too large to book."), remedy=pl.lit("Check quantity and price.")
+    ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
+
+
 def _taxed(lines: pl.DataFrame, entity: Entity, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
     told = taxes.taxed(lines, seller=entity.country, on=as_of)
     bad = told.filter(pl.col("problem").is_not_null()).select(
@@ -443,9 +452,7 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("meter_unit").fill_null(""),
     )
     used = pl.when(pl.col("used_micro").is_not_null()).then(pl.format(": {}", count.str.strip_chars())).otherwise(pl.lit(""))
-    whole = round_half_away(
-        pl.col("quantity_micro").cast(EXACT) / engine.MICRO * pl.col("unit_price_nano").cast(EXACT) / engine.NANO
-    )
+    whole = round_half_away(engine.by_quantity())
     plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice") & pl.col("unit_price_nano").is_not_null()
     first, end = _days_of()
     last = end.dt.offset_by("-1d")

@@ -13,7 +13,7 @@ from django import forms
 from topline.catalog import queries as catalog
 from topline.contracts.models import CREDIT_AND_RERATE, NEXT_INVOICE
 from topline.contracts.pricing import BY_CONDITIONS, COMMITMENT, MODELS, NAMES
-from topline.kernel.errors import Invalid
+from topline.kernel.errors import Invalid, ensure
 from topline.kernel.money import currencies, exponent, format_amount, parse_amount
 from topline.market import queries as market
 from topline.metering.models import Meter
@@ -425,21 +425,13 @@ def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
     """Rows of a price as people write them, one a line: up to, price of a unit (or share in %), fee; by properties or limits the conditions and the price. Raises: Invalid, naming the line."""
     found: list[dict[str, Any]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        parts = line.replace(",", " ").split()
+        parts = [part.rstrip(",") for part in line.split()]
         if not parts:
             continue
         try:
-            if model in BY_CONDITIONS:
-                found.append({"when": [p for p in parts[:-1] if p != "*"], "unit_price_nano": nano(Decimal(parts[-1]), currency)})
-                continue
-            price = Decimal(parts[1])
-            of = (
-                {"share_ppm": int(price * 10_000)}
-                if model == "graduated_percentage"
-                else {"unit_price_nano": nano(price, currency)}
-            )
-            fee = Decimal(parts[2] if len(parts) > 2 else 0)
-            found.append({**_edge(parts[0]), **of, "flat_fee_minor": minor(fee, currency)})
+            found.append(_row(parts, currency, model))
+        except Invalid as error:
+            raise Invalid(f"Line {number} of the tiers: {error.message}", field="tiers", remedy=error.remedy) from error
         except (IndexError, ValueError, ArithmeticError) as error:
             raise Invalid(
                 f"Line {number} of the tiers cannot be read.",
@@ -447,6 +439,20 @@ def rows(text: str, currency: str, model: str) -> list[dict[str, Any]]:
                 remedy="Write up to, price and fee, such as 1000 0.10 5.00; by properties, such as region=eu 0.10; by limits of meters, such as CALLS<=1000 50.00.",
             ) from error
     return found
+
+
+def _row(parts: list[str], currency: str, model: str) -> dict[str, Any]:
+    """A row of a price from its words."""
+    figures = parts[-1:] if model in BY_CONDITIONS else parts
+    odd = next((part for part in figures if "," in part), "")
+    ensure(not odd, Invalid(f"{odd} has a comma.", field="tiers", remedy="Write a point before decimals, and nothing between thousands."))  # fmt: skip
+    if model in BY_CONDITIONS:
+        return {"when": [p for p in parts[:-1] if p != "*"], "unit_price_nano": nano(Decimal(parts[-1]), currency)}
+    price = Decimal(parts[1])
+    is_share = model == "graduated_percentage"
+    of = {"share_ppm": _whole(price, 10_000)} if is_share else {"unit_price_nano": nano(price, currency)}
+    ensure(len(parts) <= 3, Invalid(f"{' '.join(parts[3:])} is too much.", field="tiers", remedy="Write up to, price and fee."))
+    return {**_edge(parts[0]), **of, "flat_fee_minor": minor(Decimal(parts[2] if len(parts) > 2 else 0), currency)}
 
 
 def _edge(word: str) -> dict[str, int | None]:
@@ -465,14 +471,21 @@ def micro(value: Decimal) -> int: ...
 def micro(value: None) -> None: ...
 def micro(value: Decimal | None) -> int | None:
     """A quantity in millionths."""
-    return None if value is None else int(value * PPM)
+    return None if value is None else _whole(value, PPM)
 
 
 def minor(value: Decimal | None, currency: str) -> int | None:
     """An amount in minor units."""
-    return None if value is None else int(value * 10 ** exponent(currency))
+    return None if value is None else _whole(value, 10 ** exponent(currency))
 
 
 def nano(value: Decimal | None, currency: str) -> int | None:
     """A price in billionths of a minor unit."""
-    return None if value is None else int(value * 10 ** exponent(currency) * NANO)
+    return None if value is None else _whole(value, 10 ** exponent(currency) * NANO)
+
+
+def _whole(value: Decimal, scale: int) -> int:
+    """A figure in parts of that scale. Raises: Invalid, where parts of them would be lost."""
+    found = value * scale
+    ensure(found == int(found), Invalid(f"{value} has more decimals than are kept.", field="price", remedy="Round it."))
+    return int(found)

@@ -14,6 +14,7 @@ from topline.contracts.models import Contract, Item
 from topline.engine import charges as engine
 from topline.engine import periods
 from topline.engine.documents import round_half_away
+from topline.engine.rating.tiers import AmountTooLarge
 from topline.kernel.errors import Invalid, NotFound, ensure
 from topline.metering.models import Meter
 
@@ -37,6 +38,8 @@ def make(contract: Contract, row: dict[str, Any], *, replaces: Item | None = Non
     meter = Meter.objects.filter(pk=meter_id).first() if meter_id else None
     ensure(not meter_id or meter is not None, NotFound("There is no such meter.", field="meter_id"))
     pricing.ensure_price(row, method=meter.method if meter else None)
+    whole = row["quantity_micro"] * (row.get("unit_price_nano") or 0)
+    ensure(meter_id is not None or whole <= engine.MOST_MINOR * engine.MICRO * engine.NANO, AmountTooLarge("A period comes to more than can be booked.", field="quantity_micro", remedy="Check quantity and price."))  # fmt: skip
     if row.get("price_model") == "capacity":
         _ensure_meters(row["tiers"])
     least, most = row.get("minimum_minor"), row.get("maximum_minor")

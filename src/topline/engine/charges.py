@@ -16,6 +16,7 @@ from topline.engine.rating.proration import days_between
 from topline.engine.rating.tiers import bounded
 
 MICRO, NANO = 10**6, 10**9
+MOST_MINOR = 10**14  # of a charge: far above any bill, far enough below 64 bits that sums and taxes fit
 KEY = ["item_id", "full_start"]
 MOVES: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "units": EXACT, "prorated": EXACT}
 DUE = pl.when(pl.col("in_advance")).then("start").otherwise("end")
