@@ -10,6 +10,7 @@ BOTH := $(addprefix tests/,$(ROOMS) demo faults web/test_every_page.py::test_eve
 PURE := tests/engine tests/bank/formats tests/oracles tests/docs tests/cli tests/bench tests/team tests/api/test_schema.py
 SUITE := --dist loadscope --no-loadscope-reorder --durations=20
 export OMP_NUM_THREADS := 1
+unexport PYTHONDONTWRITEBYTECODE  # else each of the hundreds of commands that tests start compiles all sources anew
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-postgres test-slow lint bench bench-tryton serve clean

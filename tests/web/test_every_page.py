@@ -128,13 +128,13 @@ FORMULA = "=cmd()"
 
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
 def test_no_export_lets_a_formula_through(browser, owner, entity, make_customers, form):
-    make_customers("=cmd()", "+1", "-1", "@sum", " =cmd()", "plain")
+    make_customers("=cmd()", "+1", "-1", "@sum", " =1+1", "plain")
     content = f"number,customer,issued on,due on,amount,paid on,memo,purchase order\n{FORMULA}1,{FORMULA},2026-01-05,2026-02-04,100.00,,{FORMULA},{FORMULA}\n{FORMULA}2,{FORMULA},2026-01-05,2026-02-04,7.00,2026-01-20,{FORMULA},{FORMULA}\n"
     movements = f"date,amount,description,counterparty\n2026-02-03,5.00,{FORMULA},{FORMULA}\n"
     for kind, text in (("receivables", content), ("bank", movements)):
         batch = connect.check_file(actor=owner, entity_id=entity.pk, kind=kind, content=text.encode(), file_name=f"{FORMULA}.csv")
         connect.run_import(actor=owner, batch_id=batch)
-    customer = Customer.objects.get(name=FORMULA, import_batch_id__isnull=False)
+    customer = Customer.objects.get(name=FORMULA)
     account = BankAccount.objects.get()
     bank.change_account(actor=owner, bank_account_id=account.pk, changes={"name": FORMULA})
     seen = 0
