@@ -13,7 +13,7 @@ from django.test import Client
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import taxes
 from topline.books.models import Entity
-from topline.contracts import actions, amendments, bills, queries, runs
+from topline.contracts import actions, amendments, bills, pages, queries, runs
 from topline.contracts.models import Charge, Contract, Item, Parked
 from topline.kernel import clock
 from topline.kernel.errors import Invalid
@@ -171,6 +171,31 @@ def test_the_database_refuses_a_price_that_its_model_does_not_read(sign):
             Item.objects.update(**wrong)
 
 
+def test_the_steps_of_packages_and_graduated_shares_come_to_the_amount(owner, entity, sign, send, meter):
+    sign(
+        {
+            "quantity_micro": 13 * 10**6,
+            "price_model": "package",
+            "package_micro": 5 * 10**6,
+            "included_micro": 2 * 10**6,
+            "unit_price_nano": 20_00 * NANO,
+        }
+    )
+    sign(
+        {
+            "meter_id": meter,
+            "price_model": "graduated_percentage",
+            "tiers": [{"up_to": 100, "share_ppm": 100_000}, {"up_to": None, "share_ppm": 50_000}],
+        }
+    )
+    send((240, {}))
+    lines = bills.preview(entity=Entity.objects.get(pk=entity.pk), as_of=FEB).lines.to_dicts()
+    assert [(row["net_minor"], pages.made(row, "EUR")) for row in lines if row["start"] == JAN] == [
+        (60_00, "2 at 0; 11 in 3 x 20"),
+        (17_00, "100 at 10 %; 140 at 5 %"),
+    ]
+
+
 def test_prices_come_by_form_and_over_http_and_are_told_on_the_page(owner, customer, meter, api):  # noqa: F811
     pk = members.add_member(
         actor=owner, email="bela@acme.localhost", name="Bela", roles=["Billing"], password="a long enough phrase"
@@ -184,6 +209,12 @@ def test_prices_come_by_form_and_over_http_and_are_told_on_the_page(owner, custo
     assert browser.post("/contracts/new/", limits).status_code == 302
     assert Item.objects.order_by("-id")[0].tiers[0] == {"when": ["CALLS<=1000"], "unit_price_nano": 50_00 * NANO}
     assert Item.objects.order_by("id")[0].tiers == [{"when": ["region=eu"], "unit_price_nano": 10 * NANO}, {"when": [], "unit_price_nano": 20 * NANO}]  # fmt: skip
+    pages_of = [
+        browser.get(f"/contracts/{pk}/").content.decode() for pk in Contract.objects.order_by("id").values_list("id", flat=True)
+    ]
+    assert (
+        "0.10 for region=eu; 0.20 for all else" in pages_of[0] and "50.00 for CALLS&lt;=1000; 90.00 for all else" in pages_of[1]
+    )
     refused = browser.post(
         "/contracts/new/", form | {"meter": str(meter), "price_model": "package", "price": "5"}
     ).content.decode()

@@ -58,6 +58,7 @@ FIELDS = {
     "fee_nano": "fee", "free_minor": "free_amount", "each_least_minor": "each_least", "each_most_minor": "each_most", "minimum_minor": "minimum", "maximum_minor": "maximum", "alerts_minor": "alerts", "bill_at_minor": "bill_at", "bill_every_minor": "bill_every",
 }  # fmt: skip
 SEEN = "amendment_seen"  # in the session: which change was shown before it is made
+MOST_ROWS = 6  # of a price that are told where the item stands
 SAID = "as the events say"  # the label of a step whose price came with the events
 CADENCE = {"month": "a month", "quarter": "a quarter", "year": "a year", "week": "a week", "day": "once"}
 
@@ -440,7 +441,8 @@ def _price(row: dict[str, Any], currency: str) -> str:
             "graduated": "by tiers, graduated",
             "volume": "by tiers, by volume",
         }
-        parts = [words.get(model, NAMES[model])]
+        agreed = [_row(r, currency) for r in row["tiers"][:MOST_ROWS]] + (["…"] if len(row["tiers"]) > MOST_ROWS else [])
+        parts = [words.get(model, NAMES[model]) + (f": {'; '.join(agreed)}" if agreed else "")]
     elif row["unit_price_nano"] is None:
         parts = ["not agreed yet"]
     else:
@@ -457,6 +459,20 @@ def _price(row: dict[str, Any], currency: str) -> str:
         if row[name] is not None:
             parts.append(f"{word} {format_amount(row[name], currency)}")
     return ", ".join(parts)
+
+
+def _row(row: dict[str, Any], currency: str) -> str:
+    """A row of a price in words: a tier, a share of one, or what holds by properties or limits."""
+    edge = row["up_to"] if row.get("up_to") is not None else (row["up_to_micro"] / 10**6 if row.get("up_to_micro") else None)
+    if row.get("when") is not None:
+        where = f"for {' and '.join(row['when']) or 'all else'}"
+    else:
+        where = "beyond" if edge is None else f"up to {edge:,g}"
+    price = (
+        f"{row['share_ppm'] / 10_000:g} %" if row.get("share_ppm") is not None else unit_price(row["unit_price_nano"], currency)
+    )
+    fee = f" and {format_amount(row['flat_fee_minor'], currency)}" if row.get("flat_fee_minor") else ""
+    return f"{price}{fee} {where}"
 
 
 def _step(step: dict[str, Any], currency: str) -> str:
@@ -483,6 +499,11 @@ def _step(step: dict[str, Any], currency: str) -> str:
         if step.get("units") and step.get("label") != SAID
         else []
     )
+    if parts and step.get("model") == "graduated_percentage":
+        parts = [f"{step['units']:,g} at {step.get('unit_price_minor') or 0:g} %"]
+    if parts and step.get("model") == "package" and step.get("unit_price_minor"):
+        begun = round((step["minor"] - (step.get("flat_fee_minor") or 0)) / step["unit_price_minor"])
+        parts = [f"{step['units']:,g} in {begun:,} x {step['unit_price_minor'] / scale:g}"]
     if step.get("label"):
         parts = [f"{step['label']}: {parts[0] if parts else format_amount(round(step.get('minor') or 0), currency)}"]
     if step.get("flat_fee_minor"):

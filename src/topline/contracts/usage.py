@@ -33,7 +33,20 @@ COLUMNS = [
 ]  # of an item, besides its grid
 TERM = dict.fromkeys(("unit_price_nano", *TERMS), pl.Int64)
 MOST_PARTS = 20  # of a quantity that an explanation names
-STEP = ("units", "most_held", "unit_price", "flat_fee", "exact", "label", "transactions", "given", "value", "free", "share_ppm")
+STEP = (
+    "units",
+    "most_held",
+    "unit_price",
+    "flat_fee",
+    "exact",
+    "label",
+    "transactions",
+    "given",
+    "value",
+    "free",
+    "share_ppm",
+    "model",
+)
 TRANSACTIONS: dict[str, pl.DataType | type[pl.DataType]] = {"charge_id": pl.Int64, "value": EXACT}
 CELLS: dict[str, pl.DataType | type[pl.DataType]] = {
     "charge_id": pl.Int64,
@@ -77,7 +90,11 @@ def used(items: pl.DataFrame, *, entity: Entity, as_of: date) -> pl.DataFrame:
         ),
     )
     both = pl.concat_str("explained", "_split", separator=",", ignore_nulls=True)
-    how = _how(rows).join(_split(events), on="span_id", how="full", coalesce=True).select("span_id", explained=both)
+    how = (
+        _how(rows.join(_odd(used, "span_id"), on="charge_id", how="left", maintain_order="left"))
+        .join(_split(events), on="span_id", how="full", coalesce=True)
+        .select("span_id", explained=both)
+    )
     priced = _bounded(priced.join(how, on="span_id", how="left", maintain_order="left"))
     days = (pl.col("end") - pl.col("start")).dt.total_days()
     return priced.select(
@@ -107,7 +124,9 @@ def fees(items: pl.DataFrame) -> pl.DataFrame:
     told, rows = engine.priced(
         _spans(modelled), tiers=_tiers(modelled), **{name: pl.DataFrame(schema=schema) for name, schema in none.items()}
     )
-    how = _how(rows).select(item_id="span_id", explained=pl.format("[{}]", "explained"))
+    how = _how(rows.join(_odd(modelled, "item_id"), on="charge_id", how="left", maintain_order="left")).select(
+        item_id="span_id", explained=pl.format("[{}]", "explained")
+    )
     exact = told.select("exact", item_id="charge_id")
     return items.join(exact, on="item_id", how="left", maintain_order="left").join(how, on="item_id", how="left", maintain_order="left")  # fmt: skip
 
@@ -168,6 +187,12 @@ def _spans(rows: pl.DataFrame) -> pl.DataFrame:
 def _of(events: pl.DataFrame, spans: pl.DataFrame, model: str) -> pl.DataFrame:
     """The events of spans that are priced by a model."""
     return events.join(spans.filter(pl.col("price_model") == model).select("span_id", "item_id", "minor"), on="span_id", maintain_order="left")  # fmt: skip
+
+
+def _odd(rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The models whose steps are no units at a price a unit: charge_id, model."""
+    is_odd = pl.col("price_model").is_in(["package", "graduated_percentage"])
+    return rows.filter(is_odd).select(charge_id=key, model="price_model")
 
 
 def _how(rows: pl.DataFrame) -> pl.DataFrame:
