@@ -141,7 +141,7 @@ def drop_method(*, actor: Actor, method_id: int) -> int:
 
 
 @action("processor.ask_refund")
-def ask_refund(*, actor: Actor, intent_id: int, amount_minor: int, reason: str, credits_invoice: bool = False) -> int:
+def ask_refund(*, actor: Actor, intent_id: int, amount_minor: int, reason: str, credits_invoice: bool = True) -> int:
     """Have the processor give money of a payment back to the card or account that it came from; returns the refund's id. It is booked once the processor did it.
 
     credits_invoice  the invoice is credited with as much, else it is open again
@@ -164,7 +164,7 @@ def ask_refund(*, actor: Actor, intent_id: int, amount_minor: int, reason: str, 
 
 
 @action("processor.book_refund")
-def book_refund(*, actor: Actor, refund_id: int, credits_invoice: bool = False) -> int:
+def book_refund(*, actor: Actor, refund_id: int, credits_invoice: bool = True) -> int:
     """Book a refund that was made at the processor; returns its id. A second time changes nothing. Raises: NotFound, NotRefundable, billing refusals, books.PeriodLocked."""
     refund = _locked_refund(refund_id)
     if refund.state == R.BOOKED:

@@ -57,7 +57,7 @@ class ChargesAsked(Body):
 
 
 class RefundBooked(Body):
-    credits_invoice: Annotated[bool, Field(description="the invoice is credited with as much, else it is owed again")] = False
+    credits_invoice: Annotated[bool, Field(description="the invoice is credited with as much, else it is owed again")] = True
 
 
 class RefundAsked(RefundBooked):

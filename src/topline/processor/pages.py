@@ -39,7 +39,7 @@ class RefundForm(forms.Form):
     amount = forms.CharField(max_length=20, widget=forms.TextInput(attrs={"inputmode": "decimal"}))
     reason = forms.CharField(max_length=300, label="Why", help_text="such as: cancelled, paid twice")
     credits_invoice = forms.BooleanField(
-        required=False, label="Credit the invoice with as much", help_text="otherwise it is owed again"
+        required=False, initial=True, label="Credit the invoice with as much", help_text="otherwise it is owed again"
     )
 
 
@@ -47,7 +47,7 @@ class BookForm(forms.Form):
     """A refund that was made at the processor."""
 
     credits_invoice = forms.BooleanField(
-        required=False, label="Credit the invoice with as much", help_text="otherwise it is owed again"
+        required=False, initial=True, label="Credit the invoice with as much", help_text="otherwise it is owed again"
     )
 
 
