@@ -9,11 +9,13 @@ from decimal import Decimal
 import polars as pl
 import pytest
 from django.test import Client
+from typer.testing import CliRunner
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books.models import Entity
+from topline.cli.commands import app
 from topline.contracts import actions as contracts
 from topline.contracts import amendments, open_periods, pages, runs
 from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
@@ -26,7 +28,7 @@ from topline.market import actions as market
 from topline.metering import actions, lake, queries
 from topline.metering.intake import Desk, _Waiting
 from topline.metering.lines import Line
-from topline.metering.models import Meter, StrayEvent, UsageEvent
+from topline.metering.models import Backfill, Meter, StrayEvent, UsageEvent
 from topline.team import actions as members
 from topline.team.models import Member, Task
 from topline.timeline.models import Milestone
@@ -574,6 +576,8 @@ def test_a_span_that_is_sent_again_is_billed_anew_and_says_why(
         and api.post("/usage-backfills", span | {"events": [event]}, key="b").status_code == 200
     )
     assert api.post("/usage-backfills", span | {"events": [event]}, key="b").status_code == 200, "asked again it changes nothing"
+    again = api.post("/usage-backfills", span | {"events": [event]}, key="c")
+    assert again.status_code == 409 and "new key" in again.json()["remedy"], "it would replace itself and count no more"
     (made,) = api.get("/usage-backfills").json()["items"]
     assert (made["replaced"], made["recorded"], made["because"]) == (1, 1, span["because"])
     assert used(entity, Meter.objects.get().pk, customer) == 1_000
@@ -717,3 +721,14 @@ def test_a_property_that_nothing_can_be_measured_by_is_refused(meter, facts):
     with pytest.raises(Invalid) as refused:
         meter(**facts)
     assert refused.value.field == "group_by"
+
+
+def test_a_span_given_on_the_command_line_is_one_where_the_company_is(entity, meter, customer, tmp_path):
+    counted = meter()
+    file = tmp_path / "january.jsonl"
+    file.write_text('{"key": "first", "meter": "CALLS", "customer": "Globex", "at": "2025-12-31T23:30:00Z", "value": 3}\n')
+    span = ["--start", "2026-01-01T00:00", "--end", "2026-02-01T00:00", "--because", "A gateway was down"]
+    done = CliRunner().invoke(app, ["backfill", str(file), "--meter", "CALLS", "--customer", "Globex", *span])
+    assert done.exit_code == 0, done.output
+    assert [moment.isoformat() for moment in (Backfill.objects.get().start_at, Backfill.objects.get().end_at)] == ["2025-12-31T23:00:00+00:00", "2026-01-31T23:00:00+00:00"]  # fmt: skip
+    assert used(entity, counted, customer) == 3

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import typer
@@ -112,10 +113,11 @@ def take_usage(
 def backfill_usage(
     file: Annotated[Path, typer.Argument(help="The events of the span, as JSON lines or CSV.", exists=True, dir_okay=False)],
     meter: Annotated[str, typer.Option(help="Code of the meter.")],
-    start: Annotated[str, typer.Option(help="First moment of the span (UTC), such as 2026-01-01T00:00.")],
+    start: Annotated[str, typer.Option(help="First moment of the span where the company is, such as 2026-01-01T00:00.")],
     end: Annotated[str, typer.Option(help="First moment after it.")],
     because: Annotated[str, typer.Option(help="Why it is sent again.")],
     customer: Annotated[str, typer.Option(help="Only this customer's, by number or name.")] = "",
+    company: Company = "",
     as_json: AsJson = False,
 ) -> None:
     """Send a span of a meter again: the events of the file replace those that counted in it; the next bill run bills the difference."""
@@ -126,7 +128,8 @@ def backfill_usage(
         span = [datetime.fromisoformat(text) for text in (start, end)]
     except ValueError as error:
         raise Invalid(f"{error}.", field="start", remedy="Write a moment as 2026-01-01T00:00.") from error
-    first, last = (at.replace(tzinfo=at.tzinfo or UTC) for at in span)
+    home = ZoneInfo(entity_of(company).time_zone)
+    first, last = (at.replace(tzinfo=at.tzinfo or home) for at in span)
     events = pl.concat([batch.events.drop("line") for batch in found]) if found else pl.DataFrame()
     made = metering.backfill(
         actor=system_actor("command line"),

@@ -195,7 +195,9 @@ def backfill(
                 field="events",
                 remedy="Send only what the span holds.",
             )
-        record_events(actor=actor, events=events)
+        told = record_events(actor=actor, events=events)
+        known = told.filter(pl.col("outcome") != "recorded")["key"]
+        ensure(known.is_empty(), EventKeyReused(f"The event {known[0] if known.len() else ''} was taken in before, so it would not count in the span.", field="events", remedy="Give every event of the span a new key."))  # fmt: skip
     made = Backfill.objects.create(
         meter=counted, customer_id=whose, start_at=start_at, end_at=end_at, upto_id=upto_id, replaced=replaced, recorded=events.height, because=because.strip()[:300],
         actor_name=actor.name, recorded_at=clock.now(),
