@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -129,7 +129,7 @@ def backfill_usage(
     except ValueError as error:
         raise Invalid(f"{error}.", field="start", remedy="Write a moment as 2026-01-01T00:00.") from error
     home = ZoneInfo(entity_of(company).time_zone)
-    first, last = (at.replace(tzinfo=at.tzinfo or home) for at in span)
+    first, last = (at.replace(tzinfo=at.tzinfo or home).astimezone(UTC) for at in span)
     events = pl.concat([batch.events.drop("line") for batch in found]) if found else pl.DataFrame()
     made = metering.backfill(
         actor=system_actor("command line"),
