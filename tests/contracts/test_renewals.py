@@ -145,12 +145,16 @@ def test_a_price_rise_becomes_a_quote_that_can_be_sent(owner, entity, ending, ma
     with pytest.raises(renewal_quotes.NotQuotable):
         renewal_quotes.quote_renewal(**asked)
     assert not Opportunity.objects.exists() and not Quote.objects.exists()
-    Item.objects.filter(contract=ending).exclude(unit_price_nano=10_00 * 10**9).update(ends_on=date(2026, 3, 1))
     browser = Client()
     browser.force_login(Member.objects.get(pk=make_member("Owner").pk), backend="allauth.account.auth_backends.AuthenticationBackend")  # fmt: skip
     address = f"/contracts/{ending.pk}/quote-renewal/"
     page = browser.get("/contracts/renewals/", {"index": "2.4", "as_of": str(TODAY)}).content.decode()
+    assert address not in page and page.count("A quote bills all its lines by the same month, quarter or year.") == 2
+    Item.objects.filter(contract=ending).exclude(unit_price_nano=10_00 * 10**9).update(ends_on=date(2026, 3, 1))
+    page = browser.get("/contracts/renewals/", {"index": "2.4", "as_of": str(TODAY)}).content.decode()
     assert f"{address}?uplift=2.4000" in page and f'"{address}"' in page
+    dear = browser.get("/contracts/renewals/", {"index": "50", "as_of": str(TODAY)}).content.decode()
+    assert f"{address}?uplift" not in dear and "would cost more than the list price" in dear and f'"{address}"' in dear
     assert 'value="2.4000"' in browser.get(address, {"uplift": "2.4000"}).content.decode()
     assert browser.post(address, {"uplift": "50"}).status_code == 400, "above the list"
     assert browser.post(address, {"uplift": "x"}).status_code == 400 and not Quote.objects.exists()

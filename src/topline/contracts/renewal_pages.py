@@ -56,9 +56,9 @@ def renewals(request: Asked) -> HttpResponse:
     found, past = renewing.board(entity_id=entity.pk, as_of=as_of, index_ppm=index_ppm)
     rows = [_row(r) for r in found.head(SHOWN).to_dicts()]
     may_quote = request.actor.may("contracts.quote_renewal") and request.actor.may("quotes.write_quote")
-    rises = [
-        _rise(r, index_ppm, may_quote=may_quote and r["list_minor"] is not None) for r in rows if r["list_ppm"] or index_ppm > 0
-    ]
+    dearer = [r for r in rows if r["list_ppm"] or index_ppm > 0]
+    odd = renewal_quotes.refusals([r["contract_id"] for r in dearer], uplifts=[None, index_ppm]) if may_quote else {}
+    rises = [_rise(r, index_ppm, odd if may_quote else None) for r in dearer]
     kinds = [{**r, "kind": NAMES[r["number"]], "likely": likely(r)} for r in engine.by_number(past).to_dicts()]
     survived = [{**r, "cohort": str(r["cohort"]), "likely": likely(r), "left": percent(r["survival"]) if r["survival"] is not None else "not enough data"} for r in engine.survival(past).tail(SHOWN).to_dicts()]  # fmt: skip
     context = {
@@ -114,14 +114,16 @@ def _quote(row: dict[str, Any], ppm: int | None) -> str:
     return reverse("contracts:quote_renewal", args=[row["contract_id"]]) + said
 
 
-def _rise(row: dict[str, Any], index_ppm: int, *, may_quote: bool) -> dict[str, Any]:
+def _rise(row: dict[str, Any], index_ppm: int, odd: dict[tuple[int, int | None], str] | None) -> dict[str, Any]:
+    """A price rise with its ways; odd: why a quote cannot be one of them (None: nobody may write one)."""
+    at_list, at_index = (odd.get((row["contract_id"], ppm), "") if odd is not None else "" for ppm in (None, index_ppm))
     by_list, by_index = row["list_ppm"], index_ppm if index_ppm > 0 else None
     return {
         **row,
         "list_said": f"+{by_list / 10_000:.2f} %" if by_list else "at the list already" if row["list_minor"] is not None else "no list price",
         "list_verb": "Renew at list" if by_list else "", "list_url": _renewal(row, by_list, "to list prices") if by_list else "",
-        "list_quote": "Quote at list" if by_list and may_quote else "", "list_quote_url": _quote(row, None), "index_quote": "Quote by the index" if by_index and may_quote else "",
-        "index_quote_url": _quote(row, by_index),
+        "list_quote": (at_list or "Quote at list") if by_list and odd is not None else "", "list_quote_url": "" if at_list else _quote(row, None),
+        "index_quote": (at_index or "Quote by the index") if by_index and odd is not None else "", "index_quote_url": "" if at_index else _quote(row, by_index),
         "index_verb": "Renew by the index" if by_index else "", "index_url": _renewal(row, by_index, "by the index") if by_index else "",
     }  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
 import polars as pl
+from django.db.models import Prefetch
 
 from topline.catalog import queries as catalog
 from topline.contracts import pricing
@@ -47,7 +49,8 @@ def quote_renewal(*, actor: Actor, contract_id: int, on: date, uplift_ppm: int |
         raise NotQuotable(f"{contract.number} does not end after {on}.", field="contract_id", remedy="Amend it instead.")
     ensure(uplift_ppm is None or uplift_ppm > -PPM, Invalid("A price does not fall by all of it.", field="uplift_ppm"))
     months = contract.renews_months or 12
-    every, rows = _lines(contract, contract.ends_on, months, uplift_ppm)
+    items = _to_its_end(contract, contract.items.select_related("product").order_by("id"))
+    every, rows = _lines(contract, items, months, uplift_ppm, _listed(contract.currency, items, contract.ends_on))
     deal = _deal(actor, contract, on)
     before = Quote.objects.filter(opportunity_id=deal, state__in=[Quote.State.DRAFT, Quote.State.SENT]).order_by("-id").first()
     made = quotes.write_quote(
@@ -58,15 +61,42 @@ def quote_renewal(*, actor: Actor, contract_id: int, on: date, uplift_ppm: int |
     return made
 
 
+def refusals(contract_ids: list[int], *, uplifts: Sequence[int | None]) -> dict[tuple[int, int | None], str]:
+    """Why the renewal of contracts cannot be quoted at prices, by contract and rise (None: the list prices); those that can are left out. Two statements, and one for each day on
+    which some end."""
+    found: dict[tuple[int, int | None], str] = {}
+    contracts = Contract.objects.filter(pk__in=contract_ids, ends_on__isnull=False).prefetch_related(Prefetch("items", Item.objects.order_by("id")))  # fmt: skip
+    ours = {c: _to_its_end(c, c.items.all()) for c in contracts}
+    days = {(c.currency, c.ends_on) for c in ours if c.ends_on is not None}
+    listed: dict[int, int | None] = {}
+    for currency, day in sorted(days):
+        listed |= _listed(currency, [i for c, items in ours.items() if (c.currency, c.ends_on) == (currency, day) for i in items], day)  # fmt: skip
+    for contract, items in ours.items():
+        for uplift_ppm in uplifts:
+            try:
+                _lines(contract, items, contract.renews_months or 12, uplift_ppm, listed)
+            except NotQuotable as error:
+                found[contract.pk, uplift_ppm] = error.message
+    return found
+
+
 # --- parts ---
-def _lines(contract: Contract, ends_on: date, months: int, uplift_ppm: int | None) -> tuple[str, list[dict[str, Any]]]:
+def _to_its_end(contract: Contract, items: Iterable[Item]) -> list[Item]:
+    """The items that a contract bills by periods to its end; what is sold once is not sold again."""
+    ends_on = contract.ends_on
+    return [i for i in items if ends_on is not None and i.ends_on in (None, ends_on) and i.starts_on < ends_on and i.unit != "day"]  # fmt: skip
+
+
+def _listed(currency: str, items: Sequence[Item], on: date) -> dict[int, int | None]:
+    """The list price of each item's product on a day, by item. One statement."""
+    asked = pl.DataFrame({"product_id": [i.product_id for i in items]}, schema={"product_id": pl.Int64}).with_columns(currency=pl.lit(currency), on=pl.lit(on))  # fmt: skip
+    return dict(zip([i.pk for i in items], catalog.prices(asked)["unit_price_nano"].to_list(), strict=True))
+
+
+def _lines(
+    contract: Contract, ours: Sequence[Item], months: int, uplift_ppm: int | None, listed: dict[int, int | None]
+) -> tuple[str, list[dict[str, Any]]]:  # fmt: skip
     """How often the quote bills, and its lines. Raises: NotQuotable."""
-    ours = [
-        i
-        for i in contract.items.select_related("product").order_by("id")
-        if i.ends_on in (None, ends_on) and i.starts_on < ends_on
-    ]
-    ours = [i for i in ours if i.unit != "day"]  # what is sold once is not sold again
     ensure(bool(ours), NotQuotable(f"{contract.number} bills nothing by periods to its end.", field="contract_id"))
     every = ours[0].unit
     for item in ours:
@@ -76,9 +106,7 @@ def _lines(contract: Contract, ends_on: date, months: int, uplift_ppm: int | Non
         ensure(item.product_id is not None and plain, NotQuotable(f"{item.description} cannot be quoted: a quote offers products of the catalog at a price a unit.", field="contract_id", remedy="Renew by an amendment."))  # fmt: skip
         fits = item.unit == every and item.every == 1 and every in periods.MONTHS and months % periods.MONTHS[every] == 0
         ensure(fits, NotQuotable("A quote bills all its lines by the same month, quarter or year.", field="contract_id", remedy="Renew by an amendment."))  # fmt: skip
-    asked = pl.DataFrame({"product_id": [i.product_id for i in ours], "currency": contract.currency, "on": ends_on})
-    listed = catalog.prices(asked)["unit_price_nano"].to_list()
-    return every, [_line(i, price, months // periods.MONTHS[every], uplift_ppm) for i, price in zip(ours, listed, strict=True)]
+    return every, [_line(i, listed[i.pk], months // periods.MONTHS[every], uplift_ppm) for i in ours]
 
 
 def _line(item: Item, listed: int | None, count: int, uplift_ppm: int | None) -> dict[str, Any]:
