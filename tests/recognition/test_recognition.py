@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from tests.api.conftest import api, call_as, make_member  # noqa: F401
 from topline.billing import actions as billing
@@ -13,6 +14,7 @@ from topline.billing.models import Invoice
 from topline.books import queries as books
 from topline.books.models import Account, Entry, Transfer
 from topline.catalog.models import Product
+from topline.cli.commands import app
 from topline.contracts import amendments, runs, schedules
 from topline.contracts.models import Charge, Contract, Item
 from topline.engine.rating.credit_notes import Chosen
@@ -381,3 +383,20 @@ def test_what_is_earned_or_billed_beyond_a_year_is_not_current(owner, sign, bill
     page = client.get("/revenue/?through=2026-03-31").content.decode()
     later = sum(rows[made]["liability_later_minor"] for made in (ahead, open_end))
     assert f"beyond a year {later / 100:,.2f}" in page and f"{rows[ahead]['liability_later_minor'] / 100:,.2f}" in page
+
+
+def test_the_command_line_says_it_in_numbers_names_and_amounts(owner, sign, bill, entity, customer):
+    contract = sign(ends_on=date(2028, 1, 1))
+    bill(JAN)
+    product = Product.objects.create(code="SEAT", name="Seats", created_at=clock.now())
+    actions.set_standalone_price(actor=owner, product_id=product.pk, currency="EUR", valid_from=JAN, low_nano=95_00 * 10**9, high_nano=105_50 * 10**9, basis="market", because="List")  # fmt: skip
+    number = Contract.objects.get(pk=contract).number
+
+    def told(*words):
+        done = CliRunner().invoke(app, ["revenue", *words], env={"COLUMNS": "160"})
+        assert done.exit_code == 0, done.output
+        return [line.split() for line in done.output.splitlines()]
+
+    assert [number, "Globex", "1,200.00", "1,098.08", "0.00", "2,298.08", "EUR"] in told("remaining", "--through", "2026-01-31")
+    assert ["Jan", "2026", "Feb", "2026", "92.05", "EUR"] in told("waterfall", "--through", "2026-01-31")
+    assert ["SEAT", "2026-01-01", "95.00", "105.50", "EUR", "market", "List"] in told("prices")

@@ -116,7 +116,7 @@ def revenue_waterfall(
     if as_json:
         print_json({"by": by, "items": told.to_dicts()})
         return
-    render.as_is(console, told.tail(SHOWN), f"By what was {by}")
+    render.waterfall(console, told.tail(SHOWN), by=by)
 
 
 @revenue.command("remaining")
@@ -127,7 +127,9 @@ def revenue_remaining(company: Company = "", through: Through = "", as_json: AsJ
     if as_json:
         print_json({"items": told.to_dicts()})
         return
-    render.as_is(console, told.head(SHOWN), "To be earned")
+    shown = told.head(SHOWN)
+    known = Contract.objects.filter(pk__in=shown["contract_id"].to_list()).values_list("id", "number", "customer__name")
+    render.remaining(console, shown, {pk: (number, name) for pk, number, name in known})
 
 
 @revenue.command("prices")
@@ -140,8 +142,7 @@ def revenue_prices(company: Company = "", as_json: AsJson = False) -> None:
     if as_json:
         print_json({"said": said, "observed": seen.to_dicts()})
         return
-    render.as_is(console, pl.DataFrame(said), "Said")
-    render.as_is(console, seen, "Seen in sales of a year")
+    render.prices_alone(console, said, seen)
 
 
 @revenue.command("set-price")

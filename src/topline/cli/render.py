@@ -545,12 +545,34 @@ def earned(console: Console, contract: Contract, through: date, told: dict[str, 
     console.print(months)
 
 
-def as_is(console: Console, frame: pl.DataFrame, title: str) -> None:
-    """A frame as it is."""
-    console.print(f"[bold]{title}[/bold]", highlight=False)
-    table = _table(*(f">{c}" if d.is_numeric() else c for c, d in frame.schema.items()))
-    for row in frame.iter_rows():
-        table.add_row(*("" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row))
+def waterfall(console: Console, found: pl.DataFrame, *, by: str) -> None:
+    """What was booked, or billed, month by month, by the month in which it is earned."""
+    table = _table(by, "earned", ">amount", "")
+    for at, month, currency, amount in found.select(pl.col(found.columns[0]), "month", "currency", "amount_minor").iter_rows():
+        table.add_row(f"{at:%b %Y}", f"{month:%b %Y}", format_amount(amount, currency), currency)
+    console.print(table)
+
+
+def remaining(console: Console, found: pl.DataFrame, contracts: dict[int, tuple[str, str]]) -> None:
+    """What contracts with an end still have to earn, the largest first. contracts: number and customer by id."""
+    table = _table("contract", "customer", ">in twelve months", ">later", ">when accepted", ">in all", "")
+    for row in found.iter_rows(named=True):
+        amounts = (format_amount(row[f"{c}_minor"], row["currency"]) for c in ("within", "later", "undated", "left"))
+        table.add_row(*contracts.get(row["contract_id"], ("", "")), *amounts, row["currency"])
+    console.print(table)
+
+
+def prices_alone(console: Console, said: Sequence[dict[str, Any]], seen: pl.DataFrame) -> None:
+    """What products cost alone as it was said, and as sales of a year propose it."""
+    table = _table("said of", "from", ">a unit and month, from", ">to", "", "by", "because")
+    for r in said:
+        ends = (unit_price(r[c], r["currency"]) for c in ("low_nano", "high_nano"))
+        table.add_row(r["product__code"], str(r["valid_from"]), *ends, r["currency"], r["basis"], r["because"])
+    console.print(table)
+    table = _table("seen of", ">sales", ">least", ">median", ">most", ">proposed, from", ">to", "")
+    for r in seen.iter_rows(named=True):
+        figures = ("" if r[c] is None else unit_price(r[c], r["currency"]) for c in ("least_nano", "median_nano", "most_nano", "low_nano", "high_nano"))  # fmt: skip
+        table.add_row(r["product"], f"{r['count']:,}", *figures, r["currency"])
     console.print(table)
 
 
