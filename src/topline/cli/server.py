@@ -48,6 +48,9 @@ def run(*, host: str, port: int, workers: int) -> None:
         str(port),
         "--workers",
         str(workers),
+        "--no-ws",
+        "--log-level",
+        "error",  # what happens is told by our own log
         "--blocking-threads",
         "8",
     ]
