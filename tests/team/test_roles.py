@@ -24,6 +24,7 @@ PAGES: dict[str, str | None] = {
     "web:today": "web.today",
     "web:customer": "market.view",
     "web:portal": "web.portal",
+    "web:portal_document": "web.portal",
     "web:home": "team.account",
     "web:search": "web.today",
     "books:lock": "books.lock_period",

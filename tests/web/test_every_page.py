@@ -19,6 +19,8 @@ from topline.billing.models import Delivery
 from topline.connect import actions as connect
 from topline.market import actions as market
 from topline.market.models import Customer
+from topline.team.models import Member
+from topline.timeline.models import Milestone
 
 pytestmark = pytest.mark.django_db
 
@@ -240,12 +242,24 @@ def test_the_portal_shows_a_customer_only_what_is_shared(owner, sign_in, acme):
     assert Client().get("/")["Location"] == "/sign-in/login/?next=/home/", "a sign-in at the front door leads where one may go"
 
 
-def test_the_portal_links_what_was_sent_and_calls_nothing_late_that_is_not_due(owner, sign_in, acme):
+def test_the_portal_opens_every_document_of_the_customer_whoever_sent_it(owner, sign_in, acme):
     portal = sign_in("Customer", customer_id=acme.globex)
-    assert "/i/" not in portal.get("/portal/").content.decode()
     delivery.send_invoices(actor=owner, invoice_ids=[acme.late], recipient="ap@globex.example")
+    sent = Delivery.objects.get()
     page = portal.get("/portal/").content.decode()
-    assert f'href="/i/{Delivery.objects.get().token}/"' in page and "shared" not in page
+    for invoice in (acme.late, acme.paid):
+        assert f'href="/portal/documents/{invoice}/"' in page, "what is paid can be read as well"
+    assert "shared" not in page
+    assert portal.get(f"/portal/documents/{acme.late}/")["Location"] == f"/i/{sent.token}/"
+    assert portal.get(f"/portal/documents/{acme.paid}/", follow=True).status_code == 200
+    opened = Delivery.objects.get(invoice_id=acme.paid)
+    assert (opened.state, opened.recipient) == ("viewed", Member.objects.get(customer_id=acme.globex).email)
+    portal.get(f"/portal/documents/{acme.paid}/")
+    assert Delivery.objects.filter(invoice_id=acme.paid).count() == 1
+    assert Milestone.objects.filter(kind="invoice_viewed", subject_id=acme.paid).count() == 1
+    for strange in (acme.dollars, 10**9):
+        assert portal.get(f"/portal/documents/{strange}/").status_code == 404
+    assert sign_in("Billing").get(f"/portal/documents/{acme.late}/").status_code == 403
     assert not re.search(r">[−-]\d+<", page), "days before it is due are not days late"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from topline.kernel import bulk, clock, outbox
 from topline.kernel.actions import action, changed, changed_many
 from topline.kernel.actor import Actor
 from topline.kernel.errors import Conflict, Invalid, NotFound, ensure
+from topline.market import queries as market
 from topline.market.models import Contact
 from topline.timeline import actions as timeline
 
@@ -120,6 +122,26 @@ def view_document(*, actor: Actor, delivery_id: int) -> int:
     return found.pk
 
 
+@action("billing.open_document")
+def open_document(*, actor: Actor, invoice_id: int, reader: str) -> int:
+    """A customer who signed in opens a document of theirs, whoever sent it, if anybody did; returns the delivery's id, the newest where there is one.
+
+    reader  their e-mail address. What was never sent is received by being read. Raises: NotFound (no document of theirs, or a draft).
+    """
+    theirs = market.customer_detail(actor.customer_id).ids if actor.customer_id is not None else []
+    invoice = Invoice.objects.filter(pk=invoice_id, customer_id__in=theirs).exclude(state=Invoice.State.DRAFT).exclude(number=None).first()  # fmt: skip
+    if invoice is None:
+        raise NotFound("There is no such document of yours.", field="invoice_id", remedy="Open one from your account.")
+    known = Delivery.objects.filter(invoice=invoice).order_by("-id").first()
+    if known is not None:
+        return known.pk
+    now = clock.now()
+    made = Delivery.objects.create(invoice=invoice, recipient=reader, state=S.VIEWED, token=secrets.token_urlsafe(24), queued_at=now, viewed_at=now, note="read in the portal")  # fmt: skip
+    _tell("invoice_viewed", made, actor, note=reader)
+    changed("delivery", made.pk, after={"state": S.VIEWED})
+    return made.pk
+
+
 def record_bounce(*, actor: Actor, message_id: str, text: str) -> int | None:
     """A mail system gave a message back; returns the delivery's id, None where the message is none of ours."""
     found = Delivery.objects.filter(message_id=message_id).first() if message_id else None
@@ -174,6 +196,11 @@ def by_token(token: str) -> Delivery:
     if found is None:
         raise NotFound("There is no document at this address.", remedy="Ask the people who sent it for a new link.")
     return found
+
+
+def customer_in_portal(actor: Actor) -> Actor:
+    """Somebody of a customer who signed in: they open documents of theirs, and nothing else."""
+    return replace(actor, permissions=frozenset({"billing.open_document"}))
 
 
 def customer_behind(delivery: Delivery) -> Actor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -53,6 +53,12 @@ def credited(invoice_id: int) -> int:
         corrects=invoice_id, kind=Invoice.Kind.CREDIT_NOTE, state__in=(Invoice.State.OPEN, Invoice.State.PAID)
     )
     return int(notes.aggregate(total=Sum("total_minor"))["total"] or 0)
+
+
+def issued_to(customer_ids: Sequence[int], *, limit: int) -> list[Mapping[str, Any]]:
+    """Documents that customers got a number for, the newest first: id, number, kind, state, issued_on, total_minor, currency. One statement."""
+    rows = Invoice.objects.filter(customer_id__in=list(customer_ids), issued_on__isnull=False).exclude(number=None)
+    return list(rows.order_by("-issued_on", "-id").values("id", "number", "kind", "state", "issued_on", "total_minor", "currency")[:limit])  # fmt: skip
 
 
 def for_update(invoice_ids: Sequence[int]) -> pl.DataFrame:

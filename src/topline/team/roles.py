@@ -261,6 +261,7 @@ JOBS = frozenset(
         "billing.mark_delivery",
         "receivables.mark_statement",
         "billing.view_document",
+        "billing.open_document",
         "processor.begin_payment",
         "processor.note_page",
         "processor.note_answer",

@@ -15,6 +15,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 from django.views.defaults import page_not_found
 
+from topline.billing import delivery
+from topline.billing import queries as billing
 from topline.billing.models import Delivery
 from topline.books import rates
 from topline.books.company import company, day_asked
@@ -30,6 +32,7 @@ from topline.lifecycle import pages as lifecycle
 from topline.market import queries as market
 from topline.receivables import figures
 from topline.team import queries as team
+from topline.team.models import Member
 from topline.timeline import queries as timeline
 from topline.timeline.kinds import KINDS
 from topline.treasury import lever_pages as levers
@@ -51,6 +54,9 @@ ITEMS = [
 ]  # fmt: skip
 
 
+ISSUED = [
+    Column("number", "Document", link="url"), Column("issued_on", "Issued", "date"), Column("state", "State", "badge"), Column("total_minor", "Total", "money"), Column("currency", ""),
+]  # fmt: skip
 WAITING = [Column("what", "What", link="url"), Column("amount_minor", "Net", "money"), Column("currency", "")]
 _PICTURES: Remembered[dict[str, Any]] = Remembered(size=16)
 
@@ -192,7 +198,7 @@ def figure(request: Asked, key: str) -> HttpResponse:
 
 @page("web.portal")
 def portal(request: Asked) -> HttpResponse:
-    """What a customer sees of their own: open documents and what happened to them."""
+    """What a customer sees of their own: open documents, all others, and what happened to them."""
     entity = company(request)
     as_of = clock.today(entity.time_zone)
     if request.actor.customer_id is None:
@@ -201,11 +207,8 @@ def portal(request: Asked) -> HttpResponse:
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
     spine = timeline.milestones(customer_ids=detail.ids, only_visible_to_customer=True, limit=60)
     shown = aged.items.sort("due_on").head(200).to_dicts()
-    tokens = dict(Delivery.objects.filter(invoice_id__in=[r["invoice_id"] for r in shown], invoice__customer_id__in=detail.ids).order_by("id").values_list("invoice_id", "token"))  # fmt: skip
-    rows = [
-        {**r, "age_days": r["age_days"] if r["age_days"] > 0 else None, "url": reverse("invoice_link:document", args=[tokens[r["invoice_id"]]]) if r["invoice_id"] in tokens else ""}
-        for r in shown
-    ]  # fmt: skip
+    rows = [{**r, "age_days": r["age_days"] if r["age_days"] > 0 else None, "url": reverse("web:portal_document", args=[r["invoice_id"]])} for r in shown]  # fmt: skip
+    issued = [{**d, "state": d["state"].replace("_", " "), "url": reverse("web:portal_document", args=[d["id"]])} for d in billing.issued_to(detail.ids, limit=100)]  # fmt: skip
     waiting = [
         {"what": f"{p.item.description}: {p.description}", "amount_minor": p.amount_minor, "currency": p.item.contract.currency, "url": reverse("milestone_link:milestone", args=[p.token])}
         for p in schedules.open_parts(entity_id=entity.pk, customer_ids=detail.ids).filter(due_on__isnull=True)[:200]
@@ -218,12 +221,22 @@ def portal(request: Asked) -> HttpResponse:
             "entity": entity,
             "rows": rows,
             "columns": ITEMS,
+            "issued": issued,
+            "issued_columns": ISSUED,
             "waiting": waiting,
             "waiting_columns": WAITING,
             "wallets": wallet_queries.balance_of(detail.ids, entity_id=entity.pk, on=as_of),
             "spine": [{**m, "visible_to_customer": False} for m in _linked(spine, actor=None)],  # here all of it is theirs to see
         },
     )
+
+
+@page("web.portal")
+def portal_document(request: Asked, invoice_id: int) -> HttpResponse:
+    """A document of the customer who signed in, on its link: to read, to download, to pay."""
+    actor, reader = delivery.customer_in_portal(request.actor), Member.objects.get(pk=request.actor.member_id or 0).email
+    opened = delivery.open_document(actor=actor, invoice_id=invoice_id, reader=reader)
+    return redirect("invoice_link:document", Delivery.objects.get(pk=opened).token)
 
 
 @page("web.today")

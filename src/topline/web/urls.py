@@ -15,6 +15,7 @@ urlpatterns = [
     path("figures/<slug:key>/", pages.figure, name="figure"),
     path("home/", pages.home, name="home"),
     path("portal/", pages.portal, name="portal"),
+    path("portal/documents/<int:invoice_id>/", pages.portal_document, name="portal_document"),
     path("search", pages.find, name="search"),
     path("healthz", pages.healthz, name="healthz"),
     path("readyz", pages.readyz, name="readyz"),
