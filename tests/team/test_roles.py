@@ -25,6 +25,7 @@ PAGES: dict[str, str | None] = {
     "web:customer": "market.view",
     "web:portal": "web.portal",
     "web:portal_document": "web.portal",
+    "web:sign_ins": "team.add_member",
     "web:home": "team.account",
     "web:search": "web.today",
     "books:lock": "books.lock_period",

@@ -182,7 +182,7 @@ def addresses(acme) -> list[str]:
         f"/quotes/{a.quote}/", f"/quotes/{a.draft}/", f"/quotes/{a.draft}/write/",
         f"/catalog/{a.product}/", f"/catalog/{a.product}/prices/new/", f"/catalog/{a.product}/change/", f"/catalog/{a.product}/parts/", f"/catalog/{a.product}/volumes/", "/catalog/price-books/", "/catalog/price-books/new/",
         "/", "/?as_of=2026-03-31", "/figures/", "/customers/", f"/customers/{a.globex}/", f"/customers/{a.globex}/?stage=cash", "/customers/new/", "/customers/duplicates/",
-        f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
+        f"/customers/{a.globex}/edit/", f"/customers/{a.globex}/sign-ins/", f"/customers/{a.globex}/contacts/new/", f"/customers/{a.globex}/addresses/new/", f"/customers/{a.globex}/aliases/new/",
         f"/customers/{a.globex}/statement/", "/statements/", "/contracts/schedules/", f"/contracts/documents/{a.late}/explained/", f"/contracts/documents/{a.note}/explained/", f"/invoices/{a.late}/credit/", "/invoices/", f"/invoices/new/?customer={a.globex}", f"/invoices/{a.late}/", f"/invoices/{a.paid}/", f"/invoices/{a.dollars}/",
         f"/invoices/{a.note}/", f"/invoices/{a.paid}/settlement/", f"/credit-notes/{a.note}/apply/", "/payments/", "/payments/new/", "/payments/online/", "/payments/online/?state=paid", f"/payments/{a.partly}/",
         "/aging/?as_of=2026-03-31", "/aging/?by=issued&buckets=10,20", "/collections/", "/collections/?show=waiting&as_of=2026-03-31", "/collections/board/?as_of=2026-03-31", "/collections/board/ways/", "/collections/ladders/", "/collections/ladders/set/", "/write-offs/", f"/collections/{a.globex}/?as_of=2026-03-31", f"/collections/{a.initech}/",

@@ -17,8 +17,10 @@ from topline.bank.models import BankAccount
 from topline.billing import delivery
 from topline.billing.models import Delivery
 from topline.connect import actions as connect
+from topline.kernel.errors import Invalid
 from topline.market import actions as market
 from topline.market.models import Customer
+from topline.team import actions as members
 from topline.team.models import Member
 from topline.timeline.models import Milestone
 
@@ -261,6 +263,22 @@ def test_the_portal_opens_every_document_of_the_customer_whoever_sent_it(owner, 
         assert portal.get(f"/portal/documents/{strange}/").status_code == 404
     assert sign_in("Billing").get(f"/portal/documents/{acme.late}/").status_code == 403
     assert not re.search(r">[−-]\d+<", page), "days before it is due are not days late"
+
+
+def test_people_of_a_customer_are_let_in_on_its_page_and_never_become_the_team(owner, browser, acme):
+    address = f"/customers/{acme.globex}/sign-ins/"
+    assert address in browser.get(f"/customers/{acme.globex}/").content.decode()
+    form = {"name": "Ann", "email": "ann@globex.example", "password": "short"}
+    assert browser.post(address, form).status_code == 400 and not Member.objects.filter(email=form["email"]).exists()
+    assert browser.post(address, form | {"password": "a long enough phrase"}).status_code == 302
+    ann = Member.objects.get(email="ann@globex.example")
+    assert ann.customer_id == acme.globex and "ann@globex.example" in browser.get(address).content.decode()
+    client = Client()
+    client.force_login(ann)
+    assert client.get("/portal/").status_code == 200
+    for member, roles in ((ann.pk, ["Billing"]), (ann.pk, ["Customer", "Owner"]), (Member.objects.get(customer_id=None).pk, ["Owner", "Customer"])):  # fmt: skip
+        with pytest.raises(Invalid):
+            members.grant_roles(actor=owner, member_id=member, roles=roles)
 
 
 def test_a_new_company_is_told_what_is_missing(browser, entity):

@@ -34,6 +34,7 @@ def add_member(
 ) -> int:
     """Let somebody sign in with some roles; returns the member's id.
 
+    customer_id  of people of a customer, who see only their own: their one role is Customer
     Raises: Invalid (address, unknown role, weak password), Conflict (address taken).
     """
     try:
@@ -41,7 +42,7 @@ def add_member(
     except ValidationError as error:
         raise Invalid(f"{email!r} is no e-mail address.", field="email", remedy="Write it as name@company.com.") from error
     ensure(not Member.objects.filter(email__iexact=email).exists(), Conflict(f"{email} is a member already.", field="email"))
-    _ensure_roles(roles)
+    _ensure_roles(roles, customer_id)
     member = Member(email=email.lower(), name=name.strip() or email, customer_id=customer_id, joined_at=clock.now())
     try:
         validate_password(password, member)
@@ -79,8 +80,7 @@ def grant_roles(*, actor: Actor, member_id: int, roles: Sequence[str]) -> int:
 
     Raises: NotFound, Invalid (unknown role), LastOwner.
     """
-    _member(member_id)
-    _ensure_roles(roles)
+    _ensure_roles(roles, _member(member_id).customer_id)
     before = sorted(RoleGrant.objects.filter(member_id=member_id).values_list("role", flat=True))
     if "Owner" in before and "Owner" not in roles:
         _ensure_another_owner(member_id)
@@ -186,12 +186,16 @@ def _member(member_id: int) -> Member:
     return member
 
 
-def _ensure_roles(roles: Sequence[str]) -> None:
+def _ensure_roles(roles: Sequence[str], customer_id: int | None) -> None:
     unknown = sorted(set(roles) - set(ROLES))
     ensure(
         not unknown, Invalid(f"{unknown[0] if unknown else ''!r} is no role.", field="roles", remedy=f"Use {', '.join(ROLES)}.")
     )
     ensure(bool(roles), Invalid("A member needs at least one role.", field="roles"))
+    if customer_id is None:
+        ensure("Customer" not in roles, Invalid("Somebody of the team is no customer.", field="roles", remedy="Let people of a customer sign in on the customer's page."))  # fmt: skip
+    else:
+        ensure(set(roles) == {"Customer"}, Invalid("People of a customer see only their own.", field="roles", remedy="Add them to the team under another address."))  # fmt: skip
 
 
 def _ensure_another_owner(member_id: int) -> None:

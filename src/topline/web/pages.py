@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+from django import forms
+from django.contrib import messages
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import DatabaseError
@@ -24,13 +26,14 @@ from topline.contracts import schedules, wallet_queries
 from topline.engine import aging as engine
 from topline.kernel import clock, guards
 from topline.kernel.actor import Actor
-from topline.kernel.errors import NotFound
+from topline.kernel.errors import DomainError, NotFound
 from topline.kernel.models import OutboxMessage
 from topline.kernel.money import format_amount, to_major
 from topline.kernel.remember import Remembered
 from topline.lifecycle import pages as lifecycle
 from topline.market import queries as market
 from topline.receivables import figures
+from topline.team import actions as team_actions
 from topline.team import queries as team
 from topline.team.models import Member
 from topline.timeline import queries as timeline
@@ -229,6 +232,36 @@ def portal(request: Asked) -> HttpResponse:
             "spine": [{**m, "visible_to_customer": False} for m in _linked(spine, actor=None)],  # here all of it is theirs to see
         },
     )
+
+
+class SignInForm(forms.Form):
+    """Somebody of a customer who may sign in."""
+
+    name = forms.CharField(max_length=200)
+    email = forms.EmailField()
+    password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}), help_text="at least 12 characters; they can change it")  # fmt: skip
+
+
+@page("team.add_member", methods=("GET", "POST"))
+def sign_ins(request: Asked, customer_id: int) -> HttpResponse:
+    """Who of a customer may sign in to read their documents; let somebody."""
+    detail = market.customer_detail(customer_id)
+    known = team.members_of(detail.ids)
+    taken = {m.email for m in known}
+    person = next((c for c in detail.contacts if c.email and c.email.lower() not in taken), None)
+    form = SignInForm(request.POST or None, initial={"name": person.name, "email": person.email} if person else {})
+    if form.is_valid():
+        try:
+            team_actions.add_member(actor=request.actor, roles=["Customer"], customer_id=detail.customer.pk, **form.cleaned_data)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+        else:
+            messages.success(
+                request, f"{form.cleaned_data['name']} can sign in now, and sees what is {detail.customer.name}'s alone."
+            )
+            return redirect("web:sign_ins", detail.customer.pk)
+    context = {"form": form, "customer": detail.customer, "known": known}
+    return render(request, "web/sign_ins.html", context, status=400 if form.errors else 200)
 
 
 @page("web.portal")

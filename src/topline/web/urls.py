@@ -14,6 +14,7 @@ urlpatterns = [
     path("figures/", pages.figures_page, name="figures"),
     path("figures/<slug:key>/", pages.figure, name="figure"),
     path("home/", pages.home, name="home"),
+    path("customers/<int:customer_id>/sign-ins/", pages.sign_ins, name="sign_ins"),
     path("portal/", pages.portal, name="portal"),
     path("portal/documents/<int:invoice_id>/", pages.portal_document, name="portal_document"),
     path("search", pages.find, name="search"),
