@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import date
 from html import unescape
 
 import pytest
@@ -14,8 +15,9 @@ from openpyxl import load_workbook
 
 from topline.bank import actions as bank
 from topline.bank.models import BankAccount
+from topline.billing import actions as billing
 from topline.billing import delivery
-from topline.billing.models import Delivery
+from topline.billing.models import Delivery, Invoice
 from topline.connect import actions as connect
 from topline.kernel.errors import Invalid
 from topline.market import actions as market
@@ -263,6 +265,14 @@ def test_the_portal_opens_every_document_of_the_customer_whoever_sent_it(owner, 
         assert portal.get(f"/portal/documents/{strange}/").status_code == 404
     assert sign_in("Billing").get(f"/portal/documents/{acme.late}/").status_code == 403
     assert not re.search(r">[−-]\d+<", page), "days before it is due are not days late"
+
+
+def test_a_credit_note_that_nobody_applied_is_not_late(owner, sign_in, browser, acme):
+    note = billing.credit_invoice(actor=owner, invoice_id=acme.late, issue_on=date(2026, 1, 20), total_minor=11_00, reason="Late")
+    number = Invoice.objects.get(pk=note).number
+    for page in (browser.get(f"/customers/{acme.globex}/"), sign_in("Customer", customer_id=acme.globex).get("/portal/")):
+        row = next(part for part in page.content.decode().split("<tr>") if number in part and "11.00" in part)
+        assert not re.search(r'class="integer">\d', row), row
 
 
 def test_people_of_a_customer_are_let_in_on_its_page_and_never_become_the_team(owner, browser, acme):

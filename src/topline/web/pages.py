@@ -127,7 +127,7 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
     delays = figures.delays(entity_id=entity.pk, as_of=as_of).filter(pl.col("customer_id") == detail.customer.pk).to_dicts()
     rows = (
         [
-            {**r, "age_days": max(r["age_days"], 0) or None, "url": reverse("billing:invoice", args=[r["invoice_id"]])}
+            {**r, "age_days": _late(r), "url": reverse("billing:invoice", args=[r["invoice_id"]])}
             for r in aged.items.sort("due_on").head(200).to_dicts()
         ]
         if may_see_money
@@ -149,6 +149,11 @@ def customer(request: Asked, customer_id: int) -> HttpResponse:
             "tasks": team.tasks(about=("customer", detail.customer.pk), limit=10), "statement_since": as_of - timedelta(days=365),
         },
     )  # fmt: skip
+
+
+def _late(item: dict[str, Any]) -> int | None:
+    """Days that an open document is late; a credit note never is."""
+    return item["age_days"] if item["age_days"] > 0 and item["open_minor"] > 0 else None
 
 
 def _cursor(text: str) -> tuple[date, int] | None:
@@ -210,7 +215,7 @@ def portal(request: Asked) -> HttpResponse:
     aged = figures.aged(entity_id=entity.pk, as_of=as_of, customer_ids=detail.ids)
     spine = timeline.milestones(customer_ids=detail.ids, only_visible_to_customer=True, limit=60)
     shown = aged.items.sort("due_on").head(200).to_dicts()
-    rows = [{**r, "age_days": r["age_days"] if r["age_days"] > 0 else None, "url": reverse("web:portal_document", args=[r["invoice_id"]])} for r in shown]  # fmt: skip
+    rows = [{**r, "age_days": _late(r), "url": reverse("web:portal_document", args=[r["invoice_id"]])} for r in shown]  # fmt: skip
     issued = [{**d, "state": d["state"].replace("_", " "), "url": reverse("web:portal_document", args=[d["id"]])} for d in billing.issued_to(detail.ids, limit=100)]  # fmt: skip
     waiting = [
         {"what": f"{p.item.description}: {p.description}", "amount_minor": p.amount_minor, "currency": p.item.contract.currency, "url": reverse("milestone_link:milestone", args=[p.token])}
