@@ -62,6 +62,15 @@ def test_what_is_not_billed_yet_is_foreseen_with_tax_and_terms_and_what_was_bill
     assert coming() == [(day, day + timedelta(days=30), 119_00) for day in (date(2026, 4, 1), date(2026, 5, 1), date(2026, 6, 1))]
 
 
+def test_what_a_run_billed_ahead_of_the_day_is_not_foreseen_again(owner, entity, sign, coming):
+    sign()
+    runs.run(actor=owner, entity_id=entity.pk, as_of=date(2026, 4, 1))  # on the 2nd of March
+    assert [day for day, *_ in coming()] == [date(2026, 5, 1), date(2026, 6, 1)]
+    assert coming(as_of=date(2026, 3, 1))[0] == (date(2026, 3, 2), date(2026, 4, 1), 3 * 119_00), (
+        "the day before nobody had billed it"
+    )
+
+
 def test_what_credits_will_pay_of_coming_bills_is_no_cash_to_come(owner, entity, sign, customer, coming):
     sign(starts_on=date(2026, 4, 1))
     told = {"actor": owner, "entity_id": entity.pk, "customer_id": customer, "currency": "EUR"}

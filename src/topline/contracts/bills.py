@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -93,10 +93,6 @@ def compute(contracts: Any, *, entity: Entity, as_of: date, on: date, already: p
     ahead = _ahead(wanted, standing, known, contracts, parts, entity=entity, as_of=as_of)
     lines = engine.missing(wanted, standing.join(ahead, on=engine.KEY, how="anti", maintain_order="left")).join(
         known.drop("start", "end", "tiers"), on="item_id", how="left", maintain_order="left"
-    )
-    stands = standing.filter(pl.col("net_minor") != 0).select(*engine.KEY, stood_end="end", is_again=pl.lit(value=True))
-    lines = lines.join(stands, on=engine.KEY, how="left", maintain_order="left").with_columns(
-        pl.col("is_again").fill_null(value=False)
     )
     if already is not None:
         lines = lines.join(already, on=[*engine.KEY, "net_minor"], how="anti", maintain_order="left")
@@ -272,7 +268,8 @@ def standing_of(contracts: Any, *, on: date, since: date | None = None) -> pl.Da
     the end of that day. One statement."""
     charges = Charge.objects.filter(item__contract__in=contracts)
     if since is not None:
-        charges = charges.filter(run__as_of__lte=since)
+        by_then = datetime.combine(since + timedelta(days=1), time(), UTC)  # a run of that day may bill further ahead
+        charges = charges.filter(Q(run__as_of__lte=since) | Q(run__started_at__lt=by_then))
     rows = bulk.read(
         charges.order_by("item_id", "full_start", "sequence").values(
             "item_id", "full_start", "full_end", "start", "end", "net_minor", "invoice__state", "invoice_id", "run__started_at"
@@ -394,7 +391,8 @@ def _taken(wanted: pl.DataFrame, items: pl.DataFrame, discounts: pl.DataFrame) -
 
 def _too_large(lines: pl.DataFrame) -> pl.DataFrame:
     """Contracts of which a charge is too large to be added up with others (PARKED)."""
-    far = lines.filter(pl.col("net_minor").abs() > engine.MOST_MINOR)
+    is_far = lines["net_minor"].abs() > engine.MOST_MINOR
+    far = lines.filter(is_far) if is_far.any() else lines.clear()
     return far.select(
         "contract_id", code=pl.lit("amount_too_large"), message=pl.lit("An amount is too large to book."), remedy=pl.lit("Check quantity and price.")
     ).unique("contract_id", keep="first", maintain_order=True)  # fmt: skip
@@ -455,8 +453,8 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     whole = round_half_away(engine.by_quantity())
     plain = (whole == pl.col("net_minor")) & (pl.col("kind") == "invoice") & pl.col("unit_price_nano").is_not_null()
     first, end = _days_of()
-    last = end.dt.offset_by("-1d")
-    span = pl.when(last > first).then(pl.format("{} to {}", first, last)).otherwise(first.cast(pl.String))
+    rows = rows.with_columns(_first=first, _last=end - pl.duration(days=1))
+    span = pl.when(pl.col("_last") > pl.col("_first")).then(pl.format("{} to {}", "_first", "_last")).otherwise(pl.col("_first").cast(pl.String))  # fmt: skip
     beyond = (pl.col("price_model") == COMMITMENT) & (pl.col("net_minor") < 0) & (pl.col("sequence") == 0)
     in_parts = pl.col("is_again") & ((pl.col("bill_at_minor") != "[]") | pl.col("bill_every_minor").is_not_null())
     back = (
@@ -480,4 +478,6 @@ def _documents(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         position=pl.coalesce("credit_position", pl.int_range(1, pl.len() + 1).over("ref")), text=pl.coalesce("credit_text", text),
         line_quantity=pl.coalesce("credit_quantity", quantity), line_price=pl.coalesce("credit_price", price), line_credits="credit_quantity",
     )  # fmt: skip
-    return shown.drop("credit_position", "credit_text", "credit_quantity", "credit_price"), heads.drop("_n", "net_minor")
+    return shown.drop("credit_position", "credit_text", "credit_quantity", "credit_price", "_first", "_last"), heads.drop(
+        "_n", "net_minor"
+    )

@@ -253,7 +253,8 @@ def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
     standing  one row per item and period that was ever charged: item_id, full_start, full_end, start, end, net_minor (of charges that stand; 0
               where all were taken back), charges u32 (ever, also those taken back)
     returns   one row per item and period with a difference: item_id, full_start, full_end, start, end, net_minor (the difference, never 0),
-              sequence i64 (charges before it: 0 is the first), days, full_days (0 where nothing is wanted any more)
+              sequence i64 (charges before it: 0 is the first), days, full_days (0 where nothing is wanted any more), stood_end (the end of what stands of it, null where
+             nothing does), is_again (whether something does)
     Work: one join.
     """
     have = standing.rename({c: f"{c}_s" for c in ("full_end", "start", "end", "net_minor")})
@@ -262,10 +263,11 @@ def missing(wanted: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
     return (
         both.with_columns(
             *(pl.coalesce(c, f"{c}_s").alias(c) for c in ("full_end", "start", "end")),
+            stood_end=pl.when(pl.col("net_minor_s") != 0).then("end_s"), is_again=(pl.col("net_minor_s") != 0).fill_null(value=False),
             net_minor=difference, sequence=pl.col("charges").fill_null(0).cast(pl.Int64), days=pl.col("days").fill_null(0), full_days=pl.col("full_days").fill_null(0),
         )
         .filter(pl.col("net_minor") != 0)
-        .select(*KEY, "full_end", "start", "end", "net_minor", "sequence", "days", "full_days")
+        .select(*KEY, "full_end", "start", "end", "net_minor", "sequence", "days", "full_days", "stood_end", "is_again")
         .sort(*KEY)
     )  # fmt: skip
 
