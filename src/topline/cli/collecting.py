@@ -251,9 +251,9 @@ def daily_work(company: Company = "", as_of: AsOf = "", as_json: AsJson = False)
 
 @app.command("mail-in")
 def mail_in() -> None:
-    """Take in one e-mail from standard input (from your mail system): a bounce of a reminder, or an answer to one."""
+    """Take in one e-mail from standard input (from your mail system): a bounce of what we sent, or an answer to a reminder."""
     found = mail.receive(sys.stdin.buffer.read(10 * 1024 * 1024))
-    console.print(f"Recorded with reminder {found}." if found else "No reminder of ours is named in it.")
+    console.print("Recorded with what it is about." if found else "It names nothing that we sent.")
 
 
 @app.command("statements")

@@ -73,7 +73,7 @@ def send(payload: dict[str, Any]) -> None:
 
 
 def receive(content: bytes) -> int | None:
-    """Take in a message that a mail system hands over: a bounce or an answer to a reminder; returns the reminder, or None.
+    """Take in a message that a mail system hands over: a bounce of a document, statement or reminder, or an answer to a reminder; returns its id, or None.
 
     A bounce is a delivery status report (RFC 3464) with action `failed`; an answer names the reminder in In-Reply-To or References.
     """
