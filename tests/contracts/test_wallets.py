@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from django.core import mail
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -23,6 +24,7 @@ from topline.flows.handlers import HANDLERS
 from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid, NotFound
 from topline.market import actions as market
+from topline.market.models import Customer
 from topline.metering import actions as metering
 from topline.receivables import actions as receivables
 from topline.receivables import figures, statements
@@ -373,6 +375,30 @@ def test_low_credits_are_told_once_until_there_are_more(owner, sell, sign, bill,
     assert Milestone.objects.filter(kind="credits_low", visible_to_customer=True).count() == 1 and Task.objects.count() <= 1
     sell(500_00, issue_on=FEB)
     assert (tell(FEB), Wallet.objects.get().told_on) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "text"),
+    [
+        ("en", "Your credits at Acme GmbH run low", "31.00 EUR of your credits can still be used; you wanted to know when it is less than 1,000.00 EUR."),
+        ("de", "Ihr Guthaben bei Acme GmbH geht zur Neige", "noch 31,00 EUR verfügbar; vereinbart war ein Hinweis unter 1.000,00 EUR"),
+    ],
+)  # fmt: skip
+def test_who_gets_the_invoices_is_told_by_e_mail_in_their_language(owner, sell, sign, bill, entity, language, subject, text):
+    sell(150_00)
+    wallet = Wallet.objects.get()
+    Customer.objects.filter(pk=wallet.customer_id).update(language=language)
+    market.add_contact(
+        actor=owner, customer_id=wallet.customer_id, name="Ann", email="ap@globex.example", role="Accounts payable"
+    )
+    wallets.set_low_credits(actor=owner, wallet_id=wallet.pk, low_minor=1_000_00)
+    sign()
+    bill()
+    for day in (JAN, FEB):
+        wallets.tell_low_credits(actor=owner, entity_id=entity.pk, as_of=day)
+        outbox.drain(HANDLERS)
+    (letter,) = mail.outbox
+    assert (letter.to, letter.subject) == (["ap@globex.example"], subject) and text in letter.body
 
 
 @pytest.mark.parametrize(

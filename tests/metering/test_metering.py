@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from django.core import mail
 from django.test import Client
 from typer.testing import CliRunner
 
@@ -21,7 +22,8 @@ from topline.contracts import amendments, open_periods, pages, runs
 from topline.contracts.models import Charge, Contract, Item, Parked, UsageAlert
 from topline.engine import metering as engine
 from topline.flows import lake as flow
-from topline.kernel import clock
+from topline.flows.handlers import HANDLERS
+from topline.kernel import clock, outbox
 from topline.kernel.errors import Invalid
 from topline.kernel.models import AuditRecord
 from topline.market import actions as market
@@ -521,6 +523,11 @@ def test_an_amount_that_is_reached_is_told_once_a_period(owner, entity, sign, se
         send({"value_micro": 400_000_000, "at": datetime(2026, 4, 30, 20), "key": "last evening"})
     assert told(date(2026, 5, 1)) == 1, "it was reached on the last evening of its period"
     assert told(date(2026, 5, 2)) == 0
+    market.add_contact(actor=owner, customer_id=customer, name="Ann", email="ap@globex.example", is_primary=True)
+    with clock.at(date(2026, 5, 3)):
+        outbox.drain(HANDLERS)
+    assert [letter.subject for letter in mail.outbox] == ["Calls reached 10.00 EUR", "Calls reached 50.00 EUR", "Calls reached 10.00 EUR", "Calls reached 50.00 EUR"]  # fmt: skip
+    assert "What you used of Calls (CT-000001) since 1 March 2026 comes to 20.00 EUR net so far." in mail.outbox[0].body
     with pytest.raises(Invalid):
         sign(None, alerts_minor=[10_00])
     assert Item.objects.get(contract_id=contract).alerts_minor == [10_00, 50_00]

@@ -94,7 +94,16 @@ def test_statements_are_read_and_downloaded_in_the_customers_language(browser, c
     file = browser.get("/statements/", {"since": FIRST, "until": LAST, "pdfs": 1})
     (name,) = (archive := zipfile.ZipFile(io.BytesIO(file.content))).namelist()
     told = words(archive.read(name))
-    for word in ("Kontoauszug", "Anfangssaldo", "Gutschrift", "Skonto", "Zu unseren Gunsten", "70,00 EUR", "70,00 USD", "-20,00"):
+    for word in (
+        "Kontoauszug",
+        "Anfangssaldo",
+        "Rechnungskorrektur",
+        "Skonto",
+        "Zu unseren Gunsten",
+        "70,00 EUR",
+        "70,00 USD",
+        "-20,00",
+    ):
         assert word in told, (word, told)
     assert browser.get("/statements/", {"since": "2026-04-01", "until": "2026-03-01"}).status_code == 422
     assert b"closing" in browser.get("/statements/", {"export": "csv"}).content.lower()

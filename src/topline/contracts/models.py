@@ -26,6 +26,9 @@ def _unset_or_zero_and_more(names: Iterable[str]) -> Q:
     return reduce(and_, (Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gte": 0}) for name in names))
 
 
+NOTICE = "tell_customer"  # messages of which an e-mail is made
+
+
 class Contract(models.Model):
     """What a customer agreed to pay for and until when. What is billed follows from its items, never from a field here.
 

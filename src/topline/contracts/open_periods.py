@@ -9,8 +9,9 @@ import polars as pl
 
 from topline.books.models import Entity
 from topline.contracts import bills, schedules, usage
-from topline.contracts.models import Contract, Item, UsageAlert
+from topline.contracts.models import NOTICE, Contract, Item, UsageAlert
 from topline.engine import charges as engine
+from topline.kernel import outbox
 from topline.kernel.actions import action, changed
 from topline.kernel.actor import Actor
 from topline.kernel.money import format_amount
@@ -83,16 +84,22 @@ def tell_alerts(*, actor: Actor, entity_id: int, as_of: date) -> int:
             made = UsageAlert.objects.create(**facts, net_minor=row["net_minor"], told_on=as_of)
             changed("usage_alert", made.pk, after={"item_id": row["item_id"], "threshold_minor": threshold})
         if reached:
-            _tell_reached(actor, row, max(reached), as_of)
+            _tell_reached(actor, entity, row, max(reached), as_of)
         count += len(reached)
     return count
 
 
-def _tell_reached(actor: Actor, row: dict[str, Any], threshold: int, as_of: date) -> None:
+def _tell_reached(actor: Actor, entity: Entity, row: dict[str, Any], threshold: int, as_of: date) -> None:
     note = f"{row['description']}: {format_amount(threshold, row['currency'])} reached"
     timeline.record_one(
         "usage_reached", subject="contract", subject_id=row["contract_id"], actor=actor, on=as_of, customer_id=row["user_id"], amount_minor=row["net_minor"], currency=row["currency"], note=note
     )  # fmt: skip
+    key = f"usage-reached:{row['item_id']}:{row['full_start']}:{threshold}"
+    said = {
+        "about": "usage_reached", "entity_id": entity.pk, "customer_id": row["user_id"], "currency": row["currency"], "what": row["description"], "contract": row["contract"], "threshold": threshold, "amount": row["net_minor"],
+        "since": row["full_start"].isoformat(),
+    }  # fmt: skip
+    outbox.enqueue(NOTICE, {"key": key, **said}, key=key)
     owner = Area.objects.filter(key="billing").values_list("owner_id", flat=True).first()
     if owner is not None:
         team.add_task(

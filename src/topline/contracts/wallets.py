@@ -20,7 +20,7 @@ from topline.books.models import Entity
 from topline.catalog.models import Product
 from topline.contracts import drawing
 from topline.contracts.credit import ensure_credit
-from topline.contracts.models import Contract, Credit, CreditMove, Wallet
+from topline.contracts.models import NOTICE, Contract, Credit, CreditMove, Wallet
 from topline.engine.documents import EXACT, round_half_away
 from topline.engine.rating import prepaid
 from topline.kernel import bulk, clock, money, outbox
@@ -329,6 +329,9 @@ def tell_low_credits(*, actor: Actor, entity_id: int, as_of: date) -> int:
         left, below = format_amount(w["left"], w["currency"]), format_amount(w["low_minor"] or 0, w["currency"])
         note = f"left, less than {below}"
         timeline.record_one("credits_low", subject="wallet", subject_id=w["id"], actor=actor, on=as_of, customer_id=w["customer_id"], amount_minor=w["left"], currency=w["currency"], note=note)  # fmt: skip
+        key = f"credits-low:{w['id']}:{as_of}"
+        said = {"about": "credits_low", "entity_id": entity_id, "customer_id": w["customer_id"], "currency": w["currency"], "left": w["left"], "below": w["low_minor"]}  # fmt: skip
+        outbox.enqueue(NOTICE, {"key": key, **said}, key=key)
         if owner is not None:
             team.add_task(actor=actor, title=f"Credits of {w['customer__name']} run low: {left} {w['currency']} left", assignee_id=owner, due_on=as_of, about_kind="customer", about_id=w["customer_id"])  # fmt: skip
     return len(low)

@@ -10,8 +10,8 @@ from topline.books import actions as books
 from topline.connect import actions as connect
 from topline.connect import queue
 from topline.contracts import amendments, open_periods, run_queue, runs, wallets
-from topline.contracts.models import BillRun
-from topline.flows import daily, deliveries, reminders
+from topline.contracts.models import NOTICE, BillRun
+from topline.flows import daily, deliveries, notices, reminders
 from topline.kernel.outbox import Handler, Long
 from topline.leads import actions as leads
 from topline.leads import queries as lead_queries
@@ -80,6 +80,7 @@ HANDLERS: dict[str, Handler] = {
     "send_invoice": deliveries.send,
     "send_statement": deliveries.send_statement,
     "ask_acceptance": deliveries.ask_acceptance,
+    NOTICE: notices.send,
     online.HANDLE: Long(processor.told, handle_event),
     online.CHARGE: Long(processor.call, note_charge),
     online.REFUND: Long(processor.give_back, note_refund),
