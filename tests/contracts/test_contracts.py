@@ -403,6 +403,23 @@ def test_the_preview_of_a_change_ahead_shows_what_it_changes_and_leaves_the_othe
     assert re.findall(r'<td class="money">([^<]+)<', moved) == ["−51.61", "51.61"] and "CT-000002" in moved
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked", "by", "nets"),
+    [("quantity", {"quantity": "3", "mode": "at_period_end"}, "a run up to 1 Apr 2026", ["300.00"]), ("quantity", {"quantity": "3", "mode": "with_next_invoice"}, "a run up to 1 Apr 2026", ["−51.61", "154.84", "300.00"]),
+     ("quantity", {"quantity": "3"}, "the next run", ["−51.61", "154.84"]), ("pause", {"until": "2026-03-26"}, "a run up to 26 Mar 2026", ["−51.61", "19.35"]), ("terminate", {}, "the next run", ["−51.61"])],
+)  # fmt: skip
+def test_the_preview_of_a_change_goes_as_far_as_the_change_is_billed(browser, owner, bill, sign, kind, asked, by, nets):
+    made = sign()
+    bill()
+    on = "2026-03-16"
+    with clock.at(date(2026, 3, 16)):
+        shown = browser.post(
+            f"/contracts/{made}/amend/{kind}/", {"on": on, "item_id": item(made), "preview": "1"} | asked
+        ).content.decode()
+    assert f"What {by} would charge and give back" in shown
+    assert re.findall(r'<td class="money">([^<]+)<', shown) == nets and Amendment.objects.count() == 0
+
+
 def test_only_what_is_paused_can_be_resumed(browser, owner, sign):
     made = sign()
     assert "Resume" not in browser.get(f"/contracts/{made}/").content.decode()

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import polars as pl
+from django.db import transaction
 from django.db.models import Max
 
 from topline.catalog.models import Product
@@ -109,10 +110,26 @@ def is_backdated(contract_id: int, on: date) -> bool:
     return final.exists()
 
 
-def billed_until(contract_id: int) -> date | None:
-    """The day of the furthest run that billed a contract; None: none did. One statement."""
-    found: date | None = Charge.objects.filter(item__contract_id=contract_id).aggregate(day=Max("run__as_of"))["day"]
-    return found
+def shown_until(**asked: Any) -> date:
+    """The day up to which a preview shows what an amendment does: today, or later the day on which it holds, is billed or lets a pause end, or up to which the contract was billed.
+
+    asked  as for `amend`. The amendment is made and taken back again. Raises: as `amend`
+    """
+    with transaction.atomic():
+        before = transaction.savepoint()
+        made = Amendment.objects.select_related("contract__entity").get(pk=amend(**asked))
+        items = Item.objects.filter(contract_id=made.contract_id, changes__amendment=made)
+        charges = Charge.objects.filter(item__contract_id=made.contract_id)
+        days = [
+            clock.today(made.contract.entity.time_zone),
+            asked["on"],
+            made.effective_on,
+            items.aggregate(day=Max("held_until"))["day"],
+            charges.aggregate(day=Max("run__as_of"))["day"],
+            asked.get("until") if made.kind == K.PAUSE else None,
+        ]
+        transaction.savepoint_rollback(before)
+    return max(day for day in days if day is not None)
 
 
 @action("contracts.renew_due")

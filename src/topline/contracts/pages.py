@@ -262,14 +262,14 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
     form.offer(_choices(found))
     shown: list[dict[str, Any]] | None = None
     parked: list[dict[str, Any]] = []
-    first_seen, total = False, 0
+    first_seen, total, until = False, 0, today
     if form.is_valid():
         try:
             asked = _asked(request, found, kind, form)
             change = f"{found.pk} {kind} {sorted((k, v) for k, v in request.POST.items() if k not in ('csrfmiddlewaretoken', 'preview', 'because'))}"
             first_seen = request.session.get(SEEN) != change and amendments.is_backdated(found.pk, form.cleaned_data["on"])
             if "preview" in request.POST or first_seen:
-                until = max(today, form.cleaned_data["on"], amendments.billed_until(found.pk) or today)
+                until = amendments.shown_until(**asked)
                 bill = amendments.preview_amendment(**asked, as_of=until)
                 shown, parked = _shown(bill.lines), bill.parked.to_dicts()
                 total = int(bill.lines["net_minor"].sum())
@@ -288,6 +288,7 @@ def amend(request: Asked, contract_id: int, kind: str) -> HttpResponse:
         "parked": parked,
         "first_seen": first_seen and shown is not None,
         "total": total,
+        "by": f"a run up to {day(until)}" if until > today else "the next run",
         "columns": [*([Column("contract", "Contract", "code")] if kind == "transfer" else []), *CHARGES[:-1]],
     }
     return render(request, "contracts/amend.html", context, status=400 if form.errors else 200)
