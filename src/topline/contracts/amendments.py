@@ -120,7 +120,7 @@ def shown_until(**asked: Any) -> date:
         made = Amendment.objects.select_related("contract__entity").get(pk=amend(**asked))
         items = Item.objects.filter(contract_id=made.contract_id, changes__amendment=made)
         charges = Charge.objects.filter(item__contract_id=made.contract_id)
-        days = [
+        days: list[date | None] = [
             clock.today(made.contract.entity.time_zone),
             asked["on"],
             made.effective_on,
