@@ -102,6 +102,24 @@ def draft_invoices(
     return _draft(entity_id, invoices, lines, tax_rounding)
 
 
+def issue_like(*, actor: Actor, invoice_id: int, issue_on: date, terms: str = "", purchase_order: str = "") -> int:
+    """Issue a document that says the same as another, to the cent; for the actions of other rooms, inside their transaction. Returns its id.
+
+    terms, purchase_order  empty: those of the other. Raises: NotFound, Invalid (terms), books.PeriodLocked.
+    """
+    other = Invoice.objects.filter(pk=invoice_id).values("entity_id", "customer_id", "currency", "terms", "purchase_order", "net_minor", "tax_minor", "total_minor", "number").get()  # fmt: skip
+    head = {name: value for name, value in other.items() if name != "number"} | {
+        "kind": K.INVOICE.value,
+        "memo": f"Replaces {other['number']}",
+    }
+    head |= {name: value for name, value in (("terms", terms[:60]), ("purchase_order", purchase_order[:60])) if value}
+    made = int(bulk.insert(Invoice, pl.DataFrame([head]).with_columns(created_at=pl.lit(clock.now())))["id"][0])
+    lines = bulk.read(InvoiceLine.objects.filter(invoice=invoice_id).order_by("position").values(*LINE, "net_minor", "tax_minor"))
+    bulk.insert(InvoiceLine, lines.with_columns(invoice_id=pl.lit(made)))
+    _issue(actor=actor, drafts=queries.for_update([made]), issue_on=issue_on)
+    return made
+
+
 @action("billing.issue_interest_note")
 def issue_interest_note(
     *,

@@ -1,6 +1,15 @@
 from django.urls import path
 
-from topline.contracts import explain_pages, pages, recurring_pages, renewal_pages, run_pages, schedule_pages, wallet_pages
+from topline.contracts import (
+    explain_pages,
+    pages,
+    rebill_pages,
+    recurring_pages,
+    renewal_pages,
+    run_pages,
+    schedule_pages,
+    wallet_pages,
+)
 
 app_name = "contracts"
 urlpatterns = [
@@ -22,6 +31,7 @@ urlpatterns = [
     path("documents/<int:invoice_id>/pay-from-credits/", wallet_pages.pay, name="pay_from_credits"),
     path("documents/<int:invoice_id>/put-credits-back/", wallet_pages.put_back, name="put_credits_back"),
     path("documents/<int:invoice_id>/return-credits/", wallet_pages.give_back, name="return_credits"),
+    path("documents/<int:invoice_id>/bill-again/", rebill_pages.bill_again, name="bill_again"),
     path("schedules/", schedule_pages.schedule_list, name="schedules"),
     path("items/<int:item_id>/schedule/", schedule_pages.schedule, name="schedule"),
     path("parts/<int:part_id>/accept/", schedule_pages.accept, name="accept"),

@@ -166,6 +166,7 @@ CONTRACTS = frozenset(
         "contracts.take_back_credits",
         "contracts.pay_from_credits",
         "contracts.put_credits_back",
+        "contracts.bill_again",
         "contracts.return_credits",
         "contracts.set_low_credits",
         "contracts.expire_credits",
