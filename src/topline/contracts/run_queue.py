@@ -1,23 +1,32 @@
-"""A bill run of many parts in the background: a message for each part that is left, so that workers share them, and one for each batch that is signed."""
+"""A bill run of many parts in the background: each message bills a part and asks for the next, a few of them side by side so that workers share a run; one after the other
+issue what was signed."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from django.db.models import QuerySet
 
 from topline.contracts.models import BillRun, BillRunPart
-from topline.kernel import outbox
+from topline.kernel import clock, outbox
 from topline.kernel.models import OutboxMessage
 
 BILL, SIGN = "bill_part", "sign_run"
+AT_ONCE = 4  # parts that workers bill side by side
+WAIT = timedelta(seconds=2)  # for the parts that others are at
 S = OutboxMessage.State
 
 
 def ask_to_bill(run_id: int) -> None:
-    """Have the worker bill what is left of a run."""
+    """Have workers bill what is left of a run."""
     left, sent = BillRunPart.objects.filter(run_id=run_id, is_done=False).count(), _messages(run_id).count()
-    outbox.enqueue_many(BILL, {f"{_prefix(run_id)}{sent + n}": {"run_id": run_id} for n in range(left)})
+    outbox.enqueue_many(BILL, {f"{_prefix(run_id)}{sent + n}": {"run_id": run_id} for n in range(min(left, AT_ONCE))})
+
+
+def ask_for_next(run_id: int, *, is_taken: bool) -> None:
+    """Have a worker bill the next part; is_taken: others are at all that is left, and somebody has to see that they finished."""
+    key = f"{_prefix(run_id)}{_messages(run_id).count()}"
+    outbox.enqueue(BILL, {"run_id": run_id}, key=key, at=clock.now() + WAIT if is_taken else None)
 
 
 def ask_to_sign(run_id: int, *, issue_on: date) -> None:

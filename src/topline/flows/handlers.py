@@ -37,8 +37,11 @@ def run_import(payload: dict[str, Any]) -> None:
 
 
 def bill_part(payload: dict[str, Any]) -> None:
-    """Bill the next part of a run."""
-    runs.bill_part(actor=system_actor("worker"), run_id=int(payload["run_id"]))
+    """Bill the next part of a run and ask for the one after it, until none is left."""
+    run_id = int(payload["run_id"])
+    left = runs.bill_part(actor=system_actor("worker"), run_id=run_id)
+    if left != 0:
+        run_queue.ask_for_next(run_id, is_taken=left is None)
 
 
 def sign_run(payload: dict[str, Any]) -> None:
