@@ -20,6 +20,7 @@ from topline.cases import queries as cases
 from topline.cases.models import Case
 from topline.cli import commands
 from topline.demo import company, script
+from topline.engine import reference_rates
 from topline.flows import proofs
 from topline.kernel.models import AuditRecord
 from topline.pipeline import figures as selling
@@ -33,6 +34,13 @@ from topline.treasury import queries as treasury
 from topline.web import today
 
 END, DAYS = date(2026, 6, 30), 120
+
+
+def test_interest_can_be_claimed_in_years_whose_rates_nobody_knows_yet():
+    assert company.carried_on(END) == []
+    newest = max(reference_rates.TABLES["EU"])
+    on = reference_rates.last_day(newest) + timedelta(days=200)
+    assert [reference_rates.half_of(since) for since, _ in company.carried_on(on)] == [(2027, 1), (2027, 2)]
 
 
 PICTURES = {}  # of companies that were built, so that one is not built again to be compared

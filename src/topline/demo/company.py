@@ -59,6 +59,17 @@ TEAM = [("Olivia Owner", EMAIL, ["Owner"]), ("Rita Ops", "rita@demo.localhost", 
         ("Mona Manager", "mona@demo.localhost", ["Sales manager"])]  # fmt: skip
 
 
+def carried_on(end: date) -> list[tuple[date, Decimal]]:
+    """Half-years up to a day whose reference rate was not published when this was written, with the last one that was: the demo company claims interest on any day."""
+    table = reference_rates.TABLES["EU"]
+    half, found = max(table), []
+    percent = Decimal(table[half])
+    while half < reference_rates.half_of(end):
+        half = (half[0], 2) if half[1] == 1 else (half[0] + 1, 1)
+        found.append((reference_rates.first_day(half), percent))
+    return found
+
+
 def last_day() -> date:
     """The last day that was played: the newest day of a bank statement."""
     entity = Entity.objects.get(key=KEY)
@@ -399,6 +410,10 @@ class _Play:
             actor=self.actor, jurisdiction="SE", valid_from=reference_rates.first_day(reference_rates.half_of(end)), percent=Decimal("2.00"),
             source="An example of the demo company, not a published rate",
         )  # fmt: skip
+        for valid_from, percent in carried_on(end):
+            claims.add_reference_rate(
+                actor=self.actor, jurisdiction="EU", valid_from=valid_from, percent=percent, source="The last published rate carried on, for the demo company alone"
+            )  # fmt: skip
         owing = Invoice.objects.filter(pk__in=late).order_by("id")
         told: dict[str, Any] = {"actor": self.actor, "entity_id": self.entity_id, "until": end, "issue_on": end}
         notes = [claims.claim_interest(**told, customer_id=invoice.customer_id, invoice_ids=[invoice.pk]) for invoice in owing]
