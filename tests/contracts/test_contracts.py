@@ -19,7 +19,7 @@ from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
 from topline.books import queries as books
 from topline.books.models import Entity
-from topline.contracts import actions, amendments, bills, credit, foresight, forms, queries, run_queue, runs
+from topline.contracts import actions, amendments, bills, credit, foresight, forms, queries, run_pages, run_queue, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.engine.rating.tiers import AmountTooLarge
 from topline.flows.handlers import HANDLERS
@@ -432,6 +432,18 @@ def test_only_what_is_paused_can_be_resumed(browser, owner, sign):
     assert "Resume" not in browser.get(f"/contracts/{made}/").content.decode()
     amendments.amend(actor=owner, contract_id=made, kind="pause", on=MAR)
     assert "Resume" in browser.get(f"/contracts/{made}/").content.decode()
+
+
+def test_documents_that_cannot_go_out_keep_no_other_of_the_run_back(browser, owner, bill, sign, make_customers, monkeypatch):
+    monkeypatch.setattr(run_pages, "SENT_AT_ONCE", 1)
+    mute, reached = make_customers("A", "B")
+    market.add_contact(actor=owner, customer_id=reached, name="Ann", email="ann@globex.test", role="Invoices")
+    for payer in (mute, reached):
+        sign(customer_id=payer)
+    run = bill(JAN)
+    told = browser.post(f"/contracts/runs/{run.pk}/send/", follow=True).content.decode()
+    assert "1 document is on its way. 1 document cannot go out" in told and "Send 1 document" in told
+    assert Invoice.objects.get(deliveries__isnull=False).customer_id == reached
 
 
 def test_a_run_that_nobody_signed_is_taken_back_and_billed_anew(browser, owner, entity, bill, sign, make_customers, monkeypatch):

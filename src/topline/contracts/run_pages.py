@@ -22,12 +22,12 @@ from topline.kernel import clock
 from topline.kernel.errors import DomainError, NotFound
 from topline.ui.access import Asked, page
 from topline.ui.blame import blame
-from topline.ui.format import percent
+from topline.ui.format import percent, plural
 from topline.ui.tables import Column
 
 DAY = forms.DateInput(attrs={"type": "date"})
 SHOWN = 200
-SENT_AT_ONCE = 1_000  # documents that a click queues
+SENT_AT_ONCE = 5_000  # documents of a transaction
 RUNS = [Column("as_of", "Up to", "date", link="url"), Column("state", "State", "badge"), Column("documents", "Documents", "integer"), Column("charges", "Periods", "integer"), Column("parts", "Parts billed"), Column("started_at", "Begun", "moment"), Column("finished_at", "Done", "moment")]  # fmt: skip
 PARKED = [Column("contract", "Contract", "code", link="url"), Column("customer", "Customer"), Column("owner", "Owner"), Column("message", "Why", "sentence"), Column("remedy", "What to do", "sentence"), Column("since", "Since", "date")]  # fmt: skip
 DOCUMENTS = [Column("number", "Document", "code", link="url"), Column("customer", "Customer"), Column("kind", "Kind"), Column("net_minor", "Net", "money"), Column("before_minor", "Last bill", "money"), Column("change", "Change"), Column("currency", ""), Column("state", "State", "badge")]  # fmt: skip
@@ -134,17 +134,18 @@ def void(request: Asked, run_id: int) -> HttpResponse:
 
 @page("billing.send_invoices", methods=("POST",))
 def send(request: Asked, run_id: int) -> HttpResponse:
-    """Send the documents of a final run that were never sent, at most a thousand at once."""
+    """Send the documents of a final run that were never sent."""
     found = _run(run_id)
-    ids = Invoice.objects.filter(pk__in=Charge.objects.filter(run=found).values("invoice_id"), deliveries__isnull=True).exclude(
-        state__in=["draft", "void"]
-    )
-    made = delivery.send_invoices(
-        actor=request.actor, invoice_ids=list(ids.order_by("id").values_list("id", flat=True)[:SENT_AT_ONCE])
-    )
-    unsent = int(made["problem"].is_not_null().sum())
-    told = f"{made.height - unsent} documents are on their way."
-    messages.success(request, told + (f" {unsent} customers have no e-mail address: add a contact." if unsent else ""))
+    ours = Charge.objects.filter(run=found).values("invoice_id")
+    waiting = Invoice.objects.filter(pk__in=ours, deliveries__isnull=True).exclude(state__in=["draft", "void"])
+    ids = list(waiting.order_by("id").values_list("id", flat=True))
+    sent, unsent = 0, 0
+    for first in range(0, len(ids), SENT_AT_ONCE):
+        made = delivery.send_invoices(actor=request.actor, invoice_ids=ids[first : first + SENT_AT_ONCE])
+        odd = int(made["problem"].is_not_null().sum())
+        sent, unsent = sent + made.height - odd, unsent + odd
+    told = f"{plural(sent, 'document')} {'is' if sent == 1 else 'are'} on {'its' if sent == 1 else 'their'} way."
+    messages.success(request, told + (f" {plural(unsent, 'document')} cannot go out, since the customers have no e-mail address: add contacts." if unsent else ""))  # fmt: skip
     return redirect("contracts:run", run_id)
 
 
