@@ -17,8 +17,10 @@ from tests.quotes.conftest import accept, deal, manager, send, write  # noqa: F4
 from topline.billing import actions as billing
 from topline.billing import taxes
 from topline.billing.models import Invoice, InvoiceLine
+from topline.books import actions as books_room
 from topline.books import queries as books
 from topline.books.models import Entity
+from topline.cli import billing as commands
 from topline.contracts import actions, amendments, bills, credit, foresight, forms, queries, run_pages, run_queue, runs
 from topline.contracts.models import Amendment, BillRun, Charge, Contract, Item, Parked
 from topline.engine.rating.tiers import AmountTooLarge
@@ -432,6 +434,33 @@ def test_only_what_is_paused_can_be_resumed(browser, owner, sign):
     assert "Resume" not in browser.get(f"/contracts/{made}/").content.decode()
     amendments.amend(actor=owner, contract_id=made, kind="pause", on=MAR)
     assert "Resume" in browser.get(f"/contracts/{made}/").content.decode()
+
+
+def test_the_command_issues_on_a_day_that_has_come_and_is_open(owner, entity, sign, capsys):
+    sign()
+    books_room.lock_period(actor=owner, entity_id=entity.pk, through=date(2026, 2, 28))
+    with pytest.raises(books_room.PeriodLocked) as refused:
+        commands.bill_run(as_of="2026-02-28")
+    assert (
+        refused.value.remedy
+        == "The drafts are written. Issue them on a day that is open: topline bill run --as-of 2026-02-28 --issue-on 2026-03-02."
+    )
+    with pytest.raises(Invalid, match="2026-03-03 has not come"):
+        commands.bill_run(as_of="2026-02-28", issue_on="2026-03-03")
+    commands.bill_run(as_of="2026-02-28", issue_on="2026-03-02")
+    assert (
+        "0 documents for 0 periods" in (told := capsys.readouterr().out)
+        and "The drafts that waited for it are issued too." in told
+    )
+    assert documents() == [("invoice", "open", 200_00, 38_00, date(2026, 3, 2))]
+    commands.bill_run(as_of="2026-05-01")
+    assert documents()[1] == ("invoice", "open", 300_00, 57_00, date(2026, 3, 2)), "no document bears a day that has not come"
+
+
+def test_a_preview_on_the_command_line_names_what_it_would_leave_out(sign, capsys):
+    made = sign({"unit_price_nano": None})
+    commands.bill_preview(as_of="2026-01-01")
+    assert f"Would be left out: {Contract.objects.get(pk=made).number}. Seat has no price." in capsys.readouterr().out
 
 
 def test_documents_that_cannot_go_out_keep_no_other_of_the_run_back(browser, owner, bill, sign, make_customers, monkeypatch):

@@ -16,6 +16,7 @@ from topline.billing import documents as billing_documents
 from topline.billing import queries as billing_reads
 from topline.billing.einvoice import check as einvoice_check_rules
 from topline.billing.einvoice import files as einvoice_files
+from topline.books.actions import PeriodLocked
 from topline.cli import render
 from topline.cli.main import app
 from topline.cli.options import SHOWN, AsJson, AsOf, Company, console, day_of, entity_of, print_json
@@ -26,7 +27,7 @@ from topline.contracts.models import Contract, Parked
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
 from topline.kernel import clock
-from topline.kernel.errors import Invalid
+from topline.kernel.errors import Invalid, ensure
 from topline.metering import actions as metering
 from topline.metering import files as usage_files
 from topline.team.queries import system_actor
@@ -196,19 +197,28 @@ def bill_run(
     company: Company = "",
     as_of: AsOf = "",
     drafts: Annotated[bool, typer.Option("--drafts", help="Only write drafts; somebody signs them later.")] = False,
+    issue_on: Annotated[
+        str,
+        typer.Option("--issue-on", help="The day that the documents bear; default the day of --as-of, and today at the latest."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Bill every period that is due and was not billed, issue and post the documents. A second run of the day does nothing."""
     entity = entity_of(company)
-    waited = [] if drafts else bill_runs.waiting(entity.pk, as_of=day_of(as_of, entity))
-    with console.status("Billing") as status:
-        made = bill_runs.run(
-            actor=system_actor("command line"),
-            entity_id=entity.pk,
-            as_of=day_of(as_of, entity),
-            sign=not drafts,
-            tell=status.update,
-        )
+    until, today = day_of(as_of, entity), clock.today(entity.time_zone)
+    bears = day_of(issue_on, entity) if issue_on else min(until, today)
+    ensure(
+        bears <= today, Invalid(f"{bears} has not come.", field="issue_on", remedy="Issue documents today, or on a day before.")
+    )
+    waited = [] if drafts else bill_runs.waiting(entity.pk, as_of=until)
+    try:
+        with console.status("Billing") as status:
+            made = bill_runs.run(
+                actor=system_actor("command line"), entity_id=entity.pk, as_of=until, sign=not drafts, issue_on=bears, tell=status.update
+            )  # fmt: skip
+    except PeriodLocked as error:
+        remedy = f"The drafts are written. Issue them on a day that is open: topline bill run --as-of {until} --issue-on {today}."
+        raise PeriodLocked(error.message, field="issue_on", remedy=remedy) from error
     seen = contract_reads.progress([made.pk])[made.pk]
     parked = (
         Parked.objects.filter(contract__entity=entity, cleared_at__isnull=True).select_related("contract").order_by("id")[:SHOWN]

@@ -146,16 +146,16 @@ def release_parked(*, actor: Actor, parked_id: int, because: str) -> int:
 
 
 def run(
-    *, actor: Actor, entity_id: int, as_of: date, sign: bool = True, tell: Callable[[str], None] = lambda _: None
+    *, actor: Actor, entity_id: int, as_of: date, sign: bool = True, issue_on: date | None = None, tell: Callable[[str], None] = lambda _: None
 ) -> BillRun:  # fmt: skip
     """Start or go on with a run, bill every part and, if asked to, issue all drafts, also those that `waiting` names; each part and each batch commits by itself, and
-    `tell` hears what is left."""
+    `tell` hears what is left. issue_on: the day that documents bear (default as_of)."""
     run_id = start_run(actor=actor, entity_id=entity_id, as_of=as_of)
     while left := bill_part(actor=actor, run_id=run_id):
         tell(f"Parts left to bill: {left:,}")
 
     def issue(pk: int) -> None:
-        while left := sign_run(actor=actor, run_id=pk, issue_on=as_of):
+        while left := sign_run(actor=actor, run_id=pk, issue_on=issue_on or as_of):
             tell(f"Documents left to issue: {left:,}")
 
     if not sign:
