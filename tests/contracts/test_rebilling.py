@@ -86,4 +86,6 @@ def test_an_invoice_made_by_hand_is_billed_again_on_its_page(owner, make_custome
     assert browser.post(address, {"terms": "net 10", "purchase_order": "PO 1", "because": "No order"}).status_code == 302
     made = Invoice.objects.get(purchase_order="PO 1")
     assert (made.total_minor, made.terms) == (50_00, "net 10")
+    page = browser.get(f"/invoices/{invoice}/").content.decode()
+    assert page.count("contracts.bill_again") == 1, "what one action did to a document is one line"
     assert browser.get(address).status_code == 200 and address not in browser.get(f"/invoices/{invoice}/").content.decode()

@@ -94,7 +94,7 @@ def invoice(request: Asked, invoice_id: int) -> HttpResponse:
         "billing/invoice.html",
         {
             "detail": detail, "invoice": detail.invoice, "unapplied": detail.unapplied_minor if detail.open_minor else 0, "today": clock.today(detail.invoice.entity.time_zone),
-            "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": history("invoice", invoice_id, limit=20),
+            "spine": [{**m, "url": ""} for m in spine.to_dicts()], "history": list({found.record_id: found for found in history("invoice", invoice_id, limit=20)}.values()),
             "early": _early(detail.invoice),
             "settled_url": reverse("receivables:settlement", args=[invoice_id]),
             "e_invoice": documents.document(detail).problems if detail.invoice.number else (),
