@@ -147,6 +147,19 @@ def test_programs_read_accounts_and_send_statements(api, company, owner, entity)
         statement_delivery.send_statements(actor=owner, entity_id=entity.pk, customer_ids=[globex], since=LAST, until=FIRST)
 
 
+def test_what_a_document_is_comes_before_what_became_of_it_and_countries_go_by_name(
+    owner, entity, make_customers, issue, pay, apply
+):
+    (customer,) = make_customers("Globex")
+    Customer.objects.filter(pk=customer).update(language="de", country="AT")
+    (invoice,) = issue(customer, 100_00, on=date(2026, 3, 5))
+    apply(pay(customer, 98_00, on=date(2026, 3, 5)), invoice, 98_00, on=date(2026, 3, 5), discount_minor=2_00)
+    told = statements.statement_of_account(entity_id=entity.pk, customer_ids=[customer], since=FIRST, until=LAST)
+    assert told.filter(pl.col("invoice_id") == invoice)["kind"].to_list() == ["invoice", "discount"]
+    found = Customer.objects.get(pk=customer)
+    assert "Österreich" in words(documents.statement_of(entity=entity, customer=found, since=FIRST, until=LAST))
+
+
 def test_every_kind_of_movement_has_a_word_in_every_language_of_statements():
     movements = {kind for kinds in statements.SHARES.values() for kind in kinds} | set(Invoice.Kind.values) | {"opening"}
     for language, words in documents._labels().items():

@@ -141,7 +141,7 @@ def _printed(found: Document) -> dict[str, object]:
     ahead = invoice.from_credits_minor
     is_owed = not is_credit and invoice.state in (Invoice.State.OPEN, Invoice.State.PAID)
     settled = {words["credits"]: ahead, words["paid"]: invoice.allocated_minor - ahead} if is_owed else {}
-    country = Locale.parse(language).territories.get(said.buyer.country, said.buyer.country)
+    country = country_name(said.buyer.country, language)
     place = [said.buyer.line1, said.buyer.line2, f"{said.buyer.postal_code} {said.buyer.city}".strip(), country]
     return {
         "language": language,
@@ -229,6 +229,11 @@ def told_terms(text: str, language: str) -> str:
         return net
     percent = format_decimal(found.discount_percent, locale=language)
     return f"{net}, {words['early'].format(percent=percent, days=found.discount_days)}"
+
+
+def country_name(code: str, language: str) -> str:
+    """A country as it is called in a language."""
+    return str(Locale.parse(language).territories.get(code, code))
 
 
 def language_of(wanted: str) -> str:

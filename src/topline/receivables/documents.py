@@ -17,7 +17,7 @@ import yaml
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
-from topline.billing.documents import language_of, logo_of
+from topline.billing.documents import country_name, language_of, logo_of
 from topline.books.models import Entity
 from topline.kernel.money import exponent, to_major
 from topline.market import queries as market
@@ -64,7 +64,8 @@ def _printed(entity: Entity, customer: Customer, rows: list[dict[str, Any]], sin
     language = language_of(customer.language)
     words = _labels()[language]
     address = Address.objects.filter(customer_id=customer.pk).order_by("id").first()
-    place = [address.line1, address.line2, f"{address.postal_code} {address.city}".strip(), address.country] if address else [customer.country]  # fmt: skip
+    country = country_name(address.country if address else customer.country, language)
+    place = [address.line1, address.line2, f"{address.postal_code} {address.city}".strip(), country] if address else [country]
     told = pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema={"currency": pl.String})
 
     def day(on: date) -> str:

@@ -17,6 +17,7 @@ from topline.receivables.models import Allocation, Payment
 SHARES = {
     "invoiced_minor": ("invoice", "interest", "void"), "credited_minor": ("credit_note",), "paid_minor": ("payment", "returned", "refund"), "other_minor": ("discount", "bank_fee", "write_off", "exchanged", "credits", "granted", "credits_back"),
 }  # fmt: skip
+FIRST = ("invoice", "interest", "credit_note", "payment")  # of a number: what it is, before what became of it
 COLUMNS = ["on", "kind", "number", "currency", "amount_minor", "invoice_id", "payment_id"]
 NONE = pl.lit(None, dtype=pl.Int64)
 
@@ -27,7 +28,9 @@ def statement_of_account(*, entity_id: int, customer_ids: list[int], since: date
     returns  one row per movement, after an opening row: on, kind, number, currency, amount_minor (signed), balance_minor
              (running, per currency), invoice_id, payment_id
     """
-    frame = _movements(entity_id, customer_ids, until).select(COLUMNS).sort("on", "currency", "number")
+    frame = (
+        _movements(entity_id, customer_ids, until).select(COLUMNS).sort("on", "currency", "number", ~pl.col("kind").is_in(FIRST))
+    )
     opening = frame.filter(pl.col("on") < since).group_by("currency").agg(pl.col("amount_minor").sum())
     first = opening.select(
         on=pl.lit(since), kind=pl.lit("opening"), number=pl.lit(""), currency="currency", amount_minor="amount_minor", invoice_id=NONE, payment_id=NONE
