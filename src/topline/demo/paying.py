@@ -1,4 +1,4 @@
-"""Invoices of the demo company that customers pay online, in the simulator: by card, one of them kept, by direct debit, and one declined."""
+"""Invoices of the demo company that customers pay online, in the simulator: by card, one of them kept, by direct debit, one declined and one given back in part."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import date
 
 from topline.billing.models import Invoice
 from topline.kernel.actor import Actor
-from topline.processor import actions, queries
-from topline.processor.models import Event
+from topline.processor import actions, queries, service
+from topline.processor.models import Event, Intent
 from topline.processor.port import Wanted
 from topline.processor.simulator import Simulator
 
@@ -41,8 +41,21 @@ def play(*, actor: Actor, entity_id: int, end: date) -> None:
         actions.note_page(actor=actor, intent_id=intent_id, page=page)
         for event in simulator.pay(page.ref, digits):
             _tell(actor, simulator, event)
+    _give_back(actor, simulator)
     for event in simulator.pass_time(end):
         _tell(actor, simulator, event)
+
+
+def _give_back(actor: Actor, simulator: Simulator) -> None:
+    """A part of the last payment by card goes back, since less was used than was paid for."""
+    paid = Intent.objects.filter(state=Intent.State.PAID).order_by("-id").first()
+    if paid is None:
+        return
+    asked = actions.ask_refund(
+        actor=actor, intent_id=paid.pk, amount_minor=paid.amount_minor // 10, reason="A seat less than was invoiced"
+    )
+    payload = {"refund_id": asked}
+    service.given_back(payload, service.give_back(payload, simulator), actor=actor)
 
 
 def _tell(actor: Actor, simulator: Simulator, event: dict[str, object]) -> None:
