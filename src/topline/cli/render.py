@@ -555,6 +555,7 @@ def waterfall(console: Console, found: pl.DataFrame, *, by: str) -> None:
 
 def remaining(console: Console, found: pl.DataFrame, contracts: dict[int, tuple[str, str]]) -> None:
     """What contracts with an end still have to earn, the largest first. contracts: number and customer by id."""
+    console.print("[bold]To be earned[/bold]", highlight=False)
     table = _table("contract", "customer", ">in twelve months", ">later", ">when accepted", ">in all", "")
     for row in found.iter_rows(named=True):
         amounts = (format_amount(row[f"{c}_minor"], row["currency"]) for c in ("within", "later", "undated", "left"))
@@ -564,11 +565,13 @@ def remaining(console: Console, found: pl.DataFrame, contracts: dict[int, tuple[
 
 def prices_alone(console: Console, said: Sequence[dict[str, Any]], seen: pl.DataFrame) -> None:
     """What products cost alone as it was said, and as sales of a year propose it."""
+    console.print("[bold]Said[/bold]", highlight=False)
     table = _table("said of", "from", ">a unit and month, from", ">to", "", "by", "because")
     for r in said:
         ends = (unit_price(r[c], r["currency"]) for c in ("low_nano", "high_nano"))
         table.add_row(r["product__code"], str(r["valid_from"]), *ends, r["currency"], r["basis"], r["because"])
     console.print(table)
+    console.print("[bold]Seen in sales of a year[/bold]", highlight=False)
     table = _table("seen of", ">sales", ">least", ">median", ">most", ">proposed, from", ">to", "")
     for r in seen.iter_rows(named=True):
         figures = ("" if r[c] is None else unit_price(r[c], r["currency"]) for c in ("least_nano", "median_nano", "most_nano", "low_nano", "high_nano"))  # fmt: skip
