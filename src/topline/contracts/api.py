@@ -10,7 +10,19 @@ from pydantic import Field
 from topline.billing import taxes
 from topline.billing.models import TaxRate
 from topline.books import queries as books
-from topline.contracts import actions, amendments, bills, drawing, queries, renewal_quotes, renewing, rerating, runs, schedules
+from topline.contracts import (
+    actions,
+    amendments,
+    bills,
+    drawing,
+    queries,
+    rebilling,
+    renewal_quotes,
+    renewing,
+    rerating,
+    runs,
+    schedules,
+)
 from topline.contracts.models import BillRun, Contract, Parked, SchedulePart
 from topline.contracts.recurring import recurring
 from topline.engine.renewals import survival
@@ -313,6 +325,13 @@ class RenewalsAsked(BillPreviewAsked):
     index_ppm: Annotated[int, Field(ge=-500_000, le=5_000_000, description="what an index rose by: 2.4 % is 24000")] = 0
 
 
+class BillAgain(Body):
+    on: Day
+    because: Annotated[str, Field(min_length=1, max_length=300)]
+    terms: Annotated[str, Field(max_length=60, description="empty: as before")] = ""
+    purchase_order: Annotated[str, Field(max_length=60, description="empty: as before")] = ""
+
+
 @room.reads("/contracts", "contracts.view", Page)
 def list_contracts(request: Caller, asked: Query[Asked]) -> Any:
     """Contracts, in the order of their ids."""
@@ -518,6 +537,12 @@ def sign_run(request: Caller, run_id: Id, body: SignedRun) -> Any:
 def void_run(request: Caller, run_id: Id, body: Because) -> Any:
     """Take a run back that nobody signed: up to five thousand of its drafts are void; answers with how many are left."""
     return done(runs.void_run(run_id=run_id, because=body.because, **once(request)))
+
+
+@room.does("/invoices/{int:invoice_id}/bill-again", "contracts.bill_again")
+def bill_again(request: Caller, invoice_id: Id, body: BillAgain) -> Any:
+    """Take an open invoice back by a credit note and issue it anew with other terms or another order; answers with the new invoice's id."""
+    return done(rebilling.bill_again(invoice_id=invoice_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/parked-contracts/{int:parked_id}/release", "contracts.release_parked")

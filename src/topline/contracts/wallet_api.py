@@ -8,7 +8,7 @@ from ninja import Query
 from pydantic import Field
 
 from topline.books import queries as books
-from topline.contracts import rebilling, wallets
+from topline.contracts import wallets
 from topline.contracts.models import Credit, CreditMove, Wallet
 from topline.ui.wire import (
     MAX_MINOR,
@@ -141,19 +141,6 @@ def pay_from_credits(request: Caller, invoice_id: Id, body: CreditsOn) -> Any:
 def put_credits_back(request: Caller, invoice_id: Id, body: CreditsBackOn) -> Any:
     """Undo that credits paid an invoice; answers with how much is open again."""
     return done(wallets.put_credits_back(invoice_id=invoice_id, on=body.on, because=body.because, **once(request)))
-
-
-class BillAgain(Body):
-    on: Day
-    because: Annotated[str, Field(min_length=1, max_length=300)]
-    terms: Annotated[str, Field(max_length=60, description="empty: as before")] = ""
-    purchase_order: Annotated[str, Field(max_length=60, description="empty: as before")] = ""
-
-
-@room.does("/invoices/{int:invoice_id}/bill-again", "contracts.bill_again")
-def bill_again(request: Caller, invoice_id: Id, body: BillAgain) -> Any:
-    """Take an open invoice back by a credit note and issue it anew with other terms or another order; answers with the new invoice's id."""
-    return done(rebilling.bill_again(invoice_id=invoice_id, **body.model_dump(), **once(request)))
 
 
 @room.does("/credit-notes/{int:credit_note_id}/return-credits", "contracts.return_credits")
