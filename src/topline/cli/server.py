@@ -15,14 +15,19 @@ from types import FrameType
 from topline.flows import daily
 from topline.flows.handlers import HANDLERS
 from topline.kernel import outbox
+from topline.kernel.database import is_postgresql
 
 PAUSE = 1.0
+REST = 0.12  # seconds: SQLite looks at a taken lock every tenth of one
 ASK_EVERY = 60.0  # seconds between two looks at whether a day has begun
 WORKER = "from topline.cli.main import main; main()"
 
 
 def work() -> None:
-    """Drain the outbox again and again until interrupted; once a day ask it for the day's work of each company."""
+    """Drain the outbox again and again until interrupted; once a day ask it for the day's work of each company.
+
+    On SQLite the worker rests after each message as long as that took, at most REST, so that people who write meanwhile get their turn.
+    """
     from django.db import close_old_connections
 
     asked_at = -ASK_EVERY
@@ -31,8 +36,11 @@ def work() -> None:
         if time.monotonic() - asked_at >= ASK_EVERY:
             daily.due()
             asked_at = time.monotonic()
-        if not outbox.drain(HANDLERS):
+        begun = time.monotonic()
+        if not outbox.drain(HANDLERS, limit=1):
             time.sleep(PAUSE)
+        elif not is_postgresql():
+            time.sleep(min(time.monotonic() - begun, REST))
 
 
 def run(*, host: str, port: int, workers: int) -> None:
