@@ -49,8 +49,7 @@ HOMES = {  # of commands: where each is written, so that it starts without the l
 }
 CURES = {  # the first that fits
     "no such column": OLD,
-    "has no column": OLD,
-    "column ": OLD,
+    "column ": OLD,  # SQLite: table ... has no column named; PostgreSQL: column ... does not exist
     "no such table": NO_COMPANY,
     "does not exist": NO_COMPANY,
     "is full": NO_ROOM,

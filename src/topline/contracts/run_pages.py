@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -136,9 +137,7 @@ def void(request: Asked, run_id: int) -> HttpResponse:
 def send(request: Asked, run_id: int) -> HttpResponse:
     """Send the documents of a final run that were never sent."""
     found = _run(run_id)
-    ours = Charge.objects.filter(run=found).values("invoice_id")
-    waiting = Invoice.objects.filter(pk__in=ours, deliveries__isnull=True).exclude(state__in=["draft", "void"])
-    ids = list(waiting.order_by("id").values_list("id", flat=True))
+    ids = list(_unsent(found.pk).order_by("id").values_list("id", flat=True))
     sent, unsent = 0, 0
     for first in range(0, len(ids), SENT_AT_ONCE):
         made = delivery.send_invoices(actor=request.actor, invoice_ids=ids[first : first + SENT_AT_ONCE])
@@ -203,9 +202,14 @@ def _documents(run_id: int) -> dict[str, Any]:
          "change": percent(d["net_minor"] / d["before_minor"] - 1) if d["before_minor"] else "first bill" if d["kind"] == Invoice.Kind.INVOICE else None}
         for d in found.head(SHOWN).to_dicts()
     ]  # fmt: skip
-    unsent = Invoice.objects.filter(pk__in=Charge.objects.filter(run_id=run_id).values("invoice_id"), deliveries__isnull=True).exclude(state__in=["draft", "void"])  # fmt: skip
     sums = found.group_by("currency").agg((pl.col("net_minor", "total_minor") * sign).sum()).sort("currency").to_dicts()
-    return {"rows": rows, "total": found.height, "sums": sums, "counts": counts.row(0, named=True), "unsent": unsent.count()}  # fmt: skip
+    return {"rows": rows, "total": found.height, "sums": sums, "counts": counts.row(0, named=True), "unsent": _unsent(run_id).count()}  # fmt: skip
+
+
+def _unsent(run_id: int) -> QuerySet[Invoice]:
+    """The issued documents of a run that were never sent."""
+    ours = Charge.objects.filter(run_id=run_id).values("invoice_id")
+    return Invoice.objects.filter(pk__in=ours, deliveries__isnull=True).exclude(state__in=["draft", "void"])
 
 
 def _parked(entity_id: int) -> dict[str, Any]:
